@@ -1,0 +1,79 @@
+# One target per chore; `make help` lists them. Needs GNU make 4.3, a plain sh and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+REAL := tests/real/tools/build
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format tools demo bench lock ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## make .venv from the lock and install the project into it, editable
+
+# The stamp is newer than the lock once everything is installed, so a second run does nothing.
+$(SETUP): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is missing or older than 3.11: install Python 3.11 or newer and name it, as in: make setup PYTHON=python3.12" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# Where the real API servers cannot be had, everything else still runs and pytest names what it skipped.
+# With CI_ALL set nothing may be left out.
+test: setup ## run every test; builds the real API servers first where Go is there
+	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then \
+	  echo "real API servers: those in KUBEBUILDER_ASSETS"; \
+	elif ! command -v go >/dev/null; then \
+	  echo "real API servers: left out, because Go is not installed (install Go, or set KUBEBUILDER_ASSETS)"; \
+	  [ -z "$$CI_ALL" ]; \
+	elif ! $(REAL); then \
+	  echo "real API servers: left out, because $(REAL) failed (see above)"; \
+	  [ -z "$$CI_ALL" ]; \
+	fi
+	$(BIN)/python -m pytest -ra
+
+lint: setup ## check style, types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tools: ## build a real kube-apiserver and etcd for the tests (Go; about 8 minutes, once)
+	$(REAL)
+
+demo: setup ## run two local clusters and every story in them
+	$(BIN)/python -m deploy.local --story all
+
+bench: setup ## measure what the design promises
+	$(BIN)/python -m tests.benchmarks
+
+# Compiled on the oldest Python we support; each file is held to the pins of the one before it.
+# `make lock UPGRADE=--upgrade` also takes newer versions.
+lock: export CUSTOM_COMPILE_COMMAND = make lock
+lock: COMPILE = $(BIN)/python -m piptools compile --quiet $(UPGRADE) --strip-extras --allow-unsafe \
+	--generate-hashes --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: setup ## compile requirements/*.txt from pyproject.toml
+	$(COMPILE) --output-file requirements/base.txt pyproject.toml
+	$(COMPILE) --extra controller --constraint requirements/base.txt \
+	  --output-file requirements/controller.txt pyproject.toml
+	$(COMPILE) --extra controller --extra dev --constraint requirements/controller.txt \
+	  --output-file requirements/dev.txt pyproject.toml
+
+ci: ## run what the build server runs: lint and every test, nothing left out
+	.ci/run
+
+clean: ## remove what the other targets made, except the API servers in .tools
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

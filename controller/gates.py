@@ -1,0 +1,809 @@
+"""The gates: every reason why a migration does not advance, in order; the first that speaks wins.
+
+The way home comes first, so that nothing a person writes, breaks or forgets disarms it. What a cluster
+that is not listed, or stale, holds is unknown: a gate never takes unknown for absent.
+
+    WAY_HOME   above home, a reason to go home          REVERT
+    AT_REST    this attempt is over, or nothing is asked HOLD
+    WISH       the wish cannot be served as it is        HOLD, nothing is made
+    GROUND     the Service is not fit to move now        HOLD
+    HAND       a person, the settings or the queue say   HOLD, armed
+    FOOTING    lease, fresh views, pins, the record      HOLD
+    EVIDENCE   what the probes say                       HOLD
+
+A new gate is one function and one line in these lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from controller.evidence import cluster_fails, home_is_worse
+from controller.model import (
+    SLIVER,
+    WHOLE,
+    Answer,
+    ClusterSeen,
+    Malformed,
+    Observed,
+    Refusal,
+    Side,
+    SplitKind,
+    Unreadable,
+    Verdict,
+    Way,
+    WayEvidence,
+    Wish,
+)
+from controller.ports import port_to_probe
+from controller.standing import Standing, latches, stored
+
+Gate = Callable[[Observed, Standing, datetime], Refusal | None]
+
+PIN_AGE_S = 5.0
+"""Busy gateways follow a pin in 42 ms, at most 95 (facts 8); this is that with room for a slow control plane."""
+
+LOOP_FREE_S = 1.0
+"""How long a mirror must have answered other than 508 before the first step."""
+
+SETTLE_S = 1.0
+"""Proxies follow a write in 45 ms at most (facts 10); what is probed before this is of before the step."""
+
+SILENCE_ALERT_S = 30.0
+LINK_SILENCE_S = 1.0
+BLIND_S = 0.3
+
+SERVED = frozenset({SplitKind.TRAFFICSPLIT})
+"""The kinds of split that this controller can write."""
+
+UNHEARD = WayEvidence(Verdict.UNKNOWN, "NoStream")
+
+
+def hold(reason: str, message: str, *, alert: bool = False) -> Refusal:
+    """Refuse until somebody or something changes."""
+    return Refusal(Answer.HOLD, reason, message, alert=alert)
+
+
+def wait(reason: str, message: str, wake_s: float | None = None) -> Refusal:
+    """Refuse until time or evidence has come, in the ordinary course."""
+    return Refusal(Answer.HOLD, reason, message, waits=True, wake_s=wake_s)
+
+
+def revert(reason: str, message: str) -> Refusal:
+    """Ask for everyone to be brought home."""
+    return Refusal(Answer.REVERT, reason, message)
+
+
+def evidence(seen: Observed, callers: str, side: Side) -> WayEvidence:
+    """Give what is known of a way; one that was never heard of is UNKNOWN."""
+    return seen.ways.get(Way(callers, side), UNHEARD)
+
+
+# --- WAY_HOME ---------------------------------------------------------------------------------------
+
+
+def latched(_seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A revert that began is finished, whatever has changed since."""
+    if st.reverted and (st.above_home or st.unlatched()):
+        return revert(st.reverted.reason, st.reverted.message)
+    return None
+
+
+def asked_home(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """The owner wants everyone home: by abort, or by the old target."""
+    if not st.unfinished or st.attempt is None:
+        return None
+    wish = seen.wish
+    if isinstance(wish, (Wish, Malformed)) and wish.abort:
+        return revert("Aborted", "the annotation abort is true")
+    if isinstance(wish, (Wish, Malformed)) and wish.target == st.origin:
+        return revert(
+            "TargetChanged", f"the target was changed back to {st.origin} during the attempt"
+        )
+    return None
+
+
+def loops(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """One request that bounced between the gateways ends the attempt."""
+    if not (st.unfinished and st.above_home):
+        return None
+    for way, found in seen.ways.items():
+        if found.reason == "GatewayLoop":
+            return revert(
+                "GatewayLoop",
+                f"a probe of callers in {way.callers} was answered 508: a request bounced between the"
+                " two gateways, so a pin is not obeyed",
+            )
+    return None
+
+
+def target_gone(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A target that has no ready endpoint serves nobody."""
+    if not (st.unfinished and st.above_home):
+        return None
+    target = seen.clusters[st.target]
+    if target.current and target.endpoints.ready == 0:
+        return revert("TargetWithoutEndpoints", f"no pod of {seen.key} is ready in {st.target}")
+    return None
+
+
+def target_bad(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Callers above home whose way to the target FAILed, and whose way home is not as bad."""
+    if not st.unfinished:
+        return None
+    for callers in st.away_from_home:
+        to_target = evidence(seen, callers, Side.TARGET)
+        if cluster_fails(to_target, evidence(seen, callers, Side.HOME)):
+            return revert("TargetBad", _bad(callers, st.target, to_target))
+    return None
+
+
+def link_lost(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """The origin's prober is silent, and from the target the origin is not to be reached."""
+    if not st.unfinished or st.origin not in st.away_from_home:
+        return None
+    silent = min(evidence(seen, st.origin, side).heard_s for side in (Side.TARGET, Side.HOME))
+    seen_from_target = evidence(seen, st.target, Side.HOME)
+    if silent >= LINK_SILENCE_S and seen_from_target.all_bad_1s:
+        return revert(
+            "LinkLost",
+            f"the prober in {st.origin} is silent, and every probe from {st.target} to"
+            f" {st.origin} is bad: the link between the clusters is lost",
+        )
+    return None
+
+
+def _bad(callers: str, side: str, found: WayEvidence) -> str:
+    share = "" if found.bad_share_3s is None else f"{found.bad_share_3s * 100:.3g} % of "
+    answer = f", usually {found.usual_answer}" if found.usual_answer else ""
+    what = "slower than slo-latency" if found.objective == "latency" else "bad"
+    return (
+        f"{share}the probes of callers in {callers} to {side} were {what} in the last 3 s{answer}"
+        f" ({found.points:.1f} points, {found.threshold:.1f} allowed)"
+    )
+
+
+# --- who may go home ----------------------------------------------------------------------------------
+
+
+def stays(seen: Observed, st: Standing, cluster: str) -> Refusal | None:
+    """In a revert: say why this cluster's callers stay where they are for now, None where they go.
+
+    UNKNOWN keeps nobody, with two exceptions: after a start the first slices are waited for, 1 s at most;
+    and callers whose way home needs the link are not sent through a link that looks dead.
+    """
+    to_target = evidence(seen, cluster, Side.TARGET)
+    home = evidence(seen, cluster, Side.HOME)
+    if _known_empty(seen.clusters[cluster], is_target=cluster == st.target):
+        return hold(
+            "HomeWithoutEndpoints",
+            f"callers in {cluster} stay in {st.target}: nothing is ready for them in {st.origin}",
+            alert=True,
+        )
+    if home_is_worse(to_target, home):
+        return hold(
+            "BothWaysBad",
+            f"callers in {cluster} stay where they are: {_bad(cluster, st.origin, home)}",
+            alert=True,
+        )
+    if cluster == st.target and (suspect := _through_the_link(seen, st)):
+        return suspect
+    if seen.started_s < 1.0 and home.heard_s == float("inf"):
+        return wait("FirstSlices", "the first slices after a start", 1.0 - seen.started_s)
+    return None
+
+
+def _known_empty(cluster: ClusterSeen, *, is_target: bool) -> bool:
+    if not cluster.current:
+        return False
+    behind = cluster.mirror_endpoints if is_target else cluster.endpoints
+    return behind.ready == 0
+
+
+def _through_the_link(seen: Observed, st: Standing) -> Refusal | None:
+    """Callers in the target go home through the origin's gateway.
+
+    Where their prober is silent and nobody answers from the origin's side either, that is more likely a dead
+    link than two faults at once. The silence is given a second to show itself.
+    """
+    target = seen.clusters[st.target]
+    own = evidence(seen, st.target, Side.TARGET)
+    across = evidence(seen, st.origin, Side.TARGET)
+    if own.heard_s < BLIND_S or (target.current and target.endpoints.ready == 0):
+        return None
+    if across.verdict is Verdict.FAIL and own.heard_s < LINK_SILENCE_S:
+        return wait("LinkSuspect", "a sign of life from the link", LINK_SILENCE_S - own.heard_s)
+    if not across.unanswered_1s:
+        return None
+    return hold(
+        "LinkSuspect",
+        f"callers in {st.target} stay there: its prober is silent and nobody answers from"
+        f" {st.origin}, so the link looks dead",
+        alert=True,
+    )
+
+
+# --- AT_REST --------------------------------------------------------------------------------------------
+
+
+def over(_seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A reverted attempt stays home until another is asked for."""
+    if st.reverted and st.attempt:
+        return hold(
+            st.reverted.reason,
+            f"attempt {st.attempt.number} was reverted: {st.reverted.message}; to try again set"
+            f" attempt to {st.attempt.number + 1}",
+        )
+    return None
+
+
+def remembered(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A latch on a pin binds also where both splits, and their records, are gone."""
+    if st.attempt is not None:
+        return None
+    for latch in latches(seen):
+        if latch.target == st.target and st.number <= latch.attempt:
+            return hold(
+                latch.reverted.reason,
+                f"attempt {latch.attempt} was reverted: {latch.reverted.message}; to try again set"
+                f" attempt to {latch.attempt + 1}",
+            )
+    return None
+
+
+def abort_asked(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """While abort is there nothing starts."""
+    if isinstance(seen.wish, (Wish, Malformed)) and seen.wish.abort:
+        return hold("Aborted", "the annotation abort is true: remove it to start")
+    return None
+
+
+def completed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A completed migration rests, whatever is written next to an unchanged target."""
+    if st.completed is None or isinstance(seen.wish, Malformed):
+        return None
+    return hold("Completed", f"{st.target} serves every call of {seen.key}")
+
+
+# --- WISH -----------------------------------------------------------------------------------------------
+
+
+def foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Another controller moves this traffic."""
+    for name, cluster in seen.clusters.items():
+        owners = [cluster.service.foreign] if cluster.service else []
+        owners += [split.foreign for split in cluster.splits]
+        for owner in filter(None, owners):
+            return hold("ForeignOwner", f"in {name} the traffic of {seen.key} belongs to {owner}")
+        if len(cluster.splits) > 1:
+            names = " and ".join(split.name for split in cluster.splits)
+            return hold(
+                "SecondSplit",
+                f"in {name} there are two splits for {seen.key}, {names}: delete the one that is"
+                " not used",
+            )
+    return None
+
+
+def malformed(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """The annotations are no wish: say all that is wrong with them."""
+    if isinstance(seen.wish, Malformed):
+        return hold("Malformed", "; ".join(problem.message for problem in seen.wish.problems))
+    return None
+
+
+def no_target(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Nothing is asked for."""
+    if seen.wish is None or (isinstance(seen.wish, Wish) and seen.wish.target is None):
+        one, other = seen.fleet.clusters
+        return hold(
+            "NoTarget", f"no annotation migrate.tradeshift/target: write {one} or {other} to move"
+        )
+    return None
+
+
+def attempt_number(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """An attempt's number never falls, and one above the running attempt waits for its end."""
+    wish = seen.wish
+    known = st.attempt or st.previous
+    if not isinstance(wish, Wish) or wish.attempt is None or known is None:
+        return None
+    if wish.attempt < known.number:
+        return hold(
+            "AttemptTooLow",
+            f"attempt is {wish.attempt}, but attempt {known.number} was made already: write"
+            f" {known.number} or more, or leave it out",
+        )
+    return None
+
+
+def now_allowed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """One raise to the sliver is only for the way back to where a Completed attempt came from."""
+    wish = st.wish
+    if not isinstance(seen.wish, Wish) or wish is None or wish.steps != "now":
+        return None
+    running = st.attempt
+    if running is not None and (running.wish.steps == "now" or st.completed or st.reverted):
+        return None
+    back = st.previous
+    if running is None and back and st.previous_completed and back.origin == st.target:
+        return None
+    return hold(
+        "NowNotAllowed",
+        "steps is now, which is only for going back to the origin of the last completed attempt:"
+        " write steps such as 1,10,25,50, or remove it",
+    )
+
+
+def kind_of_service(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Only an ordinary Service can be split."""
+    for name, cluster in seen.clusters.items():
+        service = cluster.service
+        if service is None:
+            continue
+        if service.type == "ExternalName" or service.cluster_ip == "None":
+            kind = "ExternalName" if service.type == "ExternalName" else "headless"
+            return hold("KindUnfit", f"in {name} {seen.key} is {kind}: it cannot be split")
+    return None
+
+
+def missing(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """The Service is not in both clusters yet; the migration goes on by itself when it is."""
+    for name, cluster in seen.clusters.items():
+        if cluster.current and cluster.service is None:
+            return hold("ServiceMissing", f"there is no Service {seen.key} in {name} yet")
+    return None
+
+
+def ports_differ(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Callers use one set of ports for both clusters."""
+    services = {n: c.service for n, c in seen.clusters.items() if c.service}
+    if len(services) < 2:
+        return None
+    (one, first), (two, second) = services.items()
+    mine = {(p.name, p.number, p.protocol) for p in first.ports}
+    theirs = {(p.name, p.number, p.protocol) for p in second.ports}
+    if mine != theirs:
+        return hold(
+            "PortsDiffer",
+            f"the ports differ: {_ports(mine)} in {one}, {_ports(theirs)} in {two}; make them equal",
+        )
+    return None
+
+
+def _ports(ports: Iterable[tuple[str, int, str]]) -> str:
+    return ", ".join(
+        f"{name or '(no name)'} {number}/{proto}" for name, number, proto in sorted(ports)
+    )
+
+
+def probe_port(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """There is a port to probe."""
+    service = seen.clusters[st.target].service
+    if service is None or st.wish is None:
+        return None
+    if port_to_probe(service.ports, st.wish.probe.port) is None:
+        known = _ports({(p.name, p.number, p.protocol) for p in service.ports})
+        asked = st.wish.probe.port
+        if asked is None:
+            return hold(
+                "NoPortToProbe",
+                f"no port of {seen.key} looks like HTTP ({known}): name one in probe-port",
+            )
+        return hold("NoPortToProbe", f"probe-port is {asked}, but {seen.key} has {known}")
+    return None
+
+
+def split_kind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """The kind of split is one that both clusters and this controller serve, and does not change."""
+    wish = st.wish
+    if wish is None:
+        return None
+    for name, cluster in seen.clusters.items():
+        record = st.records.get(name)
+        if record and wish.split not in ("auto", record.kind):
+            return hold(
+                "SplitKindFixed",
+                f"split is {wish.split}, but {seen.key} has a {record.kind} in {name} already, which"
+                f" is kept: write auto or {record.kind}",
+            )
+        if wish.split != "auto" and wish.split not in SERVED:
+            return hold(
+                "SplitKindUnserved",
+                f"split is {wish.split}, which this controller does not write: write auto or"
+                " trafficsplit",
+            )
+        if cluster.current and not cluster.split_kinds & SERVED:
+            return hold(
+                "SplitKindUnserved",
+                f"{name} serves no TrafficSplit (split.smi-spec.io): install Linkerd's SMI extension",
+            )
+    return None
+
+
+def traffic_known(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Evidence that the owner requires must be there to be had."""
+    if st.wish and st.wish.traffic == "required" and not seen.fleet.traffic_configured:
+        return hold(
+            "TrafficUnavailable",
+            "traffic is required, but the controller has no Prometheus: write advisory or off",
+        )
+    return None
+
+
+# --- GROUND ---------------------------------------------------------------------------------------------
+
+
+def flawed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Somebody's split does harm, or says other than what happens; mending it would move traffic."""
+    for name, cluster in seen.clusters.items():
+        for split in cluster.splits:
+            broken = [flaw for flaw in split.flaws if not flaw.mendable or st.unfinished]
+            for flaw in broken:
+                return hold(flaw.reason, f"in {name} the {split.kind} {split.name}: {flaw.message}")
+    return None
+
+
+def pin_foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """What stands in the pin's place does not pin."""
+    for name, cluster in seen.clusters.items():
+        if cluster.pin and cluster.pin.foreign:
+            return hold("PinForeign", f"in {name} {cluster.pin.foreign}")
+    return None
+
+
+def target_unready(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """There is nobody to serve the calls."""
+    target = seen.clusters[st.target]
+    if target.current and target.endpoints.ready == 0:
+        return hold("TargetWithoutEndpoints", f"no pod of {seen.key} is ready in {st.target}")
+    return None
+
+
+def mirrors(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Each cluster reaches the other through its mirror."""
+    one, other = seen.fleet.clusters
+    for name, far in ((one, other), (other, one)):
+        cluster = seen.clusters[name]
+        if not cluster.current:
+            continue
+        mirror = f"{seen.key.service}-{far}"
+        if cluster.mirror is None:
+            return hold(
+                "MirrorMissing",
+                f"{name} has no mirror {mirror}: export the Service in {far} with the label"
+                " mirror.linkerd.io/exported=true",
+            )
+        if cluster.mirror_endpoints.ready == 0:
+            return hold(
+                "MirrorEmpty",
+                f"the mirror {mirror} in {name} has no endpoint: {far} has no ready pod, or its"
+                " gateway is not reached",
+            )
+    return None
+
+
+def own_pods(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Each cluster's own pods are probed by their address."""
+    for name, cluster in seen.clusters.items():
+        if cluster.current and cluster.service and st.wish:
+            port = port_to_probe(cluster.service.ports, st.wish.probe.port)
+            if port and not cluster.endpoints.pods.get(port.name):
+                return hold(
+                    "NoPodsToProbe",
+                    f"{name} has no ready pod of {seen.key} in its namespace to probe",
+                )
+    return None
+
+
+def origin_floor(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A revert would send the origin every call: enough of it must still be there."""
+    if not st.unfinished or st.attempt is None or st.soaking or st.wish is None:
+        return None
+    origin = seen.clusters[st.origin]
+    before, left = st.attempt.origin_ready, origin.endpoints.ready
+    floor = st.wish.origin_floor_percent
+    if not origin.current or left * 100 >= before * floor:
+        return None
+    needed = -(-before * floor // 100)
+    return hold(
+        "OriginShrunk",
+        f"{left} of {before} origin pods are left and a revert would send them every call: set the"
+        f" HPA's minReplicas to {needed}, or origin-floor to {left * 100 // before}",
+    )
+
+
+# --- HAND -----------------------------------------------------------------------------------------------
+
+
+def edited(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Somebody wrote other weights than ours: we never fight a human."""
+    if not st.unfinished:
+        return None
+    for name, cluster in seen.clusters.items():
+        split = cluster.split
+        if split is None or not split.record:
+            continue
+        if isinstance(split.record, Unreadable):
+            return hold(
+                "RecordUnreadable",
+                f"in {name} {split.record.message}; put it back, or set abort",
+            )
+        found, recorded = st.shares[name], split.record.share_permille
+        if st.is_of_attempt(split.record) and found != recorded and found is not None:
+            return hold("HandEdited", _hand_edited(name, cluster, found, recorded))
+    return None
+
+
+def _hand_edited(name: str, cluster: ClusterSeen, found: int, recorded: int) -> str:
+    split = cluster.split
+    who = (split.editor if split else "") or "somebody"
+    spec = "spec.backends" if split and split.kind is SplitKind.TRAFFICSPLIT else "spec.rules"
+    return (
+        f"{who} set the share in {name} to {found / 10:g} %, the record says {recorded / 10:g} %:"
+        f" put the weights back, or set abort; where they are kept in Git, ignore {spec} there"
+    )
+
+
+def paused(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """The owner says: stay."""
+    if isinstance(seen.wish, Wish) and seen.wish.paused:
+        share = f"at {st.step / 10:g} %" if st.above_home else "at home, enrolled"
+        return hold("Paused", f"the annotation paused is true: it stays {share}")
+    return None
+
+
+def fleet_paused(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """The platform's settings say: nobody rises."""
+    if seen.fleet.paused:
+        return hold("FleetPaused", "paused is true in the controller's settings")
+    return None
+
+
+def slot(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Only so many migrations rise at a time."""
+    if seen.has_slot or st.soaking:
+        return None
+    place = f", place {seen.slot_place} in the queue" if seen.slot_place else ""
+    return wait("NoSlot", f"all slots are in use{place}")
+
+
+# --- FOOTING --------------------------------------------------------------------------------------------
+
+
+def stale(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """What is not fresh is not known."""
+    for name, cluster in seen.clusters.items():
+        if not cluster.current:
+            why = cluster.stale_reason or "it was not listed yet"
+            return hold("ClusterStale", f"{name} is not known well enough to raise: {why}")
+    return None
+
+
+def lease(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Only one process raises."""
+    newest = max((record.epoch for record in st.records.values()), default=0)
+    if not seen.fleet.leads:
+        return hold("NoLease", "this controller does not hold the lease")
+    if newest > seen.fleet.epoch:
+        return hold("NoLease", f"a newer leader (epoch {newest}) wrote the record")
+    return None
+
+
+def made(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Splits and pins are there before anything moves."""
+    for name, cluster in seen.clusters.items():
+        if cluster.pin is None:
+            return wait("PinMissing", f"the gateway of {name} is not pinned yet")
+        if cluster.split is None:
+            return wait("SplitMissing", f"{name} has no split yet")
+        if cluster.split.flaws:
+            return wait("SplitFlawed", f"the split in {name} is being mended")
+    return None
+
+
+def begun(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """The attempt stands in both records, of this leader's epoch, with the wish in force."""
+    if st.attempt is None:
+        return wait("Beginning", "the record of the attempt")
+    for record in (st.records.get(name) for name in seen.clusters):
+        if record is None or not st.is_of_attempt(record):
+            return wait("Beginning", "the record of the attempt, on both splits")
+        if record.epoch != seen.fleet.epoch:
+            return wait("TakingOver", "this leader's epoch in both records")
+        if record.attempt and st.wish and record.attempt.wish != stored(st.wish):
+            return wait("Recording", "the changed annotations in both records")
+    return None
+
+
+def pins_old(seen: Observed, _st: Standing, now: datetime) -> Refusal | None:
+    """A gateway takes a moment to obey its pin."""
+    for name, cluster in seen.clusters.items():
+        if cluster.pin is None:
+            continue
+        left = PIN_AGE_S - (now - cluster.pin.created).total_seconds()
+        if left > 0:
+            return wait("PinYoung", f"the pin in {name} is 5 s old in {left:.1f} s", left)
+    return None
+
+
+def loop_free(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A mirror that answers 508 says that the far gateway is not pinned."""
+    for callers, side in ((st.origin, Side.TARGET), (st.target, Side.HOME)):
+        found = evidence(seen, callers, side)
+        if found.loop_s < LOOP_FREE_S:
+            far = st.target if callers == st.origin else st.origin
+            return hold(
+                "GatewayNotPinned",
+                f"the mirror of {far} in {callers} answers 508: the gateway of {far} does not obey"
+                " its pin",
+            )
+    return None
+
+
+def settling(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """Proxies are given a second to follow the last write."""
+    left = SETTLE_S - seen.settled_s
+    return (
+        wait("Settling", f"proxies follow the last write, {left:.1f} s", left) if left > 0 else None
+    )
+
+
+# --- EVIDENCE -------------------------------------------------------------------------------------------
+
+
+def rejected(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Every way gives the same unexpected answer: it is the question that is wrong."""
+    if st.above_home or st.wish is None:
+        return None
+    ways = _four(seen, st)
+    answers = {found.usual_answer for _, found in ways}
+    if len(answers) != 1:
+        return None
+    (answer,) = answers
+    if not answer.isdigit() or _expected(int(answer), st.wish.probe.expect):
+        return None
+    expect = ",".join(f"{a}-{b}" if a != b else str(a) for a, b in st.wish.probe.expect)
+    return hold(
+        "ProbeRejected",
+        f"GET {st.wish.probe.path} is answered {answer} on every way: set probe-path, or"
+        f" probe-expect={expect},{answer}",
+    )
+
+
+def _expected(status: int, expect: tuple[tuple[int, int], ...]) -> bool:
+    return any(low <= status <= high for low, high in expect)
+
+
+def bad_at_home(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Nothing has moved yet, and a way is bad already."""
+    if st.above_home:
+        return None
+    for way, found in _four(seen, st):
+        if found.verdict is not Verdict.FAIL:
+            continue
+        if way.side is Side.TARGET:
+            return hold("TargetBad", _bad(way.callers, st.target, found))
+        good = found.success_share
+        advice = ""
+        if good is not None:
+            advice = f"; the origin itself meets {good * 100:.4g} %: write a lower slo-success"
+        return hold("OriginBad", _bad(way.callers, st.origin, found) + advice)
+    return None
+
+
+def blind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Nobody knows how one of the ways is."""
+    for way, found in _four(seen, st):
+        if found.reason in ("Silent", "Void", "NoStream"):
+            if found.heard_s > LINK_SILENCE_S:
+                what = f"the prober in {way.callers} is silent"
+            elif found.reason == "Void":
+                what = f"the prober in {way.callers} does not stand behind what it reports"
+            else:
+                what = f"no slice of callers in {way.callers} to {_end(st, way)} comes"
+            long = st.above_home and found.silent_s >= SILENCE_ALERT_S
+            short = found.silent_s < 3.0 or not st.above_home
+            return Refusal(Answer.HOLD, "Blind", what, waits=short, wake_s=1.0, alert=long)
+    return None
+
+
+def home_bad(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Above home, a way home that FAILed, or both ways of one cluster: nobody rises, nobody is thrown."""
+    if not st.above_home:
+        return None
+    for way, found in _four(seen, st):
+        if found.verdict is Verdict.FAIL:
+            both = way.callers in st.away_from_home and way.side is Side.TARGET
+            reason = "BothWaysBad" if both else "WayBad"
+            return hold(reason, _bad(way.callers, _end(st, way), found), alert=True)
+    return None
+
+
+def dwell(_seen: Observed, st: Standing, now: datetime) -> Refusal | None:
+    """The least time at a step, or the soak."""
+    if st.wish is None or st.since is None or not st.above_home:
+        return None
+    if st.lagging() or st.step >= WHOLE:
+        return None  # the rest of a step that was allowed already
+    least = st.wish.soak_s if st.step >= SLIVER else st.wish.dwell_s
+    end = st.since + timedelta(seconds=least)
+    left = (end - now).total_seconds()
+    if left <= 0:
+        return None
+    what = "soak" if st.step >= SLIVER else "dwell"
+    reason = "Soaking" if st.step >= SLIVER else "Dwelling"
+    return wait(reason, f"the {what} at {st.step / 10:g} % ends in {left:.0f} s", left)
+
+
+def collecting(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Every raise needs PASS on all four ways."""
+    short = [(way, found) for way, found in _four(seen, st) if found.verdict is not Verdict.PASS]
+    if not short:
+        return None
+    way, found = min(short, key=lambda pair: pair[1].clean / max(pair[1].needed, 1))
+    reason = "Recovering" if found.reason == "Recovering" else "Collecting"
+    return wait(
+        reason,
+        f"{found.clean} of {found.needed} clean probes of callers in {way.callers} to"
+        f" {_end(st, way)}",
+    )
+
+
+def _four(seen: Observed, st: Standing) -> list[tuple[Way, WayEvidence]]:
+    return [
+        (Way(callers, side), evidence(seen, callers, side))
+        for callers in (st.origin, st.target)
+        for side in (Side.TARGET, Side.HOME)
+    ]
+
+
+def _end(st: Standing, way: Way) -> str:
+    return st.target if way.side is Side.TARGET else st.origin
+
+
+WAY_HOME: tuple[Gate, ...] = (
+    latched,
+    asked_home,
+    loops,
+    target_gone,
+    target_bad,
+    link_lost,
+)
+AT_REST: tuple[Gate, ...] = (over, completed, remembered, abort_asked)
+WISH: tuple[Gate, ...] = (
+    foreign,
+    malformed,
+    no_target,
+    attempt_number,
+    now_allowed,
+    kind_of_service,
+    ports_differ,
+    probe_port,
+    split_kind,
+    traffic_known,
+    missing,
+)
+GROUND: tuple[Gate, ...] = (
+    flawed,
+    pin_foreign,
+    target_unready,
+    mirrors,
+    own_pods,
+    origin_floor,
+)
+HAND: tuple[Gate, ...] = (edited, paused, fleet_paused)
+FOOTING: tuple[Gate, ...] = (stale, lease, made, begun, pins_old, loop_free, settling)
+EVIDENCE: tuple[Gate, ...] = (rejected, bad_at_home, blind, home_bad, dwell, collecting)
+BEFORE_SLOT: tuple[Gate, ...] = (*AT_REST, *WISH, *GROUND, *HAND)
+ALL: tuple[Gate, ...] = (*WAY_HOME, *BEFORE_SLOT, slot, *FOOTING, *EVIDENCE)
+
+
+def first(gates: Iterable[Gate], seen: Observed, st: Standing, now: datetime) -> Refusal | None:
+    """Give the answer of the first gate that speaks, None where all let the migration pass."""
+    for gate in gates:
+        refusal = gate(seen, st, now)
+        if refusal is not None:
+            return refusal
+    return None

@@ -1,0 +1,63 @@
+"""Kubernetes objects as small typed values: only the fields this product uses. No I/O.
+
+Two laws. Somebody's broken object is a value (:class:`Undecodable`) and never an exception, because one
+bad object must not stop the stream that carries all others. And whatever is not used is not kept,
+because tens of thousands of these are held at a time: names are interned, and a Service that is not
+ours keeps a handful of labels.
+"""
+
+from __future__ import annotations
+
+from controller.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.objects.decoding import DECODERS, Decode, head, read_weight
+from controller.objects.values import (
+    Backend,
+    Endpoint,
+    EndpointPort,
+    EndpointSliceObject,
+    EventObject,
+    KubeObject,
+    LeaseObject,
+    ManagedFields,
+    Metadata,
+    MigrationObject,
+    OwnerReference,
+    ServiceObject,
+    ServiceProfileObject,
+    TrafficSplitObject,
+    TrafficSplitSpec,
+    Undecodable,
+    endpoints_of,
+    identify,
+)
+
+__all__ = [
+    "DECODERS",
+    "Backend",
+    "Change",
+    "Decode",
+    "Deleted",
+    "Endpoint",
+    "EndpointPort",
+    "EndpointSliceObject",
+    "EventObject",
+    "Freshness",
+    "KubeObject",
+    "LeaseObject",
+    "Listed",
+    "ManagedFields",
+    "Metadata",
+    "MigrationObject",
+    "OwnerReference",
+    "Resource",
+    "ServiceObject",
+    "ServiceProfileObject",
+    "TrafficSplitObject",
+    "TrafficSplitSpec",
+    "Undecodable",
+    "Upserted",
+    "endpoints_of",
+    "head",
+    "identify",
+    "read_weight",
+]

@@ -1,0 +1,301 @@
+"""From the API's JSON to what is kept of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from sys import intern
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import msgspec
+
+from controller.model import PREFIX, Port
+from controller.objects import shapes
+from controller.objects.changes import Resource
+from controller.objects.values import (
+    MIRROR_PREFIX,
+    NOTHING,
+    Backend,
+    Endpoint,
+    EndpointPort,
+    EndpointSliceObject,
+    EventObject,
+    KubeObject,
+    LeaseObject,
+    ManagedFields,
+    Metadata,
+    MigrationObject,
+    OwnerReference,
+    ServiceObject,
+    ServiceProfileObject,
+    TrafficSplitObject,
+    TrafficSplitSpec,
+    Undecodable,
+)
+
+KEPT_LABELS = frozenset({"failover.linkerd.io/controlled-by", "app.kubernetes.io/managed-by"})
+"""Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""Names the Service of an EndpointSlice."""
+
+GATEWAY_IDENTITY = "mirror.linkerd.io/remote-gateway-identity"
+"""Annotation of a mirror's endpoints: the identity of the gateway they go through."""
+
+_MANAGED = msgspec.json.Decoder(list[shapes.ManagedEntry] | None)
+_FIELDS = msgspec.json.Decoder(shapes.Fields)
+_HEAD = msgspec.json.Decoder(shapes.Head)
+_TEXT = msgspec.json.Decoder(str)
+
+# What msgspec raises at bytes that are not the JSON asked for; the last for absurdly deep nesting.
+_BROKEN = (ValueError, RecursionError)
+
+
+def _kept_fields(raw: msgspec.Raw) -> dict[str, Any]:
+    if not bytes(raw):
+        return {}
+    try:
+        fields = _FIELDS.decode(raw)
+    except _BROKEN:
+        return {}
+    kept: dict[str, Any] = {}
+    annotations = {
+        intern(key): NOTHING for key in fields.metadata.annotations if key[2:].startswith(PREFIX)
+    }
+    if annotations:
+        kept["f:metadata"] = {"f:annotations": annotations}
+    if fields.spec:
+        kept["f:spec"] = {intern(key): NOTHING for key in fields.spec}
+    return kept
+
+
+def _managers(raw: msgspec.Raw) -> tuple[ManagedFields, ...]:
+    """Read the managed fields; they are a courtesy to people, so a broken list is an empty one."""
+    if not bytes(raw):
+        return ()
+    try:
+        found = _MANAGED.decode(raw) or ()
+    except _BROKEN:
+        return ()
+    return tuple(
+        ManagedFields(intern(m.manager), intern(m.operation), m.time, _kept_fields(m.fields_v1))
+        for m in found
+    )
+
+
+def _interned(found: dict[str, str] | None) -> Mapping[str, str]:
+    return {intern(k): intern(v) for k, v in found.items()} if found else NOTHING
+
+
+def _owners(found: list[shapes.Owner] | None) -> tuple[OwnerReference, ...]:
+    return tuple(
+        OwnerReference(intern(o.kind), o.name, intern(o.api_version), bool(o.controller))
+        for o in found or ()
+    )
+
+
+def _metadata(wire: shapes.Meta) -> Metadata:
+    return Metadata(
+        name=intern(wire.name),
+        namespace=intern(wire.namespace),
+        uid=wire.uid,
+        resource_version=wire.resource_version,
+        creation_timestamp=wire.creation_timestamp,
+        deletion_timestamp=wire.deletion_timestamp,
+        labels=_interned(wire.labels),
+        annotations=_interned(wire.annotations),
+        owner_references=_owners(wire.owner_references),
+        managers=_managers(wire.managed_fields),
+    )
+
+
+def _service_metadata(wire: shapes.Meta) -> Metadata:
+    """Keep what a decision may look at; managed fields only of what can be a wish."""
+    labels = {
+        k: v
+        for k, v in (wire.labels or {}).items()
+        if k.startswith(MIRROR_PREFIX) or k in KEPT_LABELS
+    }
+    annotations = {
+        k: v for k, v in (wire.annotations or {}).items() if k.startswith((PREFIX, MIRROR_PREFIX))
+    }
+    is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
+    may_be_wish = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
+    return Metadata(
+        name=intern(wire.name),
+        namespace=intern(wire.namespace),
+        uid=wire.uid,
+        resource_version=wire.resource_version,
+        creation_timestamp=wire.creation_timestamp,
+        deletion_timestamp=wire.deletion_timestamp,
+        labels=_interned(labels),
+        annotations=_interned(annotations),
+        owner_references=_owners(wire.owner_references),
+        managers=_managers(wire.managed_fields) if may_be_wish else (),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _port(name: str, number: int, protocol: str, app_protocol: str) -> Port:
+    """Most Services of a cluster have one of a few ports: share the value."""
+    return Port(intern(name), number, intern(protocol), intern(app_protocol))
+
+
+def _service(wire: shapes.Service) -> ServiceObject:
+    spec = wire.spec
+    return ServiceObject(
+        metadata=_service_metadata(wire.metadata),
+        type=intern(spec.type),
+        cluster_ip=spec.cluster_ip,
+        ports=tuple(
+            _port(p.name, p.port, p.protocol, p.app_protocol or "") for p in spec.ports or ()
+        ),
+        session_affinity=intern(spec.session_affinity),
+    )
+
+
+def _pod(ref: shapes.TargetRef | None, namespace: str) -> str:
+    own = ref is not None and ref.kind == "Pod" and ref.namespace == namespace
+    return ref.name if own and ref is not None else ""
+
+
+def _endpoint_slice(wire: shapes.EndpointSlice) -> EndpointSliceObject:
+    meta = wire.metadata
+    # The API: the addresses of one endpoint are the same pod, use the first; unset ready means ready.
+    ready = [
+        Endpoint(e.addresses[0], _pod(e.target_ref, meta.namespace))
+        for e in wire.endpoints or ()
+        if e.addresses and (e.conditions is None or e.conditions.ready is not False)
+    ]
+    return EndpointSliceObject(
+        metadata=Metadata(meta.name, intern(meta.namespace), "", meta.resource_version),
+        service=intern((meta.labels or {}).get(SERVICE_NAME_LABEL, "")),
+        address_type=intern(wire.address_type),
+        endpoints=tuple(ready),
+        ports=tuple(
+            EndpointPort(intern(p.name or ""), p.port)
+            for p in wire.ports or ()
+            if p.port is not None
+        ),
+        identity=intern((meta.annotations or {}).get(GATEWAY_IDENTITY, "")),
+    )
+
+
+# resource.Quantity of apimachinery: a decimal with an exponent or one suffix.
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,2})|(n|u|m|k|[MGTPE]i?|Ki)?)", re.ASCII
+)
+_SCALES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_LONGEST_WEIGHT = 40
+
+
+def read_weight(written: str) -> Decimal | None:
+    """Read a number or a Kubernetes quantity (``900``, ``0.9``, ``900m``, ``1k``); None when it is neither.
+
+    Bounded in length and exponent, so that no text makes a number that is costly to handle.
+    """
+    matched = _QUANTITY.fullmatch(written) if len(written) <= _LONGEST_WEIGHT else None
+    if matched is None:
+        return None
+    number, exponent, suffix = matched.groups()
+    value = Decimal(number)
+    if suffix in _BINARY:
+        return value * Decimal(1024 ** _BINARY[suffix])
+    return value.scaleb(int(exponent) if exponent else _SCALES.get(suffix, 0))
+
+
+def _backend(wire: shapes.Backend) -> Backend:
+    raw = bytes(wire.weight)
+    if raw in {b"", b"null"}:
+        return Backend(wire.service, Decimal(0), "")
+    written = raw.decode(errors="replace")
+    if raw.startswith(b'"'):
+        try:
+            written = _TEXT.decode(raw)
+        except _BROKEN:
+            return Backend(wire.service, None, written[:_LONGEST_WEIGHT])
+    return Backend(wire.service, read_weight(written.strip()), written[:_LONGEST_WEIGHT])
+
+
+def _traffic_split(wire: shapes.TrafficSplit) -> TrafficSplitObject:
+    spec = wire.spec or shapes.SplitSpec()
+    return TrafficSplitObject(
+        metadata=_metadata(wire.metadata),
+        api_version=intern(wire.api_version),
+        spec=TrafficSplitSpec(spec.service, tuple(_backend(b) for b in spec.backends or ())),
+    )
+
+
+def _service_profile(wire: shapes.ServiceProfile) -> ServiceProfileObject:
+    spec = wire.spec or shapes.ProfileSpec()
+    return ServiceProfileObject(
+        metadata=_service_metadata(wire.metadata),
+        has_overrides=bool(spec.dst_overrides),
+        has_routes=bool(spec.routes),
+    )
+
+
+def _migration(wire: shapes.Migration) -> MigrationObject:
+    return MigrationObject(_service_metadata(wire.metadata), wire.status or {})
+
+
+def _lease(wire: shapes.Lease) -> LeaseObject:
+    spec = wire.spec
+    return LeaseObject(
+        metadata=_service_metadata(wire.metadata),
+        holder=spec.holder_identity or "",
+        duration_s=spec.lease_duration_seconds,
+        transitions=spec.lease_transitions or 0,
+        acquire_time=spec.acquire_time or "",
+        renew_time=spec.renew_time or "",
+    )
+
+
+def _event(wire: shapes.Event) -> EventObject:
+    return EventObject(_service_metadata(wire.metadata), wire.count or 0)
+
+
+W = TypeVar("W")
+Json = bytes | msgspec.Raw
+Decode = Callable[[Json], KubeObject | Undecodable]
+
+
+def head(raw: Json) -> tuple[str, str, str]:
+    """Give (namespace, name, resource version) of any object, each "" where it is no text."""
+    try:
+        meta = _HEAD.decode(raw).metadata
+    except _BROKEN:
+        return "", "", ""
+    found = (meta.namespace, meta.name, meta.resource_version)
+    namespace, name, version = (text if isinstance(text, str) else "" for text in found)
+    return namespace, name, version
+
+
+def _tolerant(wire: type[W], keep: Callable[[W], KubeObject]) -> Decode:
+    decoder = msgspec.json.Decoder(wire)
+
+    def decode(raw: Json) -> KubeObject | Undecodable:
+        try:
+            return keep(decoder.decode(raw))
+        except _BROKEN as error:
+            return Undecodable(*head(raw), str(error))
+
+    return decode
+
+
+DECODERS: Mapping[Resource, Decode] = MappingProxyType(
+    {
+        Resource.SERVICES: _tolerant(shapes.Service, _service),
+        Resource.ENDPOINTSLICES: _tolerant(shapes.EndpointSlice, _endpoint_slice),
+        Resource.TRAFFICSPLITS: _tolerant(shapes.TrafficSplit, _traffic_split),
+        Resource.SERVICEPROFILES: _tolerant(shapes.ServiceProfile, _service_profile),
+        Resource.MIGRATIONS: _tolerant(shapes.Migration, _migration),
+        Resource.EVENTS: _tolerant(shapes.Event, _event),
+        Resource.LEASES: _tolerant(shapes.Lease, _lease),
+    }
+)
+"""By resource: one object's JSON to what is kept of it. They never raise."""

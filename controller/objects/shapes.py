@@ -1,0 +1,156 @@
+"""The shapes of the API, as far as they are read."""
+
+# ruff: noqa: D101 - the names are the API's own, and so are their docs
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Wire(msgspec.Struct, rename="camel", gc=False):
+    """Null is taken wherever Go writes it: an unset list of a field without ``omitempty``."""
+
+
+class Owner(Wire):
+    kind: str = ""
+    name: str = ""
+    api_version: str = ""
+    controller: bool | None = None
+
+
+class Meta(Wire):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[Owner] | None = None
+    managed_fields: msgspec.Raw = msgspec.Raw()
+
+
+class ManagedEntry(Wire):
+    manager: str = ""
+    operation: str = ""
+    time: datetime | None = None
+    fields_v1: msgspec.Raw = msgspec.Raw()
+
+
+class FieldsMeta(Wire):
+    annotations: dict[str, msgspec.Raw] = msgspec.field(name="f:annotations", default_factory=dict)
+
+
+class Fields(Wire):
+    metadata: FieldsMeta = msgspec.field(name="f:metadata", default_factory=FieldsMeta)
+    spec: dict[str, msgspec.Raw] = msgspec.field(name="f:spec", default_factory=dict)
+
+
+class ServicePort(Wire):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+class ServiceSpec(Wire):
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    ports: list[ServicePort] | None = None
+    session_affinity: str = "None"
+
+
+class Service(Wire):
+    metadata: Meta
+    spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
+
+
+class Conditions(Wire):
+    ready: bool | None = None
+
+
+class TargetRef(Wire):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class Endpoint(Wire):
+    addresses: list[str] | None = None
+    conditions: Conditions | None = None
+    target_ref: TargetRef | None = None
+
+
+class EndpointPort(Wire):
+    name: str | None = None
+    port: int | None = None
+
+
+class EndpointSlice(Wire):
+    metadata: Meta
+    address_type: str = ""
+    endpoints: list[Endpoint] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class Backend(Wire):
+    service: str = ""
+    weight: msgspec.Raw = msgspec.Raw()
+
+
+class SplitSpec(Wire):
+    service: str = ""
+    backends: list[Backend] | None = None
+
+
+class TrafficSplit(Wire):
+    metadata: Meta
+    api_version: str = ""
+    spec: SplitSpec | None = None
+
+
+class ProfileSpec(Wire):
+    dst_overrides: list[msgspec.Raw] | None = None
+    routes: list[msgspec.Raw] | None = None
+
+
+class ServiceProfile(Wire):
+    metadata: Meta
+    spec: ProfileSpec | None = None
+
+
+class Migration(Wire):
+    metadata: Meta
+    status: dict[str, Any] | None = None
+
+
+class LeaseSpec(Wire):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    lease_transitions: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+
+
+class Lease(Wire):
+    metadata: Meta
+    spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
+
+
+class Event(Wire):
+    metadata: Meta
+    count: int | None = None
+
+
+class HeadMeta(Wire):
+    name: Any = ""
+    namespace: Any = ""
+    resource_version: Any = ""
+
+
+class Head(Wire):
+    metadata: HeadMeta

@@ -1,0 +1,198 @@
+"""TrafficSplit (``split.smi-spec.io`` v1alpha1 and v1alpha2) <-> Split.
+
+Linkerd reads a TrafficSplit only in one spelling: short names, in ``spec.service`` and in every
+backend. A dotted ``spec.service`` is ignored (all calls stay local), a dotted backend answers 500 to
+everything (facts 17). Weights are relative; all zero, negative ones, and sums above 429,496 freeze or kill
+proxies (facts 15). So :func:`read` says what really happens, and :func:`body` writes per mille that sum to 1,000.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from controller.model import WHOLE, Flaw, Key, Split, SplitKind, Weights, WriteSplit
+from controller.objects import TrafficSplitObject
+from controller.splits import (
+    RECORD,
+    decode_record,
+    encode_record,
+    foreign_owner,
+    last_editor,
+)
+
+KIND = SplitKind.TRAFFICSPLIT
+LARGEST_SUM = 429_496
+"""A sum of weights above this overflows in the proxies (facts 15)."""
+
+
+def short_name(name: str, namespace: str) -> str | None:
+    """Give the Service's short name for any of its spellings, None where it is of another namespace.
+
+    ``service-a``, ``service-a.default`` and ``service-a.default.svc.cluster.local`` are one.
+    """
+    first, *rest = name.split(".")
+    if not rest:
+        return first
+    if rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"):
+        return None
+    return first
+
+
+def service_of(found: TrafficSplitObject) -> Key | None:
+    """Say which Service this split is about, however ``spec.service`` spells it."""
+    namespace = found.metadata.namespace
+    service = short_name(found.spec.service, namespace)
+    return None if service is None else Key(namespace, service)
+
+
+def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
+    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong."""
+    if service_of(found) != key:
+        return None
+    weights, flaws = _weights(found, key, mirror)
+    flaws += _spelling(found, key, weights)
+    meta = found.metadata
+    editor, edited = last_editor(meta.managers, ("spec", "backends"))
+    return Split(
+        kind=KIND,
+        api_version=found.api_version,
+        name=meta.name,
+        resource_version=meta.resource_version,
+        away_permille=0 if flaws and not _obeyed(found) else away_permille(weights),
+        weights=weights,
+        record=decode_record(meta.annotations),
+        flaws=flaws,
+        foreign=foreign_owner(
+            meta.labels,
+            [owner.kind for owner in meta.owner_references],
+            [entry.manager for entry in meta.managers],
+        ),
+        editor=editor,
+        edited=edited,
+    )
+
+
+def away_permille(weights: Weights) -> int:
+    """Give the mirror's part in per mille. Only a true nothing is 0 and only a true all is 1,000.
+
+    All zero, or no weight at all, is local: so does Linkerd (facts 15).
+    """
+    local, mirror = weights.local or Decimal(0), weights.mirror or Decimal(0)
+    total = local + mirror
+    if total <= 0 or mirror <= 0:
+        return 0
+    if local <= 0:
+        return WHOLE
+    return min(max(round(WHOLE * mirror / total), 1), WHOLE - 1)
+
+
+def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
+    """Give the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
+    away = write.away_permille
+    if not 0 <= away <= WHOLE:
+        raise ValueError(f"a share of {away} per mille: write 0 to {WHOLE}")
+    metadata: dict[str, Any] = {
+        "name": write.name,
+        "namespace": write.key.namespace,
+        "annotations": {RECORD: encode_record(write.record)},
+    }
+    if write.resource_version is not None:
+        metadata["resourceVersion"] = write.resource_version
+    return {
+        "apiVersion": write.api_version,
+        "kind": "TrafficSplit",
+        "metadata": metadata,
+        "spec": {
+            "service": write.key.service,
+            "backends": [
+                {"service": write.key.service, "weight": WHOLE - away},
+                {"service": mirror, "weight": away},
+            ],
+        },
+    }
+
+
+def _obeyed(found: TrafficSplitObject) -> bool:
+    """Tell whether Linkerd reads this split at all: only with a short ``spec.service``."""
+    return "." not in found.spec.service
+
+
+def _weights(found: TrafficSplitObject, key: Key, mirror: str) -> tuple[Weights, tuple[Flaw, ...]]:
+    """Sum the weights by side; what is no side of this Service, or no weight, is a flaw."""
+    sums: dict[str, Decimal] = {}
+    flaws: list[Flaw] = []
+    for backend in found.spec.backends:
+        name = short_name(backend.service, key.namespace)
+        if backend.weight is None:
+            flaws.append(_harmful(f"the weight of {backend.service} is no number"))
+        elif name in (key.service, mirror):
+            sums[name] = sums.get(name, Decimal(0)) + backend.weight
+        else:
+            flaws.append(_stranger(backend.service, backend.weight, key.service, mirror))
+    if any(backend.weight is not None and backend.weight < 0 for backend in found.spec.backends):
+        flaws.append(_harmful("a weight is negative"))
+    total = sum((b.weight for b in found.spec.backends if b.weight is not None), Decimal(0))
+    if total > LARGEST_SUM:
+        flaws.append(_harmful(f"the weights sum to {total}, above {LARGEST_SUM:,}"))
+    weights = Weights(sums.get(key.service), sums.get(mirror))
+    if found.spec.backends and not flaws and total == 0:
+        flaws.append(
+            Flaw(
+                "WeightsAllZero",
+                "all weights are 0: Linkerd sends every call to the local Service, and a proxy that"
+                " starts now gets stuck",
+                mendable=True,
+            )
+        )
+    return weights, tuple(flaws)
+
+
+def _harmful(what: str) -> Flaw:
+    return Flaw(
+        "WeightsHarmful",
+        f"{what}: proxies that read this freeze at their old weights and ignore good ones later;"
+        " write weights of 0 to 1,000 and restart the callers",
+        mendable=False,
+    )
+
+
+def _stranger(backend: str, weight: Decimal, service: str, mirror: str) -> Flaw:
+    return Flaw(
+        "BackendForeign",
+        f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: remove it from"
+        " the split",
+        mendable=weight == 0,
+    )
+
+
+def _spelling(found: TrafficSplitObject, key: Key, weights: Weights) -> tuple[Flaw, ...]:
+    """Find dotted names. Writing short ones moves nothing only where the weights say what happens already:
+    all calls local, in a split that Linkerd ignores."""
+    dotted = [b.service for b in found.spec.backends if "." in b.service]
+    if not _obeyed(found):
+        says_local = away_permille(weights) == 0
+        tail = (
+            "the weights say so too, so short names change no traffic"
+            if says_local
+            else f"its weights would send {away_permille(weights) / 10:g} % to the mirror at once: set"
+            " them to what you mean, all local, or delete the split"
+        )
+        return (
+            Flaw(
+                "SplitIgnored",
+                f"spec.service is {found.spec.service}: Linkerd reads only the short name"
+                f" {key.service}, ignores this split and sends every call to the local Service; {tail}",
+                mendable=says_local,
+            ),
+        )
+    if dotted:
+        return (
+            Flaw(
+                "BackendNotShort",
+                f"the backend {dotted[0]} is not a short name: Linkerd answers 500 to every call;"
+                f" write {short_name(dotted[0], key.namespace) or key.service}",
+                mendable=False,
+            ),
+        )
+    return ()

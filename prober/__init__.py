@@ -1,0 +1,1 @@
+"""The prober: sends synthetic requests, and says honestly what became of them."""

@@ -1,0 +1,161 @@
+"""The messages between controller and prober: the one module that both packages know.
+
+The controller dials ``ws://<prober>/v1/stream`` with ``Authorization: Bearer <token>``; the prober
+answers with :class:`Hello` and from then on with one :class:`Report` every 100 ms. The stream is
+the assignment: what the controller said on it is probed, and probing ends with the connection.
+
+Every message is one WebSocket text frame holding one JSON object whose ``type`` names it.
+There is no wall clock in any message: a slice tells its age, and the receiver has its own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PATH = "/v1/stream"
+"""Where the prober's WebSocket stands."""
+
+REFERENCE_PATH = "/reference"
+"""What every stream probes to learn whether the prober itself is well: GET, answered 200."""
+
+VERSION = 1
+"""Of this contract. A prober of another version is not used, and the log says so."""
+
+SLICE_S = 0.1
+"""Length of a slice, and the beat of the reports, in seconds (design section 7)."""
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Longest frame either side accepts."""
+
+USER_AGENT = "migrate-prober/1"
+"""Marks every probe, so that an application can tell them from its users."""
+
+Route = Literal["mirror", "pods", "apex"]
+"""What is asked: the mirror of another cluster's Service, own pods by address, or the Service."""
+
+
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message or part of one."""
+
+
+class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
+    """Controller to prober: probe this way until withdrawn.
+
+    ``rate_per_s`` is the whole way's base rate; this stream probes the due times ``k`` with
+    ``k % parts == part``. ``key`` seeds the phase of the schedule, so that many ways are spread.
+    ``priority`` says what keeps its rate when the prober's cap is reached: 0 above home, 1 at home,
+    2 apex; the highest number is lowered first. ``latency_limit_s`` is where an answer counts as
+    slow.
+    ``expect`` holds inclusive ranges of status codes. ``mirror_of`` names the other cluster when
+    ``route`` is ``mirror``; ``addresses`` are ``ip:port`` when it is ``pods``.
+    """
+
+    id: int
+    key: str
+    namespace: str
+    service: str
+    route: Route
+    port: int
+    rate_per_s: float
+    expect: tuple[tuple[int, int], ...]
+    path: str = "/"
+    method: Literal["GET", "HEAD"] = "GET"
+    mirror_of: str = ""
+    addresses: tuple[str, ...] = ()
+    part: int = 0
+    parts: int = 1
+    priority: int = 0
+    latency_limit_s: float | None = None
+
+
+class Readdress(Frozen, frozen=True, tag="readdress", tag_field="type"):
+    """Controller to prober: the ready pods of this assignment are now these (``ip:port``)."""
+
+    id: int
+    addresses: tuple[str, ...]
+
+
+class Withdraw(Frozen, frozen=True, tag="withdraw", tag_field="type"):
+    """Controller to prober: stop probing this assignment. Probes in flight are still reported."""
+
+    id: int
+
+
+class Counts(Frozen, frozen=True):
+    """Probes of one slice: how many were sent, how many were bad, how many not within the limit.
+
+    The limit is the assignment's ``latency_limit_s``. A probe that could not be sent is not counted
+    here: its slice is void.
+    """
+
+    sent: int = 0
+    bad: int = 0
+    slow: int = 0
+
+
+class Slice(Frozen, frozen=True):
+    """The probes of one assignment due in one stretch of 100 ms; sent once, after the last ended.
+
+    ``number`` counts the slices of an assignment from 0; one in which nothing was due is not sent.
+    ``age_s`` is the time from the end of the slice to the sending of the report. ``base`` and
+    ``burst`` are apart because burst probes count for FAIL only. ``void`` says why the prober does
+    not stand behind this slice (empty: it does). ``answers`` counts by status code or by kind of
+    error (``timeout``, ``refused``, ``reset``, ...). ``loops`` counts answers 508. ``faults``
+    holds, by pod address, the base and the burst counts of the probes that were bad or slow, so
+    that taking them off ``base`` and ``burst`` leaves the counts without that pod's faults.
+    """
+
+    assignment: int
+    number: int
+    age_s: float
+    base: Counts = Counts()
+    burst: Counts = Counts()
+    void: str = ""
+    answers: dict[str, int] = {}
+    loops: int = 0
+    faults: dict[str, tuple[Counts, Counts]] = {}
+
+
+class Hello(Frozen, frozen=True, tag="hello", tag_field="type"):
+    """Prober to controller, first: who answers, and how many probes a second it can send."""
+
+    version: int
+    cluster: str
+    prober: str
+    cap_per_s: float
+
+
+class Report(Frozen, frozen=True, tag="report", tag_field="type"):
+    """Prober to controller, every 100 ms, empty or not: the heartbeat.
+
+    ``number`` counts the reports of a stream from 0. ``reference`` counts the probes of the
+    prober's own reference that ended since the last report. ``lowered`` says, by assignment, the
+    base rate per second that the whole way would have at this stream's present pace, where the cap
+    lowered it. ``void`` says why the prober does not trust itself now (empty: it does).
+    """
+
+    number: int
+    slices: tuple[Slice, ...] = ()
+    reference: Counts = Counts()
+    lowered: dict[int, float] = {}
+    void: str = ""
+
+
+class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):
+    """Prober to controller: what cannot be served, and why, in a sentence.
+
+    ``id`` names the assignment, where the message could be read that far.
+    """
+
+    message: str
+    id: int | None = None
+
+
+ToProber = Assign | Readdress | Withdraw
+FromProber = Hello | Report | Refused
+
+encode = msgspec.json.Encoder().encode
+decode_to_prober = msgspec.json.Decoder(ToProber).decode
+decode_from_prober = msgspec.json.Decoder(FromProber).decode
