@@ -1,0 +1,204 @@
+"""``migrate-controller``: wires the parts together, and ends them in order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from controller.accounts import Heard
+from controller.cluster import Cluster, ClusterAccess, Pace
+from controller.leader import Leader
+from controller.probers import Probers
+from controller.reconcile import Reconciler, Telemetry
+from controller.settings import CONFIG_ENV, Settings, SettingsError, load, reread
+from controller.state import State
+from controller.telemetry import (
+    Health,
+    Metrics,
+    Tracing,
+    beat_with_loop,
+    configure_logging,
+    serve,
+    tracing_to,
+)
+
+REREAD_S = 5.0
+"""How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
+
+FINISH_S = 3.0
+"""What a write in flight is given at SIGTERM; with the lease's release it stays under 5 s."""
+
+
+def main() -> None:
+    """Run until SIGTERM. A user's mistake is one sentence on stderr and exit code 2."""
+    asked = _arguments()
+    path = asked.config or os.environ.get(CONFIG_ENV)
+    if path is None:
+        sys.exit(_mistake(f"no settings: give --config FILE, or set {CONFIG_ENV}"))
+    try:
+        settings = load(Path(path), os.environ)
+    except SettingsError as error:
+        sys.exit(_mistake(str(error)))
+    if asked.check_config:
+        sys.stdout.write(f"{path}: the settings are good\n")
+        return
+    configure_logging(settings.log_level)
+    asyncio.run(_Controller(settings, Path(path)).run())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="migrate-controller",
+        description="Moves annotated Services between two Linkerd-linked clusters, step by step.",
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"settings (YAML); else ${CONFIG_ENV}")
+    parser.add_argument(
+        "--check-config", action="store_true", help="say whether the settings are good, and end"
+    )
+    parser.add_argument("--version", action="version", version=version("mesh-migrate"))
+    return parser.parse_args()
+
+
+def _mistake(sentence: str) -> int:
+    sys.stderr.write(f"migrate-controller: {sentence}\n")
+    return 2
+
+
+class _Controller:
+    """Everything that one process is made of."""
+
+    def __init__(self, settings: Settings, path: Path) -> None:
+        release = version("mesh-migrate")
+        self._settings = settings
+        self._path = path
+        self._log = structlog.get_logger()
+        self._metrics = Metrics(release)
+        self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
+        one, other = settings.clusters
+        self._state = State((one, other), settings.domain)
+        self._settings_error = ""
+        self._clusters = {
+            name: Cluster(
+                name,
+                ClusterAccess(cluster.kubeconfig, cluster.context),
+                gateway_namespace=cluster.gateway_namespace,
+                meter=self._metrics,
+                log=self._log.bind(cluster=name),
+                pace=Pace(relist_s=settings.relist_s),
+            )
+            for name, cluster in settings.clusters.items()
+        }
+        lease = settings.lease
+        self._leader = Leader(
+            self._clusters[lease.cluster],
+            lease.namespace,
+            lease.name,
+            f"{socket.gethostname()}-{secrets.token_hex(4)}",
+            lease.duration_s,
+            changed=self._leadership_changed,
+            log=self._log,
+        )
+        self._probers = Probers(
+            {name: cluster.prober for name, cluster in settings.clusters.items()},
+            token_file=Path(settings.prober.token_file),
+            streams=settings.prober.streams,
+            proxy_url=settings.prober.proxy_url,
+            heard=self._heard,
+            meter=self._metrics,
+            log=self._log,
+        )
+        self._reconciler = Reconciler(
+            settings,
+            self._state,
+            self._clusters,
+            self._probers,
+            self._leader,
+            Telemetry(self._metrics, self._tracing, self._log),
+        )
+
+    def _heard(self, heard: Heard) -> None:
+        self._reconciler.heard(heard)
+
+    def _leadership_changed(self) -> None:
+        self._metrics.leads(self._leader.leads, self._leader.epoch)
+        self._reconciler.look_at_all()
+
+    def _unready(self) -> dict[str, str]:
+        found = {
+            f"cluster {name}": view.stale_reason
+            for name, view in self._state.views.items()
+            if not view.current
+        }
+        if self._settings_error:
+            found["settings"] = self._settings_error
+        return found
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; then finish what is in flight and give the lease back."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopped.set)
+        health = Health(self._unready)
+        async with AsyncExitStack() as stack:
+            for cluster in self._clusters.values():
+                await stack.enter_async_context(cluster)
+            runner = await serve(self._settings.listen_address, self._metrics, health)
+            stack.push_async_callback(runner.cleanup)
+            parts: list[Coroutine[Any, Any, None]] = [
+                *(c.run(self._reconciler.absorb) for c in self._clusters.values()),
+                self._leader.run(),
+                self._probers.run(),
+                self._reconciler.run(),
+                self._watch_settings(),
+                beat_with_loop(health, self._metrics),
+            ]
+            self._log.info("controller started", clusters=list(self._clusters))
+            await self._until(stopped, parts)
+        await asyncio.to_thread(self._tracing.shutdown, 1.0)
+        self._log.info("controller stopped")
+
+    async def _until(self, stopped: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
+        """Run all parts until told to stop. A part that ends by itself ends the process: Kubernetes
+        starts it anew, and whatever stands on the splits is taken up from there."""
+        tasks = [asyncio.create_task(part) for part in parts]
+        waiter = asyncio.create_task(stopped.wait())
+        await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
+        await self._reconciler.stop(FINISH_S)
+        for task in (*tasks, waiter):
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    async def _watch_settings(self) -> None:
+        """Re-read what may change while running; a broken file keeps what is in force, and is told."""
+        current = self._settings
+        while True:
+            await asyncio.sleep(REREAD_S)
+            found = await asyncio.to_thread(reread, self._path, os.environ, current)
+            if isinstance(found, SettingsError):
+                if str(found) != self._settings_error:
+                    self._log.error("settings not re-read", error=str(found))
+                self._settings_error = str(found)
+                continue
+            self._settings_error = ""
+            current = found
+            self._reconciler.resettle(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""The evidence of one migration: an account for each way, fed by slices, asked by the plan.
+
+No I/O and no clock; ``now_s`` is monotonic. This is where slices become the observations of
+``verdicts.md``: what the streams of a way report within one tick is added up, what nobody stands behind is
+void, and what a rollout explains is no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from controller.evidence import Tick, WayBook
+from controller.model import ProbeOrder, Side, Verdict, Way, WayEvidence
+from prober.contract import Counts, Report, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One report of one stream, with the orders that its slices answer. ``now_s`` is monotonic."""
+
+    cluster: str
+    stream: int
+    report: Report
+    slices: tuple[tuple[ProbeOrder, Slice], ...]
+    now_s: float
+
+
+POD_GRACE_S = 1.0
+"""A bad probe of a pod that was not ready, or left, this long around it is void (design section 7)."""
+
+PROBE_LIFE_S = 2.0
+"""From a probe's due time to the arrival of its slice: its timeout, the beat, and some of the way."""
+
+PIN_GRACE_S = 1.0
+"""A 508 this soon after a pin was re-made is void."""
+
+
+NO_PROBES = Counts()
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What one way's streams said within one tick."""
+
+    base: Counts = NO_PROBES
+    burst: Counts = NO_PROBES
+    credit: Counts = NO_PROBES
+    answers: dict[str, int] = field(default_factory=dict)
+    loops: int = 0
+    reference_clean: bool = True
+    slices: int = 0
+
+    def add(self, part: Slice, *, credit: bool, reference_clean: bool) -> None:
+        self.base = plus(self.base, part.base)
+        self.burst = plus(self.burst, part.burst)
+        if credit:
+            self.credit = plus(self.credit, part.base)
+        for answer, count in part.answers.items():
+            self.answers[answer] = self.answers.get(answer, 0) + count
+        self.loops += part.loops
+        self.reference_clean = self.reference_clean and reference_clean
+        self.slices += 1
+
+    @property
+    def faulty(self) -> bool:
+        return bool(
+            self.base.bad or self.base.slow or self.burst.bad or self.burst.slow or self.loops
+        )
+
+    def tick(self) -> Tick:
+        return Tick(
+            base=self.base,
+            burst=self.burst,
+            credit=self.credit,
+            answers=self.answers,
+            loops=self.loops,
+            reference_clean=self.reference_clean,
+        )
+
+
+@dataclass(slots=True)
+class _Way:
+    order: ProbeOrder
+    book: WayBook
+    pending: _Sum = field(default_factory=_Sum)
+    voided: bool = False
+    passed: bool = False
+    held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
+
+
+class Accounts:
+    """All ways of one migration. An order of another identity starts its account at zero."""
+
+    def __init__(self) -> None:
+        self._ways: dict[Way, _Way] = {}
+        self._ready: dict[str, frozenset[str]] = {}
+        self._ready_since: dict[tuple[str, str], float] = {}
+        self._left_at: dict[tuple[str, str], float] = {}
+        self._credit_pods: frozenset[str] = frozenset()
+        self._pin_missing = False
+        self._pin_made_s = -inf
+
+    # --- what is told -------------------------------------------------------------------------------
+
+    def order(self, orders: Iterable[ProbeOrder]) -> None:
+        """Keep an account for exactly these ways."""
+        wanted = {order.way: order for order in orders}
+        for way in [way for way in self._ways if way not in wanted]:
+            del self._ways[way]
+        for way, order in wanted.items():
+            known = self._ways.get(way)
+            if known is None or known.order.identity != order.identity:
+                self._ways[way] = _Way(order, _book(order))
+            else:
+                known.order = order
+                known.book.at_home(not order.above_home)
+
+    def take(
+        self, order: ProbeOrder, part: Slice, now_s: float, *, void: str, reference_clean: bool
+    ) -> None:
+        """Take one slice. Void ones count for nothing; faults of own pods wait for what explains them."""
+        way = self._ways.get(order.way)
+        if way is None or way.order.identity != order.identity:
+            return
+        if part.void or void:
+            way.voided = True
+            return
+        credit = order.generation == way.order.generation
+        if part.faults:
+            way.held.append((now_s, part, credit, reference_clean))
+        else:
+            way.pending.add(
+                self._unlooped(part, now_s), credit=credit, reference_clean=reference_clean
+            )
+
+    def heard(self, callers: str, now_s: float) -> None:
+        """Note that a report came from the prober of these callers, whatever was in it."""
+        for at, way in self._ways.items():
+            if at.callers == callers:
+                way.book.heard(now_s)
+
+    def fold(self, now_s: float) -> bool:
+        """Close a tick: each way's sum is one observation.
+
+        Tells whether the migration should be looked at again: while anything is bad, void, silent or not
+        proven yet. A way that goes on passing decides nothing new.
+        """
+        notable = False
+        for at, way in self._ways.items():
+            self._release(at, way, now_s)
+            summed, way.pending = way.pending, _Sum()
+            voided, way.voided = way.voided, False
+            if summed.slices:
+                way.book.absorb(summed.tick(), now_s)
+            elif voided:
+                way.book.void(now_s)
+            passing = summed.slices > 0 and not summed.faulty and not way.held
+            if not (passing and way.passed):
+                way.passed = way.book.evidence(now_s).verdict is Verdict.PASS
+                notable = True
+        return notable
+
+    def settled(self, now_s: float) -> None:
+        """A step has settled: credit starts from zero, by the pods that are ready now."""
+        for way in self._ways.values():
+            way.book.settle(now_s)
+            way.passed = False
+        self._credit_pods = frozenset()
+
+    def pods(self, cluster: str, ready: frozenset[str], now_s: float, *, is_target: bool) -> None:
+        """Note which own pods are ready now, by address."""
+        before = self._ready.get(cluster)
+        self._ready[cluster] = ready
+        if before is not None:
+            for address in ready - before:
+                self._ready_since[cluster, address] = now_s
+            for address in before - ready:
+                self._left_at[cluster, address] = now_s
+            self._forget(now_s)
+        if is_target:
+            self._watch_credit_pods(ready)
+
+    def pins(self, *, missing: bool, now_s: float) -> None:
+        """Note whether a pin is known missing; after one was re-made, credit starts from zero."""
+        if self._pin_missing and not missing:
+            self._pin_made_s = now_s
+            for way in self._ways.values():
+                way.book.restart_credit()
+        self._pin_missing = missing
+
+    # --- what is asked ------------------------------------------------------------------------------
+
+    def evidence(self, now_s: float) -> Mapping[Way, WayEvidence]:
+        """Say what is known of each way now."""
+        return {at: _said(way, now_s) for at, way in self._ways.items()}
+
+    @property
+    def active(self) -> bool:
+        """Whether any way is probed."""
+        return bool(self._ways)
+
+    # --- how it is done ------------------------------------------------------------------------------
+
+    def _release(self, at: Way, way: _Way, now_s: float) -> None:
+        while way.held and way.held[0][0] + POD_GRACE_S <= now_s:
+            came_s, part, credit, clean = way.held.pop(0)
+            explained = [a for a in part.faults if self._rolled(at.callers, a, came_s)]
+            kept = without_faults(part, explained)
+            way.pending.add(self._unlooped(kept, now_s), credit=credit, reference_clean=clean)
+
+    def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
+        """Tell whether the pod was not ready, or left, around the probe."""
+        if address not in self._ready.get(cluster, frozenset()):
+            return True
+        began = came_s - PROBE_LIFE_S - POD_GRACE_S
+        return (
+            self._ready_since.get((cluster, address), -inf) >= began
+            or self._left_at.get((cluster, address), -inf) >= began
+        )
+
+    def _unlooped(self, part: Slice, now_s: float) -> Slice:
+        """Take out the answers 508 of a time in which a pin was missing or had just been re-made."""
+        excused = self._pin_missing or now_s - self._pin_made_s < PIN_GRACE_S
+        if not (part.loops and excused):
+            return part
+        from_base = min(part.loops, part.base.bad)
+        from_burst = min(part.loops - from_base, part.burst.bad)
+        answers = {a: n for a, n in part.answers.items() if a != "508"}
+        return _remade(
+            part,
+            base=minus(part.base, from_base),
+            burst=minus(part.burst, from_burst),
+            answers=answers,
+            loops=0,
+        )
+
+    def _watch_credit_pods(self, ready: frozenset[str]) -> None:
+        if not self._credit_pods:
+            self._credit_pods = ready
+        elif 2 * len(self._credit_pods & ready) < len(self._credit_pods):
+            self._credit_pods = ready
+            for at, way in self._ways.items():
+                if at.side is Side.TARGET:
+                    way.book.restart_credit()
+
+    def _forget(self, now_s: float) -> None:
+        old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
+        for times in (self._ready_since, self._left_at):
+            for at in [at for at, when in times.items() if when < old]:
+                del times[at]
+
+
+def plus(one: Counts, other: Counts) -> Counts:
+    """Add counts up."""
+    return Counts(one.sent + other.sent, one.bad + other.bad, one.slow + other.slow)
+
+
+def minus(counts: Counts, bad: int) -> Counts:
+    """Take bad probes out, as if they had not been sent."""
+    return Counts(counts.sent - bad, counts.bad - bad, max(0, counts.slow - bad))
+
+
+def without_faults(part: Slice, addresses: Iterable[str]) -> Slice:
+    """Take the faults of these pods out of a slice, as if their probes had not been sent."""
+    base, burst = part.base, part.burst
+    faults = dict(part.faults)
+    for address in addresses:
+        from_base, from_burst = faults.pop(address)
+        base = _less(base, from_base)
+        burst = _less(burst, from_burst)
+    answers = dict(part.answers) if len(faults) == len(part.faults) else {}
+    return _remade(part, base=base, burst=burst, answers=answers, loops=part.loops, faults=faults)
+
+
+def _less(all_of: Counts, some: Counts) -> Counts:
+    return Counts(all_of.sent - some.sent, all_of.bad - some.bad, all_of.slow - some.slow)
+
+
+def _remade(
+    part: Slice,
+    *,
+    base: Counts,
+    burst: Counts,
+    answers: dict[str, int],
+    loops: int,
+    faults: dict[str, tuple[Counts, Counts]] | None = None,
+) -> Slice:
+    return Slice(
+        assignment=part.assignment,
+        number=part.number,
+        age_s=part.age_s,
+        base=base,
+        burst=burst,
+        answers=answers,
+        loops=loops,
+        faults=part.faults if faults is None else faults,
+    )
+
+
+def _book(order: ProbeOrder) -> WayBook:
+    return WayBook(
+        order.success_percent,
+        order.latency,
+        traffic_on=order.traffic_on,
+        above_home=order.above_home,
+    )
+
+
+def _said(way: _Way, now_s: float) -> WayEvidence:
+    """A fault that waits for its explanation takes PASS away, and is not held against anybody yet."""
+    found = way.book.evidence(now_s)
+    if way.held and found.verdict is Verdict.PASS:
+        return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
+    return found

@@ -1,0 +1,99 @@
+"""Where each resource is in the API, and in which version a cluster serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import quote
+
+import msgspec
+
+from controller.cluster.answers import NotFound, NotServed, Unavailable
+from controller.cluster.transport import Transport
+from controller.objects import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A kind of the API. Of several ``versions`` the first that is served is used."""
+
+    group: str
+    versions: tuple[str, ...]
+    kind: str
+
+
+PLACES: Mapping[Resource, Place] = MappingProxyType(
+    {
+        Resource.SERVICES: Place("", ("v1",), "Service"),
+        Resource.ENDPOINTSLICES: Place("discovery.k8s.io", ("v1",), "EndpointSlice"),
+        Resource.TRAFFICSPLITS: Place(
+            "split.smi-spec.io", ("v1alpha2", "v1alpha1"), "TrafficSplit"
+        ),
+        Resource.SERVICEPROFILES: Place("linkerd.io", ("v1alpha2",), "ServiceProfile"),
+        Resource.MIGRATIONS: Place("migrate.tradeshift", ("v1alpha1",), "Migration"),
+        Resource.EVENTS: Place("", ("v1",), "Event"),
+        Resource.LEASES: Place("coordination.k8s.io", ("v1",), "Lease"),
+    }
+)
+
+
+class _Version(msgspec.Struct):
+    version: str = ""
+
+
+class _Group(msgspec.Struct):
+    versions: list[_Version] | None = None
+
+
+_GROUP = msgspec.json.Decoder(_Group)
+
+
+class Places:
+    """The paths of one cluster. A version that has to be asked for is remembered until it is forgotten."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._known: dict[Resource, str | None] = {}
+
+    def served(self, resource: Resource) -> bool | None:
+        """Whether the cluster knows the kind; None while that was not answered yet."""
+        if len(PLACES[resource].versions) == 1:
+            return True
+        return None if resource not in self._known else self._known[resource] is not None
+
+    async def api_version(self, resource: Resource) -> str:
+        """Give ``group/version``. Raises NotServed, or Unavailable where that is not known."""
+        place = PLACES[resource]
+        version: str | None = place.versions[0]
+        if len(place.versions) > 1:
+            version = self._known.get(resource)
+            if version is None:
+                version = self._known[resource] = await self._discover(resource, place)
+        if version is None:
+            raise NotServed(f"{place.group} is not served here", status=404)
+        return f"{place.group}/{version}" if place.group else version
+
+    async def path(self, resource: Resource, namespace: str | None = None, name: str = "") -> str:
+        """Give the path of an object, or of the collection where no name is given. Raises as above."""
+        version = await self.api_version(resource)
+        parts = ["", "apis" if "/" in version else "api", version]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts += [resource.value, *([quote(name, safe="")] if name else [])]
+        return "/".join(parts)
+
+    def forget(self, resource: Resource) -> None:
+        """Ask for the version anew next time."""
+        self._known.pop(resource, None)
+
+    async def _discover(self, resource: Resource, place: Place) -> str | None:
+        try:
+            answer = await self._transport.request("GET", resource.value, f"/apis/{place.group}")
+            group = _GROUP.decode(answer)
+        except NotFound:
+            return None
+        except (ValueError, RecursionError) as error:
+            raise Unavailable(f"/apis/{place.group}: {error}") from error
+        served = {found.version for found in group.versions or ()}
+        return next((version for version in place.versions if version in served), None)

@@ -1,0 +1,571 @@
+"""The shell around the core: look, plan, act; for one migration at a time, by its key.
+
+    cluster, prober, timer -> state -> queue -> observe -> plan -> actions -> the API servers -> cluster ...
+
+There is no second path: the answer to a write is absorbed like any change, and the next look finds nothing
+left to do. A look never awaits, so nothing that hangs delays it; what it asks for is done by hands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from controller import status
+from controller.accounts import Heard
+from controller.cluster import (
+    AlreadyExists,
+    ApiError,
+    Cluster,
+    Conflict,
+    Events,
+    NotFound,
+    ServiceRef,
+    Unavailable,
+)
+from controller.hands import Hands, Place
+from controller.model import (
+    Action,
+    Answer,
+    Fleet,
+    Key,
+    Observed,
+    Phase,
+    Plan,
+    ReadSplits,
+    Told,
+    WritePin,
+    WriteSplit,
+)
+from controller.objects import Change, Deleted, Freshness, KubeObject, Listed, Resource, Upserted
+from controller.plan import plan
+from controller.probers import Probers
+from controller.queue import Queue
+from controller.settings import Settings
+from controller.slots import Want, grant
+from controller.splits import mirror_name, pin, trafficsplit
+from controller.standing import stand
+from controller.state import State
+from controller.telemetry import Metrics, Tracing
+
+TICK_S = 0.1
+"""A tick of evidence (verdicts.md)."""
+
+REGRANT_S = 5.0
+"""How often slots are looked at without a reason."""
+
+LOOK_AGAIN_S = 10.0
+"""A migration that is probed is looked at this often at the least, so that its status stays fresh."""
+
+
+class Leadership(Protocol):
+    """What the reconciler asks of the lease."""
+
+    @property
+    def leads(self) -> bool: ...  # noqa: D102 - as controller.leader
+    @property
+    def may_go_home(self) -> bool: ...  # noqa: D102 - as controller.leader
+    @property
+    def epoch(self) -> int: ...  # noqa: D102 - as controller.leader
+    @property
+    def left_s(self) -> float: ...  # noqa: D102 - as controller.leader
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where everything is told that is not told to the clusters."""
+
+    metrics: Metrics
+    tracing: Tracing
+    log: FilteringBoundLogger
+
+
+class Reconciler:
+    """All migrations of one pair of clusters."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        clusters: Mapping[str, Cluster],
+        probers: Probers,
+        leader: Leadership,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._clusters = clusters
+        self._probers = probers
+        self._leader = leader
+        self._metrics = telemetry.metrics
+        self._tracing = telemetry.tracing
+        self._log = telemetry.log
+        self._clock = clock
+        self._queue = Queue(clock)
+        self._hands = Hands(self._freed, self._log)
+        self._events = {name: Events(cluster) for name, cluster in clusters.items()}
+        self._stories: dict[Key, status.Story] = {}
+        self._wants: dict[Key, Want] = {}
+        self._holders: frozenset[Key] = frozenset()
+        self._waiting: tuple[Key, ...] = ()
+        self._held_since: dict[Key, float] = {}
+        self._phases: dict[Key, Phase] = {}
+        self._noted: dict[Key, status.Note | None] = {}
+        self._stopping = False
+
+    # --- what is told ---------------------------------------------------------------------------------
+
+    def absorb(self, change: Change) -> None:
+        """Take a change of a cluster in."""
+        keys = self._state.absorb(change)
+        if isinstance(change, Freshness):
+            keys = self._state.migrations()
+        for key in keys:
+            self._queue.add(key, urgent=not isinstance(change, Listed))
+
+    def heard(self, heard: Heard) -> None:
+        """Take a prober's report in."""
+        self._state.heard(heard)
+
+    def resettle(self, settings: Settings) -> None:
+        """Take settings that were re-read in: only ``paused`` and ``max_in_progress`` may differ."""
+        if settings != self._settings:
+            self._log.info(
+                "settings changed", paused=settings.paused, slots=settings.max_in_progress
+            )
+            self._settings = settings
+            self._regrant()
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Have every migration looked at: leadership or settings changed."""
+        if not self._leader.leads:
+            self._hands.drop_raises()
+        for key in self._state.migrations():
+            self._queue.add(key)
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look at what is due, and tick, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ticks(), name="ticks")
+            tasks.create_task(self._grants(), name="slots")
+            while True:
+                key = await self._queue.get()
+                self._metrics.queue_depth(len(self._queue))
+                self._look_safely(key)
+                await asyncio.sleep(0)  # a long queue must not keep the sockets waiting
+
+    async def stop(self, deadline_s: float) -> None:
+        """Raise nothing more, and let the writes in flight finish."""
+        self._stopping = True
+        await self._hands.drain(deadline_s)
+
+    async def _ticks(self) -> None:
+        """Fold the evidence every 100 ms, by the monotonic clock."""
+        due = self._clock()
+        while True:
+            due += TICK_S
+            await asyncio.sleep(max(0.0, due - self._clock()))
+            due = max(due, self._clock() - TICK_S)  # late ticks are not caught up
+            for key in self._state.fold(self._clock()):
+                self._queue.add(key, urgent=True)
+
+    async def _grants(self) -> None:
+        while True:
+            await asyncio.sleep(REGRANT_S)
+            self._regrant()
+
+    # --- one look ---------------------------------------------------------------------------------------
+
+    def _look_safely(self, key: Key) -> None:
+        """Look; an error of ours in one migration must not disarm the way home of the others."""
+        try:
+            self.look(key)
+        except Exception:  # noqa: BLE001 - see the docstring; it is logged, and tried again
+            self._log.exception("look failed", migration=str(key))
+            self._queue.add_in(key, LOOK_AGAIN_S)
+
+    def look(self, key: Key, *, just_read: bool = False) -> None:
+        """Decide what is next for one migration, and set the hands to it."""
+        began = self._clock()
+        seen = self._observe(key, just_read=just_read)
+        now = self._now()
+        decided = self._with_failures(key, plan(seen, now))
+        self._probers.order(key, decided.probes)
+        self._state.order(key, decided.probes)
+        self._want(key, seen, decided)
+        for action in decided.actions:
+            self._act(action)
+        self._tell(seen, decided, now)
+        if decided.wake_s is not None:
+            self._queue.add_in(key, decided.wake_s)
+        elif decided.probes:
+            self._queue.add_in(key, LOOK_AGAIN_S)
+        self._measure(seen, decided, self._clock() - began)
+        if not self._state.is_migration(key):
+            self._forget(key)
+
+    def _measure(self, seen: Observed, decided: Plan, seconds: float) -> None:
+        reason = decided.refusal.reason if decided.refusal else ""
+        self._metrics.reconciled(seconds)
+        self._metrics.planned(decided.phase, reason)
+        self._metrics.shares(seen.key, decided.shares)
+        self._metrics.evidence(seen.key, seen.ways if decided.probes else {})
+        if self._phases.get(seen.key) is not decided.phase:
+            self._phases[seen.key] = decided.phase
+            self._metrics.migrations(Counter(self._phases.values()))
+
+    def _observe(self, key: Key, *, just_read: bool) -> Observed:
+        place = self._waiting.index(key) + 1 if key in self._waiting else 0
+        return self._state.observe(
+            key,
+            self._fleet(),
+            self._clock(),
+            writing=self._hands.writing(key),
+            has_slot=key in self._holders,
+            slot_place=place,
+            just_read=just_read,
+        )
+
+    def _fleet(self) -> Fleet:
+        return Fleet(
+            clusters=self._state.clusters,
+            paused=self._settings.paused,
+            leads=self._leader.leads and not self._stopping,
+            may_go_home=self._leader.may_go_home,
+            epoch=self._leader.epoch,
+        )
+
+    def _now(self) -> datetime:
+        """Give the lease cluster's time; another's, or this machine's, only where it never answered."""
+        names = [self._settings.lease.cluster, *self._clusters]
+        heard = (self._clusters[name].now() for name in names)
+        return next((now for now in heard if now is not None), datetime.now(UTC))
+
+    def _with_failures(self, key: Key, decided: Plan) -> Plan:
+        """Show what an API server refused: nobody sees a log line from the outside."""
+        failed = tuple(
+            ("WriteFailed", f"in {place.cluster} the {place.what} was not written: {message}")
+            for place, message in sorted(self._hands.failures(key).items())
+        )
+        return replace(decided, warnings=decided.warnings + failed) if failed else decided
+
+    def _forget(self, key: Key) -> None:
+        """Let go of what is no migration any more."""
+        if self._hands.writing(key):
+            return
+        self._state.forget(key)
+        self._hands.forget(key)
+        self._queue.forget(key)
+        self._stories.pop(key, None)
+        self._held_since.pop(key, None)
+        self._probers.order(key, ())
+        self._phases.pop(key, None)
+        self._metrics.shares(key, {})
+        self._metrics.evidence(key, {})
+        if self._wants.pop(key, None):
+            self._regrant()
+
+    # --- slots ------------------------------------------------------------------------------------------
+
+    def _want(self, key: Key, seen: Observed, decided: Plan) -> None:
+        held_up = decided.refusal is not None and not decided.refusal.waits
+        if not (held_up and key in self._holders):
+            self._held_since.pop(key, None)
+        else:
+            self._held_since.setdefault(key, self._clock())
+        if not decided.wants_slot:
+            if self._wants.pop(key, None) is not None:
+                self._regrant()
+            return
+        known = self._state.known(key)
+        want = Want(
+            key,
+            known.asked,
+            dict.fromkeys(self._clusters, decided.rate_per_s),
+            above_home=bool(decided.probes) and decided.phase is not Phase.PENDING,
+        )
+        if self._wants.get(key) != want:
+            self._wants[key] = want
+            self._regrant()
+
+    def _regrant(self) -> None:
+        """Share out the slots anew; whoever gained or lost one is looked at."""
+        now_s = self._clock()
+        wants = {
+            key: replace(want, held_up_s=now_s - self._held_since.get(key, now_s))
+            for key, want in self._wants.items()
+        }
+        before, queued = self._holders, self._waiting
+        self._holders, self._waiting = grant(
+            wants, before, self._settings.max_in_progress, self._probers.caps()
+        )
+        for key in (before ^ self._holders) | (set(queued) ^ set(self._waiting)):
+            self._queue.add(key)
+        self._metrics.slots(len(self._holders), len(self._waiting))
+
+    # --- acting -----------------------------------------------------------------------------------------
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, ReadSplits):
+            self._hands.take(Place(action.key, "", "read"), lambda: self._read_splits(action.key))
+        elif isinstance(action, WritePin):
+            self._hands.take(
+                Place(action.key, action.cluster, "pin"), lambda: self._write_pin(action)
+            )
+        else:
+            self._hands.take(
+                Place(action.key, action.cluster, "split"),
+                lambda: self._write_split(action),
+                urgent=action.revert,
+            )
+
+    def _freed(self, key: Key, urgent: bool) -> None:
+        self._queue.add(key, urgent=urgent)
+
+    async def _write_split(self, action: WriteSplit) -> None:
+        """Write weights and record in one patch. A raise must be over before the lease can be lost."""
+        far = next(name for name in self._clusters if name != action.cluster)
+        body = trafficsplit.body(action, mirror_name(action.key.service, far))
+        limit = None if action.revert else self._leader.left_s
+        with self._span(action):
+            try:
+                async with asyncio.timeout(limit):
+                    await self._put(
+                        action.cluster,
+                        Resource.TRAFFICSPLITS,
+                        action.key.namespace,
+                        action.name,
+                        body,
+                        make=action.resource_version is None,
+                    )
+            except TimeoutError:
+                raise Unavailable(
+                    "the lease ran out before the answer came", outcome_unknown=True
+                ) from None
+        self._log.info(
+            "wrote split",
+            migration=str(action.key),
+            cluster=action.cluster,
+            share=action.record.share_permille / 10,
+            away=action.away_permille / 10,
+            revert=action.revert,
+        )
+        if action.told:
+            await self._say(action.key, action.told)
+
+    def _span(self, action: WriteSplit) -> AbstractContextManager[object]:
+        """Trace a write of an attempt; one that only enrols belongs to none."""
+        attempt = action.record.attempt
+        if attempt is None:
+            return nullcontext()
+        return self._tracing.span(
+            action.key,
+            attempt,
+            "revert" if action.revert else "step",
+            cluster=action.cluster,
+            share_permille=action.record.share_permille,
+        )
+
+    async def _write_pin(self, action: WritePin) -> None:
+        namespace = self._settings.clusters[action.cluster].gateway_namespace
+        body = pin.body(action, namespace, self._settings.domain)
+        name = pin.name(action.key, self._settings.domain)
+        make = action.resource_version is None
+        await self._put(action.cluster, Resource.SERVICEPROFILES, namespace, name, body, make=make)
+        self._log.info("wrote pin", migration=str(action.key), cluster=action.cluster, made=make)
+        if action.told:
+            await self._say(action.key, action.told)
+
+    async def _put(
+        self,
+        cluster: str,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        make: bool,
+    ) -> None:
+        """Make or patch, and absorb what the server answers; where it is unclear what stands, read it."""
+        api = self._clusters[cluster]
+        outcome = "ok"
+        try:
+            if make:
+                found = await api.create(resource, namespace, body)
+            else:
+                found = await api.patch(resource, namespace, name, body)
+        except (Conflict, AlreadyExists) as error:
+            outcome = "conflict"
+            await self._read(cluster, resource, namespace, name, body)
+            if isinstance(error, AlreadyExists):
+                raise  # what stands there may not be ours: not at once again
+        except NotFound:
+            outcome = "gone"
+            if make:
+                raise
+            await self._read(cluster, resource, namespace, name, body)
+        except Unavailable as error:
+            outcome = "unknown" if error.outcome_unknown else "unavailable"
+            if error.outcome_unknown:
+                await self._read(cluster, resource, namespace, name, body)
+            raise
+        except ApiError:
+            outcome = "refused"
+            raise
+        else:
+            self.absorb(Upserted(cluster, resource, found))
+        finally:
+            self._metrics.wrote(cluster, resource.value, outcome)
+
+    async def _read(
+        self,
+        cluster: str,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Look again at what really stands there."""
+        try:
+            found: KubeObject = await self._clusters[cluster].get(resource, namespace, name)
+        except NotFound:
+            version = str((body or {}).get("metadata", {}).get("resourceVersion", ""))
+            self.absorb(Deleted(cluster, resource, namespace, name, version))
+        else:
+            self.absorb(Upserted(cluster, resource, found))
+
+    async def _read_splits(self, key: Key) -> None:
+        """Read both splits from the API servers themselves, then decide on what was just read."""
+        names = {
+            name: view.seen(key, writing=False).split for name, view in self._state.views.items()
+        }
+        await asyncio.gather(
+            *(
+                self._read(cluster, Resource.TRAFFICSPLITS, key.namespace, split.name)
+                for cluster, split in names.items()
+                if split is not None
+            )
+        )
+        self.look(key, just_read=True)
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    def _tell(self, seen: Observed, decided: Plan, now: datetime) -> None:
+        """Write the status and the Event of a transition, once its writes are done."""
+        key = seen.key
+        home = self._status_cluster(key)
+        if home is None or not self._leader.may_go_home:
+            return
+        known = self._stories.get(key)
+        if known is None:
+            migration = self._state.views[home].migration(key)
+            known = status.remember(migration.status) if migration else status.Story()
+        telling = status.tell(known, seen, decided, self._state.known(key), now, self._clock())
+        reverting = decided.refusal is not None and decided.refusal.answer is Answer.REVERT
+        phase_changed = telling.story.note is not None and (
+            known.note is None or telling.story.note.phase != known.note.phase
+        )
+        busy = bool(self._hands.writing(key)) or bool(decided.actions)
+        if busy and not (reverting and phase_changed):
+            return
+        if telling.status is None:
+            return
+        place = Place(key, home, "status")
+        if self._hands.busy(place):
+            return
+        if telling.events and self._noted.get(key) != telling.story.note:
+            self._noted[key] = telling.story.note
+            self._note(seen, decided, telling.status)
+        self._hands.take(place, lambda: self._write_status(key, home, telling))
+
+    def _note(self, seen: Observed, decided: Plan, told: Mapping[str, Any]) -> None:
+        """One log line, and the numbers, of a transition."""
+        reason = str(told["reason"])
+        self._log.info(
+            "transition",
+            migration=str(seen.key),
+            phase=decided.phase,
+            share=told["share"],
+            reason=reason,
+            message=told["message"],
+            verdict=told["verdict"],
+            by=seen.fleet.epoch,
+        )
+        self._metrics.moved(decided.phase, reason)
+        if decided.phase is Phase.REVERTED:
+            self._metrics.reverted(reason)
+        attempt = stand(seen).attempt
+        if attempt and decided.phase in (Phase.REVERTED, Phase.COMPLETED):
+            self._tracing.finish(seen.key, attempt, decided.phase, reason, self._now())
+
+    def _status_cluster(self, key: Key) -> str | None:
+        """The Migration stands beside the annotated Service; where both are, in the first that has one."""
+        annotated = self._state.known(key).annotated
+        having = [n for n, view in self._state.views.items() if view.migration(key) is not None]
+        both = [name for name in annotated if name in having]
+        return next(iter([*both, *annotated, *having]), None)
+
+    async def _write_status(self, key: Key, cluster: str, telling: status.Telling) -> None:
+        """Write the status, then its Events. Only what was written has been told."""
+        api = self._clusters[cluster]
+        if self._state.views[cluster].migration(key) is None:
+            await self._make_migration(key, cluster)
+        found = await api.patch(
+            Resource.MIGRATIONS,
+            key.namespace,
+            key.service,
+            {"status": telling.status},
+            subresource="status",
+        )
+        self._stories[key] = telling.story
+        self._state.absorb(Upserted(cluster, Resource.MIGRATIONS, found))
+        for event in telling.events:
+            await self._say(key, Told(event.reason, event.message), kind=event.kind)
+
+    async def _make_migration(self, key: Key, cluster: str) -> None:
+        service = self._state.views[cluster].seen(key, writing=False).service
+        metadata: dict[str, Any] = {"name": key.service, "namespace": key.namespace}
+        if service is not None:
+            metadata["ownerReferences"] = [
+                {"apiVersion": "v1", "kind": "Service", "name": key.service, "uid": service.uid}
+            ]
+        try:
+            found = await self._clusters[cluster].create(
+                Resource.MIGRATIONS, key.namespace, {"metadata": metadata}
+            )
+        except AlreadyExists:
+            found = await self._clusters[cluster].get(
+                Resource.MIGRATIONS, key.namespace, key.service
+            )
+        self._state.absorb(Upserted(cluster, Resource.MIGRATIONS, found))
+
+    async def _say(self, key: Key, told: Told, *, kind: str = "Normal") -> None:
+        """Post an Event on the annotated Service. It is for people: losing one decides nothing."""
+        cluster = self._status_cluster(key)
+        service = self._state.views[cluster].seen(key, writing=False).service if cluster else None
+        if cluster is None or service is None:
+            return
+        try:
+            await self._events[cluster].tell(
+                key.namespace,
+                ServiceRef(key.service, service.uid),
+                told.reason,
+                told.message,
+                "Warning" if kind == "Warning" else "Normal",
+            )
+        except ApiError as error:
+            self._log.warning(
+                "event lost", migration=str(key), reason=told.reason, error=str(error)
+            )

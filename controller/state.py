@@ -1,0 +1,205 @@
+"""The last word heard from each source, by migration. No I/O and no clock: ``now_s`` is monotonic.
+
+``absorb`` takes what the clusters say and gives the migrations that it is about; ``heard`` takes what the
+probers say; ``observe`` puts together what one decision may look at. Memory is a cache of what stands on the
+splits: whatever is lost here comes back from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+
+from controller.accounts import Accounts, Heard
+from controller.annotations import read
+from controller.gates import SETTLE_S
+from controller.model import (
+    PREFIX,
+    ClusterSeen,
+    Fleet,
+    Key,
+    Malformed,
+    MigrationKnown,
+    Observed,
+    ProbeOrder,
+    Wish,
+)
+from controller.objects import Change
+from controller.views import ClusterView
+
+
+@dataclass(slots=True)
+class _Migration:
+    """What is remembered of one migration between two decisions."""
+
+    first_seen_s: float
+    accounts: Accounts = field(default_factory=Accounts)
+    weights: dict[str, int | None] = field(default_factory=dict)
+    changed_s: float = -inf
+    generation: int = 0
+    settled: bool = True
+    asked: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    wish: Wish | Malformed | None = None
+
+
+class State:
+    """Both clusters and all migrations. ``clusters`` are the two names, ``domain`` the DNS domain."""
+
+    def __init__(self, clusters: tuple[str, str], domain: str) -> None:
+        one, other = clusters
+        self.clusters = clusters
+        self.views = {
+            one: ClusterView(one, other, domain),
+            other: ClusterView(other, one, domain),
+        }
+        self._known: dict[Key, _Migration] = {}
+
+    # --- what is told -------------------------------------------------------------------------------
+
+    def absorb(self, change: Change) -> set[Key]:
+        """Take a change of a cluster in; give the migrations it is about, also one that just ended."""
+        keys = self.views[change.cluster].absorb(change)
+        return {key for key in keys if key in self._known or self.is_migration(key)}
+
+    def heard(self, heard: Heard) -> None:
+        """Take one report of a prober in: its slices count at the next tick."""
+        report = heard.report
+        clean = report.reference.bad == 0
+        for migration in self._known.values():
+            if migration.accounts.active:
+                migration.accounts.heard(heard.cluster, heard.now_s)
+        for order, part in heard.slices:
+            if order.key in self._known:
+                self._known[order.key].accounts.take(
+                    order, part, heard.now_s, void=report.void, reference_clean=clean
+                )
+
+    def fold(self, now_s: float) -> set[Key]:
+        """Close a tick of 100 ms; give the migrations to look at again because of what came."""
+        return {
+            key
+            for key, migration in self._known.items()
+            if migration.accounts.active and migration.accounts.fold(now_s)
+        }
+
+    def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
+        """Keep accounts for exactly these ways."""
+        if key in self._known or orders:
+            self._known[key].accounts.order(orders)
+
+    def forget(self, key: Key) -> None:
+        """Let go of a migration that is none any more."""
+        self._known.pop(key, None)
+
+    # --- what is asked ------------------------------------------------------------------------------
+
+    def is_migration(self, key: Key) -> bool:
+        """Tell whether a Service is annotated, or has a record on a split."""
+        return any(view.is_annotated(key) or view.has_record(key) for view in self.views.values())
+
+    def migrations(self) -> set[Key]:
+        """Give every migration."""
+        return {key for view in self.views.values() for key in view.annotated()}
+
+    @property
+    def current(self) -> bool:
+        """Whether both clusters are listed and fresh."""
+        return all(view.current for view in self.views.values())
+
+    def known(self, key: Key) -> MigrationKnown:
+        """Say where the Service of this migration is annotated, by whom and when it was asked for."""
+        annotated = tuple(name for name, view in self.views.items() if view.is_annotated(key))
+        services = [
+            service
+            for name in annotated
+            if (service := self.views[name].seen(key, writing=False).service)
+        ]
+        last = max(services, key=lambda s: str(s.asked), default=None)
+        return MigrationKnown(
+            annotated=annotated,
+            asked=last.asked if last else None,
+            asked_by=last.asked_by if last else "",
+        )
+
+    def observe(
+        self,
+        key: Key,
+        fleet: Fleet,
+        now_s: float,
+        *,
+        writing: Iterable[str] = (),
+        has_slot: bool = False,
+        slot_place: int = 0,
+        just_read: bool = False,
+    ) -> Observed:
+        """Put together what one decision may look at."""
+        busy = frozenset(writing)
+        seen = {n: view.seen(key, writing=n in busy) for n, view in self.views.items()}
+        migration = self._known.setdefault(key, _Migration(first_seen_s=now_s))
+        self._watch_weights(migration, seen, now_s)
+        self._watch_ground(migration, seen, now_s)
+        return Observed(
+            key=key,
+            fleet=fleet,
+            clusters=seen,
+            wish=self._wish(migration, seen),
+            ways=migration.accounts.evidence(now_s),
+            has_slot=has_slot,
+            slot_place=slot_place,
+            just_read=just_read,
+            settled_s=now_s - migration.changed_s,
+            started_s=now_s - migration.first_seen_s,
+            generation=migration.generation,
+        )
+
+    # --- how it is done ------------------------------------------------------------------------------
+
+    @staticmethod
+    def _watch_weights(migration: _Migration, seen: dict[str, ClusterSeen], now_s: float) -> None:
+        """Notice a change of the weights, and a second later that it has settled: a new generation."""
+        weights = {n: c.split.away_permille if c.split else None for n, c in seen.items()}
+        if weights != migration.weights:
+            migration.weights = weights
+            migration.changed_s = now_s
+            migration.settled = False
+        if not migration.settled and now_s - migration.changed_s >= SETTLE_S:
+            migration.settled = True
+            migration.generation += 1
+            migration.accounts.settled(now_s)
+
+    def _watch_ground(
+        self, migration: _Migration, seen: dict[str, ClusterSeen], now_s: float
+    ) -> None:
+        """Notice pods and pins that come and go."""
+        accounts = migration.accounts
+        if not accounts.active:
+            return
+        missing = any(cluster.current and cluster.pin is None for cluster in seen.values())
+        accounts.pins(missing=missing, now_s=now_s)
+        target = self._target(seen)
+        for name, cluster in seen.items():
+            ready = frozenset(a for pods in cluster.endpoints.pods.values() for a in pods)
+            accounts.pods(name, ready, now_s, is_target=name == target)
+
+    @staticmethod
+    def _target(seen: dict[str, ClusterSeen]) -> str:
+        for cluster in seen.values():
+            record = cluster.split.record if cluster.split else None
+            attempt = getattr(record, "attempt", None)
+            if attempt is not None:
+                return str(attempt.target)
+        return ""
+
+    def _wish(self, migration: _Migration, seen: dict[str, ClusterSeen]) -> Wish | Malformed | None:
+        """Read the annotations of both clusters; the same text is read once."""
+        texts = {
+            name: dict(cluster.service.annotations)
+            for name, cluster in seen.items()
+            if cluster.service and any(a.startswith(PREFIX) for a in cluster.service.annotations)
+        }
+        asked = tuple((name, tuple(sorted(found.items()))) for name, found in texts.items())
+        if asked != migration.asked:
+            migration.asked = asked
+            migration.wish = read(texts, self.clusters)
+        return migration.wish

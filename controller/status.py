@@ -1,0 +1,276 @@
+"""What people and tools are told: the status of the Migration object, and one Event per transition.
+
+Pure: a decision comes in, a status and Events go out. A transition is another phase, another share, or another
+reason that does not pass in the ordinary course; that a dwell goes on is none. The status is a projection:
+nothing is ever decided from it, and only its history and conditions are read back, to go on telling them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from controller.model import (
+    Malformed,
+    MigrationKnown,
+    Observed,
+    Phase,
+    Plan,
+    Side,
+    Verdict,
+    Way,
+    WayEvidence,
+    Wish,
+)
+
+REFRESH_S = 10.0
+"""How often a status that changed without a transition is written, while there is something to watch."""
+
+HISTORY = 10
+LOUD = frozenset({Phase.REVERTING, Phase.REVERTED})
+QUIET_REASONS = frozenset(
+    {"Paused", "FleetPaused", "NoTarget", "Completed", "ServiceMissing", "NoLease", "Aborted"}
+)
+"""Reasons to stay that somebody asked for, or that nobody needs to be woken by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An Event on the Service. ``kind`` is Normal or Warning."""
+
+    reason: str
+    message: str
+    kind: str = "Normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What makes a transition."""
+
+    phase: str
+    share: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was told so far of one migration. ``written`` is the last status without its times."""
+
+    note: Note | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    conditions: tuple[Mapping[str, Any], ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)
+    written_s: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What to write now: a status (None: nothing), Events, and the story that is true afterwards."""
+
+    status: Mapping[str, Any] | None
+    events: tuple[Event, ...]
+    story: Story
+
+
+def remember(status: Mapping[str, Any]) -> Story:
+    """Take up the story of a Migration that was written before this process began.
+
+    Whatever in it is not of our shape is left out: it is for display only.
+    """
+    history = tuple(entry for entry in _list(status, "history") if isinstance(entry, Mapping))
+    conditions = tuple(
+        entry
+        for entry in _list(status, "conditions")
+        if isinstance(entry, Mapping) and {"type", "status"} <= entry.keys()
+    )
+    last = history[-1] if history else {}
+    note = None
+    if isinstance(last.get("phase"), str):
+        note = Note(last["phase"], str(last.get("share", "")), str(last.get("noted", "")))
+    return Story(note=note, history=history[-HISTORY:], conditions=conditions)
+
+
+def _list(status: Mapping[str, Any], name: str) -> Sequence[Any]:
+    found = status.get(name, ())
+    return found if isinstance(found, (list, tuple)) else ()
+
+
+def tell(
+    story: Story,
+    seen: Observed,
+    plan: Plan,
+    known: MigrationKnown,
+    now: datetime,
+    now_s: float,
+) -> Telling:
+    """Say what to write of this decision. ``now`` is for people, ``now_s`` is monotonic."""
+    note = _note(seen, plan)
+    moved = note != story.note
+    if moved:
+        entry = {
+            "at": stamp(now),
+            "phase": note.phase,
+            "share": note.share,
+            "reason": _reason(plan),
+            "message": _sentence(seen, plan),
+            "noted": note.reason,
+        }
+        story = replace(story, note=note, history=(*story.history, entry)[-HISTORY:])
+    conditions = _conditions(story.conditions, seen, plan, now)
+    body = _body(seen, plan, known, story.history, conditions)
+    watched = bool(plan.probes) or plan.phase is Phase.REVERTING
+    due = watched and now_s - story.written_s >= REFRESH_S
+    fresh = dict(body) != story.written
+    if not (moved or (fresh and (due or not watched))):
+        return Telling(None, (), story)
+    story = replace(story, conditions=conditions, written=body, written_s=now_s)
+    events = (_event(seen, plan),) if moved else ()
+    return Telling({**body, "asOf": stamp(now)}, events, story)
+
+
+def stamp(when: datetime) -> str:
+    """Give a time as Kubernetes writes it."""
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def share_text(seen: Observed, plan: Plan) -> str:
+    """Give the shares of both clusters in percent, in the settings' order: ``10/100``."""
+    return "/".join(percent(plan.shares.get(name)) for name in seen.fleet.clusters)
+
+
+def percent(share_permille: int | None) -> str:
+    """Give a share for people; ``?`` where it is not known."""
+    return "?" if share_permille is None else f"{share_permille / 10:g}"
+
+
+def verdict_of(seen: Observed, plan: Plan) -> str:
+    """Give the verdict of all four ways together, "" where nothing is probed."""
+    found = [e.verdict for way, e in seen.ways.items() if way.side is not Side.APEX]
+    if not plan.probes or not found:
+        return ""
+    if Verdict.FAIL in found:
+        return Verdict.FAIL
+    return Verdict.PASS if set(found) == {Verdict.PASS} and len(found) == 4 else Verdict.UNKNOWN
+
+
+def _note(seen: Observed, plan: Plan) -> Note:
+    waits = plan.refusal is None or plan.refusal.waits
+    reason = "" if waits or plan.refusal is None else plan.refusal.reason
+    return Note(plan.phase, share_text(seen, plan), reason)
+
+
+def _reason(plan: Plan) -> str:
+    if plan.refusal is not None:
+        return plan.refusal.reason
+    return "Raising"
+
+
+def _sentence(seen: Observed, plan: Plan) -> str:
+    """Give the transition as one sentence for people."""
+    one, other = seen.fleet.clusters
+    shares = f"share {share_text(seen, plan)} % ({one}/{other})"
+    if plan.refusal is not None and not plan.refusal.waits:
+        return f"{shares}: {plan.refusal.message}"
+    return f"{shares}, next: {plan.next}" if plan.next else shares
+
+
+def _event(seen: Observed, plan: Plan) -> Event:
+    refused = plan.refusal is not None and not plan.refusal.waits
+    reason = plan.refusal.reason if refused and plan.refusal else plan.phase.value
+    loud = plan.phase in LOUD or (refused and reason not in QUIET_REASONS)
+    message = f"{plan.phase}: {_sentence(seen, plan)}"
+    return Event(reason, message, "Warning" if loud else "Normal")
+
+
+def _body(
+    seen: Observed,
+    plan: Plan,
+    known: MigrationKnown,
+    history: Sequence[Mapping[str, Any]],
+    conditions: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    wish = seen.wish
+    target = wish.target if isinstance(wish, (Wish, Malformed)) else None
+    body: dict[str, Any] = {
+        "service": seen.key.service,
+        "observed": {"target": target or "", "attempt": plan.number},
+        "clusters": list(seen.fleet.clusters),
+        "phase": plan.phase.value,
+        "share": share_text(seen, plan),
+        "shares": {name: percent(share) for name, share in plan.shares.items()},
+        "verdict": verdict_of(seen, plan),
+        "reason": _reason(plan),
+        "message": plan.refusal.message if plan.refusal else "",
+        "next": plan.next,
+        "waitingFor": plan.waiting_for,
+        "alert": bool(plan.refusal and plan.refusal.alert),
+        "ways": [_way(way, found) for way, found in sorted(seen.ways.items())],
+        "warnings": [{"reason": r, "message": m} for r, m in plan.warnings],
+        "conditions": list(conditions),
+        "history": list(history),
+    }
+    if known.asked is not None:
+        body["asked"] = {"by": known.asked_by, "at": stamp(known.asked)}
+    return body
+
+
+def _way(way: Way, found: WayEvidence) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "callers": way.callers,
+        "side": way.side.value,
+        "verdict": found.verdict.value,
+        "reason": found.reason,
+        "objective": found.objective,
+        "points": round(found.points, 2),
+        "threshold": round(found.threshold, 2),
+        "clean": found.clean,
+        "needed": found.needed,
+        "usualAnswer": found.usual_answer,
+    }
+    if found.success_share is not None:
+        told["successPercent"] = round(found.success_share * 100, 2)
+    if found.bad_share_3s is not None:
+        told["badPercent3s"] = round(found.bad_share_3s * 100, 2)
+    return told
+
+
+def _conditions(
+    before: Sequence[Mapping[str, Any]], seen: Observed, plan: Plan, now: datetime
+) -> tuple[Mapping[str, Any], ...]:
+    """Give the four conditions; the time of each is when its status last changed."""
+    blocked = plan.refusal is not None and not plan.refusal.waits
+    phase = plan.phase
+    states = {
+        "Progressing": phase in (Phase.PROGRESSING, Phase.SOAKING, Phase.REVERTING),
+        "Blocked": blocked and phase in (Phase.PENDING, Phase.HOLDING, Phase.SOAKING),
+        "Reverted": phase is Phase.REVERTED,
+        "Completed": phase is Phase.COMPLETED,
+    }
+    known = {str(entry["type"]): entry for entry in before}
+    return tuple(
+        _condition(known.get(name), name, true, seen, plan, now) for name, true in states.items()
+    )
+
+
+def _condition(
+    before: Mapping[str, Any] | None,
+    name: str,
+    true: bool,
+    seen: Observed,
+    plan: Plan,
+    now: datetime,
+) -> dict[str, Any]:
+    status = "True" if true else "False"
+    same = before is not None and before["status"] == status
+    reason = _reason(plan) if true else plan.phase.value
+    return {
+        "type": name,
+        "status": status,
+        "reason": reason,
+        "message": _sentence(seen, plan) if true else "",
+        "lastTransitionTime": before.get("lastTransitionTime", stamp(now))
+        if same and before
+        else stamp(now),
+    }

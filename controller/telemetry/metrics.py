@@ -1,0 +1,254 @@
+"""Metrics, in a registry of their own. ``docs/metrics.md`` lists them, and a test keeps both equal.
+
+A method is called for each thing that happened (counters, histograms) or with how things stand now
+(gauges). What is told for one Service replaces all that was told for it before, so a Service that is
+over leaves no series behind: tell it with an empty mapping.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info
+from prometheus_client.process_collector import ProcessCollector
+
+from controller.model import Key, Phase, Verdict, Way, WayEvidence
+from controller.telemetry.tracing import exemplar
+
+PREFIX = "migrate_controller_"
+
+API_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Up to the deadline of a request, 10 s (design section 8)."""
+
+LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
+"""0.3 s is when a way counts as silent (design section 7): lag beyond it blinds us."""
+
+V = TypeVar("V")
+L = TypeVar("L", bound=tuple[str, ...])
+
+_WAY = ("namespace", "service", "callers", "side")
+
+
+class Metrics:
+    """Everything that ``/metrics`` shows; the meter of the clusters and of the probers' streams.
+
+    ``version`` is the controller's own, ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        ProcessCollector(registry=self.registry)
+        self._count_calls()
+        self._count_decisions()
+        self._gauge_services()
+        self._gauge_shell()
+        build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
+        build.info({"version": version, "python": platform.python_version()})
+
+    def _count_calls(self) -> None:
+        self._api = self._histogram(
+            "api_request_seconds",
+            "Requests to the API servers, by HTTP status or kind of error.",
+            API_BUCKETS_S,
+            ("cluster", "verb", "resource", "code"),
+        )
+        self._watch_age = self._gauge(
+            "watch_age_seconds",
+            "Time since anything was heard of a resource.",
+            ("cluster", "resource"),
+        )
+        self._watch_current = self._gauge(
+            "watch_current",
+            "1 where what is known of a resource is current, else 0.",
+            ("cluster", "resource"),
+        )
+        self._watch_failures = self._counter(
+            "watch_failures", "Lists and watches that failed.", ("cluster", "resource")
+        )
+        self._writes = self._counter(
+            "writes",
+            "Writes to the clusters, by kind of object and what became of them.",
+            ("cluster", "kind", "outcome"),
+        )
+
+    def _count_decisions(self) -> None:
+        self._queue_depth = self._gauge("queue_depth", "Migrations that wait to be looked at.")
+        self._reconcile = self._histogram(
+            "reconcile_seconds", "Time to look at one migration, plan and act.", API_BUCKETS_S
+        )
+        self._plans = self._counter(
+            "plans",
+            "Decisions, by phase and by the reason not to advance (empty: none).",
+            ("phase", "reason"),
+        )
+        self._transitions = self._counter(
+            "transitions", "Changes of phase or reason, by the new ones.", ("phase", "reason")
+        )
+        self._reverts = self._counter("reverts", "Attempts that went home, by reason.", ("reason",))
+
+    def _gauge_services(self) -> None:
+        self._migrations = self._gauge("migrations", "Migrations, by phase.", ("phase",))
+        share = self._gauge(
+            "share_permille",
+            "How much of a cluster's calls the target serves, per mille.",
+            ("namespace", "service", "cluster"),
+        )
+        points = self._gauge(
+            "way_points_ratio", "Penalty points over those that mean FAIL; FAIL at 1.", _WAY
+        )
+        credit = self._gauge(
+            "way_credit_ratio", "Clean probes over those needed; PASS needs 1.", _WAY
+        )
+        verdict = Enum(
+            f"{PREFIX}way_verdict",
+            "The verdict of a way: 1 for the one it has, 0 for the others.",
+            _WAY,
+            states=[str(verdict) for verdict in Verdict],
+            registry=self.registry,
+        )
+        self._share = _OfServices(share, Gauge.set)
+        self._points = _OfServices(points, Gauge.set)
+        self._credit = _OfServices(credit, Gauge.set)
+        self._verdict = _OfServices(verdict, Enum.state)
+
+    def _gauge_shell(self) -> None:
+        self._streams = self._gauge(
+            "prober_streams", "Streams to the probers that are connected.", ("cluster",)
+        )
+        self._slices = self._counter(
+            "slices",
+            "Slices from the probers: absorbed, or void because the prober distrusts them.",
+            ("cluster", "outcome"),
+        )
+        self._leader = self._gauge("leader", "1 while this replica holds the lease, else 0.")
+        self._epoch = self._gauge("epoch", "The highest epoch seen: it grows with each leader.")
+        self._loop_lag = self._histogram(
+            "loop_lag_seconds", "How late the event loop came round.", LOOP_BUCKETS_S
+        )
+        self._slots_in_use = self._gauge("slots_in_use", "Slots held by migrations.")
+        self._slots_waiting = self._gauge("slots_waiting", "Migrations that wait for a slot.")
+
+    # --- the clusters ---------------------------------------------------------------------------
+
+    def api_call(self, cluster: str, verb: str, resource: str, code: str, seconds: float) -> None:
+        """Count one request; ``code`` is the HTTP status, or the kind of error where none came."""
+        series = self._api.labels(cluster, verb, resource, code)
+        series.observe(seconds, exemplar())
+
+    def watch_heard(self, cluster: str, resource: str) -> None:
+        """Something was heard of a resource; its age is computed from now, at each scrape."""
+        heard_s = self._clock()
+        self._watch_age.labels(cluster, resource).set_function(lambda: self._clock() - heard_s)
+
+    def watch_broke(self, cluster: str, resource: str) -> None:
+        """Count one list or watch that failed."""
+        self._watch_failures.labels(cluster, resource).inc()
+
+    def watch_current(self, cluster: str, resource: str, current: bool) -> None:
+        """Say whether what is known of a resource is current."""
+        self._watch_current.labels(cluster, resource).set(current)
+
+    def wrote(self, cluster: str, kind: str, outcome: str) -> None:
+        """Count one write of a split, pin or status."""
+        self._writes.labels(cluster, kind, outcome).inc()
+
+    # --- the decisions --------------------------------------------------------------------------
+
+    def queue_depth(self, depth: int) -> None:
+        """Say how many keys wait."""
+        self._queue_depth.set(depth)
+
+    def reconciled(self, seconds: float) -> None:
+        """Count one look at a migration."""
+        self._reconcile.observe(seconds, exemplar())
+
+    def planned(self, phase: Phase, reason: str) -> None:
+        """Count one decision; ``reason`` is the refusal's, "" without one."""
+        self._plans.labels(phase, reason).inc()
+
+    def moved(self, phase: Phase, reason: str) -> None:
+        """Count one transition, to this phase."""
+        self._transitions.labels(phase, reason).inc()
+
+    def reverted(self, reason: str) -> None:
+        """Count one attempt that went home."""
+        self._reverts.labels(reason).inc()
+
+    # --- the Services ---------------------------------------------------------------------------
+
+    def migrations(self, phases: Mapping[Phase, int]) -> None:
+        """Say how many migrations stand in each phase; one that is left out has none."""
+        for phase in Phase:
+            self._migrations.labels(phase).set(phases.get(phase, 0))
+
+    def shares(self, key: Key, shares: Mapping[str, int | None]) -> None:
+        """Say a migration's shares by cluster, in per mille; unknown ones are not shown."""
+        known = {(cluster,): share for cluster, share in shares.items() if share is not None}
+        self._share.tell(key, known)
+
+    def evidence(self, key: Key, ways: Mapping[Way, WayEvidence]) -> None:
+        """Say what is known of a migration's ways; one that is left out is not shown any more."""
+        self._verdict.tell(key, {way: str(seen.verdict) for way, seen in ways.items()})
+        points = {w: seen.points / seen.threshold for w, seen in ways.items() if seen.threshold > 0}
+        self._points.tell(key, points)
+        credit = {w: seen.clean / seen.needed for w, seen in ways.items() if seen.needed > 0}
+        self._credit.tell(key, credit)
+
+    # --- the shell ------------------------------------------------------------------------------
+
+    def prober_streams(self, cluster: str, connected: int) -> None:
+        """Say how many streams to a cluster's prober are connected."""
+        self._streams.labels(cluster).set(connected)
+
+    def slices(self, cluster: str, absorbed: int, void: int) -> None:
+        """Count the slices of one report."""
+        self._slices.labels(cluster, "absorbed").inc(absorbed)
+        self._slices.labels(cluster, "void").inc(void)
+
+    def leads(self, leads: bool, epoch: int) -> None:
+        """Say whether this replica leads, and the highest epoch it knows."""
+        self._leader.set(leads)
+        self._epoch.set(epoch)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Count one round of the event loop."""
+        self._loop_lag.observe(seconds)
+
+    def slots(self, in_use: int, waiting: int) -> None:
+        """Say how many slots are held, and how many migrations wait for one."""
+        self._slots_in_use.set(in_use)
+        self._slots_waiting.set(waiting)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(f"{PREFIX}{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"{PREFIX}{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        return Histogram(f"{PREFIX}{name}", text, labels, buckets=buckets, registry=self.registry)
+
+
+class _OfServices(Generic[V]):
+    """A metric with series for each Service: those not told again are removed."""
+
+    def __init__(self, metric: Gauge | Enum, put: Callable[[Any, V], None]) -> None:
+        self._metric = metric
+        self._put = put
+        self._shown: dict[Key, frozenset[tuple[str, ...]]] = {}
+
+    def tell(self, key: Key, values: Mapping[L, V]) -> None:
+        """Show these values, by the labels after the Service's own, and no others of this Service."""
+        shown = self._shown.pop(key, frozenset())
+        if values:
+            self._shown[key] = frozenset(values)
+        for gone in shown.difference(values):
+            self._metric.remove(*key, *gone)
+        for labels, value in values.items():
+            self._put(self._metric.labels(*key, *labels), value)

@@ -1,0 +1,150 @@
+"""One cluster of the pair: its objects as its proxies see them, its gateway, sidecars and pods."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from deploy.local.mesh.addresses import AddressBlock
+from deploy.local.mesh.clock import Clock
+from deploy.local.mesh.config import ClusterConfig, Key
+from deploy.local.mesh.gateway import Gateway
+from deploy.local.mesh.kube import (
+    PROFILES,
+    SERVICES,
+    SLICES,
+    SPLITS,
+    ApiAccess,
+    KubeClient,
+    Resource,
+)
+from deploy.local.mesh.load import Load
+from deploy.local.mesh.objects import Pod, service_object, slice_object
+from deploy.local.mesh.sidecar import Sidecar
+from deploy.local.mesh.watch import Follow
+from deploy.local.mesh.workload import Workload
+
+LISTED_WITHIN_S: Final = 30.0
+_FOLLOWED: Final = (SERVICES, SLICES, SPLITS, PROFILES)
+
+
+class MeshCluster:
+    """Made by Mesh. ``rng`` gives each part a generator of its own, so that runs repeat."""
+
+    def __init__(
+        self,
+        name: str,
+        access: ApiAccess,
+        *,
+        addresses: AddressBlock,
+        clock: Clock,
+        rng: Callable[[str], random.Random],
+        trust_domain: str,
+    ) -> None:
+        self.name = name
+        self.config = ClusterConfig()
+        self._access = access
+        self._addresses = addresses
+        self._clock = clock
+        self._rng = rng
+        self.gateway = Gateway(
+            self.config,
+            ip=addresses.take(),
+            clock=clock,
+            rng=rng(f"{name}/gateway"),
+            trust_domain=trust_domain,
+        )
+        self._sidecars: dict[Key, Sidecar] = {}
+        self._workloads: dict[Key, Workload] = {}
+        self._loads: list[Load] = []
+        self._following: list[asyncio.Task[None]] = []
+        self.api: KubeClient
+
+    async def start(self) -> None:
+        """List all objects and open the gateway. Raises TimeoutError, OSError."""
+        self.api = KubeClient(self._access)
+        loop = asyncio.get_running_loop()
+        followers = [self._follower(resource) for resource in _FOLLOWED]
+        self._following = [loop.create_task(f.run()) for f in followers]
+        async with asyncio.timeout(LISTED_WITHIN_S):
+            for follower in followers:
+                await follower.listed.wait()
+        await self.gateway.start()
+
+    async def stop(self) -> None:
+        """End everything of this cluster."""
+        await asyncio.gather(*(load.stop() for load in self._loads))
+        for sidecar in self._sidecars.values():
+            await sidecar.stop()
+        await self.gateway.stop()
+        for workload in self._workloads.values():
+            await workload.stop()
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        await self.api.close()
+
+    async def sidecar(self, name: str, namespace: str = "default") -> str:
+        """Return the proxy URL of a client by that name, made at its first use."""
+        sidecar = self._sidecars.get((namespace, name))
+        if sidecar is None:
+            sidecar = Sidecar(
+                self.config,
+                name=name,
+                namespace=namespace,
+                clock=self._clock,
+                rng=self._rng(f"{self.name}/{namespace}/{name}"),
+            )
+            await sidecar.start(self._addresses.take())
+            self._sidecars[namespace, name] = sidecar
+        return sidecar.url
+
+    async def workload(self, service: Key, pods: int = 2, *, port_name: str = "http") -> Workload:
+        """Start the pods of a Service; the Service object is the caller's business."""
+        workload = Workload(
+            service,
+            self.name,
+            objects=self.api,
+            addresses=self._addresses,
+            rng=self._rng(f"{self.name}/workload/{service}"),
+            port_name=port_name,
+        )
+        self._workloads[service] = workload
+        await workload.start(pods)
+        return workload
+
+    async def register(
+        self, service: Key, port: int, addresses: Sequence[str], target_port: int
+    ) -> None:
+        """Make an exported Service over pods that run elsewhere, at these addresses."""
+        pods = [Pod(f"{service[1]}-{n}", ip) for n, ip in enumerate(addresses)]
+        await self.api.apply(SERVICES, service_object(service, port))
+        await self.api.apply(SLICES, slice_object(service, pods, target_port))
+
+    async def load(
+        self, service: Key, *, caller: str, rate_hz: float = 25.0, port: int = 80
+    ) -> Load:
+        """Start load on a Service from a caller of this cluster."""
+        proxy = await self.sidecar(caller)
+        suffix = "" if port == 80 else f":{port}"
+        load = Load(
+            proxy,
+            f"http://{service[1]}.{service[0]}.svc.cluster.local{suffix}/",
+            rng=self._rng(f"{self.name}/load/{caller}/{service}"),
+            rate_hz=rate_hz,
+        )
+        load.start()
+        self._loads.append(load)
+        return load
+
+    def _follower(self, resource: Resource) -> Follow:
+        return Follow(
+            self.api,
+            resource,
+            put=partial(self.config.put, resource.kind),
+            drop=partial(self.config.drop, resource.kind),
+            rng=self._rng(f"{self.name}/follow/{resource.plural}"),
+        )

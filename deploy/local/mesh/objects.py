@@ -1,0 +1,80 @@
+"""Objects that the world needs, as plain dicts: Services, EndpointSlices."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.local.mesh.config import EXPORTED, SERVICE_NAME, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod as its EndpointSlice tells it; ``ip`` in pod form."""
+
+    name: str
+    ip: str
+    ready: bool = True
+    terminating: bool = False
+
+
+def service_object(
+    key: Key,
+    port: int = 80,
+    *,
+    port_name: str = "http",
+    exported: bool = True,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a Service of one port; its pods' own port is the business of its slices."""
+    namespace, name = key
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app": name, **({EXPORTED: "true"} if exported else {})},
+            "annotations": dict(annotations or {}),
+        },
+        "spec": {
+            "selector": {"app": name},
+            "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+        },
+    }
+
+
+def slice_object(
+    key: Key, pods: Iterable[Pod], port: int, *, port_name: str = "http"
+) -> dict[str, Any]:
+    """Return the EndpointSlice of a Service's pods, all listening on the same port."""
+    namespace, name = key
+    return {
+        "metadata": {
+            "name": slice_name(name),
+            "namespace": namespace,
+            "labels": {
+                SERVICE_NAME: name,
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            },
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {
+                "addresses": [pod.ip],
+                "conditions": {
+                    "ready": pod.ready,
+                    "serving": True,
+                    "terminating": pod.terminating,
+                },
+                "targetRef": {"kind": "Pod", "name": pod.name, "namespace": namespace},
+            }
+            for pod in pods
+        ],
+        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+    }
+
+
+def slice_name(service: str) -> str:
+    """Return the name of a Service's one EndpointSlice: the Service's own and five characters."""
+    return f"{service}-{hashlib.sha256(service.encode()).hexdigest()[:5]}"

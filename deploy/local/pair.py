@@ -1,0 +1,291 @@
+"""Two clusters on one machine: API servers, mesh, workloads, load, and the real controller and probers.
+
+Nothing of the product is imported: it runs as its users run it, as processes with settings files, and is
+seen as they see it, through the API servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from deploy.local.apiserver import EmbeddedApi
+from deploy.local.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
+from deploy.local.mesh.kube import SERVICES, SPLITS, Resource
+from deploy.local.mesh.objects import service_object
+from deploy.local.mesh.watch import Follow
+from deploy.local.processes import Program
+from deploy.local.realapi import RealApi
+
+CLUSTERS = (LEGACY, EKS)
+PREFIX = "migrate.tradeshift/"
+MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
+PROBER_PORT = 8080
+CONTROLLER_PORT = 9990
+LEASE_S = 2.0
+PROBER_CAP_PER_S = 2000.0
+READY_S = 30.0
+BULK = 16
+"""Requests at a time when many objects are made."""
+
+Api = EmbeddedApi | RealApi
+ApiKind = Literal["embedded", "real"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks."""
+
+    api: ApiKind = "embedded"
+    services: int = 0
+    seed: int = 1
+    controller_in: str = LEGACY
+    probe_cap_per_s: float = PROBER_CAP_PER_S
+
+
+class Pair:
+    """Both clusters and everything in them, between ``start`` and ``stop``."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.rng = random.Random(plan.seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="migrate-local-"))
+        self.apis: dict[str, Api] = {
+            name: EmbeddedApi(name) if plan.api == "embedded" else RealApi(name)
+            for name in CLUSTERS
+        }
+        self.mesh: Mesh
+        self.controller: Program
+        self.probers: dict[str, Program] = {}
+        self.workloads: dict[tuple[str, str], Workload] = {}
+        self.loads: dict[str, list[Load]] = {name: [] for name in CLUSTERS}
+        self.migrations: dict[str, dict[str, Any]] = {}
+        self.splits: dict[tuple[str, str], dict[str, Any]] = {}
+        self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
+        self._versions: set[tuple[str, str]] = set()
+        self._following: list[asyncio.Task[None]] = []
+        self.controller_url = ""
+
+    # --- building --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring up API servers and mesh; no workload, load or product yet."""
+        await asyncio.gather(*(api.start() for api in self.apis.values()))
+        legacy, eks = (self._access(self.apis[name]) for name in CLUSTERS)
+        self.mesh = Mesh(legacy, eks, seed=self.plan.seed)
+        await self.mesh.start()
+        for name in CLUSTERS:
+            self._follow(name, SPLITS)
+            self._follow(name, MIGRATIONS)
+        self.kubeconfig = self._write_kubeconfig()
+        await self._bulk()
+
+    async def stop(self) -> None:
+        """End everything, in the order in which it stands on each other."""
+        for program in (*([self.controller] if hasattr(self, "controller") else []), *self.probers.values()):
+            await program.stop()
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        if hasattr(self, "mesh"):
+            await self.mesh.stop()
+        await asyncio.gather(*(api.stop() for api in self.apis.values()))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def service(self, name: str, pods: int = 2) -> None:
+        """A Service with pods in both clusters, exported by both."""
+        for cluster in CLUSTERS:
+            api = self.mesh.clusters[cluster].api
+            await api.apply(SERVICES, service_object(("default", name)))
+            workload = await self.mesh.workload(("default", name), cluster, pods)
+            self.workloads[cluster, name] = workload
+        await self.mesh.mirrored()
+
+    async def split(
+        self, cluster: str, name: str, *, local: int, mirror: int, fqdn: bool = False
+    ) -> None:
+        """Somebody's TrafficSplit, with these weights; ``fqdn`` as the article spells it."""
+        far = next(other for other in CLUSTERS if other != cluster)
+        spec = {
+            "service": f"{name}.default.svc.cluster.local" if fqdn else name,
+            "backends": [
+                {"service": f"{name}-{far}", "weight": mirror},
+                {"service": name, "weight": local},
+            ],
+        }
+        body = {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+        await self.mesh.clusters[cluster].api.apply(SPLITS, body)
+
+    async def callers(self, service: str, caller: str, rate_hz: float = 25.0) -> None:
+        """Load on a Service from a caller in each cluster."""
+        for cluster in CLUSTERS:
+            load = await self.mesh.clusters[cluster].load(
+                ("default", service), caller=caller, rate_hz=rate_hz
+            )
+            self.loads[cluster].append(load)
+
+    async def product(self) -> None:
+        """Start the real probers and the real controller, and wait until it is ready."""
+        (self.folder / "token").write_text("local-clusters-only\n")
+        for cluster in CLUSTERS:
+            ip = self.mesh.addresses.take()
+            wire = "127." + ip[3:]
+            config = {
+                "cluster": cluster,
+                "name": f"prober-{cluster}",
+                "listen": f"{wire}:{PROBER_PORT}",
+                "token_file": str(self.folder / "token"),
+                "proxy_url": await self.mesh.sidecar(cluster, "prober", "migrate"),
+                "cap_per_s": self.plan.probe_cap_per_s,
+            }
+            program = Program("prober", self._yaml(f"prober-{cluster}", config), self._log(f"prober-{cluster}"))
+            program.start()
+            self.probers[cluster] = program
+            await self.mesh.clusters[cluster].register(
+                ("migrate", "prober"), PROBER_PORT, [ip], PROBER_PORT
+            )
+        await self.mesh.mirrored()
+        self.controller = Program(
+            "controller", await self._controller_config(), self._log("controller")
+        )
+        self.controller.start()
+
+    async def _controller_config(self) -> Path:
+        home = self.plan.controller_in
+        ip = self.mesh.addresses.take()
+        self.controller_url = f"http://127.{ip[3:]}:{CONTROLLER_PORT}"
+        domain = f"migrate.svc.cluster.local:{PROBER_PORT}"
+        return self._yaml(
+            "controller",
+            {
+                "clusters": {
+                    name: {
+                        "kubeconfig": str(self.kubeconfig),
+                        "context": name,
+                        "prober": f"ws://prober.{domain}"
+                        if name == home
+                        else f"ws://prober-{name}.{domain}",
+                    }
+                    for name in CLUSTERS
+                },
+                "lease": {"cluster": home, "duration_s": LEASE_S},
+                "prober": {
+                    "token_file": str(self.folder / "token"),
+                    "proxy_url": await self.mesh.sidecar(home, "controller", "migrate"),
+                },
+                "listen": f"127.{ip[3:]}:{CONTROLLER_PORT}",
+            },
+        )
+
+    async def _bulk(self) -> None:
+        """The other Services that stand beside: 409 in legacy and 51 in eks, in the article."""
+        gate = asyncio.Semaphore(BULK)
+
+        async def make(cluster: str, number: int) -> None:
+            async with gate:
+                await self.mesh.clusters[cluster].api.apply(
+                    SERVICES, service_object(("default", f"other-{cluster}-{number}"))
+                )
+
+        counts = {LEGACY: self.plan.services, EKS: round(self.plan.services * 51 / 409)}
+        await asyncio.gather(
+            *(make(cluster, n) for cluster, count in counts.items() for n in range(count))
+        )
+        if self.plan.services:
+            await self.mesh.mirrored()
+
+    # --- acting as its users ------------------------------------------------------------------------
+
+    async def annotate(self, cluster: str, service: str, wishes: Mapping[str, str | None]) -> None:
+        """``kubectl annotate --overwrite``; None removes."""
+        body = {"metadata": {"annotations": {PREFIX + key: value for key, value in wishes.items()}}}
+        api = self.mesh.clusters[cluster].api
+        await api.merge(SERVICES, ("default", service), body, "kubectl-annotate")
+
+    def status(self, service: str) -> dict[str, Any]:
+        """Give the status of a Service's Migration, empty while there is none."""
+        found: dict[str, Any] = self.migrations.get(service, {})
+        return found
+
+    def served(self, seconds: int = 1) -> dict[str, dict[str, int]]:
+        """Give, by caller's cluster, how many of the last seconds' requests each cluster answered."""
+        now = int(asyncio.get_running_loop().time())
+        found: dict[str, dict[str, int]] = {}
+        for cluster, loads in self.loads.items():
+            counts: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
+            for load in loads:
+                for second in load.snapshot(seconds + 2).seconds:
+                    if now - seconds <= second.second < now:
+                        for by, count in second.by_cluster.items():
+                            counts[by] += count
+            found[cluster] = counts
+        return found
+
+    def totals(self) -> tuple[int, int, int]:
+        """Give requests, those that the mesh or the move failed, and those that a workload failed."""
+        shots = [load.snapshot(1) for loads in self.loads.values() for load in loads]
+        return (
+            sum(shot.requests for shot in shots),
+            sum(shot.failed_by_mesh for shot in shots),
+            sum(shot.failed_by_target for shot in shots),
+        )
+
+    # --- how it is done -------------------------------------------------------------------------------
+
+    def _follow(self, cluster: str, resource: Resource) -> None:
+        """Watch as people do, with kubectl get -w: for the screen, and to count writes."""
+
+        def put(found: dict[str, Any]) -> None:
+            name = found["metadata"]["name"]
+            if resource is MIGRATIONS:
+                self.migrations[name] = found.get("status") or {}
+                return
+            self.splits[cluster, name] = found
+            ours = PREFIX + "record" in found["metadata"].get("annotations", {})
+            version = (cluster, found["metadata"]["resourceVersion"])
+            if ours and version not in self._versions:
+                self._versions.add(version)
+                self.writes[cluster] += 1
+
+        def drop(key: tuple[str, str]) -> None:
+            self.splits.pop((cluster, key[1]), None)
+
+        follow = Follow(
+            self.mesh.clusters[cluster].api,
+            resource,
+            put=put,
+            drop=drop,
+            rng=random.Random(f"{self.plan.seed}/{cluster}/{resource.plural}"),
+        )
+        self._following.append(asyncio.create_task(follow.run()))
+
+    @staticmethod
+    def _access(api: Api) -> ApiAccess:
+        if isinstance(api, RealApi):
+            return ApiAccess(api.url, api.tokens[0], api.ca_pem().decode())
+        return ApiAccess(api.url, api.tokens[0] if api.tokens else None)
+
+    def _write_kubeconfig(self) -> Path:
+        """One kubeconfig with a context for each cluster."""
+        merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
+        for part in ("clusters", "users", "contexts"):
+            merged[part] = [e for api in self.apis.values() for e in api.kubeconfig()[part]]
+        merged["current-context"] = LEGACY
+        return self._yaml("kubeconfig", merged)
+
+    def _yaml(self, name: str, value: Any) -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(value, sort_keys=False))
+        return path
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+

@@ -1,0 +1,114 @@
+"""Metrics and logs. Metrics live in a registry of their own; logs are JSON lines on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
+LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Everything that ``/metrics`` shows."""
+
+    registry: CollectorRegistry
+    planned: Counter
+    sent: Counter
+    late: Counter
+    unsent: Counter
+    bad: Counter
+    latency: Histogram
+    lateness: Histogram
+    in_flight: Gauge
+    streams: Gauge
+    assignments: Gauge
+    slices: Counter
+    void: Counter
+    reference: Counter
+    refused: Counter
+    lag: Histogram
+    wanted: Gauge
+    granted: Gauge
+
+
+def new_metrics(cluster: str) -> Metrics:
+    """Make the metrics of one prober; ``cluster`` is told in ``migrate_prober_info``."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+
+    def counter(name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"migrate_prober_{name}", text, labels, registry=registry)
+
+    def gauge(name: str, text: str) -> Gauge:
+        return Gauge(f"migrate_prober_{name}", text, registry=registry)
+
+    def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"migrate_prober_{name}", text, labels, buckets=buckets, registry=registry)
+
+    info = Gauge("migrate_prober_info", "Who this is.", ("cluster",), registry=registry)
+    info.labels(cluster).set(1)
+    return Metrics(
+        registry=registry,
+        planned=counter("probes_planned", "Probes that were due.", "route"),
+        sent=counter("probes_sent", "Probes that were sent and ended.", "route"),
+        late=counter("probes_late", "Probes not sent: too late.", "route"),
+        unsent=counter("probes_unsent", "Probes that could not be sent.", "route"),
+        bad=counter("probes_bad", "Bad probes.", "route"),
+        latency=histogram(
+            "probe_latency_seconds",
+            "From the due time to the answer.",
+            LATENCY_BUCKETS_S,
+            "route",
+        ),
+        lateness=histogram(
+            "probe_lateness_seconds", "From the due time to the start.", LATENESS_BUCKETS_S
+        ),
+        in_flight=gauge("probes_in_flight", "Probes under way."),
+        streams=gauge("streams", "Streams open."),
+        assignments=gauge("assignments", "Ways probed."),
+        slices=counter("slices", "Slices told."),
+        void=counter("slices_void", "Slices the prober did not stand behind.", "reason"),
+        reference=counter("reference_probes", "Probes of the own reference.", "result"),
+        refused=counter("messages_refused", "Messages that could not be served."),
+        lag=histogram("loop_lag_seconds", "How late the event loop came round.", LAG_BUCKETS_S),
+        wanted=gauge("rate_wanted_per_second", "Probes per second asked for, bursts included."),
+        granted=gauge("rate_granted_per_second", "Probes per second that the cap leaves."),
+    )
+
+
+def set_up_logs(level: str) -> None:
+    """Write logs, the libraries' own too, as JSON lines on stderr."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

@@ -1,0 +1,631 @@
+"""Service annotations to wishes, and what people are told when they are none."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.annotations import read, shown
+from controller.evidence import (
+    SLICES_IN_MIGRATION,
+    Credit,
+    Points,
+    allowed_bad,
+    alpha_share,
+    fail_threshold,
+)
+from controller.grammar import KEYS, rows
+from controller.model import PREFIX, LatencyWish, Malformed, ProbeWish, Wish
+
+CLUSTERS = ("legacy", "eks")
+P = PREFIX
+DOC = (Path(__file__).parents[2] / "docs" / "annotations.md").read_text()
+
+
+def on_one(**texts: str) -> Wish | Malformed | None:
+    """Read annotations of the Service in legacy alone; ``_`` in a name stands for ``-``."""
+    return read({"legacy": {P + k.replace("_", "-"): v for k, v in texts.items()}}, CLUSTERS)
+
+
+def on_both(
+    legacy: dict[str, str], eks: dict[str, str], clusters: tuple[str, str] = CLUSTERS
+) -> Wish | Malformed | None:
+    """Read annotations of both Services, by names without the prefix."""
+    by_cluster = {"legacy": legacy, "eks": eks}
+    return read({c: {P + k: v for k, v in t.items()} for c, t in by_cluster.items()}, clusters)
+
+
+def problem(key: str, value: str) -> str:
+    """The one message about this value on the Service in legacy."""
+    malformed = read({"legacy": {P + key: value}}, CLUSTERS)
+    assert isinstance(malformed, Malformed)
+    (only,) = malformed.problems
+    assert (P + key, "legacy") == (only.key, only.cluster)
+    return only.message
+
+
+# --- no wish, and the whole table ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "by_cluster",
+    [
+        {},
+        {"legacy": {}, "eks": {}},
+        {"legacy": {"linkerd.io/inject": "enabled", "migrate.tradeshift.com/target": "eks"}},
+        {"elsewhere": {P + "target": "eks"}},
+    ],
+)
+def test_nothing_of_ours_is_no_wish(by_cluster: dict[str, dict[str, str]]) -> None:
+    """Without an annotation under the prefix, in either of the two clusters, nobody asks for anything."""
+    assert read(by_cluster, CLUSTERS) is None
+
+
+def test_target_alone_takes_every_default() -> None:
+    """A target is enough, and other people's annotations are none of ours."""
+    assert Wish(target="eks") == read(
+        {"legacy": {P + "target": "eks", "app": "\x00"}, "eks": {"app": "b"}}, CLUSTERS
+    )
+
+
+def test_without_target_there_is_a_wish_that_moves_nothing() -> None:
+    """A wish may lack its target: it is well-formed and nothing moves."""
+    assert Wish(dwell_s=90.0) == on_one(dwell="90s")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wish"),
+    [
+        ("target", "legacy", Wish(target="legacy")),
+        ("attempt", "1", Wish(attempt=1)),
+        ("attempt", "999999", Wish(attempt=999_999)),
+        ("paused", "true", Wish(paused=True)),
+        ("paused", "false", Wish()),
+        ("abort", "true", Wish(abort=True)),
+        ("steps", "now", Wish(steps="now")),
+        ("steps", "0.1,0.2,1.0,90", Wish(steps=(1, 2, 10, 900))),
+        ("steps", "33.3", Wish(steps=(333,))),
+        (
+            "steps",
+            ",".join(str(s) for s in range(1, 21)),
+            Wish(steps=tuple(range(10, 201, 10))),
+        ),
+        ("dwell", "1s", Wish(dwell_s=1.0)),
+        ("dwell", "5m", Wish(dwell_s=300.0)),
+        ("soak", "168h", Wish(soak_s=604_800.0)),
+        ("probe-port", "http", Wish(probe=ProbeWish(port="http"))),
+        ("probe-port", "8080", Wish(probe=ProbeWish(port=8080))),
+        ("probe-port", "65535", Wish(probe=ProbeWish(port=65535))),
+        ("probe-port", "internal-http-admin", Wish(probe=ProbeWish(port="internal-http-admin"))),
+        ("probe-path", "/", Wish()),
+        ("probe-path", "/a?to=http://b/%20", Wish(probe=ProbeWish(path="/a?to=http://b/%20"))),
+        ("probe-path", "/" + "a" * 255, Wish(probe=ProbeWish(path="/" + "a" * 255))),
+        ("probe-protocol", "http", Wish()),
+        (
+            "probe-expect",
+            "200-399,404",
+            Wish(probe=ProbeWish(expect=((200, 399), (404, 404)))),
+        ),
+        ("probe-expect", "100-507,509-599", Wish(probe=ProbeWish(expect=((100, 507), (509, 599))))),
+        ("probe-rate", "1", Wish(probe=ProbeWish(rate_per_s=1))),
+        ("probe-rate", "100", Wish(probe=ProbeWish(rate_per_s=100))),
+        ("slo-success", "50", Wish(success_percent=Decimal(50))),
+        ("slo-success", "99.99", Wish(success_percent=Decimal("99.99"))),
+        ("slo-success", "99.90", Wish()),
+        ("slo-latency", "1ms@50", Wish(latency=LatencyWish(0.001, Decimal(50)))),
+        ("slo-latency", "1000ms@99.99", Wish(latency=LatencyWish(1.0, Decimal("99.99")))),
+        ("origin-floor", "0", Wish(origin_floor_percent=0)),
+        ("origin-floor", "100", Wish(origin_floor_percent=100)),
+        ("split", "trafficsplit", Wish(split="trafficsplit")),
+        ("traffic", "off", Wish(traffic="off")),
+        ("traffic", "advisory", Wish(traffic="advisory")),
+    ],
+)
+def test_good_value(key: str, value: str, wish: Wish) -> None:
+    """Each of these values is within its row's grammar, up to both ends, and sets one field."""
+    assert wish == read({"legacy": {P + key: value}}, CLUSTERS)
+
+
+def test_one_objective_has_one_text() -> None:
+    """99.90 is stored as 99.9: two texts of one objective are no difference in the record."""
+    wish = on_one(slo_success="99.90", slo_latency="5ms@90.00")
+    assert isinstance(wish, Wish)
+    assert wish.latency is not None
+    assert (str(wish.success_percent), str(wish.latency.percent)) == ("99.9", "90")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("target", v) for v in ("", "EKS", " eks", "ek")),
+        *(("attempt", v) for v in ("", "0", "1000000", "-1", "1.0", "٣", "9" * 900, "1e3")),
+        *(("paused", v) for v in ("", "True", "yes", "1", "true ", "TRUE")),
+        *(("abort", v) for v in ("", "True", "now")),
+        *(
+            ("steps", v)
+            for v in (
+                "",
+                ",",
+                "1,",
+                "0",
+                "0.0",
+                "0.05",
+                "90.1",
+                "100",
+                "99.9",
+                "5,5",
+                "10,1",
+                "1, 2",
+                "1;2",
+                "10%",
+                "-1",
+                "NaN",
+                "1e1",
+                "٣",
+                "now,1",
+                "NOW",
+                ",".join(str(s) for s in range(1, 22)),
+                "9" * 1000,
+            )
+        ),
+        *(("dwell", v) for v in ("", "60", "0s", "s", "1d", "1.5h", "-1s", "1 s", "169h", "1h30m")),
+        *(("soak", v) for v in ("0h", "604801s", "1S", "9" * 1000 + "s")),
+        *(
+            ("probe-port", v)
+            for v in ("", "0", "65536", "HTTP", "a_b", "-a", "a-", "a" * 64, "http\n")
+        ),
+        *(
+            ("probe-path", v)
+            for v in (
+                "",
+                "healthz",
+                "http://elsewhere/",
+                "//elsewhere/",
+                "/a b",
+                "/a\r\nX: y",
+                "/é",
+                "/\x7f",
+                "/a#b",
+                "/" + "a" * 256,
+            )
+        ),
+        *(("probe-protocol", v) for v in ("", "https", "grpc", "HTTP")),
+        *(
+            ("probe-expect", v)
+            for v in ("", "99", "600", "200-", "-200", "399-200", "200,", "2xx", "200 404", "508")
+        ),
+        *(("probe-expect", v) for v in ("500-599", "200,508", "100-599", "508-510")),
+        *(("probe-rate", v) for v in ("", "0", "101", "0.5", "10/s")),
+        *(
+            ("slo-success", v)
+            for v in ("", "100", "49.99", "99.991", "99,9", "99.9%", "NaN", "1e2")
+        ),
+        *(
+            ("slo-latency", v)
+            for v in ("", "300", "300ms", "0ms@99", "1001ms@99", "1s@99", "300ms@100", "300ms@1")
+        ),
+        *(
+            ("slo-latency", v)
+            for v in ("ms@99", "300ms@", "300ms@99@9", "300.5ms@99", "300ms@9\n9")
+        ),
+        *(("origin-floor", v) for v in ("", "101", "-1", "50%", "0.5")),
+        *(("split", v) for v in ("", "Auto", "smi")),
+        *(("traffic", v) for v in ("", "on", "Required")),
+    ],
+)
+def test_bad_value(key: str, value: str) -> None:
+    """Each of these values is malformed, and its message shows the key and something that parses."""
+    message = problem(key, value)
+    assert message.startswith(P + key)
+    offered = re.search(rf"{re.escape(P + key)}=(\S+)\.$", message)
+    assert offered is not None, message
+    assert isinstance(read({"legacy": {P + key: offered[1]}}, CLUSTERS), Wish), offered[1]
+
+
+# --- what people are told --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "target",
+            "ekss",
+            (
+                f'{P}target is "ekss", which is neither of the two clusters: write "legacy" or "eks", '
+                f"for example {P}target=eks."
+            ),
+        ),
+        (
+            "paused",
+            "True",
+            (
+                f'{P}paused is "True", which is neither true nor false: write "true" or "false", '
+                f"for example {P}paused=true."
+            ),
+        ),
+        (
+            "steps",
+            "10,100",
+            (
+                f'{P}steps is "10,100", where 100 is not within 0.1 to 90; 99.9 and 100 follow by '
+                "themselves: write rising percentages from 0.1 to 90 with commas and no spaces, or "
+                f'"now", for example {P}steps=1,10,25,50.'
+            ),
+        ),
+        (
+            "slo-success",
+            "100",
+            (
+                f'{P}slo-success is "100", which no number of probes can show: write '
+                f"{P}slo-success=99.99."
+            ),
+        ),
+        (
+            "slo-latency",
+            "300ms@100",
+            (
+                f'{P}slo-latency is "300ms@100", whose percentage is "100", which no number of probes '
+                f"can show: write {P}slo-latency=300ms@99.99."
+            ),
+        ),
+        (
+            "probe-expect",
+            "200,500-599",
+            (
+                f'{P}probe-expect is "200,500-599", which takes in 508, and that is how a gateway '
+                f"reports a loop: write {P}probe-expect=200,500-507,509-599."
+            ),
+        ),
+        (
+            "probe-path",
+            "/a#b",
+            (
+                f'{P}probe-path is "/a#b", which holds a fragment ("#..."), and no server ever sees '
+                f"one: write {P}probe-path=/a."
+            ),
+        ),
+        (
+            "probe-path",
+            "http://other/x",
+            (
+                f'{P}probe-path is "http://other/x", which is a URL, and probes go to this Service and '
+                'nowhere else: write a path that starts with one "/", of at most 256 printable ASCII '
+                f"characters, for example {P}probe-path=/healthz."
+            ),
+        ),
+        (
+            "probe-rate",
+            "1000",
+            (
+                f'{P}probe-rate is "1000", which is not within 1 to 100: write a whole number of probes '
+                f"per second from 1 to 100, for example {P}probe-rate=10."
+            ),
+        ),
+        (
+            "origin-floor",
+            "é" * 600,
+            (
+                f"{P}origin-floor is 1,200 bytes long, and no value has more than 1,024: write a whole "
+                f"percentage from 0 to 100, for example {P}origin-floor=30."
+            ),
+        ),
+        (
+            "prob-path",
+            "/",
+            (
+                f"{P}prob-path is not a key: write {P}probe-path=/healthz instead, and remove this one "
+                f"with {P}prob-path-."
+            ),
+        ),
+        (
+            "tarjet",
+            "eks",
+            f"{P}tarjet is not a key: write {P}target instead, and remove this one with {P}tarjet-.",
+        ),
+        (
+            "record",
+            "{}",
+            (
+                f"{P}record is not a key: remove it with {P}record-; the keys are target, attempt, "
+                "paused, abort, steps, dwell, soak, probe-port, probe-path, probe-protocol, "
+                "probe-expect, probe-rate, slo-success, slo-latency, origin-floor, split, traffic."
+            ),
+        ),
+    ],
+)
+def test_message(key: str, value: str, message: str) -> None:
+    """The sentence says what is wrong with which value, and what to write instead."""
+    assert message == problem(key, value)
+
+
+def test_long_values_are_shortened_and_control_characters_escaped() -> None:
+    """A message never repeats more than 60 characters of a value, and nothing that a terminal obeys."""
+    message = problem("target", "a\x1b[2J\n\u202e" + "x" * 200)
+    found = re.search(r'"(a.*?)"', message)
+    assert found is not None
+    assert found[1].startswith("a\\x1b[2J\\n\\u202exxx")
+    assert (len(found[1]), found[1][-1]) == (60, "…")
+
+
+def test_a_value_of_1024_bytes_is_read_and_a_longer_one_is_not() -> None:
+    """The limit is 1,024 bytes, and what is beyond it is not repeated."""
+    assert "bytes long" not in problem("target", "a" * 1024)
+    message = problem("target", "a" * 1025)
+    assert "1,025 bytes long" in message
+    assert "aaa" not in message
+
+
+def test_all_problems_are_told_in_a_stable_order() -> None:
+    """Everything that is wrong is told at once: by key as in the reference, then cluster, then unknown keys."""
+    legacy = {"zzz": "1", "traffic": "on", "zz": "1", "target": "x", "aaa": "1", "z": "1"}
+    eks = {"target": "y", "dwell": "1", "bbb": "1"}
+    malformed = on_both(legacy, eks)
+    assert isinstance(malformed, Malformed)
+    assert [(p.key.removeprefix(P), p.cluster) for p in malformed.problems] == [
+        ("target", "legacy"),
+        ("target", "eks"),
+        ("dwell", "eks"),
+        ("traffic", "legacy"),
+        ("aaa", "legacy"),
+        ("z", "legacy"),
+        ("zz", "legacy"),
+        ("zzz", "legacy"),
+        ("bbb", "eks"),
+    ]
+    reordered = on_both(dict(reversed(legacy.items())), dict(reversed(eks.items())))
+    assert malformed == reordered
+
+
+# --- both annotated -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("legacy", "eks", "wish"),
+    [
+        ({"target": "eks"}, {"target": "eks"}, Wish(target="eks")),
+        ({"target": "eks"}, {"dwell": "90s"}, Wish(target="eks", dwell_s=90.0)),
+        ({"paused": "false"}, {"paused": "true"}, Wish(paused=True)),
+        ({"abort": "true"}, {"abort": "false"}, Wish(abort=True)),
+        ({"abort": "false"}, {"abort": "false"}, Wish()),
+        ({"attempt": "3"}, {"attempt": "20"}, Wish(attempt=20)),
+        ({"dwell": "120s"}, {"dwell": "2m"}, Wish(dwell_s=120.0)),
+        (
+            {"probe-path": "/a"},
+            {"probe-port": "80"},
+            Wish(probe=ProbeWish(path="/a", port=80)),
+        ),
+    ],
+)
+def test_both_annotated(legacy: dict[str, str], eks: dict[str, str], wish: Wish) -> None:
+    """Two Services make one wish where they agree, by what they mean and not by how they write it."""
+    assert wish == on_both(legacy, eks) == on_both(eks, legacy)
+
+
+def test_conflict_names_both_clusters_and_values() -> None:
+    """Two different values are a conflict of both clusters, and neither is taken."""
+    malformed = on_both({"target": "eks", "dwell": "90s"}, {"target": "legacy", "dwell": "1h"})
+    assert isinstance(malformed, Malformed)
+    assert [
+        (
+            P + "target",
+            "",
+            (
+                f'{P}target is "eks" in legacy and "legacy" in eks: write one value in both, or remove '
+                f"it from one with {P}target-."
+            ),
+        ),
+        (
+            P + "dwell",
+            "",
+            (
+                f'{P}dwell is "90s" in legacy and "1h" in eks: write one value in both, or remove it '
+                f"from one with {P}dwell-."
+            ),
+        ),
+    ] == [(p.key, p.cluster, p.message) for p in malformed.problems]
+    assert malformed.target is None
+
+
+@pytest.mark.parametrize(
+    ("legacy", "eks", "abort", "target"),
+    [
+        ({"abort": "true", "steps": "x"}, {}, True, None),
+        ({"abort": "false"}, {"abort": "true", "nonsense": "1"}, True, None),
+        ({"abort": "True", "target": "eks"}, {}, False, "eks"),
+        ({"abort": "true"}, {"abort": "maybe"}, True, None),
+        ({"target": "legacy", "dwell": "x"}, {}, False, "legacy"),
+        ({"target": "legacy"}, {"target": "nowhere"}, False, "legacy"),
+        ({"target": "nowhere"}, {}, False, None),
+        ({"target": "legacy"}, {"target": "eks"}, False, None),
+    ],
+)
+def test_the_way_home_is_read_from_malformed_annotations(
+    legacy: dict[str, str], eks: dict[str, str], abort: bool, target: str | None
+) -> None:
+    """``abort`` and the target are kept where they can be read, whatever else is wrong."""
+    malformed = on_both(legacy, eks)
+    assert isinstance(malformed, Malformed)
+    assert (abort, target) == (malformed.abort, malformed.target)
+
+
+# --- laws --------------------------------------------------------------------------------------------------------
+
+any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
+tokens = st.sampled_from(
+    [
+        "true",
+        "eks",
+        "legacy",
+        "now",
+        "1",
+        "100",
+        "0.1",
+        "508",
+        ",",
+        "-",
+        "@",
+        "ms",
+        "s",
+        "h",
+        "/",
+        "#",
+    ]
+)
+texts = st.one_of(any_text, st.lists(tokens, max_size=6).map("".join), st.text(min_size=1025))
+keys = st.one_of(st.sampled_from(KEYS), any_text).map(P.__add__)
+written = st.dictionaries(st.one_of(keys, any_text), texts, max_size=6)
+
+
+@given(written, written)
+def test_nothing_a_person_writes_raises(legacy: dict[str, str], eks: dict[str, str]) -> None:
+    """Any text gives a wish, nothing, or problems that are sentences about keys of ours."""
+    result = read({"legacy": legacy, "eks": eks}, CLUSTERS)
+    if result is None:
+        assert not any(k.startswith(P) for k in [*legacy, *eks])
+    elif isinstance(result, Malformed):
+        assert result.problems
+        for told in result.problems:
+            assert told.key.startswith(P)
+            assert told.cluster in {*CLUSTERS, ""}
+            assert told.message.endswith(".")
+            assert told.message.isprintable()
+            assert len(told.message) < 600
+    else:
+        assert isinstance(result, Wish)
+        assert result.target in {*CLUSTERS, None}
+
+
+@given(written, written)
+def test_merging_is_symmetric(legacy: dict[str, str], eks: dict[str, str]) -> None:
+    """Which of the two Services says what makes no difference to what is asked."""
+    one = read({"legacy": legacy, "eks": eks}, CLUSTERS)
+    other = read({"legacy": eks, "eks": legacy}, CLUSTERS)
+    if isinstance(one, Malformed):
+        assert isinstance(other, Malformed)
+        assert (one.abort, one.target) == (other.abort, other.target)
+        assert {p.key for p in one.problems} == {p.key for p in other.problems}
+    else:
+        assert one == other
+
+
+percents = st.decimals(50, Decimal("99.99"), places=2).map(
+    lambda p: Decimal(f"{p:f}".rstrip("0").rstrip("."))
+)
+stretches = st.integers(1, 604_800).map(float)
+ranges = st.tuples(st.integers(100, 599), st.integers(100, 599)).map(lambda r: (min(r), max(r)))
+wishes = st.builds(
+    Wish,
+    target=st.sampled_from([None, *CLUSTERS]),
+    attempt=st.none() | st.integers(1, 999_999),
+    paused=st.booleans(),
+    abort=st.booleans(),
+    steps=st.just("now")
+    | st.sets(st.integers(1, 900), min_size=1, max_size=20).map(lambda s: tuple(sorted(s))),
+    dwell_s=stretches,
+    soak_s=stretches,
+    probe=st.builds(
+        ProbeWish,
+        port=st.none()
+        | st.integers(1, 65535)
+        | st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
+        path=st.from_regex(r"/([!-\"$-.0-~][!-\"$-~]{0,200})?", fullmatch=True),
+        protocol=st.just("http"),
+        expect=st.lists(
+            ranges.filter(lambda r: not r[0] <= 508 <= r[1]), min_size=1, max_size=8
+        ).map(tuple),
+        rate_per_s=st.integers(1, 100),
+    ),
+    success_percent=percents,
+    latency=st.none()
+    | st.builds(LatencyWish, st.integers(1, 1000).map(lambda ms: ms / 1000), percents),
+    origin_floor_percent=st.integers(0, 100),
+    split=st.sampled_from(["auto", "trafficsplit", "httproute"]),
+    traffic=st.sampled_from([None, "off", "advisory", "required"]),
+)
+
+
+@given(wishes)
+def test_a_wish_can_be_written_down(wish: Wish) -> None:
+    """What a wish shows reads back as that wish, and shows the same again."""
+    told = shown(wish)
+    again = read({"eks": told}, CLUSTERS)
+    assert again == (wish if told else None)
+    assert told or wish == Wish()
+    assert told == (shown(again) if isinstance(again, Wish) else {})
+
+
+def test_shown_is_canonical() -> None:
+    """Only what differs from the defaults is shown, in the order of the reference and the largest unit."""
+    wish = on_one(soak="7200s", steps="0.5,1.0", target="eks", slo_latency="050ms@99.0")
+    assert isinstance(wish, Wish)
+    assert list(shown(wish).items()) == [
+        (P + "target", "eks"),
+        (P + "steps", "0.5,1"),
+        (P + "soak", "2h"),
+        (P + "slo-latency", "50ms@99"),
+    ]
+    assert shown(Wish()) == {}
+
+
+# --- the reference --------------------------------------------------------------------------------------
+
+
+def documented(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading of docs/annotations.md, without its first two lines."""
+    section = DOC.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_every_key_is_documented() -> None:
+    """The reference has exactly the keys of the code, in its order, five cells each."""
+    table = documented("Keys")
+    assert [f"`{key}`" for key in KEYS] == [cells[0] for cells in table]
+    assert {5} == {len(cells) for cells in table}
+
+
+@pytest.mark.parametrize("cells", documented("Keys"), ids=lambda cells: cells[0])
+def test_documented_example_parses(cells: list[str]) -> None:
+    """Each example of the reference, alone on a Service, is a wish, and so is each example of a message."""
+    key, example = cells[0].strip("`"), cells[3].strip("`")
+    row = next(row for row in rows(CLUSTERS) if row.key == key)
+    for text in (example, row.example):
+        assert isinstance(read({"legacy": {P + key: text}}, CLUSTERS), Wish)
+
+
+@pytest.mark.parametrize("cells", documented("Keys"), ids=lambda cells: cells[0])
+def test_documented_default_is_the_default(cells: list[str]) -> None:
+    """A default that the reference gives as a value reads as the wish without any annotation."""
+    key, default = cells[0].strip("`"), cells[2]
+    if re.fullmatch(r"`[^`]+`", default):
+        assert Wish() == read({"legacy": {P + key: default.strip("`")}}, CLUSTERS)
+    else:
+        assert key in {"target", "attempt", "probe-port", "slo-latency", "traffic"}
+
+
+@pytest.mark.parametrize("line", re.findall(r"kubectl annotate .*", DOC))
+def test_documented_commands_parse(line: str) -> None:
+    """Each command of the reference names a key of ours, with a value that parses where it gives one."""
+    key, _, value = line.split(P)[1].partition("=")
+    assert key.removesuffix("-") in KEYS
+    assert not value or isinstance(read({"legacy": {P + key: value}}, CLUSTERS), Wish)
+
+
+@pytest.mark.parametrize("cells", documented("What an objective costs"), ids=lambda c: c[0])
+def test_documented_costs_are_true(cells: list[str]) -> None:
+    """The probes to pass and the slices to fail that the reference promises are what the code needs."""
+    allowed = allowed_bad(Decimal(cells[0].strip("`")))
+    assert cells[1].split()[0] == f"{Credit(allowed).needed:,}"
+    points = Points(allowed)
+    threshold = fail_threshold(SLICES_IN_MIGRATION, len(points.counters), alpha_share(True, 1))
+    slices = 0
+    while points.largest < threshold:
+        points.observe(1, 1)
+        slices += 1
+    assert str(slices) == cells[2]

@@ -1,0 +1,573 @@
+"""One way's book over time, and the rules on two ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.evidence import Tick, WayBook, cluster_fails, home_is_worse
+from controller.model import LatencyWish, Verdict, WayEvidence
+from prober.contract import Counts
+
+P999 = Decimal("99.9")
+SLOW = LatencyWish(limit_s=0.3, percent=Decimal(99))
+
+
+def tick(
+    sent: int = 1, bad: int = 0, *, slow: int | None = None, answer: str = "200", loops: int = 0
+) -> Tick:
+    """Base probes of the present generation; bad ones time out and are slow, the others get ``answer``."""
+    counts = Counts(sent, bad, bad if slow is None else slow)
+    answers = {answer: sent - bad, "timeout": bad}
+    return Tick(base=counts, credit=counts, answers=answers, loops=loops)
+
+
+LOOP = Tick(base=Counts(1, 1, 1), answers={"508": 1}, loops=1)
+
+
+def book(
+    latency: LatencyWish | None = None, *, above_home: bool = True, percent: Decimal = P999
+) -> WayBook:
+    """A new book, with real traffic on."""
+    return WayBook(percent, latency, traffic_on=True, above_home=above_home)
+
+
+def feed(way: WayBook, ticks: list[Tick], start_s: float = 0.0) -> float:
+    """Absorb one tick every 100 ms; give the time of the last."""
+    now_s = start_s
+    for index, one in enumerate(ticks):
+        now_s = start_s + index / 10
+        way.absorb(one, now_s)
+    return now_s
+
+
+def said(way: WayBook, now_s: float) -> tuple[str, str]:
+    """Verdict and reason now."""
+    evidence = way.evidence(now_s)
+    return evidence.verdict.value, evidence.reason
+
+
+# --- verdict and reason -----------------------------------------------------------------------------
+
+
+def test_never_heard_of_is_no_stream() -> None:
+    """Before a word from the prober a way is UNKNOWN for want of a stream, with nothing known."""
+    assert WayEvidence(
+        Verdict.UNKNOWN, "NoStream", threshold=book().evidence(0).threshold, needed=764
+    ) == book().evidence(1000.0)
+
+
+def test_clean_way_collects_then_passes() -> None:
+    """The 764th clean probe turns Collecting into PASS."""
+    way = book()
+    end_s = feed(way, [tick()] * 763)
+    assert said(way, end_s) == ("UNKNOWN", "Collecting")
+    assert (way.evidence(end_s).clean, way.evidence(end_s).needed) == (763, 764)
+
+    end_s = feed(way, [tick()], end_s + 0.1)
+    assert said(way, end_s) == ("PASS", "Met")
+
+
+def test_outage_fails_on_the_fourth_slice() -> None:
+    """A dead target at 10/s FAILs 0.4 s after its first bad slice, after however long a good time."""
+    way = book()
+    end_s = feed(way, [tick()] * 5000 + [tick(1, 1)] * 3)
+    assert said(way, end_s) == ("UNKNOWN", "Recovering")
+
+    end_s = feed(way, [tick(1, 1)], end_s + 0.1)
+    evidence = way.evidence(end_s)
+    assert (evidence.verdict, evidence.reason) == (Verdict.FAIL, "SuccessMissed")
+    assert evidence.points >= evidence.threshold == pytest.approx(21.27, abs=0.005)
+    assert evidence.objective == "success"
+
+
+def test_one_bad_probe_takes_pass_away_and_says_recovering() -> None:
+    """Credit lost by a bad probe is Recovering until it is earned anew."""
+    way = book()
+    end_s = feed(way, [tick()] * 1000 + [tick(1, 1)])
+    assert said(way, end_s) == ("UNKNOWN", "Recovering")
+    end_s = feed(way, [tick()] * 255, end_s + 0.1)
+    assert said(way, end_s) == ("PASS", "Met")
+
+
+def test_slow_answers_miss_latency_only() -> None:
+    """Answers that are good and slow FAIL the latency objective and not success."""
+    way = book(SLOW)
+    end_s = feed(way, [tick(1, 0, slow=1)] * 10)
+    evidence = way.evidence(end_s)
+    assert said(way, end_s) == ("FAIL", "LatencyMissed")
+    assert evidence.objective == "latency"
+    assert evidence.bad_share_3s == 0
+
+
+def test_dead_way_misses_success_first() -> None:
+    """Where both objectives FAIL the reason and the points are those of success."""
+    way = book(SLOW)
+    end_s = feed(way, [tick(1, 1)] * 40)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    assert way.evidence(end_s).objective == "success"
+
+
+def test_the_reason_and_the_points_are_of_one_objective() -> None:
+    """Of two objectives that FAIL the first is told, though the second is further beyond its threshold."""
+    way = book(LatencyWish(limit_s=0.3, percent=P999), percent=Decimal(50))
+    evidence = way.evidence(feed(way, [tick(1, 1)] * 60))
+    assert (evidence.reason, evidence.objective) == ("SuccessMissed", "success")
+
+
+def test_two_objectives_share_alpha() -> None:
+    """A second objective raises the threshold of the first by the log of two."""
+    one, two = book().evidence(0.0), book(SLOW).evidence(0.0)
+    assert two.threshold - one.threshold == pytest.approx(0.6931, abs=1e-4)
+
+
+def test_pass_needs_every_objective() -> None:
+    """A way that is good and slow never passes, and people see the count that is furthest off."""
+    way = book(LatencyWish(limit_s=0.3, percent=P999))
+    ticks = [tick(1, 0, slow=int(index % 300 == 299)) for index in range(1200)]
+    evidence = way.evidence(feed(way, ticks))
+    assert evidence.verdict is Verdict.UNKNOWN
+    assert evidence.clean < evidence.needed
+
+
+def test_silence_is_told_after_300_ms() -> None:
+    """Without a slice for 0.3 s PASS becomes UNKNOWN Silent, and the next slice brings it back."""
+    way = book()
+    end_s = feed(way, [tick(8)] * 100)
+    assert said(way, end_s + 0.25) == ("PASS", "Met")
+    assert said(way, end_s + 0.35) == ("UNKNOWN", "Silent")
+    assert way.evidence(end_s + 0.35).silent_s == pytest.approx(0.35)
+
+    way.absorb(Tick(), end_s + 0.4)
+    assert said(way, end_s + 0.4) == ("PASS", "Met")
+
+
+@pytest.mark.parametrize("ask_between", [True, False])
+def test_silence_of_3_s_restarts_the_credit(ask_between: bool) -> None:
+    """A silence of 3 s costs all credit, whether or not anybody asked during it."""
+    way = book()
+    end_s = feed(way, [tick(8)] * 100)
+    if ask_between:
+        assert said(way, end_s + 3.0) == ("UNKNOWN", "NoStream")
+    way.absorb(tick(), end_s + 3.1)
+    assert said(way, end_s + 3.1) == ("UNKNOWN", "Collecting")
+    assert way.evidence(end_s + 3.1).clean == 1
+
+
+def test_heartbeats_without_slices_are_silence() -> None:
+    """A prober that speaks but reports nothing of this way keeps the stream, not the freshness."""
+    way = book()
+    end_s = feed(way, [tick(8)] * 100)
+    for beat in range(1, 60):
+        way.heard(end_s + beat / 10)
+    assert said(way, end_s + 5.95) == ("UNKNOWN", "Silent")
+    assert way.evidence(end_s + 5.95).clean == 0
+
+
+def test_void_slices_blind_the_way() -> None:
+    """Void slices are heard, are not fresh, add nothing, and after 3 s cost the credit."""
+    way = book()
+    end_s = feed(way, [tick(8)] * 100)
+    before = way.evidence(end_s)
+    for beat in range(1, 31):
+        way.void(end_s + beat / 10)
+    after = way.evidence(end_s + 3.05)
+    assert (after.verdict, after.reason) == (Verdict.UNKNOWN, "Void")
+    assert (after.points, after.clean) == (before.points, 0)
+    assert after.heard_s == pytest.approx(0.05)
+    assert said(way, end_s + 3.35) == ("UNKNOWN", "Silent")
+
+
+def test_fail_stays_when_the_way_falls_silent() -> None:
+    """A target that failed and then vanished is not better for it."""
+    way = book()
+    end_s = feed(way, [tick(1, 1)] * 10)
+    assert said(way, end_s + 3600) == ("FAIL", "SuccessMissed")
+
+
+# --- credit and points -------------------------------------------------------------------------------
+
+
+def test_burst_and_old_assignments_earn_no_credit() -> None:
+    """Clean probes of a burst, or of an assignment of before, never count towards PASS."""
+    way = book()
+    end_s = feed(way, [Tick(base=Counts(5), burst=Counts(20), answers={"200": 25})] * 500)
+    assert way.evidence(end_s).clean == 0
+    assert said(way, end_s) == ("UNKNOWN", "Collecting")
+
+
+def test_burst_counts_for_fail() -> None:
+    """Bad probes of a burst alone FAIL a way."""
+    way = book()
+    end_s = feed(way, [Tick(burst=Counts(4, 4, 4))] * 4)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+
+
+def test_slow_burst_counts_for_fail() -> None:
+    """Slow probes of a burst alone FAIL the latency objective."""
+    way = book(SLOW)
+    end_s = feed(way, [Tick(burst=Counts(4, 0, 4))] * 10)
+    assert said(way, end_s) == ("FAIL", "LatencyMissed")
+
+
+def test_base_and_burst_are_one_observation() -> None:
+    """One clean base probe beside nine bad burst ones is one slice with nine of ten bad."""
+    split, whole = book(), book()
+    feed(split, [Tick(base=Counts(1), burst=Counts(9, 9, 9))] * 3)
+    feed(whole, [Tick(base=Counts(10, 9, 9))] * 3)
+    assert whole.evidence(0.2).points == split.evidence(0.2).points
+
+
+@pytest.mark.parametrize("how", ["settle", "restart_credit"])
+def test_new_generation_starts_at_zero_credit(how: str) -> None:
+    """A settled step or lost pods cost all credit and no points."""
+    way = book()
+    end_s = feed(way, [tick()] * 800 + [tick(1, 1)])
+    points = way.evidence(end_s).points
+    if how == "settle":
+        way.settle(end_s)
+    else:
+        way.restart_credit()
+    evidence = way.evidence(end_s)
+    assert (evidence.clean, evidence.points) == (0, points)
+    assert points > 0
+
+
+def test_points_restart_at_home_after_full_credit() -> None:
+    """At home a FAIL ends when 764 clean probes came since the last bad one, and not one earlier."""
+    way = book(above_home=False)
+    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 763)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+
+    end_s = feed(way, [tick()], end_s + 0.1)
+    evidence = way.evidence(end_s)
+    assert evidence.points == 0
+    assert (evidence.verdict, evidence.reason) == (Verdict.UNKNOWN, "Recovering")
+    end_s = feed(way, [tick()] * 764, end_s + 0.1)
+    assert said(way, end_s) == ("PASS", "Met")
+    assert way.evidence(end_s).success_share == 1.0
+
+
+def test_a_bad_probe_at_home_begins_the_calm_anew() -> None:
+    """Two calms of 700 clean probes are no full credit."""
+    way = book(above_home=False)
+    bad, calm = [tick(1, 1)] * 20, [tick()] * 700
+    end_s = feed(way, bad + calm + [tick(1, 1)] + calm)
+    assert said(way, end_s)[0] == "FAIL"
+
+
+def test_the_calm_is_credit_and_restarts_with_it() -> None:
+    """At home a calm that was interrupted by lost pods has to be earned again, from the beginning."""
+    way = book(above_home=False)
+    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 700)
+    way.restart_credit()
+    end_s = feed(way, [tick()] * 700, end_s + 0.1)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    end_s = feed(way, [tick()] * 64, end_s + 0.1)
+    assert said(way, end_s)[0] != "FAIL"
+
+
+def test_each_objective_is_forgiven_by_its_own_calm() -> None:
+    """A latency objective that is forgiven leaves the points and the share of success as they are."""
+    way = book(SLOW, above_home=False)
+    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 180)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    assert way.evidence(end_s).success_share == pytest.approx(0.9)
+
+
+def test_points_never_restart_above_home() -> None:
+    """Above home a FAIL outlasts any calm that is shorter than the points need to come down."""
+    way = book()
+    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 2000)
+    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+
+    way.at_home(True)
+    assert said(way, end_s) == ("PASS", "Met")
+
+
+# --- loops ----------------------------------------------------------------------------------------------
+
+
+def test_one_loop_above_home_is_fail_and_stays() -> None:
+    """One 508 above home is FAIL at once, without points, for as long as the callers are there."""
+    way = book()
+    end_s = feed(way, [tick()] * 800 + [LOOP] + [tick()] * 2000)
+    evidence = way.evidence(end_s)
+    assert (evidence.verdict, evidence.reason) == (Verdict.FAIL, "GatewayLoop")
+    assert evidence.points < evidence.threshold
+    assert evidence.loop_s == pytest.approx(200.0)
+    way.at_home(False)
+    assert said(way, end_s) == ("FAIL", "GatewayLoop")
+
+
+def test_loop_at_home_is_only_remembered() -> None:
+    """A 508 at home is a bad probe and a memory; leaving home later does not make it FAIL."""
+    way = book(above_home=False)
+    way.absorb(LOOP, 0.0)
+    assert said(way, 0.2) == ("UNKNOWN", "Recovering")
+    assert way.evidence(0.2).loop_s == pytest.approx(0.2)
+    way.at_home(False)
+    assert said(way, 0.2) == ("UNKNOWN", "Recovering")
+
+
+def test_home_forgets_the_latch() -> None:
+    """A loop that brought the callers home is no FAIL once they are there."""
+    way = book()
+    way.absorb(LOOP, 0.0)
+    way.at_home(True)
+    assert said(way, 0.1) == ("UNKNOWN", "Recovering")
+
+
+@pytest.mark.parametrize("void", [Tick(loops=1, count_loops=False), Tick(answers={"508": 1})])
+def test_void_loop_is_no_loop_and_no_proof(void: Tick) -> None:
+    """A 508 while a pin is missing is no FAIL, and still ends the time the way has answered."""
+    way = book()
+    feed(way, [tick()] * 20)
+    way.absorb(void, 2.0)
+    evidence = way.evidence(2.0)
+    assert evidence.verdict is Verdict.UNKNOWN
+    assert evidence.loop_s == inf
+    assert evidence.answered_s == 0
+
+
+# --- the other fields --------------------------------------------------------------------------------------
+
+
+def test_answered_counts_from_the_first_answer_that_is_no_loop() -> None:
+    """Timeouts are no answers, any status but 508 is one, and a loop begins the count anew."""
+    way = book(above_home=False)
+    way.absorb(tick(1, 1), 0.0)
+    assert way.evidence(0.5).answered_s == 0
+    way.absorb(tick(1, 0, answer="404"), 0.5)
+    way.absorb(tick(), 1.0)
+    way.absorb(tick(1, 1), 1.25)
+    assert way.evidence(1.5).answered_s == 1.0
+    way.absorb(LOOP, 1.5)
+    assert way.evidence(2.0).answered_s == 0
+    way.absorb(tick(), 2.0)
+    assert way.evidence(2.25).answered_s == 0.25
+
+
+def test_answered_does_not_outlast_a_silence() -> None:
+    """What a way answered before 3 s of silence says nothing about its pin now."""
+    way = book()
+    way.absorb(tick(), 0.0)
+    assert way.evidence(2.5).answered_s == 2.5
+    assert way.evidence(3.0).answered_s == 0
+
+
+def test_bad_share_and_rate_are_of_the_last_3_s() -> None:
+    """Both take in base and burst, and let go of what is older than 3 s."""
+    way = book()
+    for second in range(4):
+        way.absorb(tick(10, 10), float(second))
+    way.absorb(Tick(base=Counts(5), burst=Counts(15)), 5.0)
+    evidence = way.evidence(5.5)  # left: the bad ten of second 3 and the good twenty of second 5
+    assert evidence.bad_share_3s == pytest.approx(10 / 30)
+    assert evidence.rate_per_s == pytest.approx(10.0)
+    assert way.evidence(6.0).bad_share_3s == 0
+    assert way.evidence(9.0).bad_share_3s is None
+    assert way.evidence(9.0).rate_per_s == 0
+
+
+def test_success_share_is_of_the_base_schedule() -> None:
+    """The share of a lifetime leaves bursts out: they oversample the aftermath."""
+    way = book()
+    assert way.evidence(0.0).success_share is None
+    feed(way, [tick()] * 99 + [Tick(base=Counts(1, 1, 1), burst=Counts(4, 4, 4))])
+    assert way.evidence(10.0).success_share == 0.99
+
+
+def test_all_bad_needs_four_probes_in_one_second() -> None:
+    """Four probes of the last second, all bad, are needed; three are not enough."""
+    way = book()
+    assert not way.evidence(feed(way, [tick(1, 1)] * 3)).all_bad_1s
+    assert way.evidence(feed(way, [tick(1, 1)], 0.3)).all_bad_1s
+    assert not way.evidence(1.0).all_bad_1s  # the first of the four is a second old
+
+
+def test_one_good_probe_is_not_all_bad() -> None:
+    """A single good probe in the last second clears the way of being dead; one before it does not."""
+    way = book()
+    end_s = feed(way, [tick()] + [tick(1, 1)] * 9)
+    assert not way.evidence(end_s).all_bad_1s
+    end_s = feed(way, [tick(1, 1)], end_s + 0.15)
+    assert way.evidence(end_s).all_bad_1s
+
+
+def test_all_bad_needs_a_clean_reference() -> None:
+    """A prober that doubts itself, even in an empty tick, does not call a way dead."""
+    way = book()
+    end_s = feed(way, [tick(1, 1)] * 5 + [Tick(reference_clean=False)] + [tick(1, 1)] * 5)
+    assert not way.evidence(end_s).all_bad_1s
+    end_s = feed(way, [tick(1, 1)] * 10, end_s + 0.1)
+    assert way.evidence(end_s).all_bad_1s
+
+
+@pytest.mark.parametrize(
+    ("answers", "usual"),
+    [
+        ({"404": 9}, ""),
+        ({"404": 10}, "404"),
+        ({"404": 18, "200": 2}, "404"),
+        ({"404": 17, "200": 3}, ""),
+        ({"timeout": 30}, "timeout"),
+    ],
+)
+def test_usual_answer(answers: dict[str, int], usual: str) -> None:
+    """What nine of ten answers were is usual, of ten answers at least."""
+    way = book()
+    way.absorb(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
+    assert usual == way.evidence(0.5).usual_answer
+    assert way.evidence(3.0).usual_answer == ""
+
+
+# --- laws ------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def ticks(draw: st.DrawFn) -> Tick:
+    """Any tick that a healthy caller can build, loops left out."""
+
+    def counts(most: int) -> Counts:
+        sent = draw(st.integers(0, most))
+        return Counts(sent, draw(st.integers(0, sent)), draw(st.integers(0, sent)))
+
+    base, burst = counts(10), counts(20)
+    credit = base if draw(st.booleans()) else Counts()
+    return Tick(base, burst, credit, {"200": base.sent}, reference_clean=draw(st.booleans()))
+
+
+events = st.lists(
+    st.one_of(ticks(), st.sampled_from(["void", "heard", "empty", "settle", "pause"])), max_size=60
+)
+
+
+@given(events)
+def test_unknown_never_raises_points(story: list[Tick | str]) -> None:
+    """Only probes raise points; void, empty and missing slices, silence and settling never do."""
+    way, now_s = book(SLOW), 0.0
+    for event in story:
+        before = way.evidence(now_s).points
+        now_s += 5.0 if event == "pause" else 0.1
+        if isinstance(event, Tick):
+            way.absorb(event, now_s)
+            continue
+        if event == "void":
+            way.void(now_s)
+        elif event == "heard":
+            way.heard(now_s)
+        elif event == "settle":
+            way.settle(now_s)
+        elif event == "empty":
+            way.absorb(Tick(), now_s)
+        assert before == way.evidence(now_s).points
+
+
+@given(events)
+def test_pass_is_fresh_and_full(story: list[Tick | str]) -> None:
+    """Whatever happened, PASS means full credit, fresh slices and points below FAIL."""
+    way, now_s = book(percent=Decimal(50)), 0.0
+    for event in [*story, *[tick(10)] * 12, *story]:
+        now_s += 5.0 if event == "pause" else 0.1
+        if isinstance(event, Tick):
+            way.absorb(event, now_s)
+        elif event == "void":
+            way.void(now_s)
+        elif event == "settle":
+            way.settle(now_s)
+        evidence = way.evidence(now_s)
+        if evidence.verdict is Verdict.PASS:
+            assert evidence.clean == evidence.needed
+            assert evidence.silent_s < 0.3
+            assert evidence.points < evidence.threshold
+        if evidence.verdict is Verdict.FAIL:
+            assert evidence.points >= evidence.threshold
+        assert evidence.points >= 0
+        assert 0 <= evidence.clean <= evidence.needed
+
+
+@given(st.lists(ticks(), max_size=40), st.data())
+def test_order_of_empty_ticks_is_irrelevant(story: list[Tick], data: st.DataObject) -> None:
+    """Empty ticks between others change neither points nor credit, wherever they stand."""
+    plain, padded = book(SLOW), book(SLOW)
+    for one in story:
+        plain.absorb(one, 1.0)
+        for _ in range(data.draw(st.integers(0, 2))):
+            padded.absorb(Tick(), 1.0)
+        padded.absorb(one, 1.0)
+    assert plain.evidence(1.0) == padded.evidence(1.0)
+
+
+@given(st.lists(ticks(), max_size=40))
+def test_bursts_never_earn_credit(story: list[Tick]) -> None:
+    """The credit with bursts is the credit without them."""
+    with_bursts, without = book(SLOW), book(SLOW)
+    for index, one in enumerate(story):
+        with_bursts.absorb(one, index / 10)
+        without.absorb(replace(one, burst=Counts()), index / 10)
+    end_s = len(story) / 10
+    a, b = with_bursts.evidence(end_s), without.evidence(end_s)
+    assert (a.clean, a.needed) == (b.clean, b.needed)
+
+
+# --- two ways -----------------------------------------------------------------------------------------------
+
+
+def way_said(
+    points: float = 0.0, *, share: float | None = None, silent_s: float = 0.1
+) -> WayEvidence:
+    """Evidence of a way with these points of 20, FAIL when they are there."""
+    failed = points >= 20
+    return WayEvidence(
+        Verdict.FAIL if failed else Verdict.UNKNOWN,
+        "SuccessMissed" if failed else "Recovering",
+        points=points,
+        threshold=20.0,
+        bad_share_3s=share,
+        silent_s=silent_s,
+    )
+
+
+@pytest.mark.parametrize(
+    ("home", "worse"),
+    [
+        (way_said(30, share=0.8), True),
+        (way_said(30, share=1.0), True),
+        (way_said(30, share=0.79), False),
+        (way_said(19, share=1.0), False),
+        (way_said(30, share=1.0, silent_s=0.3), False),
+        (way_said(30, share=None), False),
+        (WayEvidence(Verdict.UNKNOWN, "NoStream"), False),
+        (replace(way_said(0, share=1.0), verdict=Verdict.FAIL, reason="GatewayLoop"), False),
+        (WayEvidence(Verdict.FAIL, "GatewayLoop", bad_share_3s=1.0, silent_s=0.0), False),
+    ],
+)
+def test_home_is_worse(home: WayEvidence, worse: bool) -> None:
+    """Home is worse only with FAIL by points, fresh slices, and 0.8 of the target's bad share."""
+    to_target = way_said(30, share=1.0)
+    assert worse == home_is_worse(to_target, home)
+    assert cluster_fails(to_target, home) == (not worse)
+
+
+def test_unknown_target_share_keeps_the_way_home_open() -> None:
+    """Where the target's share of the last 3 s is not known, home is not held to be worse."""
+    assert cluster_fails(way_said(30, share=None), way_said(30, share=1.0))
+
+
+@pytest.mark.parametrize(
+    "to_target",
+    [
+        way_said(19, share=1.0),
+        WayEvidence(Verdict.UNKNOWN, "NoStream"),
+        replace(way_said(0), verdict=Verdict.FAIL, reason="GatewayLoop"),
+    ],
+)
+def test_a_cluster_fails_by_points_only(to_target: WayEvidence) -> None:
+    """A way not known, not over its threshold, or looping is no FAIL of its cluster by this rule."""
+    assert not cluster_fails(to_target, way_said(0, share=0.0))

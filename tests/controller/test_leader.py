@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.cluster import AlreadyExists, ApiError, Chance, Conflict, NotFound, Unavailable
+from controller.leader import Acquire, Leader, Renew, Seen, Step, Wait, step
+from controller.objects import DECODERS, KubeObject, LeaseObject, Metadata, Resource, Undecodable
+
+DURATION_S = 15.0
+LOG = structlog.get_logger(processors=[])
+
+
+class VirtualTime:
+    """A clock that moves only when told; who sleeps wakes in order."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self._count += 1
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now_s + seconds, self._count, woken))
+        await woken
+
+    async def settle(self) -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        end_s = self.now_s + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= end_s:
+            due_s, _, woken = heapq.heappop(self._sleepers)
+            self.now_s = max(self.now_s, due_s)
+            if not woken.done():
+                woken.set_result(None)
+            await self.settle()
+        self.now_s = end_s
+        await self.settle()
+
+
+class Store:
+    """The leases of an API server, in memory; each candidate has its own line to it (see Wire)."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self.time = time
+        self.lease: dict[str, Any] | None = None
+        self.version = 0
+
+    def write(self, spec: Mapping[str, Any], expected: str | None) -> LeaseObject:
+        if expected is None:
+            if self.lease is not None:
+                raise AlreadyExists("exists", status=409)
+            self.lease = {"metadata": {"name": "l", "namespace": "n"}, "spec": {}}
+        elif self.lease is None:
+            raise NotFound("gone", status=404)
+        elif expected != str(self.version):
+            raise Conflict("changed", status=409)
+        self.version += 1
+        self.lease["spec"] |= spec
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        return self.read()
+
+    def read(self) -> LeaseObject:
+        if self.lease is None:
+            raise NotFound("none", status=404)
+        found = DECODERS[Resource.LEASES](json.dumps(self.lease).encode())
+        assert not isinstance(found, Undecodable)
+        assert isinstance(found, LeaseObject)
+        return found
+
+
+class Wire:
+    """One candidate's line to the store, which a test may cut, or make lose answers or hang."""
+
+    def __init__(self, store: Store, skew: timedelta = timedelta(0)) -> None:
+        self.store = store
+        self.skew = skew
+        self.fails: ApiError | None = None
+        self.loses_answers = False
+        self.hangs = False
+        self.calls: list[str] = []
+
+    def now(self) -> datetime | None:
+        return (
+            datetime(2024, 1, 1, tzinfo=UTC) + self.skew + timedelta(seconds=self.store.time.now_s)
+        )
+
+    async def _pass(self, verb: str) -> None:
+        self.calls.append(verb)
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails is not None:
+            raise self.fails
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
+        assert (resource, namespace, name) == (Resource.LEASES, "n", "l")
+        await self._pass("get")
+        return self.store.read()
+
+    async def create(
+        self, resource: Resource, namespace: str, body: Mapping[str, Any]
+    ) -> KubeObject:
+        assert (resource, namespace, body["metadata"]["name"]) == (Resource.LEASES, "n", "l")
+        await self._pass("create")
+        return self._answer(self.store.write(body["spec"], None))
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]
+    ) -> KubeObject:
+        assert (resource, namespace, name) == (Resource.LEASES, "n", "l")
+        await self._pass("patch")
+        return self._answer(self.store.write(body["spec"], body["metadata"]["resourceVersion"]))
+
+    def _answer(self, lease: LeaseObject) -> LeaseObject:
+        if self.loses_answers:
+            raise Unavailable("connection lost", outcome_unknown=True)
+        return lease
+
+
+class Candidate:
+    def __init__(
+        self, time: VirtualTime, store: Store, name: str, skew: timedelta = timedelta(0)
+    ) -> None:
+        self.wire = Wire(store, skew)
+        self.told: list[tuple[bool, int]] = []
+        self.leader = Leader(
+            self.wire,
+            "n",
+            "l",
+            name,
+            DURATION_S,
+            changed=lambda: self.told.append((self.leader.leads, self.leader.epoch)),
+            log=LOG,
+            chance=Chance(sleep=time.sleep, monotonic=time.monotonic, draw=lambda: 0.5),
+        )
+
+
+@asynccontextmanager
+async def running(*candidates: Candidate) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(candidate.leader.run()) for candidate in candidates]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def lease(
+    holder: str = "other", transitions: int = 4, duration_s: float | None = 15
+) -> LeaseObject:
+    return LeaseObject(Metadata("l"), holder, duration_s, transitions, "a", "r")
+
+
+@pytest.mark.parametrize(
+    ("found", "unchanged_since_s", "held_until_s", "expected"),
+    [
+        (None, 0, 0, Acquire(8)),
+        (lease(holder=""), 100, 0, Acquire(8)),
+        (lease(transitions=9, holder=""), 100, 0, Acquire(10)),
+        (lease(), 100, 0, Wait(15)),
+        (lease(), 90, 0, Wait(5)),
+        (lease(), 85, 0, Acquire(8)),
+        (lease(duration_s=None), 85, 0, Wait(15)),
+        (lease(duration_s=0), 85, 0, Wait(15)),
+        (lease(duration_s=1e9), 85, 0, Wait(15)),
+        (lease(holder="me"), 100, 101, Renew()),
+        (lease(holder="me"), 100, 100, Acquire(8)),
+        (lease(holder="me"), 100, 0, Acquire(8)),
+    ],
+)
+def test_step(
+    found: LeaseObject | None, unchanged_since_s: float, held_until_s: float, expected: Step
+) -> None:
+    """The next step at 100 s of a candidate whose own duration is 30 s and who has seen epoch 7."""
+    seen = Seen(found, unchanged_since_s, held_until_s, highest=7, duration_s=30)
+    assert step(seen, "me", 100) == expected
+
+
+async def test_first_candidate_leads_and_renews() -> None:
+    """Where there is no lease it is made, and then renewed for hours in one epoch."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    async with running(one):
+        await time.advance(1)
+        assert (one.leader.leads, one.leader.epoch) == (True, 1)
+        await time.advance(7200)
+        assert (one.leader.leads, one.leader.epoch) == (True, 1)
+    assert one.told == [(True, 1), (False, 1)]
+    renewals = one.wire.calls.count("patch")
+    assert 7200 / DURATION_S * 3 * 0.8 <= renewals <= 7200 / DURATION_S * 3 * 1.25
+
+
+async def test_second_waits_until_the_first_is_silent() -> None:
+    """A dead leader is followed within its duration and a look, in a higher epoch, and not before."""
+    time = VirtualTime()
+    store = Store(time)
+    one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
+    async with running(one):
+        await time.advance(1)
+        async with running(two):
+            await time.advance(100)
+            assert (one.leader.leads, two.leader.leads) == (True, False)
+            one.wire.fails = Unavailable("cut")
+            await time.advance(DURATION_S)
+            assert not one.leader.leads
+            await time.advance(DURATION_S)
+            assert (two.leader.leads, two.leader.epoch) == (True, 2)
+            one.wire.fails = None
+            await time.advance(60)
+            assert (one.leader.leads, one.leader.epoch) == (False, 2)
+
+
+async def test_release_lets_the_next_lead_at_once() -> None:
+    """Who stops gives the lease back, so that the next does not wait for it to run out."""
+    time = VirtualTime()
+    store = Store(time)
+    one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
+    async with running(two):
+        async with running(one):
+            await time.advance(30)
+        first, second = (one, two) if one.told else (two, one)
+        if first is one:
+            assert store.read().holder == ""
+            await time.advance(DURATION_S / 3 * 1.3)
+            assert second.leader.leads
+        else:
+            assert store.read().holder == "two"
+
+
+async def test_leading_ends_before_the_lease_even_while_a_renewal_hangs() -> None:
+    """A renewal that hangs does not keep the end of leading from being told in time."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    async with running(one):
+        await time.advance(1)
+        one.wire.hangs = True
+        await time.advance(DURATION_S * 0.8)
+        assert one.told == [(True, 1), (False, 1)]
+
+
+async def test_again_after_expiry_is_a_new_epoch() -> None:
+    """Who could not renew in time may lead again, but as a new epoch, though nobody else led."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    async with running(one):
+        await time.advance(1)
+        one.wire.fails = Unavailable("cut")
+        await time.advance(60)
+        assert not one.leader.leads
+        one.wire.fails = None
+        await time.advance(DURATION_S)
+        assert (one.leader.leads, one.leader.epoch) == (True, 2)
+
+
+async def test_short_trouble_keeps_the_epoch() -> None:
+    """A renewal that fails once is repeated before the time is over, in the same epoch."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    async with running(one):
+        await time.advance(1)
+        one.wire.fails = Unavailable("cut")
+        await time.advance(6)
+        one.wire.fails = None
+        await time.advance(60)
+        assert one.told == [(True, 1)]
+
+
+async def test_lost_answers_do_not_lead() -> None:
+    """A write whose answer is lost is no success; when answers come again there is one leader."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    one.wire.loses_answers = True
+    async with running(one):
+        await time.advance(60)
+        assert not one.leader.leads
+        one.wire.loses_answers = False
+        await time.advance(DURATION_S)
+        assert one.leader.leads
+        assert one.leader.epoch == one.wire.store.read().transitions
+
+
+async def test_trouble_is_no_storm() -> None:
+    """In ten minutes of failures a candidate asks a few hundred times at most, with jittered waits."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    one.wire.fails = Unavailable("503")
+    async with running(one):
+        await time.advance(600)
+    assert len(one.wire.calls) <= 600 / (DURATION_S / 3 / 2) + 20
+
+
+async def test_retry_after_is_obeyed() -> None:
+    """When the server asks for a pause nothing is sent in it."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    one.wire.fails = Unavailable("429", retry_after_s=50.0)
+    async with running(one):
+        await time.advance(49)
+        assert len(one.wire.calls) == 1
+
+
+async def test_deleted_lease_never_lowers_the_epoch() -> None:
+    """A lease that was deleted is made anew, one above the highest epoch seen."""
+    time = VirtualTime()
+    store = Store(time)
+    one = Candidate(time, store, "one")
+    async with running(one):
+        await time.advance(1)
+        store.lease = None
+        await time.advance(DURATION_S)
+        assert (one.leader.leads, one.leader.epoch) == (True, 2)
+    assert one.told == [(True, 1), (False, 1), (True, 2), (False, 2)]
+
+
+async def test_an_edit_by_a_third_hand_is_looked_at() -> None:
+    """A conflict that left the lease ours is renewed over; one that took it ends leading at once."""
+    time = VirtualTime()
+    store = Store(time)
+    one = Candidate(time, store, "one")
+    async with running(one):
+        await time.advance(1)
+        store.write({}, str(store.version))
+        await time.advance(10)
+        assert one.told == [(True, 1)]
+        store.write({"holderIdentity": "thief", "leaseTransitions": 9}, str(store.version))
+        await time.advance(6)
+        assert one.told == [(True, 1), (False, 9)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    skews=st.tuples(*[st.sampled_from([-3600, 0, 3600])] * 2),
+    story=st.lists(
+        st.tuples(
+            st.sampled_from(["one", "two"]),
+            st.sampled_from(["ok", "cut", "lossy"]),
+            st.floats(0.1, 30),
+        ),
+        max_size=12,
+    ),
+)
+def test_never_two_lead(skews: tuple[int, int], story: list[tuple[str, str, float]]) -> None:
+    """Whatever lines break and however wall clocks differ, at no moment two lead, and epochs only rise."""
+
+    async def live() -> None:
+        time = VirtualTime()
+        store = Store(time)
+        pair = {
+            name: Candidate(time, store, name, timedelta(seconds=skew))
+            for name, skew in zip(("one", "two"), skews, strict=True)
+        }
+        highest = 0
+        async with running(*pair.values()):
+            for name, state, seconds in story:
+                wire = pair[name].wire
+                wire.fails = Unavailable("cut") if state == "cut" else None
+                wire.loses_answers = state == "lossy"
+                for _ in range(int(seconds / 0.5) + 1):
+                    await time.advance(0.5)
+                    leading = [c.leader.epoch for c in pair.values() if c.leader.leads]
+                    assert len(leading) <= 1
+                    assert all(epoch >= highest for epoch in leading)
+                    highest = max([highest, *leading])
+            for candidate in pair.values():
+                candidate.wire.fails = None
+                candidate.wire.loses_answers = False
+            await time.advance(60)
+            assert sum(c.leader.leads for c in pair.values()) == 1
+
+    asyncio.run(live())

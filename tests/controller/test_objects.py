@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.model import PREFIX, Endpoints, Port
+from controller.objects import (
+    DECODERS,
+    Backend,
+    EndpointSliceObject,
+    LeaseObject,
+    MigrationObject,
+    Resource,
+    ServiceObject,
+    ServiceProfileObject,
+    TrafficSplitObject,
+    Undecodable,
+    endpoints_of,
+    head,
+    read_weight,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["metadata", "spec", "name", "namespace", "ports", "port", "backends", "weight"]
+                + ["service", "labels", "annotations", "endpoints", "addresses", "status", "items"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+def decode(resource: Resource, body: Any) -> Any:
+    return DECODERS[resource](json.dumps(body).encode())
+
+
+def service(**metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "a", "namespace": "default", "resourceVersion": "7", **metadata},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "10.0.0.1",
+            "ports": [{"name": "http", "port": 80, "targetPort": "web", "appProtocol": "http"}],
+            "sessionAffinity": "ClientIP",
+        },
+    }
+
+
+MANAGED = [
+    {
+        "manager": "kubectl-annotate",
+        "operation": "Update",
+        "time": "2024-05-01T10:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {
+            "f:metadata": {"f:annotations": {".": {}, f"f:{PREFIX}target": {}, "f:other": {}}},
+            "f:spec": {"f:backends": {}, "f:service": {}},
+        },
+    }
+]
+
+
+def test_service_is_decoded() -> None:
+    """A Service gives the fields that decisions look at."""
+    found = decode(Resource.SERVICES, service(uid="u1"))
+    assert isinstance(found, ServiceObject)
+    assert found.ports == (Port("http", 80, "TCP", "http"),)
+    assert (found.type, found.cluster_ip, found.session_affinity) == (
+        "ClusterIP",
+        "10.0.0.1",
+        "ClientIP",
+    )
+    assert (found.metadata.name, found.metadata.uid, found.metadata.resource_version) == (
+        "a",
+        "u1",
+        "7",
+    )
+
+
+def test_service_that_is_not_ours_keeps_little() -> None:
+    """Of a Service without our annotations only the labels and annotations of the mesh and of owners stay."""
+    found = decode(
+        Resource.SERVICES,
+        service(
+            labels={
+                "app": "a",
+                "mirror.linkerd.io/exported": "true",
+                "app.kubernetes.io/managed-by": "Helm",
+            },
+            annotations={
+                "kubectl.kubernetes.io/last-applied-configuration": "x",
+                "mirror.linkerd.io/y": "z",
+            },
+            managedFields=MANAGED,
+        ),
+    )
+    assert found.metadata.labels == {
+        "mirror.linkerd.io/exported": "true",
+        "app.kubernetes.io/managed-by": "Helm",
+    }
+    assert found.metadata.annotations == {"mirror.linkerd.io/y": "z"}
+    assert found.metadata.managers == ()
+
+
+def test_annotated_service_keeps_who_wrote_what() -> None:
+    """Of an annotated Service the managed fields stay, cut down to our annotations and the spec's fields."""
+    found = decode(
+        Resource.SERVICES,
+        service(annotations={f"{PREFIX}target": "eks"}, managedFields=MANAGED),
+    )
+    (manager,) = found.metadata.managers
+    assert manager.manager == "kubectl-annotate"
+    assert manager.time is not None
+    assert manager.time.isoformat() == "2024-05-01T10:00:00+00:00"
+    assert manager.fields_v1 == {
+        "f:metadata": {"f:annotations": {f"f:{PREFIX}target": {}}},
+        "f:spec": {"f:backends": {}, "f:service": {}},
+    }
+
+
+def test_mirror_keeps_no_managed_fields() -> None:
+    """A mirror carries copies of annotations and is never a wish, so nobody asks who wrote them."""
+    found = decode(
+        Resource.SERVICES,
+        service(
+            labels={"mirror.linkerd.io/mirrored-service": "true"},
+            annotations={f"{PREFIX}target": "eks"},
+            managedFields=MANAGED,
+        ),
+    )
+    assert found.is_mirror
+    assert found.metadata.managers == ()
+
+
+@pytest.mark.parametrize("broken", ["x", [{"manager": 3}], [{"fieldsV1": "x"}], 3, None])
+def test_broken_managed_fields_cost_nothing_else(broken: Any) -> None:
+    """Managed fields of any shape leave the Service readable."""
+    found = decode(
+        Resource.SERVICES, service(annotations={f"{PREFIX}target": "eks"}, managedFields=broken)
+    )
+    assert isinstance(found, ServiceObject)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (
+            {"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7"}, "spec": 3},
+            "$.spec",
+        ),
+        (
+            {
+                "metadata": {
+                    "name": "a",
+                    "namespace": "n",
+                    "resourceVersion": "7",
+                    "labels": {"x": 1},
+                }
+            },
+            "$.metadata.labels",
+        ),
+    ],
+)
+def test_wrong_shape_is_a_value(body: Any, place: str) -> None:
+    """An object of the wrong shape is Undecodable, with its name and the place of the fault."""
+    found = decode(Resource.SERVICES, body)
+    assert isinstance(found, Undecodable)
+    assert (found.namespace, found.name, found.resource_version) == ("n", "a", "7")
+    assert place in found.message
+
+
+@given(body=JSON, resource=st.sampled_from(Resource))
+def test_no_json_raises(body: Any, resource: Resource) -> None:
+    """Whatever JSON an object is, decoding gives a value."""
+    raw = json.dumps(body).encode()
+    DECODERS[resource](raw)
+    head(raw)
+
+
+@given(raw=st.binary(max_size=60), resource=st.sampled_from(Resource))
+def test_no_bytes_raise(raw: bytes, resource: Resource) -> None:
+    """Whatever bytes an object is, decoding gives a value."""
+    for text in (raw, b'{"metadata": {"name": "' + raw + b'"}}', b"[" * 100_000):
+        DECODERS[resource](text)
+        head(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "weight"),
+    [
+        ("900", Decimal(900)),
+        ("0.5", Decimal("0.5")),
+        ("900m", Decimal("0.9")),
+        ("1k", Decimal(1000)),
+        ("1Ki", Decimal(1024)),
+        ("1e3", Decimal(1000)),
+        ("1E", Decimal(10**18)),
+        ("-1", Decimal(-1)),
+        (".5", Decimal("0.5")),
+        ("5.", Decimal(5)),
+        ("", None),
+        ("NaN", None),
+        ("Infinity", None),
+        ("ten", None),
+        ("1e999", None),
+        ("9" * 50, None),
+        ("١", None),
+        ("true", None),
+    ],
+)
+def test_weights(written: str, weight: Decimal | None) -> None:
+    """A weight is a number or a Kubernetes quantity of a bounded size; all else is unreadable."""
+    assert read_weight(written) == weight
+
+
+def test_split_weights_of_any_json() -> None:
+    """A weight may be an integer, a fraction, text or absent (zero); what is no number keeps its text."""
+    weights: list[Any] = [900, 0.5, "900m", "x", True, None, {"a": 1}]
+    backends = [{"service": "a", "weight": w} for w in weights] + [{"service": "a"}]
+    found = decode(
+        Resource.TRAFFICSPLITS,
+        {
+            "apiVersion": "split.smi-spec.io/v1alpha1",
+            "metadata": {"name": "a", "namespace": "n", "managedFields": MANAGED},
+            "spec": {"service": "a", "backends": backends},
+        },
+    )
+    assert isinstance(found, TrafficSplitObject)
+    assert found.api_version == "split.smi-spec.io/v1alpha1"
+    assert found.spec.service == "a"
+    assert found.spec.backends == (
+        Backend("a", Decimal(900), "900"),
+        Backend("a", Decimal("0.5"), "0.5"),
+        Backend("a", Decimal("0.9"), "900m"),
+        Backend("a", None, "x"),
+        Backend("a", None, "true"),
+        Backend("a", Decimal(0), ""),
+        Backend("a", None, '{"a": 1}'),
+        Backend("a", Decimal(0), ""),
+    )
+    assert found.metadata.managers[0].fields_v1["f:spec"] == {"f:backends": {}, "f:service": {}}
+
+
+@pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {"backends": None}}])
+def test_empty_split(spec: dict[str, Any]) -> None:
+    """A TrafficSplit that says nothing is read as saying nothing."""
+    found = decode(Resource.TRAFFICSPLITS, {"metadata": {"name": "a"}, **spec})
+    assert (found.spec.service, found.spec.backends) == ("", ())
+
+
+def part(name: str, *endpoints: Any, **more: Any) -> EndpointSliceObject:
+    body = {
+        "metadata": {
+            "name": name,
+            "namespace": "n",
+            "labels": {"kubernetes.io/service-name": "a"},
+            "annotations": more.pop("annotations", {}),
+        },
+        "addressType": "IPv4",
+        "endpoints": list(endpoints),
+        "ports": [{"name": "http", "port": 8080}],
+        **more,
+    }
+    found = decode(Resource.ENDPOINTSLICES, body)
+    assert isinstance(found, EndpointSliceObject)
+    return found
+
+
+def endpoint(
+    address: str, pod: str = "", namespace: str = "n", **conditions: Any
+) -> dict[str, Any]:
+    ref = {"targetRef": {"kind": "Pod", "namespace": namespace, "name": pod}} if pod else {}
+    return {"addresses": [address], "conditions": conditions, **ref}
+
+
+def test_endpoints_of_slices() -> None:
+    """Ready endpoints are counted once, and only Pods of the Service's namespace can be probed."""
+    found = endpoints_of(
+        [
+            part("s1", endpoint("10.0.0.1", "p1"), endpoint("10.0.0.2", "p2", ready=True)),
+            part("s2", endpoint("10.0.0.2", "p2"), endpoint("10.0.0.3", "p3", ready=False)),
+            part("s3", endpoint("10.0.0.4"), endpoint("10.0.0.5", "p5", namespace="other")),
+        ]
+    )
+    assert found == Endpoints(ready=4, pods={"http": ("10.0.0.1:8080", "10.0.0.2:8080")})
+
+
+def test_dual_stack_pod_is_one() -> None:
+    """A pod with both address families is one endpoint, probed by IPv4; IPv6 alone is in brackets."""
+    six = part("a", endpoint("fd::1", "p1"), endpoint("fd::2", "p2"), addressType="IPv6")
+    four = part("b", endpoint("10.0.0.1", "p1"))
+    assert endpoints_of([six, four]) == Endpoints(
+        ready=2, pods={"http": ("10.0.0.1:8080", "[fd::2]:8080")}
+    )
+
+
+def test_gateway_identity_of_mirror() -> None:
+    """The identity of a mirror's gateway comes from its slices."""
+    found = part(
+        "m",
+        endpoint("1.2.3.4"),
+        annotations={"mirror.linkerd.io/remote-gateway-identity": "gw.eks"},
+    )
+    assert found.service == "a"
+    assert endpoints_of([found]) == Endpoints(ready=1, identity="gw.eks")
+
+
+def test_slice_without_endpoints() -> None:
+    """The API writes null for no endpoints and no ports, and that is none."""
+    assert endpoints_of([part("s", endpoints=None, ports=None)]) == Endpoints()
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"routes": []}, (False, False)),
+        ({"routes": [{"x": 1}]}, (False, True)),
+        ({"dstOverrides": [{"authority": "b"}], "routes": None}, (True, False)),
+        (None, (False, False)),
+    ],
+)
+def test_service_profile(spec: Any, expected: tuple[bool, bool]) -> None:
+    """A ServiceProfile tells whether it overrides destinations and whether it has routes."""
+    found = decode(Resource.SERVICEPROFILES, {"metadata": {"name": "a"}, "spec": spec})
+    assert isinstance(found, ServiceProfileObject)
+    assert (found.has_overrides, found.has_routes) == expected
+
+
+def test_lease() -> None:
+    """A Lease gives holder, duration, transitions and the text of its times."""
+    found = decode(
+        Resource.LEASES,
+        {
+            "metadata": {"name": "l"},
+            "spec": {
+                "holderIdentity": "me",
+                "leaseDurationSeconds": 15,
+                "leaseTransitions": 3,
+                "renewTime": "2024-05-01T10:00:00.000000Z",
+            },
+        },
+    )
+    assert isinstance(found, LeaseObject)
+    assert (found.holder, found.duration_s, found.transitions) == ("me", 15, 3)
+    assert (found.acquire_time, found.renew_time) == ("", "2024-05-01T10:00:00.000000Z")
+
+
+def test_migration_status_is_raw() -> None:
+    """A Migration's status is kept as it was written."""
+    found = decode(
+        Resource.MIGRATIONS, {"metadata": {"name": "a"}, "status": {"phase": "X", "n": [1]}}
+    )
+    assert isinstance(found, MigrationObject)
+    assert found.status == {"phase": "X", "n": [1]}

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prober.agenda import Agenda
+from prober.capacity import Capacity
+from prober.schedule import Cadence, Granted, Wanted, base_cadence, burst_cadence, grant, phase_of
+
+NOW = 1_780_000_000.0
+
+rates = st.floats(0.01, 1_000)
+moments = st.floats(NOW, NOW + 1e6)
+keys = st.text(max_size=20)
+wanted = st.dictionaries(
+    st.integers(0, 50),
+    st.builds(Wanted, st.integers(0, 2), st.floats(0.01, 100), st.sampled_from([0.0, 4.0, 40.0])),
+    max_size=20,
+)
+
+
+def dues(cadence: Cadence, start: float, seconds: float) -> list[float]:
+    """All due times in (start, start + seconds]."""
+    found = []
+    due = cadence.due_after(start)
+    while due <= start + seconds:
+        found.append(due)
+        due = cadence.due_after(due)
+    return found
+
+
+@given(keys, rates, moments)
+def test_the_next_due_time_is_later_and_within_one_period(
+    key: str, rate: float, moment: float
+) -> None:
+    """The next due time is later than now, and at most one period later."""
+    due = base_cadence(key, rate, 0, 1).due_after(moment)
+    assert moment < due <= moment + 1 / rate + 1e-6
+
+
+@given(keys, rates, moments, st.integers(2, 4))
+def test_the_streams_of_a_way_share_its_schedule(
+    key: str, rate: float, moment: float, parts: int
+) -> None:
+    """The streams of a way together probe each due time of the whole way exactly once."""
+    seconds = 20 / rate
+    whole = dues(base_cadence(key, rate, 0, 1), moment, seconds)
+    shared = sorted(
+        due
+        for part in range(parts)
+        for due in dues(base_cadence(key, rate, part, parts), moment, seconds)
+    )
+    inner = [due for due in whole if moment + 1e-5 < due < moment + seconds - 1e-5]
+    seen = [due for due in shared if moment + 1e-5 < due < moment + seconds - 1e-5]
+    assert seen == pytest.approx(inner, abs=2e-6)
+
+
+@given(keys)
+def test_a_phase_lies_in_the_first_period(key: str) -> None:
+    """A phase is at least 0 and below 1, and always the same for a key."""
+    assert 0 <= phase_of(key) < 1
+    assert phase_of(key) == phase_of(key)
+
+
+def test_phases_spread() -> None:
+    """A thousand keys fill every tenth of the period."""
+    tenths = {int(10 * phase_of(f"way-{number}")) for number in range(1_000)}
+    assert tenths == set(range(10))
+
+
+@given(keys, st.floats(0.1, 100), moments)
+def test_a_burst_puts_four_probes_between_two_base_probes(
+    key: str, rate: float, moment: float
+) -> None:
+    """Between two base probes stand four burst probes, an eighth of a period from them."""
+    base = base_cadence(key, rate, 0, 1)
+    first = base.due_after(moment)
+    between = dues(burst_cadence(base), first, 1 / rate)
+    expected = [first + eighth / (8 * rate) for eighth in (1, 3, 5, 7)]
+    assert between == pytest.approx(expected, abs=2e-6)
+
+
+@given(wanted, st.floats(1, 1_000))
+def test_a_cap_is_kept(asked: dict[int, Wanted], cap: float) -> None:
+    """Never more is granted than the cap, nor to anyone more than they wanted."""
+    granted = grant(asked, cap)
+    assert granted.keys() == asked.keys()
+    assert all(0 <= share <= 1 for got in granted.values() for share in (got.base, got.burst))
+    total = sum(
+        want.base_per_s * granted[key].base + want.burst_per_s * granted[key].burst
+        for key, want in asked.items()
+    )
+    assert total <= cap * (1 + 1e-9)
+
+
+@given(wanted, st.floats(1, 1_000))
+def test_nothing_is_lowered_without_need(asked: dict[int, Wanted], cap: float) -> None:
+    """Where everything fits under the cap, everything is granted."""
+    total = sum(want.base_per_s + want.burst_per_s for want in asked.values())
+    granted = grant(asked, max(cap, total * (1 + 1e-9)))
+    assert all(got == Granted(1.0, 1.0) for got in granted.values())
+
+
+@given(wanted, st.floats(1, 1_000))
+def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: float) -> None:
+    """A base rate is lowered only when those of higher numbers get nothing."""
+    granted = grant(asked, cap)
+    for key, want in asked.items():
+        for other, less in asked.items():
+            if want.priority == less.priority:
+                assert granted[key].base == granted[other].base
+            elif want.priority < less.priority and granted[key].base < 1:
+                assert granted[other].base == 0
+
+
+def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
+    """A burst stands behind the base rates of ways above and at home, and ahead of the apex."""
+    asked = {"above": Wanted(0, 10, 40), "home": Wanted(1, 10), "apex": Wanted(2, 10)}
+    granted = grant(asked, 40)
+    assert granted["above"] == Granted(1.0, 0.5)
+    assert granted["home"].base == 1.0
+    assert granted["apex"].base == 0.0
+
+
+def test_a_capacity_shares_anew_only_when_asked() -> None:
+    """Settling twice without a new wish changes nothing, so nobody paces anew."""
+    capacity = Capacity(10)
+    capacity.want("a", Wanted(0, 20))
+    capacity.settle()
+    assert capacity.granted("a").base == 0.5
+    version = capacity.version
+    capacity.settle()
+    assert capacity.version == version
+    capacity.want("a", None)
+    capacity.settle()
+    assert capacity.version > version
+    assert capacity.granted("a").base == 0
+
+
+@given(st.lists(st.tuples(keys, st.floats(0.5, 50)), min_size=1, max_size=5), st.floats(0.1, 3))
+def test_an_agenda_gives_each_due_time_once_and_in_order(
+    ways: list[tuple[str, float]], seconds: float
+) -> None:
+    """What an agenda gives is every item's due times, each once, ordered by time."""
+    agenda: Agenda[int] = Agenda()
+    cadences = [base_cadence(key, rate, 0, 1) for key, rate in ways]
+    for item, cadence in enumerate(cadences):
+        agenda.pace(item, cadence, NOW)
+    taken = list(agenda.take(NOW + seconds))
+    expected = sorted(
+        (due, item) for item, cadence in enumerate(cadences) for due in dues(cadence, NOW, seconds)
+    )
+    assert sorted(taken) == expected
+    assert [due for due, _ in taken] == [due for due, _ in expected]
+    assert list(agenda.take(NOW + seconds)) == []
+
+
+def test_an_agenda_forgets_what_is_paced_no_more() -> None:
+    """An item without a cadence is not given again; one with a new cadence only by that."""
+    agenda: Agenda[str] = Agenda()
+    agenda.pace("gone", Cadence(10, 0.5), NOW)
+    agenda.pace("slower", Cadence(10, 0.5), NOW)
+    agenda.pace("gone", None, NOW)
+    agenda.pace("slower", Cadence(1, 0.5), NOW)
+    assert [item for _, item in agenda.take(NOW + 3)] == ["slower"] * 3
+    assert agenda.next_due == pytest.approx(NOW + 3.5)

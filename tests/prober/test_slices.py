@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prober.contract import SLICE_S, Counts, Slice
+from prober.outcome import Outcome
+from prober.slices import Ledger, slot_of
+
+START = 1_780_000_000.0
+EXPECT = ((200, 399), (404, 404))
+
+
+def sure(start: float, end: float) -> str:
+    """No doubt at all."""
+    del start, end
+    return ""
+
+
+def answered(status: int, due: float = START, latency_s: float = 0.01) -> Outcome:
+    """A probe that was answered."""
+    return Outcome(due, due, due + latency_s, status=status, answered_s=due + latency_s)
+
+
+def failed(error: str, due: float = START) -> Outcome:
+    """A probe that was not."""
+    return Outcome(due, due, due + 0.001, error=error)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "bad"),
+    [
+        (answered(200), False),
+        (answered(301), False),
+        (answered(399), False),
+        (answered(400), True),
+        (answered(404), False),
+        (answered(199), True),
+        (answered(500), True),
+        (answered(508), True),
+        (failed("timeout"), True),
+        (failed("refused"), True),
+    ],
+)
+def test_bad_is_no_answer_or_an_unexpected_one(outcome: Outcome, bad: bool) -> None:
+    """A probe is bad without an answer, or with a status that is not expected."""
+    assert outcome.is_bad(EXPECT) is bad
+
+
+@pytest.mark.parametrize(
+    ("outcome", "limit_s", "slow"),
+    [
+        (answered(200, latency_s=0.3), None, False),
+        (answered(200, latency_s=0.2), 0.3, False),
+        (answered(200, latency_s=0.4), 0.3, True),
+        (answered(500, latency_s=0.2), 0.3, False),
+        (failed("refused"), None, False),
+        (failed("refused"), 0.3, True),
+    ],
+)
+def test_slow_is_not_answered_within_the_limit(
+    outcome: Outcome, limit_s: float | None, slow: bool
+) -> None:
+    """No answer is slow, however fast it failed; a quick wrong answer is not."""
+    assert outcome.is_slow(limit_s) is slow
+
+
+def test_latency_counts_from_the_due_time() -> None:
+    """A probe that started late is slow by its own delay too."""
+    late = Outcome(START, START + 0.04, START + 0.06, status=200, answered_s=START + 0.06)
+    assert late.is_slow(0.05)
+    assert not late.is_slow(0.07)
+
+
+def one_slice(ledger: Ledger, now: float) -> Slice:
+    """The only slice there is to tell."""
+    (told,) = ledger.take(now, (), sure)
+    return told
+
+
+def test_a_slice_is_told_once_when_its_last_probe_has_ended() -> None:
+    """A slice waits for its time, then for its last probe, and is told once."""
+    ledger = Ledger(7, START)
+    quick = ledger.plan(START + 0.01)
+    hanging = ledger.plan(START + 0.09)
+    quick.end(answered(200), burst=False, bad=False, slow=False, address="")
+    assert list(ledger.take(START + 0.05, (), sure)) == []
+    assert list(ledger.take(START + 0.11, (), sure)) == []
+    hanging.end(failed("timeout", START + 0.09), burst=False, bad=True, slow=False, address="")
+    told = one_slice(ledger, START + 1.1)
+    assert told == Slice(
+        assignment=7,
+        number=0,
+        age_s=1.0,
+        base=Counts(2, 1, 0),
+        answers={"200": 1, "timeout": 1},
+    )
+    assert list(ledger.take(START + 9, (), sure)) == []
+    assert ledger.is_settled
+
+
+def test_base_and_burst_are_apart() -> None:
+    """Burst probes are counted by themselves: they count for FAIL only."""
+    ledger = Ledger(1, START)
+    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=True, address="")
+    ledger.plan(START).end(answered(500), burst=True, bad=True, slow=False, address="")
+    told = one_slice(ledger, START + 0.11)
+    assert (told.base, told.burst) == (Counts(1, 0, 1), Counts(1, 1, 0))
+
+
+def test_loops_are_counted_as_answers_too() -> None:
+    """An answer 508 is counted as a loop and as what it is."""
+    ledger = Ledger(1, START)
+    ledger.plan(START).end(answered(508), burst=False, bad=True, slow=False, address="")
+    told = one_slice(ledger, START + 0.11)
+    assert (told.loops, told.answers, told.base.bad) == (1, {"508": 1}, 1)
+
+
+def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
+    """Each pod's faults are told apart, base and burst; a pod without any is not told."""
+    ledger = Ledger(1, START)
+    for address, burst, bad, slow in [
+        ("a", False, True, True),
+        ("a", True, True, False),
+        ("b", False, False, True),
+        ("c", False, False, False),
+    ]:
+        ledger.plan(START).end(answered(200), burst=burst, bad=bad, slow=slow, address=address)
+    assert one_slice(ledger, START + 0.11).faults == {
+        "a": (Counts(1, 1, 1), Counts(1, 1, 0)),
+        "b": (Counts(1, 0, 1), Counts()),
+    }
+
+
+@pytest.mark.parametrize("reason", ["late", "unsent"])
+def test_a_probe_that_was_not_sent_voids_its_slice(reason: str) -> None:
+    """What the prober could not send is no evidence, and is not hidden."""
+    ledger = Ledger(1, START)
+    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    ledger.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
+    told = one_slice(ledger, START + 0.11)
+    assert (told.void, told.base) == (reason, Counts(1))
+
+
+def test_a_slice_waits_for_the_word_of_its_reference() -> None:
+    """A slice whose reference probe is under way is not told yet."""
+    ledger = Ledger(1, START)
+    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    assert list(ledger.take(START + 0.1, {slot_of(START)}, sure)) == []
+    assert one_slice(ledger, START + 0.2).age_s == 0.1
+
+
+def test_doubt_is_asked_until_the_last_probe_ended() -> None:
+    """A slice is doubted for its own time and for as long as its probes were under way."""
+    asked = []
+
+    def doubt(start: float, end: float) -> str:
+        asked.append((start - START, end - START))
+        return "lag"
+
+    ledger = Ledger(1, START)
+    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    (told,) = ledger.take(START + 0.11, (), doubt)
+    ledger.plan(START + 0.15).end(
+        failed("timeout", START + 1.15), burst=False, bad=True, slow=False, address=""
+    )
+    list(ledger.take(START + 2, (), doubt))
+    assert told.void == "lag"
+    assert asked == [
+        pytest.approx((0.0, 0.1), abs=1e-5),
+        pytest.approx((0.1, 1.151), abs=1e-5),
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.booleans()), max_size=60),
+    st.lists(st.floats(0, 5), max_size=30),
+)
+def test_every_probe_is_told_in_exactly_one_slice(
+    probes: list[tuple[float, float, bool]], looks: list[float]
+) -> None:
+    """However probes end and whenever one looks, each counts once, in the slice of its due time."""
+    ledger = Ledger(1, START)
+    events = [(START + due, 0, index) for index, (due, _, _) in enumerate(probes)]
+    events += [(START + due + took, 1, index) for index, (due, took, _) in enumerate(probes)]
+    events += [(START + look, 2, 0) for look in (*looks, 6.0)]
+    tallies = {}
+    told: list[Slice] = []
+    for moment, kind, index in sorted(events):
+        if kind == 0:
+            tallies[index] = ledger.plan(moment)
+        elif kind == 1:
+            due, _, burst = probes[index]
+            tallies[index].end(
+                answered(200, START + due), burst=burst, bad=False, slow=False, address=""
+            )
+        else:
+            told += ledger.take(moment, (), sure)
+    numbers = [one.number for one in told]
+    assert len(numbers) == len(set(numbers))
+    counted = {one.number: one.base.sent + one.burst.sent for one in told}
+    expected: dict[int, int] = {}
+    for due, _, _ in probes:
+        number = slot_of(START + due) - slot_of(START)
+        expected[number] = expected.get(number, 0) + 1
+    assert counted == expected
+    assert ledger.is_settled
+
+
+def test_a_slice_is_a_tenth_of_a_second() -> None:
+    """Slots are the stretches of 100 ms of the clock."""
+    assert SLICE_S == 0.1
+    assert slot_of(START + 0.25) - slot_of(START + 0.05) == 2

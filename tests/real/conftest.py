@@ -1,0 +1,46 @@
+"""The contract suite's servers: each test runs against the embedded API server and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from deploy.local.apiserver import EmbeddedApi
+from deploy.local.realapi import MISSING, RealApi, find_binaries
+from tests.real.client import Client, connected
+
+
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[RealApi]:
+    """One kube-apiserver for the whole run; it takes seconds to start, so tests share it."""
+    if find_binaries() is None:
+        if os.environ.get("CI_ALL") == "1":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    server = RealApi("contract")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real)])
+def server(request: pytest.FixtureRequest) -> EmbeddedApi | RealApi:
+    """Return the kind of server that this run of a test is about."""
+    if request.param == "real":
+        real: RealApi = request.getfixturevalue("real_server")
+        return real
+    return EmbeddedApi("contract", tokens=("a-token",), bookmark_every_s=0.2)
+
+
+@pytest.fixture
+async def api(server: EmbeddedApi | RealApi) -> AsyncIterator[Client]:
+    """Return a client in a namespace that no other test uses."""
+    if isinstance(server, RealApi):
+        async with connected(server) as client:
+            yield client
+    else:
+        async with server, connected(server) as client:
+            yield client

@@ -1,0 +1,108 @@
+"""The chores: the Makefile and the locks that it compiles."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TARGETS = [
+    "help",
+    "setup",
+    "test",
+    "lint",
+    "format",
+    "tools",
+    "demo",
+    "bench",
+    "lock",
+    "ci",
+    "clean",
+]
+LOCKS = sorted(ROOT.glob("requirements/*.txt"))
+PIN = re.compile(r"[a-z0-9-]+==[A-Za-z0-9.]+ \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+
+
+def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run make in the project, as if from a plain shell and not from another make."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env=environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def pins(path: Path) -> dict[str, str]:
+    """The versions in a lock, by name."""
+    lines = [line for line in path.read_text().splitlines() if line[:1].isalnum()]
+    return dict(line.rstrip(" \\").split("==") for line in lines)
+
+
+def test_help_lists_every_target() -> None:
+    """``make`` alone lists every target, each with what it does."""
+    listed = [line.split(maxsplit=2) for line in make().stdout.splitlines()]
+    assert [words[:2] for words in listed] == [["make", target] for target in TARGETS]
+    assert all(len(words) == 3 for words in listed)
+
+
+def test_every_target_is_phony() -> None:
+    """No file can stand in the way of a target: all of them are phony."""
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert phony[1].split() == TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_can_be_planned(target: str) -> None:
+    """``make -n`` knows how to make each target."""
+    planned = make("-n", target)
+    assert planned.returncode == 0, planned.stderr
+
+
+def test_an_old_python_is_told_what_to_do(tmp_path: Path) -> None:
+    """Where python3 is too old, setup makes nothing and says in a sentence what to do."""
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    told = make("setup", f"PYTHON={old}", f"VENV={tmp_path}/venv")
+    assert told.returncode != 0
+    assert "install Python 3.11 or newer" in told.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_locks_are_there() -> None:
+    """There is a lock for the prober, one for the controller and one for developers."""
+    assert [path.stem for path in LOCKS] == ["base", "controller", "dev"]
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_locks_name_pins_and_hashes_only(path: Path) -> None:
+    """Each line of a lock is a pin, a hash or a comment: no host, no path, no option."""
+    lines = path.read_text().splitlines()
+    other = [
+        line
+        for line in lines
+        if not (line == "" or line.lstrip().startswith("#") or PIN.fullmatch(line))
+        and not HASH.fullmatch(line)
+    ]
+    assert other == []
+    assert "#    make lock" in lines
+    assert not [line for line in lines if "://" in line or " /" in line]
+
+
+def test_locks_agree() -> None:
+    """What two locks pin, they pin at one version."""
+    base, controller, dev = map(pins, LOCKS)
+    assert base.items() <= controller.items() <= dev.items()
+    assert "hatchling" in dev
+    assert "kubernetes-asyncio" not in base
