@@ -31,11 +31,8 @@ $(SETUP): requirements/dev.txt
 test: setup ## run every test; builds the real API servers first where Go is there
 	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then \
 	  echo "real API servers: those in KUBEBUILDER_ASSETS"; \
-	elif ! command -v go >/dev/null; then \
-	  echo "real API servers: left out, because Go is not installed (install Go, or set KUBEBUILDER_ASSETS)"; \
-	  [ -z "$$CI_ALL" ]; \
 	elif ! $(REAL); then \
-	  echo "real API servers: left out, because $(REAL) failed (see above)"; \
+	  echo "real API servers: left out of the tests, for the reason above; KUBEBUILDER_ASSETS may name some"; \
 	  [ -z "$$CI_ALL" ]; \
 	fi
 	$(BIN)/python -m pytest -ra

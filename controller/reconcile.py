@@ -62,6 +62,9 @@ TICK_S = 0.1
 REGRANT_S = 5.0
 """How often slots are looked at without a reason."""
 
+START_GRACE_S = 5.0
+"""What is stale or unheld this soon after the start is not worth an Event."""
+
 LOOK_AGAIN_S = 10.0
 """A migration that is probed is looked at this often at the least, so that its status stays fresh."""
 
@@ -199,12 +202,13 @@ class Reconciler:
     def look(self, key: Key, *, just_read: bool = False) -> None:
         """Decide what is next for one migration, and set the hands to it."""
         began = self._clock()
-        seen = self._observe(key, just_read=just_read)
         now = self._now()
-        decided = self._with_failures(key, plan(seen, now))
+        seen, decided = self._decide(key, now, just_read=just_read)
+        self._want(key, seen, decided)
+        if seen.has_slot != (key in self._holders):
+            seen, decided = self._decide(key, now, just_read=just_read)
         self._probers.order(key, decided.probes)
         self._state.order(key, decided.probes)
-        self._want(key, seen, decided)
         for action in decided.actions:
             self._act(action)
         self._tell(seen, decided, now)
@@ -215,6 +219,10 @@ class Reconciler:
         self._measure(seen, decided, self._clock() - began)
         if not self._state.is_migration(key):
             self._forget(key)
+
+    def _decide(self, key: Key, now: datetime, *, just_read: bool) -> tuple[Observed, Plan]:
+        seen = self._observe(key, just_read=just_read)
+        return seen, self._with_failures(key, plan(seen, now))
 
     def _measure(self, seen: Observed, decided: Plan, seconds: float) -> None:
         reason = decided.refusal.reason if decided.refusal else ""
@@ -472,6 +480,8 @@ class Reconciler:
         if known is None:
             migration = self._state.views[home].migration(key)
             known = status.remember(migration.status) if migration else status.Story()
+        if _starting(seen, decided):
+            return
         telling = status.tell(known, seen, decided, self._state.known(key), now, self._clock())
         reverting = decided.refusal is not None and decided.refusal.answer is Answer.REVERT
         phase_changed = telling.story.note is not None and (
@@ -569,3 +579,9 @@ class Reconciler:
             self._log.warning(
                 "event lost", migration=str(key), reason=told.reason, error=str(error)
             )
+
+
+def _starting(seen: Observed, decided: Plan) -> bool:
+    """Tell whether this is only the blindness of a process that has just begun."""
+    blind = decided.refusal is not None and decided.refusal.reason in ("ClusterStale", "NoLease")
+    return blind and seen.started_s < START_GRACE_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,8 @@ def test_every_target_can_be_planned(target: str) -> None:
 def test_an_old_python_is_told_what_to_do(tmp_path: Path) -> None:
     """Where python3 is too old, setup makes nothing and says in a sentence what to do."""
     old = tmp_path / "old-python"
-    old.write_text("#!/bin/sh\nexit 1\n")
+    pretend = "import sys; sys.version_info = (3, 10, 14); exec(sys.argv[1])"
+    old.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{pretend}' \"$2\"\n")
     old.chmod(0o755)
     told = make("setup", f"PYTHON={old}", f"VENV={tmp_path}/venv")
     assert told.returncode != 0

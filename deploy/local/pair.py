@@ -28,6 +28,7 @@ from deploy.local.realapi import RealApi
 CLUSTERS = (LEGACY, EKS)
 PREFIX = "migrate.tradeshift/"
 MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
+EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
 LEASE_S = 2.0
@@ -66,7 +67,7 @@ class Pair:
         self.controller: Program
         self.probers: dict[str, Program] = {}
         self.workloads: dict[tuple[str, str], Workload] = {}
-        self.loads: dict[str, list[Load]] = {name: [] for name in CLUSTERS}
+        self.loads: dict[tuple[str, str], Load] = {}
         self.migrations: dict[str, dict[str, Any]] = {}
         self.splits: dict[tuple[str, str], dict[str, Any]] = {}
         self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
@@ -130,7 +131,7 @@ class Pair:
             load = await self.mesh.clusters[cluster].load(
                 ("default", service), caller=caller, rate_hz=rate_hz
             )
-            self.loads[cluster].append(load)
+            self.loads[cluster, service] = load
 
     async def product(self) -> None:
         """Start the real probers and the real controller, and wait until it is ready."""
@@ -215,23 +216,54 @@ class Pair:
         found: dict[str, Any] = self.migrations.get(service, {})
         return found
 
-    def served(self, seconds: int = 1) -> dict[str, dict[str, int]]:
-        """Give, by caller's cluster, how many of the last seconds' requests each cluster answered."""
+    def share(self, cluster: str) -> float:
+        """Give the percentage of a cluster's calls that eks serves by its split, -1 without one."""
+        split = self.splits.get((cluster, "service-a"))
+        if split is None:
+            return -1.0
+        weights = {b["service"]: float(b["weight"]) for b in split["spec"]["backends"]}
+        mine = "service-a-eks" if cluster == LEGACY else "service-a"
+        total = sum(weights.values())
+        return 100.0 * weights.get(mine, 0.0) / total if total else -1.0
+
+    def splits_known(self) -> bool:
+        """Tell whether both splits were seen."""
+        return all((cluster, "service-a") in self.splits for cluster in CLUSTERS)
+
+    async def events(self, service: str) -> list[dict[str, Any]]:
+        """Give the Events on a Service."""
+        found: list[dict[str, Any]] = []
+        for cluster in CLUSTERS:
+            items, _ = await self.mesh.clusters[cluster].api.list(EVENTS)
+            found += [e for e in items if e.get("involvedObject", {}).get("name") == service]
+        return found
+
+    async def rest(self, cluster: str, seconds: float) -> None:
+        """Let the callers of a cluster be idle for a while."""
+        loads = [load for at, load in self.loads.items() if at[0] == cluster]
+        for load in loads:
+            await load.stop()
+        await asyncio.sleep(seconds)
+        for load in loads:
+            load.start()
+
+    def served(self, service: str, seconds: int = 1) -> dict[str, dict[str, int]]:
+        """Give, by caller's cluster, how many of the last seconds' calls each cluster answered."""
         now = int(asyncio.get_running_loop().time())
         found: dict[str, dict[str, int]] = {}
-        for cluster, loads in self.loads.items():
+        for cluster in CLUSTERS:
             counts: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
-            for load in loads:
-                for second in load.snapshot(seconds + 2).seconds:
-                    if now - seconds <= second.second < now:
-                        for by, count in second.by_cluster.items():
-                            counts[by] += count
+            load = self.loads.get((cluster, service))
+            for second in load.snapshot(seconds + 2).seconds if load else ():
+                if now - seconds <= second.second < now:
+                    for by, count in second.by_cluster.items():
+                        counts[by] += count
             found[cluster] = counts
         return found
 
     def totals(self) -> tuple[int, int, int]:
         """Give requests, those that the mesh or the move failed, and those that a workload failed."""
-        shots = [load.snapshot(1) for loads in self.loads.values() for load in loads]
+        shots = [load.snapshot(1) for load in self.loads.values()]
         return (
             sum(shot.requests for shot in shots),
             sum(shot.failed_by_mesh for shot in shots),

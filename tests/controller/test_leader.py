@@ -18,7 +18,7 @@ from controller.leader import Acquire, Leader, Renew, Seen, Step, Wait, step
 from controller.objects import DECODERS, KubeObject, LeaseObject, Metadata, Resource, Undecodable
 
 DURATION_S = 15.0
-LOG = structlog.get_logger(processors=[])
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
 
 class VirtualTime:
@@ -30,19 +30,23 @@ class VirtualTime:
         self._count = 0
 
     def monotonic(self) -> float:
+        """The virtual time in seconds."""
         return self.now_s
 
     async def sleep(self, seconds: float) -> None:
+        """Wait for virtual time to pass."""
         self._count += 1
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self.now_s + seconds, self._count, woken))
         await woken
 
     async def settle(self) -> None:
+        """Let everybody run who can."""
         for _ in range(30):
             await asyncio.sleep(0)
 
     async def advance(self, seconds: float) -> None:
+        """Let virtual time pass, waking sleepers in order."""
         end_s = self.now_s + seconds
         await self.settle()
         while self._sleepers and self._sleepers[0][0] <= end_s:
@@ -64,6 +68,7 @@ class Store:
         self.version = 0
 
     def write(self, spec: Mapping[str, Any], expected: str | None) -> LeaseObject:
+        """Make the lease (expected None), or change the version expected."""
         if expected is None:
             if self.lease is not None:
                 raise AlreadyExists("exists", status=409)
@@ -78,6 +83,7 @@ class Store:
         return self.read()
 
     def read(self) -> LeaseObject:
+        """Read the lease."""
         if self.lease is None:
             raise NotFound("none", status=404)
         found = DECODERS[Resource.LEASES](json.dumps(self.lease).encode())
@@ -95,9 +101,11 @@ class Wire:
         self.fails: ApiError | None = None
         self.loses_answers = False
         self.hangs = False
+        self.answer_delay_s = 0.0
         self.calls: list[str] = []
 
     def now(self) -> datetime | None:
+        """Give the wall clock of the machine at this end."""
         return (
             datetime(2024, 1, 1, tzinfo=UTC) + self.skew + timedelta(seconds=self.store.time.now_s)
         )
@@ -110,6 +118,7 @@ class Wire:
             raise self.fails
 
     async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
+        """Read, as a Cluster does."""
         assert (resource, namespace, name) == (Resource.LEASES, "n", "l")
         await self._pass("get")
         return self.store.read()
@@ -117,24 +126,32 @@ class Wire:
     async def create(
         self, resource: Resource, namespace: str, body: Mapping[str, Any]
     ) -> KubeObject:
+        """Create, as a Cluster does."""
         assert (resource, namespace, body["metadata"]["name"]) == (Resource.LEASES, "n", "l")
         await self._pass("create")
-        return self._answer(self.store.write(body["spec"], None))
+        return await self._answer(self.store.write(body["spec"], None))
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]
     ) -> KubeObject:
+        """Patch, as a Cluster does."""
         assert (resource, namespace, name) == (Resource.LEASES, "n", "l")
         await self._pass("patch")
-        return self._answer(self.store.write(body["spec"], body["metadata"]["resourceVersion"]))
+        return await self._answer(
+            self.store.write(body["spec"], body["metadata"]["resourceVersion"])
+        )
 
-    def _answer(self, lease: LeaseObject) -> LeaseObject:
+    async def _answer(self, lease: LeaseObject) -> LeaseObject:
+        if self.answer_delay_s:
+            await self.store.time.sleep(self.answer_delay_s)
         if self.loses_answers:
             raise Unavailable("connection lost", outcome_unknown=True)
         return lease
 
 
 class Candidate:
+    """A leader to be, its line, and what it told."""
+
     def __init__(
         self, time: VirtualTime, store: Store, name: str, skew: timedelta = timedelta(0)
     ) -> None:
@@ -154,6 +171,7 @@ class Candidate:
 
 @asynccontextmanager
 async def running(*candidates: Candidate) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run them for the length of a block."""
     tasks = [asyncio.create_task(candidate.leader.run()) for candidate in candidates]
     try:
         yield tasks
@@ -166,6 +184,7 @@ async def running(*candidates: Candidate) -> AsyncIterator[list[asyncio.Task[Non
 def lease(
     holder: str = "other", transitions: int = 4, duration_s: float | None = 15
 ) -> LeaseObject:
+    """Give a lease as another may hold it."""
     return LeaseObject(Metadata("l"), holder, duration_s, transitions, "a", "r")
 
 
@@ -233,16 +252,16 @@ async def test_release_lets_the_next_lead_at_once() -> None:
     time = VirtualTime()
     store = Store(time)
     one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
-    async with running(two):
-        async with running(one):
+    async with running(one) as tasks:
+        await time.advance(1)
+        async with running(two):
             await time.advance(30)
-        first, second = (one, two) if one.told else (two, one)
-        if first is one:
+            tasks[0].cancel()
+            await time.settle()
             assert store.read().holder == ""
+            assert not one.leader.leads
             await time.advance(DURATION_S / 3 * 1.3)
-            assert second.leader.leads
-        else:
-            assert store.read().holder == "two"
+            assert (two.leader.leads, two.leader.epoch) == (True, 2)
 
 
 async def test_leading_ends_before_the_lease_even_while_a_renewal_hangs() -> None:
@@ -254,6 +273,19 @@ async def test_leading_ends_before_the_lease_even_while_a_renewal_hangs() -> Non
         one.wire.hangs = True
         await time.advance(DURATION_S * 0.8)
         assert one.told == [(True, 1), (False, 1)]
+
+
+async def test_time_counts_from_the_sending() -> None:
+    """An answer that comes late does not lengthen the time of leading."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    one.wire.answer_delay_s = 4.0
+    async with running(one):
+        await time.advance(4.5)
+        assert one.leader.leads
+        one.wire.hangs = True
+        await time.advance(DURATION_S * 0.8 - 4.5)
+        assert not one.leader.leads
 
 
 async def test_again_after_expiry_is_a_new_epoch() -> None:
@@ -351,7 +383,7 @@ async def test_an_edit_by_a_third_hand_is_looked_at() -> None:
     story=st.lists(
         st.tuples(
             st.sampled_from(["one", "two"]),
-            st.sampled_from(["ok", "cut", "lossy"]),
+            st.sampled_from(["ok", "cut", "lossy", "slow"]),
             st.floats(0.1, 30),
         ),
         max_size=12,
@@ -373,6 +405,7 @@ def test_never_two_lead(skews: tuple[int, int], story: list[tuple[str, str, floa
                 wire = pair[name].wire
                 wire.fails = Unavailable("cut") if state == "cut" else None
                 wire.loses_answers = state == "lossy"
+                wire.answer_delay_s = 4.5 if state == "slow" else 0.0
                 for _ in range(int(seconds / 0.5) + 1):
                     await time.advance(0.5)
                     leading = [c.leader.epoch for c in pair.values() if c.leader.leads]
@@ -382,6 +415,7 @@ def test_never_two_lead(skews: tuple[int, int], story: list[tuple[str, str, floa
             for candidate in pair.values():
                 candidate.wire.fails = None
                 candidate.wire.loses_answers = False
+                candidate.wire.answer_delay_s = 0.0
             await time.advance(60)
             assert sum(c.leader.leads for c in pair.values()) == 1
 

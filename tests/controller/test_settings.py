@@ -106,6 +106,14 @@ def test_the_environment_names_clusters_with_hyphens(file: Path) -> None:
     assert settings.clusters["eks-prod"].gateway_namespace == "mesh"
 
 
+def test_an_override_is_of_one_place_even_where_yaml_shares_it(file: Path) -> None:
+    """Of two clusters written as one YAML alias, an override changes the one it names."""
+    file.write_text(SMALL.replace("{kube", "&a {kube").replace("eks:", "eks: *a"))
+    settings = load(file, {"MIGRATE_CONTROLLER_CLUSTERS__EKS__CONTEXT": "eks"})
+    assert settings.clusters["legacy"].context is None
+    assert settings.clusters["eks"] == ClusterSettings(kubeconfig="/legacy", context="eks")
+
+
 def test_the_environment_alone_is_enough(file: Path) -> None:
     """Every value can come from the environment, sections that are missing in the file too."""
     file.write_text("lease:\n")

@@ -12,6 +12,8 @@ import pytest
 from aiohttp import web
 
 from deploy.local.mesh.addresses import wire
+from deploy.local.mesh.config import Endpoint
+from deploy.local.mesh.exchange import Downstream, Pool, Upstream
 from deploy.local.mesh.objects import Pod, slice_object
 from tests.local.mesh_pair import (
     URL,
@@ -237,6 +239,21 @@ async def test_a_request_in_a_gateway_that_hangs_waits(pair: Pair) -> None:
     assert (await client.get(EKS_URL)).cluster == "eks"
 
 
+async def test_an_answer_does_not_leave_a_gateway_that_hangs(pair: Pair) -> None:
+    """What the pod answers after the gateway hung is lost with the connection."""
+    client = await pair.legacy.client()
+    pair.eks.workload.latency(0.1)
+    waiting = asyncio.create_task(client.get(EKS_URL))
+    (pod,) = pair.eks.workload._pods.values()
+    await until(lambda: any(c.answering for c in pod.connections))
+    await pair.eks.gateway.die("hang")
+    await until(lambda: not any(c.answering for c in pod.connections))
+    entrances = pair.eks.gateway._proxy._downstreams
+    await until(lambda: all(d._upstream is None for d in entrances))
+    await pair.eks.gateway.revive()
+    assert (await waiting).status == 502
+
+
 async def test_a_pod_that_is_gone_fails_nobody_while_another_stands() -> None:
     """A connection refused is not a request sent: the next pod in turn gets it."""
     async with running_pair(pods=2) as pair:
@@ -360,6 +377,70 @@ async def test_a_refused_loop_closes_the_connection_between_the_clusters(pair: P
 
 
 # --- ends
+
+
+class Recorded(asyncio.Transport):
+    """Keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep nothing."""
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.calls.append("pause")
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.calls.append("resume")
+
+    def close(self) -> None:
+        """Note it."""
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        """Note it."""
+        self.calls.append("abort")
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+
+def joined(method: bytes = b"GET") -> tuple[Downstream, Recorded, Upstream, Recorded]:
+    """Return a client's and an endpoint's connection with one request between them."""
+    near, far = Recorded(), Recorded()
+    upstream = Upstream(Pool(Endpoint("127.0.0.1", 1), b"identity"))
+    upstream.connection_made(far)
+    downstream = Downstream(lambda d, r: d.forward(upstream, b"head"), set())
+    downstream.connection_made(near)
+    downstream.data_received(method + b" / HTTP/1.1\r\n\r\n")
+    near.calls.clear()
+    return downstream, near, upstream, far
+
+
+def test_a_slow_client_does_not_leave_a_paused_connection_in_the_pool() -> None:
+    """The last bytes of an answer may pause the endpoint; the next request finds it reading."""
+    downstream, _, upstream, far = joined()
+    downstream.pause_writing()
+    upstream.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert far.calls == ["pause", "resume"]
+    assert upstream._pool.take() is upstream
+
+
+def test_a_tunnel_that_ends_is_closed_and_not_cut() -> None:
+    """What an endpoint said last reaches a slow client, while half an answer is cut off."""
+    _, near, upstream, _ = joined()
+    upstream.data_received(b"HTTP/1.1 101 Switching Protocols\r\n\r\nlast words")
+    upstream.connection_lost(None)
+    assert near.calls == ["close"]
+    _, near, upstream, _ = joined()
+    upstream.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+    upstream.connection_lost(None)
+    assert near.calls == ["abort"]
 
 
 async def test_nothing_is_left_behind(pair: Pair) -> None:

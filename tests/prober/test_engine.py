@@ -42,6 +42,7 @@ class World:
     now: float = START
     answer: Callable[[Ask, float, float], Outcome] = well
     reference: Callable[[Ask, float, float], Outcome] = well
+    hold_reference: asyncio.Event | None = None
     asked: list[tuple[float, Ask]] = field(default_factory=list)
     hold: asyncio.Event | None = None
 
@@ -52,6 +53,8 @@ class World:
     async def probe(self, ask: Ask, due: float) -> Outcome:
         """Stand in for a :class:`Client`."""
         if ask is REFERENCE:
+            if self.hold_reference is not None:
+                await self.hold_reference.wait()
             return self.reference(ask, due, self.now)
         self.asked.append((due, ask))
         if self.hold is not None:
@@ -218,6 +221,20 @@ async def test_a_failed_reference_voids_what_was_due_beside_it(run: Run) -> None
     await run.go(0.3)
     assert run.reports[-1].void == ""
     assert metric(run.metrics, "slices_void_total", reason="reference") >= 9
+
+
+async def test_a_slice_waits_for_its_reference(run: Run) -> None:
+    """While the reference has not answered nothing is told, and when it fails all of it is void."""
+    run.engine.assign(way())
+    await run.go(1)
+    run.world.hold_reference = asyncio.Event()
+    await run.go(0.2)
+    assert await run.go(0.5) == []
+    run.world.reference = broken
+    run.world.hold_reference.set()
+    told = await run.go(0.06)
+    assert len(told) >= 5
+    assert {one.void for one in told} == {"reference"}
 
 
 async def test_a_slow_reference_fails_too(run: Run) -> None:

@@ -147,7 +147,7 @@ def test_a_slice_waits_for_the_word_of_its_reference() -> None:
     """A slice whose reference probe is under way is not told yet."""
     ledger = Ledger(1, START)
     ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
-    assert list(ledger.take(START + 0.1, {slot_of(START)}, sure)) == []
+    assert list(ledger.take(START + 0.11, {slot_of(START)}, sure)) == []
     assert one_slice(ledger, START + 0.2).age_s == 0.1
 
 

@@ -410,8 +410,9 @@ async def test_a_controller_that_never_reads_is_dropped(
             frames = b"\x81\x81\x00\x00\x00\x00x" * 4_000
             sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(raw, frames))
             await eventually(lambda: prober.metric("streams") == 0)
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            with pytest.raises(ConnectionError):
+                async with asyncio.timeout(10):
+                    await sending
         assert prober.metric("probes_in_flight") == 0
 
 

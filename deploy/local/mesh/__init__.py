@@ -6,6 +6,7 @@ proxies do; world.py puts a pair together.
 
 from __future__ import annotations
 
+from deploy.local.mesh.addresses import wire
 from deploy.local.mesh.config import Key
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import ApiAccess
@@ -13,4 +14,4 @@ from deploy.local.mesh.load import Load
 from deploy.local.mesh.workload import Workload
 from deploy.local.mesh.world import EKS, LEGACY, Mesh
 
-__all__ = ["EKS", "LEGACY", "ApiAccess", "Gateway", "Key", "Load", "Mesh", "Workload"]
+__all__ = ["EKS", "LEGACY", "ApiAccess", "Gateway", "Key", "Load", "Mesh", "Workload", "wire"]

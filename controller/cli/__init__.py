@@ -1,0 +1,49 @@
+"""``kubectl migrate``: what developers, platform engineers and CI jobs type.
+
+kubectl finds ``kubectl-migrate`` on the PATH. It works on one cluster, reads Migrations, Services and splits,
+and writes annotations of Services; whatever moves traffic is done by the controller.
+What talks to a cluster is imported late: ``--help`` and a user's mistake are answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from controller.cli.arguments import parse
+from controller.cli.ending import Exit, Failure
+
+__all__ = ["Exit", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments (None: those of the process) ask; give the exit code.
+
+    ``--help`` ends as in every argparse program, by SystemExit with code 0.
+    """
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except Failure as failure:
+        for sentence in failure.sentences:
+            sys.stderr.write(f"kubectl migrate: {sentence}\n")
+        return failure.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left, as in "| head". What is still buffered must not be tried again
+        # when the interpreter ends (the recipe of Python's signal documentation).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+
+
+def _main(argv: Sequence[str]) -> Exit:
+    asked = parse(argv)
+    if asked.verb == "version":
+        from importlib.metadata import version  # noqa: PLC0415 - see the module's docstring
+
+        sys.stdout.write(f"kubectl-migrate {version('mesh-migrate')}\n")
+        return Exit.OK
+    from controller.cli.commands import run  # noqa: PLC0415 - see the module's docstring
+
+    return run(asked)

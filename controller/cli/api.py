@@ -1,0 +1,160 @@
+"""The few requests to the one cluster: Migrations, Services and splits are read, annotations written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from controller.cli.ending import Failure
+from controller.cli.kubeconfig import Place
+from controller.cli.migration import Migration, read_migration
+from controller.cluster import ClusterAccess, NotFound, Refused, Unavailable
+from controller.cluster.places import Places
+from controller.cluster.transport import Transport
+from controller.model import PREFIX, Key, Record
+from controller.objects import (
+    DECODERS,
+    Resource,
+    ServiceObject,
+    TrafficSplitObject,
+    Undecodable,
+)
+from controller.splits import decode_record, trafficsplit
+
+FIELD_MANAGER = "kubectl-migrate"
+"""By which the API server, and so the Migration, names who asked."""
+
+Change = Mapping[str, str | None]
+"""Of annotations, without the prefix; None removes one."""
+
+
+class _Items(msgspec.Struct):
+    items: list[msgspec.Raw] | None = None
+
+
+_ITEMS = msgspec.json.Decoder(_Items)
+
+
+class Api:
+    """One namespace of one cluster. Every request has a deadline of 10 s and raises the ApiError family."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        access = ClusterAccess(place.kubeconfig, place.context)
+        self._transport = Transport(str(place), access, _Unmetered())
+        self._places = Places(self._transport)
+
+    async def __aenter__(self) -> Self:
+        """Give itself: connections are made when needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    async def service(self, name: str) -> ServiceObject:
+        """Read a Service. Raises Failure where there is none."""
+        path = await self._places.path(Resource.SERVICES, self.place.namespace, name)
+        try:
+            answer = await self._transport.request("GET", Resource.SERVICES.value, path)
+        except NotFound as error:
+            raise Failure(
+                f"there is no Service {name} in namespace {self.place.namespace} of {self.place}"
+            ) from error
+        return _service(answer)
+
+    async def migration(self, name: str) -> Migration | None:
+        """Read the Migration of a Service, None where there is none."""
+        path = await self._places.path(Resource.MIGRATIONS, self.place.namespace, name)
+        try:
+            answer = await self._transport.request("GET", Resource.MIGRATIONS.value, path)
+        except NotFound:
+            return None
+        return read_migration(_json(answer))
+
+    async def migrations(self, *, everywhere: bool) -> tuple[tuple[Migration, ...], dict[str, Any]]:
+        """List the Migrations, of the namespace or of all, by name; also as the list that came."""
+        namespace = None if everywhere else self.place.namespace
+        path = await self._places.path(Resource.MIGRATIONS, namespace)
+        try:
+            answer = await self._transport.request("GET", Resource.MIGRATIONS.value, path)
+        except NotFound as error:
+            raise Failure(
+                f"{self.place} knows no Migrations: is the controller's CRD installed there?"
+            ) from error
+        listed = _json(answer)
+        found = (read_migration(item) for item in listed.get("items") or ())
+        return tuple(sorted(found, key=lambda m: (m.namespace, m.service))), listed
+
+    async def record(self, name: str) -> Record | None:
+        """Read the controller's record on the Service's split, None where there is none to be read."""
+        namespace = self.place.namespace
+        try:
+            path = await self._places.path(Resource.TRAFFICSPLITS, namespace)
+            answer = await self._transport.request("GET", Resource.TRAFFICSPLITS.value, path)
+        except (NotFound, Refused):
+            return None
+        for raw in _ITEMS.decode(answer).items or ():
+            split = DECODERS[Resource.TRAFFICSPLITS](raw)
+            if not isinstance(split, TrafficSplitObject):
+                continue
+            if trafficsplit.service_of(split) == Key(namespace, name):
+                record = decode_record(split.metadata.annotations)
+                if isinstance(record, Record):
+                    return record
+        return None
+
+    async def annotate(self, service: ServiceObject, change: Change) -> None:
+        """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""
+        meta = service.metadata
+        body = {
+            "metadata": {
+                "resourceVersion": meta.resource_version,
+                "annotations": {PREFIX + key: value for key, value in change.items()},
+            }
+        }
+        path = await self._places.path(Resource.SERVICES, meta.namespace, meta.name)
+        await self._transport.request(
+            "PATCH",
+            Resource.SERVICES.value,
+            path,
+            query={"fieldManager": FIELD_MANAGER},
+            body=msgspec.json.encode(body),
+            content_type="application/merge-patch+json",
+        )
+
+
+class _Unmetered:
+    """Nothing is counted in a command that lives for a moment."""
+
+    def api_call(self, cluster: str, verb: str, resource: str, code: str, seconds: float) -> None:
+        """Count nothing."""
+
+    def watch_heard(self, cluster: str, resource: str) -> None:
+        """Note nothing."""
+
+    def watch_broke(self, cluster: str, resource: str) -> None:
+        """Count nothing."""
+
+
+def _service(answer: bytes) -> ServiceObject:
+    found = DECODERS[Resource.SERVICES](answer)
+    if isinstance(found, Undecodable):
+        raise Unavailable(f"a malformed answer: {found.message}")
+    assert isinstance(found, ServiceObject)  # noqa: S101 - DECODERS says so by its key
+    return found
+
+
+def _json(answer: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"a malformed answer: {error}") from error

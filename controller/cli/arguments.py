@@ -1,0 +1,237 @@
+"""What may be typed: verbs, flags, and the names and durations in them. Imports nothing that is slow."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Literal, NoReturn
+
+from controller.cli.ending import Exit, Failure
+
+PROG = "kubectl migrate"
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DURATION = re.compile(r"([0-9]{1,6})([smh])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+_CODES = """\
+exit codes:
+  0  done, or reached
+  1  the cluster did not answer, or it or the state of the Service does not allow this
+  2  wrong usage or input
+  3  wait: the migration came to the other end
+  4  wait: not reached in time
+"""
+
+_ABOUT = """\
+Moves Services between two Linkerd-linked clusters, and shows how that goes. It works on one cluster,
+that of the kubeconfig's context: the one where the Service is annotated.
+"""
+
+
+class Asked(argparse.Namespace):
+    """The arguments. A field that its verb does not have is never read."""
+
+    verb: str
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+    service: str | None
+    output: Literal["table", "json"]
+    everywhere: bool
+    watch: bool
+    to: str
+    now: bool
+    steps: str | None
+    dwell: str | None
+    soak: str | None
+    goal: Literal["completed", "reverted"]
+    timeout_s: float
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Failure(f"{message}; see {self.prog} --help", code=Exit.USAGE)
+
+
+def parse(argv: Sequence[str]) -> Asked:
+    """Read the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
+    asked = _parser().parse_args(argv, namespace=Asked())
+    if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
+        raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
+    if asked.verb != "version" and asked.service is not None:
+        asked.service = service_name(asked.service)
+    if asked.verb == "status" and asked.everywhere and (asked.service or asked.namespace):
+        raise Failure(
+            "-A shows every Service of every namespace: leave it out, or leave out SERVICE and"
+            " --namespace",
+            code=Exit.USAGE,
+        )
+    return asked
+
+
+def service_name(text: str) -> str:
+    """Give the name of a Service as Kubernetes has it; ``service/a`` and ``svc/a`` are ``a``.
+
+    Raises Failure that says what to write instead.
+    """
+    kind, slash, rest = text.partition("/")
+    name = rest if slash and kind in ("service", "services", "svc") else text
+    if _LABEL.fullmatch(name):
+        return name
+    lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+    if name != name.lower() and _LABEL.fullmatch(lower):
+        raise Failure(
+            f"Kubernetes refuses uppercase letters in Service names, so there is no {name}:"
+            f" use {lower}",
+            code=Exit.USAGE,
+        )
+    raise Failure(
+        f'"{text}" is no name of a Service: those have at most 63 lower case letters, digits and "-",'
+        ' and neither begin nor end with "-"',
+        code=Exit.USAGE,
+    )
+
+
+def is_label(text: str) -> bool:
+    """Tell whether this could be the name of a cluster, a namespace or a Service."""
+    return bool(_LABEL.fullmatch(text))
+
+
+def duration_s(text: str) -> float:
+    """Read a duration as the annotations have it, ``90s``, ``30m`` or ``2h``; zero is one."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no whole number followed by s, m or h, as in 30m'
+        )
+    return float(int(found[1]) * _UNITS_S[found[2]])
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROG,
+        description=_ABOUT,
+        epilog=f"{_CODES}\nexample:\n  kubectl migrate start service-a --to eks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_place(default=None)],
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    _add_showing(verbs)
+    _add_start(verbs)
+    _add(verbs, "pause", "keep a Service at its share; a bad target is still left", "service-a")
+    _add(verbs, "resume", "end a pause", "service-a")
+    _add(verbs, "abort", "bring all callers home at once", "service-a")
+    _add(verbs, "retry", "try again after a revert or an abort", "service-a")
+    _add_wait(verbs)
+    _add(verbs, "version", "print the version", "", service=None)
+    return parser
+
+
+def _place(*, default: str | None) -> argparse.ArgumentParser:
+    """The flags that say where. They may stand before the verb and after it, so only one may default."""
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--kubeconfig", metavar="FILE", default=default, help="else $KUBECONFIG")
+    place.add_argument("--context", metavar="NAME", default=default, help="else the current one")
+    place.add_argument(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        default=default,
+        help="else the context's, else default",
+    )
+    return place
+
+
+def _add(
+    verbs: argparse._SubParsersAction[_Parser],
+    verb: str,
+    text: str,
+    example: str,
+    *,
+    service: Literal["SERVICE", "[SERVICE]"] | None = "SERVICE",
+) -> _Parser:
+    parser = verbs.add_parser(
+        verb,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  {PROG} {verb} {example}".rstrip() + f"\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[] if verb == "version" else [_place(default=argparse.SUPPRESS)],
+        allow_abbrev=False,
+    )
+    if service is not None:
+        parser.add_argument(
+            "service",
+            metavar="SERVICE",
+            nargs="?" if service == "[SERVICE]" else None,
+            help="the name of a Service",
+        )
+    return parser
+
+
+def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    status = _add(
+        verbs,
+        "status",
+        "show where traffic goes, what comes next and what it waits for",
+        "service-a --watch",
+        service="[SERVICE]",
+    )
+    status.add_argument(
+        "-A", "--all-namespaces", dest="everywhere", action="store_true", help="every namespace"
+    )
+    status.add_argument(
+        "-w", "--watch", action="store_true", help="go on until Ctrl-C; a line per change in a pipe"
+    )
+    plan = _add(
+        verbs, "plan", "show the steps ahead and the earliest end; writes nothing", "service-a"
+    )
+    explain = _add(verbs, "explain", "show why the last thing happened", "service-a")
+    for parser in (status, plan, explain):
+        parser.add_argument(
+            "-o", "--output", choices=("table", "json"), default="table", help="default: table"
+        )
+
+
+def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    start = _add(
+        verbs,
+        "start",
+        "ask for a Service to be moved to a cluster",
+        "service-a --to eks --steps 5,25,50 --dwell 5m",
+    )
+    start.add_argument("--to", metavar="CLUSTER", required=True, help="where it is to be served")
+    steps = start.add_mutually_exclusive_group()
+    steps.add_argument(
+        "--now",
+        action="store_true",
+        help="one raise to 99.9 %%: only for going back after a completed migration",
+    )
+    steps.add_argument("--steps", metavar="LIST", help="percentages with commas, as in 1,10,25,50")
+    start.add_argument("--dwell", metavar="TIME", help="the least time at a step, as in 90s")
+    start.add_argument("--soak", metavar="TIME", help="the time at 99.9 %%, as in 1h")
+
+
+def _add_wait(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    wait = _add(
+        verbs,
+        "wait",
+        "wait for the end of a migration, with a line per transition",
+        "service-a --for completed --timeout 2h",
+    )
+    wait.add_argument(
+        "--for", dest="goal", choices=("completed", "reverted"), required=True, help="which end"
+    )
+    wait.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        metavar="TIME",
+        type=duration_s,
+        default=1800.0,
+        help="default: 30m; 0s looks once",
+    )

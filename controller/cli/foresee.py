@@ -1,0 +1,178 @@
+"""What ``plan`` says: the steps ahead, what comes next and what it waits for, or what to write first. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller.annotations import read
+from controller.cli import show
+from controller.cli.arguments import PROG
+from controller.cli.ladder import Rung, Stage, ladder
+from controller.cli.migration import Status
+from controller.cli.verbs import Found, no_migration
+from controller.model import Phase, Wish
+
+RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
+"""The phases of an attempt that may still rise; before the first word of the controller there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is told.
+
+    ``problems`` are of the annotations; ``advice`` is what else a person should know first.
+    """
+
+    service: str
+    target: str
+    problems: tuple[str, ...]
+    advice: str
+    status: Status | None
+    rungs: tuple[Rung, ...]
+
+    @property
+    def end(self) -> datetime | None:
+        """When all calls may be at the target at the earliest."""
+        return self.rungs[-1].earliest if self.rungs else None
+
+
+def foresee(found: Found, now: datetime) -> Foreseen:
+    """Say what is ahead of one Service."""
+    migration = found.migration
+    current = migration if migration and migration.answers(found.annotations) else None
+    status = current.status if current else None
+    wish = _wish(found)
+    problems = found.problems()
+    rungs: tuple[Rung, ...] = ()
+    if wish is not None and not problems:
+        rising = status is not None and status.phase in RISING
+        held = wish.paused or wish.abort or not rising
+        rungs = ladder(
+            wish,
+            status.step_permille if status else None,
+            status.step_since if status else None,
+            None if held else now,
+        )
+    return Foreseen(
+        service=found.name,
+        target=(wish.target if wish else None) or found.own("target") or "",
+        problems=problems,
+        advice=_advice(found, status, wish),
+        status=status,
+        rungs=rungs,
+    )
+
+
+def _wish(found: Found) -> Wish | None:
+    """Give the wish of the annotations here, else the one in force by the record."""
+    target = found.own("target")
+    if target is not None:
+        pair = found.clusters or (target, "")
+        wish = read({pair[0]: found.annotations}, pair)
+        return wish if isinstance(wish, Wish) else None
+    attempt = found.record.attempt if found.record else None
+    return attempt.wish if attempt else None
+
+
+def _advice(found: Found, status: Status | None, wish: Wish | None) -> str:
+    name = found.name
+    if found.own("target") is None and wish is None:
+        return (
+            f"{name} is not annotated here, so nothing moves: start it with {PROG} start {name}"
+            " --to CLUSTER"
+        )
+    if found.migration is None:
+        return no_migration(found)
+    if status is None:
+        told = found.migration.status.observed
+        return (
+            "the controller has not taken the annotations up yet: it still tells of attempt"
+            f" {told.attempt} to {told.target or 'no target'}"
+        )
+    if status.phase == Phase.REVERTED:
+        return f"this attempt is over: begin another with {PROG} retry {name}"
+    if wish and wish.abort:
+        return f"abort is true: nothing rises before {PROG} start or {PROG} retry"
+    if wish and wish.paused:
+        return f"it is paused: go on with {PROG} resume {name}"
+    return ""
+
+
+def page(plan: Foreseen, now: datetime) -> str:
+    """Give the plan as text."""
+    status = plan.status
+    parts: list[str] = []
+    if status:
+        share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
+        parts.append(
+            f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
+            f" {status.phase or '-'}{share}"
+        )
+    else:
+        parts.append(f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}")
+    if plan.problems:
+        wrong = "\n".join(f"  {problem}" for problem in plan.problems)
+        parts.append(f"Nothing rises before the annotations are mended:\n{wrong}")
+    if plan.advice:
+        parts.append(f"{plan.advice[0].upper()}{plan.advice[1:]}.")
+    if plan.rungs:
+        parts.append(_steps(plan))
+    parts.append(_facts(plan, now))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _steps(plan: Foreseen) -> str:
+    rows = [
+        (
+            show.percent(rung.share_permille),
+            rung.stage.value,
+            show.span(rung.least_s) if rung.least_s else "",
+            show.rfc(rung.earliest) if rung.earliest else "",
+        )
+        for rung in plan.rungs
+    ]
+    return show.table(("SHARE", "STAGE", "AT LEAST", "EARLIEST"), rows)
+
+
+def _facts(plan: Foreseen, now: datetime) -> str:
+    status = plan.status
+    facts = []
+    if status and status.next:
+        facts.append(("Next", status.next))
+    if status and status.waiting_for:
+        facts.append(("Waiting for", status.waiting_for))
+    if plan.end:
+        ahead = show.span((plan.end - now).total_seconds())
+        facts.append(("Earliest end", f"{show.rfc(plan.end)}, in {ahead}, if nothing holds it"))
+    return "\n".join(f"{name:<15}{text}" for name, text in facts)
+
+
+def document(plan: Foreseen) -> dict[str, Any]:
+    """Give the plan as JSON has it: shares in percent, times in RFC 3339, stretches in seconds."""
+    status = plan.status
+    return {
+        "service": plan.service,
+        "target": plan.target,
+        "attempt": status.observed.attempt if status else None,
+        "phase": status.phase if status else "",
+        "share": status.share if status else "",
+        "next": status.next if status else "",
+        "waitingFor": status.waiting_for if status else "",
+        "problems": list(plan.problems),
+        "advice": plan.advice,
+        "steps": [
+            {
+                "percent": rung.share_permille / 10,
+                "stage": rung.stage.value,
+                "leastSeconds": rung.least_s,
+                "earliest": show.rfc(rung.earliest) if rung.earliest else None,
+            }
+            for rung in plan.rungs
+        ],
+        "earliestEnd": show.rfc(plan.end) if plan.end else None,
+    }
+
+
+__all__ = ["Foreseen", "Stage", "document", "foresee", "page"]

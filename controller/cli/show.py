@@ -1,0 +1,197 @@
+"""From values to the text that people read. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from controller.cli.migration import APEX, Migration, Status, Transition, Way
+from controller.grammar import shortened
+
+GAP = 3
+"""Spaces between columns, as kubectl has it."""
+
+LONGEST = 4000
+"""Of a text out of a status, in characters: it is data of the cluster, not to be trusted with a terminal."""
+
+HEAD = ("SERVICE", "TARGET", "PHASE", "SHARE", "VERDICT", "REASON", "NEXT", "AGE")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Set columns as kubectl does: no lines, and ``-`` for what is empty."""
+    lines = [list(head), *([_clean(cell) or "-" for cell in row] for row in rows)]
+    widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def status_table(found: Sequence[Migration], now: datetime, *, namespaces: bool = False) -> str:
+    """One line for each migration."""
+    head = ("NAMESPACE", *HEAD) if namespaces else HEAD
+    rows = ((m.namespace, *_row(m, now)) if namespaces else _row(m, now) for m in found)
+    return table(head, rows)
+
+
+def status_page(found: Migration, now: datetime) -> str:
+    """All that is worth knowing of one migration now."""
+    status = found.status
+    parts = [status_table([found], now), _facts(found, now)]
+    if status.ways:
+        parts.append(ways_table(status))
+    if status.warnings:
+        parts.append(warnings(status))
+    return "\n\n".join(part for part in parts if part)
+
+
+def explain_page(found: Migration, now: datetime) -> str:
+    """Why the last thing happened."""
+    status = found.status
+    parts = [status_table([found], now)]
+    if status.history:
+        last = status.history[-1]
+        parts.append(
+            f"{ago(last.at, now)} ago: {last.phase}, because of {last.reason or 'nothing told'}\n"
+            f"  {_clean(last.message)}"
+        )
+    parts.append(_asked(status, now))
+    if status.history:
+        head = ("AT", "PHASE", "SHARE", "REASON", "MESSAGE")
+        rows = [(rfc(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
+        parts.append(table(head, rows))
+    if status.ways:
+        parts.append(ways_table(status))
+    if status.warnings:
+        parts.append(warnings(status))
+    return "\n\n".join(part for part in parts if part)
+
+
+def history_line(entry: Transition) -> str:
+    """One line of a transition, for a log. Its message names the shares."""
+    reason = f" {entry.reason}" if entry.reason else ""
+    return f"{rfc(entry.at)}   {entry.phase}{reason}   {_clean(entry.message)}"
+
+
+def change_line(found: Migration, *, namespaces: bool = False) -> str:
+    """One line of what a migration is now, for a log."""
+    status = found.status
+    name = f"{found.namespace}/{found.service}" if namespaces else found.service
+    said = [name, status.phase or "-"]
+    said += [f"{status.share} %"] if status.share else []
+    said += [status.verdict, status.reason, f"next: {status.next}" if status.next else ""]
+    return "   ".join(_clean(part) for part in said if part)
+
+
+def ways_table(status: Status) -> str:
+    """Points of what is allowed, and clean probes of what is needed, by way."""
+    head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
+    return table(head, (_way(status, way) for way in status.ways))
+
+
+def warnings(status: Status) -> str:
+    """What holds nothing and should be known."""
+    return "\n".join(f"Warning   {w.reason}: {_clean(w.message)}" for w in status.warnings)
+
+
+def percent(share_permille: int) -> str:
+    """A share for people."""
+    return f"{share_permille / 10:g} %"
+
+
+def rfc(when: datetime) -> str:
+    """A time as Kubernetes writes it."""
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(when: datetime | None, now: datetime) -> str:
+    """How long ago, "" where that is not known."""
+    return "" if when is None else span((now - when).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """A stretch of time in at most two units, as kubectl's AGE: ``90s``, ``12m``, ``3h5m``, ``6d``.
+
+    The limits are those of apimachinery's HumanDuration.
+    """
+    s = max(0, int(seconds))
+    m, h, d = s // 60, s // 3600, s // 86400
+    if s < 120:
+        return f"{s}s"
+    if m < 10:
+        return _two(m, "m", s % 60, "s")
+    if h < 3:
+        return f"{m}m"
+    if h < 8:
+        return _two(h, "h", m % 60, "m")
+    if h < 48:
+        return f"{h}h"
+    return _two(d, "d", h % 24, "h") if d < 8 else f"{d}d"
+
+
+def _two(big: int, unit: str, small: int, small_unit: str) -> str:
+    return f"{big}{unit}{small}{small_unit}" if small else f"{big}{unit}"
+
+
+def _row(found: Migration, now: datetime) -> tuple[str, ...]:
+    status = found.status
+    return (
+        found.service,
+        status.observed.target,
+        status.phase,
+        status.share,
+        status.verdict,
+        status.reason,
+        status.next,
+        ago(found.created, now),
+    )
+
+
+def _facts(found: Migration, now: datetime) -> str:
+    status = found.status
+    facts: list[tuple[str, str]] = []
+    if status.shares and status.observed.target:
+        shares = ", ".join(f"{name} {share} %" for name, share in status.shares.items())
+        facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
+    # What is waited for is the refusal's message as long as it flows: it is not said twice.
+    if status.message and not (status.flows and status.message == status.waiting_for):
+        facts.append(("Message", status.message))
+    if status.waiting_for and (status.flows or status.waiting_for != status.message):
+        facts.append(("Waiting for", status.waiting_for))
+    if status.as_of:
+        facts.append(("As of", f"{rfc(status.as_of)}, {ago(status.as_of, now)} ago"))
+    return "\n".join(f"{name:<14}{_clean(text)}" for name, text in facts)
+
+
+def _asked(status: Status, now: datetime) -> str:
+    asked = status.asked
+    if asked is None:
+        return ""
+    by = _clean(asked.by) or "somebody"
+    when = f" at {rfc(asked.at)}, {ago(asked.at, now)} ago" if asked.at else ""
+    observed = status.observed
+    return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
+
+
+def _way(status: Status, way: Way) -> tuple[str, ...]:
+    to = {
+        "target": status.observed.target,
+        "home": status.origin,
+        APEX: "as they are split now",
+    }.get(way.side, way.side)
+    objective = f" {way.objective}" if way.objective not in ("", "success") else ""
+    bad = "" if way.bad_percent_3s is None else f"{way.bad_percent_3s:g} %"
+    return (
+        way.callers,
+        to,
+        way.verdict,
+        way.reason,
+        f"{way.points:.1f}/{way.threshold:.1f}{objective}" if way.threshold else "",
+        f"{way.clean}/{way.needed}" if way.needed else "",
+        bad,
+        way.usual_answer,
+    )
+
+
+def _clean(text: str) -> str:
+    return shortened(text, LONGEST)

@@ -1,0 +1,230 @@
+"""What each writing verb changes on a Service, and when it is refused. Pure: what was found in, a change out.
+
+A change is of annotations without their prefix, and None removes one. It may hold what is there already:
+:func:`effective` leaves only what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from controller.annotations import read
+from controller.cli.arguments import PROG, Asked, is_label
+from controller.cli.ending import Exit, Failure
+from controller.cli.migration import Migration, asked_attempt
+from controller.model import PREFIX, Malformed, Phase, Record
+from controller.objects import ServiceObject
+
+Change = dict[str, str | None]
+
+MIRRORED = "mirror.linkerd.io/mirrored-service"
+MIRRORED_FROM = "mirror.linkerd.io/cluster-name"
+MIRROR_OF = "mirror.linkerd.io/remote-svc-fq-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One Service as it stands. ``clusters`` are the names of the pair, None where nothing tells them."""
+
+    service: ServiceObject
+    migration: Migration | None = None
+    record: Record | None = None
+    clusters: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The Service's name."""
+        return self.service.metadata.name
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Those with our prefix, and Linkerd's."""
+        return self.service.metadata.annotations
+
+    def own(self, key: str) -> str | None:
+        """Give an annotation of ours, None where it is absent."""
+        return self.annotations.get(PREFIX + key)
+
+    def problems(self, change: Mapping[str, str | None] = MappingProxyType({})) -> tuple[str, ...]:
+        """Say what would be wrong with the annotations after this change, as the controller would."""
+        after = {k: v for k, v in self.annotations.items() if k.startswith(PREFIX)}
+        for key, value in change.items():
+            if value is None:
+                after.pop(PREFIX + key, None)
+            else:
+                after[PREFIX + key] = value
+        # Where the pair is not known any name that could be a cluster's is let pass: the controller knows.
+        pair = self.clusters or (after.get(PREFIX + "target", ""), "")
+        wish = read({pair[0]: after}, pair)
+        if isinstance(wish, Malformed):
+            return tuple(problem.message for problem in wish.problems)
+        return ()
+
+
+def effective(found: Found, change: Mapping[str, str | None]) -> Change:
+    """Leave what is not so already."""
+    return {key: value for key, value in change.items() if found.own(key) != value}
+
+
+def refuse_mirror(service: ServiceObject) -> None:
+    """Raise Failure where Linkerd made this Service: it names the one to use instead."""
+    if not service.is_mirror:
+        return
+    meta = service.metadata
+    cluster = meta.labels.get(MIRRORED_FROM, "")
+    full = meta.annotations.get(MIRROR_OF, "")
+    name = full.partition(".")[0] or meta.name.removesuffix(f"-{cluster}")
+    raise Failure(
+        f"{meta.name} is Linkerd's mirror of {name} in {cluster or 'the other cluster'}, and the"
+        f" annotations of a mirror count for nothing: use {name}, here or in"
+        f" {cluster or 'that cluster'}",
+        code=Exit.USAGE,
+    )
+
+
+def start(found: Found, asked: Asked) -> Change:
+    """Ask for the Service to be moved."""
+    if not is_label(asked.to):
+        raise Failure(f'"{asked.to}" is no name of a cluster', code=Exit.USAGE)
+    change: Change = {"target": asked.to, "paused": None, "abort": None}
+    if asked.now:
+        change["steps"] = "now"
+    elif asked.steps is not None:
+        change["steps"] = asked.steps
+    elif found.own("steps") == "now":
+        change["steps"] = None
+    if asked.dwell is not None:
+        change["dwell"] = asked.dwell
+    if asked.soak is not None:
+        change["soak"] = asked.soak
+    _refuse_malformed(found, change)
+    told = found.migration
+    if told and told.status.phase in (Phase.REVERTING, Phase.REVERTED) and not _retried(found):
+        observed = told.status.observed
+        going = "is being" if told.status.phase == Phase.REVERTING else "was"
+        raise Failure(
+            f"attempt {observed.attempt} of {found.name} {going} reverted ({told.status.reason}), and"
+            f" nothing starts before another is asked for: use {PROG} retry {found.name}"
+        )
+    return change
+
+
+def pause(found: Found, _asked: Asked) -> Change:
+    """Keep the share where it is."""
+    _refuse_unknown(found, "pause")
+    return {"paused": "true"}
+
+
+def resume(_found: Found, _asked: Asked) -> Change:
+    """End a pause."""
+    return {"paused": None}
+
+
+def abort(found: Found, _asked: Asked) -> Change:
+    """Bring everybody home. Nothing else about the annotations matters for that."""
+    _refuse_unknown(found, "abort")
+    return {"abort": "true"}
+
+
+def retry(found: Found, _asked: Asked) -> Change:
+    """Ask for another attempt after one that was reverted."""
+    told = found.migration
+    if told is None:
+        raise Failure(no_migration(found))
+    status = told.status
+    if _retried(found):
+        raise Failure(
+            f"attempt {asked_attempt(found.annotations)} of {found.name} is asked for already;"
+            f" see {PROG} status {found.name}"
+        )
+    if status.phase == Phase.REVERTING:
+        raise Failure(
+            f"attempt {status.observed.attempt} of {found.name} is still on its way home:"
+            f" try again after {PROG} wait {found.name} --for reverted"
+        )
+    if status.phase != Phase.REVERTED:
+        raise Failure(
+            f"attempt {status.observed.attempt} of {found.name} was not reverted (it is"
+            f" {status.phase or 'not begun'}), so there is nothing to retry"
+        )
+    change: Change = {
+        "attempt": str(status.observed.attempt + 1),
+        "paused": None,
+        "abort": None,
+    }
+    _refuse_malformed(found, change)
+    return change
+
+
+VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
+    {"start": start, "pause": pause, "resume": resume, "abort": abort, "retry": retry}
+)
+
+
+def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
+    """Say what was written, in a line."""
+    if not change:
+        return f"{found.name}: nothing to change, {_stands(found, verb)}"
+    said = [f"{key}={value}" for key, value in change.items() if value is not None]
+    said += [f"{key} removed" for key, value in change.items() if value is None]
+    line = f"{found.name}: {', '.join(said)}"
+    told = found.migration
+    if verb == "start" and told and told.status.pair and told.status.phase in _ABOVE_HOME:
+        status = told.status
+        if change.get("target") == status.origin:
+            line += (
+                f"; it was under way to {status.observed.target} at {status.share} %, so this brings"
+                " its callers home"
+            )
+    if verb == "resume" and found.own("abort") == "true":
+        line += f"; abort is still true, use {PROG} start"
+    return line
+
+
+_ABOVE_HOME = (Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
+
+
+def _stands(found: Found, verb: str) -> str:
+    return {
+        "start": f"it asks for {found.own('target')} already",
+        "pause": "it is paused already",
+        "resume": "it is not paused",
+        "abort": "abort is asked for already",
+    }[verb]
+
+
+def no_migration(found: Found) -> str:
+    """Say why there may be no Migration of a Service."""
+    if found.own("target") is None:
+        return (
+            f"no Migration of {found.name}: the Service is not annotated here; start with {PROG} start"
+            f" {found.name} --to CLUSTER, or use the context of the cluster where it is annotated"
+        )
+    return f"no Migration of {found.name}: it is annotated, so does the controller run?"
+
+
+def _retried(found: Found) -> bool:
+    """Tell whether the annotations already ask for more than the attempt that is told of."""
+    number = asked_attempt(found.annotations)
+    told = found.migration
+    return told is not None and number is not None and number > told.status.observed.attempt
+
+
+def _refuse_malformed(found: Found, change: Mapping[str, str | None]) -> None:
+    problems = found.problems(change)
+    if problems:
+        raise Failure(*problems, code=Exit.USAGE)
+
+
+def _refuse_unknown(found: Found, verb: str) -> None:
+    """Nothing here tells of a migration: more likely the wrong cluster than a wish.
+
+    The target may stand in the other cluster; then there is a Migration here, or a record on the split.
+    """
+    if found.own("target") is None and found.migration is None and found.record is None:
+        raise Failure(
+            f"there is nothing to {verb}: {found.name} is not annotated here, and no split of it has"
+            " the controller's record"
+        )

@@ -1,0 +1,122 @@
+"""``wait``: until a migration comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from controller.cli import show
+from controller.cli.api import Api
+from controller.cli.ending import Exit, Failure
+from controller.cli.migration import Migration, Transition
+from controller.cli.verbs import Found, no_migration, refuse_mirror
+from controller.cluster import Backoff, Unavailable
+from controller.model import Phase
+
+LOOK_S = 1.0
+"""How often the cluster is asked."""
+
+Goal = Literal["completed", "reverted"]
+
+ENDS: Mapping[str, Goal] = {Phase.COMPLETED: "completed", Phase.REVERTED: "reverted"}
+
+
+def end_of(found: Found) -> Goal | None:
+    """Say at which end the Service's migration is, None while it is at none.
+
+    What is told of another target or an earlier attempt than the annotations ask for is no answer.
+    """
+    told = found.migration
+    if told is None or not told.answers(found.annotations):
+        return None
+    return ENDS.get(told.status.phase)
+
+
+def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
+    """Give what came after the transition that was told last; at first, only the newest."""
+    if last is None:
+        return history[-1:]
+    if last in history:
+        return history[history.index(last) + 1 :]
+    return [entry for entry in history if entry.at > last.at]
+
+
+def not_reached(found: Found, goal: Goal, seconds: float) -> str:
+    """Say where a migration is when the time is up."""
+    told = found.migration
+    late = f"{found.name} is not {goal} after {show.span(seconds)}"
+    if told is None:
+        return f"{late}: {no_migration(found)}"
+    status = told.status
+    if not told.answers(found.annotations):
+        observed = status.observed
+        return (
+            f"{late}: the controller has not taken its annotations up and still tells of attempt"
+            f" {observed.attempt} to {observed.target or 'no target'} ({status.phase or '-'}"
+            f" {status.reason}): {status.message}"
+        )
+    what = status.waiting_for or status.message
+    return f"{late}: it is {status.phase} at {status.share} %, {status.reason}" + (
+        f": {what}" if what else ""
+    )
+
+
+async def wait(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
+    """Look until the end is reached, with a line per transition. Raises Failure for every other way out."""
+    until_s = time.monotonic() + timeout_s
+    backoff = Backoff(LOOK_S, 10 * LOOK_S)
+    found: Found | None = None
+    last: Transition | None = None
+    while True:
+        pause_s = LOOK_S
+        try:
+            found = await _look(api, name)
+            backoff.reset()
+        except Unavailable as error:
+            if found is None:
+                raise
+            pause_s = backoff.after_failure_s(error.retry_after_s)
+            sys.stderr.write(f"no answer, asking again in {pause_s:.1f} s: {error}\n")
+        else:
+            last = _tell(found, last)
+            if reached := end_of(found):
+                return _ended(found, goal, reached)
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise Failure(not_reached(found, goal, timeout_s), code=Exit.TIMEOUT)
+        await asyncio.sleep(min(pause_s, left_s))
+
+
+async def _look(api: Api, name: str) -> Found:
+    service = await api.service(name)
+    refuse_mirror(service)
+    found = Found(service, await api.migration(name))
+    if found.own("target") is None and found.migration is None:
+        raise Failure(no_migration(found))
+    return found
+
+
+def _tell(found: Found, last: Transition | None) -> Transition | None:
+    """Print the transitions since ``last``; give the newest that was printed."""
+    told: Migration | None = found.migration
+    if told is None or not told.answers(found.annotations):
+        return last
+    for entry in untold(told.status.history, last):
+        sys.stdout.write(show.history_line(entry) + "\n")
+        last = entry
+    sys.stdout.flush()
+    return last
+
+
+def _ended(found: Found, goal: Goal, reached: Goal) -> Exit:
+    status = found.migration.status if found.migration else None
+    if reached == goal or status is None:
+        sys.stdout.write(f"{found.name} is {reached}\n")
+        return Exit.OK
+    raise Failure(
+        f"{found.name} is {reached}, not {goal} ({status.reason}): {status.message}",
+        code=Exit.OTHER_END,
+    )

@@ -1,0 +1,104 @@
+"""``status --watch``: a live view on a terminal, a line per change elsewhere; until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from controller.cli import show
+from controller.cli.ending import Failure
+from controller.cli.migration import Migration
+from controller.cluster import Backoff, Unavailable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+LOOK_S = 1.0
+"""How often the cluster is asked."""
+
+GIVE_UP_S = 300.0
+"""A cluster that has not answered for so long is not asked any more."""
+
+COLOURS = {
+    "green": ("Completed", "PASS"),
+    "yellow": ("Holding", "UNKNOWN", "Warning"),
+    "red": ("Reverting", "Reverted", "FAIL"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look brought: the page for a terminal, and the migrations. ``trouble``: it failed."""
+
+    page: str
+    found: Sequence[Migration]
+    trouble: str = ""
+
+
+Read = Callable[[], Awaitable[Look]]
+
+
+async def on_terminal(read: Read) -> None:
+    """Redraw the page whenever it changes."""
+    from rich.live import Live  # noqa: PLC0415 - a second command in a pipe needs none of it
+
+    drawn = ""
+    with Live(auto_refresh=False) as live:
+        async for look in _looks(read):
+            text = f"{look.page}\n\n{look.trouble}" if look.trouble else look.page
+            if text != drawn:
+                drawn = text
+                live.update(_coloured(text), refresh=True)
+
+
+async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
+    """Write a line for each migration that changed, as text or as the object itself."""
+    known: dict[tuple[str, str], str] = {}
+    async for look in _looks(read):
+        if look.trouble:
+            sys.stderr.write(f"{look.trouble}\n")
+        for migration in look.found:
+            name = (migration.namespace, migration.service)
+            line = show.change_line(migration, namespaces=namespaces)
+            raw = msgspec.json.encode(migration.raw).decode() if json else line
+            if known.get(name) != raw:
+                known[name] = raw
+                sys.stdout.write(f"{raw}\n")
+        sys.stdout.flush()
+
+
+async def _looks(read: Read) -> AsyncIterator[Look]:
+    """Look again and again. The first look must succeed; later ones may fail for a while."""
+    look = await read()
+    heard_s = time.monotonic()
+    backoff = Backoff(LOOK_S, 10 * LOOK_S)
+    yield look
+    pause_s = LOOK_S
+    while True:
+        await asyncio.sleep(pause_s)
+        try:
+            look = await read()
+        except Unavailable as error:
+            if time.monotonic() - heard_s > GIVE_UP_S:
+                raise Failure(f"no answer for {show.span(GIVE_UP_S)}: {error}") from error
+            pause_s = backoff.after_failure_s(error.retry_after_s)
+            yield Look(look.page, (), f"no answer, asking again in {pause_s:.1f} s: {error}")
+            continue
+        heard_s, pause_s = time.monotonic(), LOOK_S
+        backoff.reset()
+        yield look
+
+
+def _coloured(page: str) -> Text:
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    text = Text(page, no_wrap=True, overflow="ellipsis")
+    for colour, words in COLOURS.items():
+        text.highlight_words(words, style=colour)
+    return text

@@ -1,0 +1,163 @@
+"""``python -m deploy.local``: the whole product on this machine, telling its stories."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+
+from deploy.local.mesh import EKS, LEGACY
+from deploy.local.pair import Pair, Plan
+from deploy.local.realapi import RealApiFailed
+from deploy.local.screen import Screen
+from deploy.local.stories import CONDITIONS, SERVICE, STORIES, Result, Stage, StoryBroken
+
+STORY_LIMIT_S = 240.0
+KEEP_LIMIT_S = 7200.0
+SERVICES = 409
+"""As many as stand in the article's legacy cluster; 51 in eks then, and in proportion otherwise."""
+
+
+def main() -> None:
+    """Tell the stories asked for; exit 1 where a promise was broken, 2 where the call makes no sense."""
+    asked = _arguments()
+    try:
+        broken = asyncio.run(_tell(asked))
+    except RealApiFailed as error:
+        sys.exit(f"deploy.local: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(1 if broken else 0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local",
+        description="Two clusters, a mesh, workloads and load on this machine, with the real"
+        " controller and probers; a story shows one promise, and exits 1 where it is broken.",
+    )
+    parser.add_argument("--story", choices=[*STORIES, "all"], default="move")
+    parser.add_argument(
+        "--api",
+        choices=["embedded", "real"],
+        default="embedded",
+        help="API servers: embedded ones, or real kube-apiservers with etcd (make tools)",
+    )
+    parser.add_argument(
+        "--services",
+        type=_count,
+        default=SERVICES,
+        metavar="N",
+        help=f"other Services that stand in legacy, default {SERVICES}; one in eight in eks",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random")
+    parser.add_argument("--json", action="store_true", help="one JSON line per story, no screen")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave the clusters running, to annotate from another terminal; at most 2 hours",
+    )
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 20_000:
+        raise argparse.ArgumentTypeError(f"{text}: write a whole number from 0 to 20000")
+    return int(text)
+
+
+async def _tell(asked: argparse.Namespace) -> bool:
+    """Tell the stories one after the other, each on clusters of its own."""
+    names = list(STORIES) if asked.story == "all" else [asked.story]
+    broken = False
+    for number, name in enumerate(names):
+        last = number == len(names) - 1
+        result = await _story(name, asked, keep=asked.keep and last)
+        broken = broken or bool(result.broken)
+        if asked.json:
+            sys.stdout.write(json.dumps(result.line()) + "\n")
+            sys.stdout.flush()
+        for sentence in result.broken:
+            sys.stderr.write(f"BROKEN, {name}: {sentence}\n")
+    return broken
+
+
+async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
+    result = Result(name)
+    pair = Pair(Plan(api=asked.api, services=asked.services, seed=asked.seed))
+
+    def say(line: str) -> None:
+        if not asked.json:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    story = STORIES[name]
+    say(f"\n== {name}: {story.__doc__}\n   {CONDITIONS}")
+    watcher: asyncio.Task[None] | None = None
+    try:
+        async with asyncio.timeout(STORY_LIMIT_S):
+            await pair.start()
+            screen = Screen(pair, SERVICE, say)
+            watcher = asyncio.create_task(screen.run())
+            await story(Stage(pair, screen, result))
+    except (StoryBroken, TimeoutError) as error:
+        result.broken.append(str(error) or f"it did not end within {STORY_LIMIT_S:g} s")
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+        if result.broken and hasattr(pair, "controller"):
+            sys.stderr.write(f"the end of the controller's log:\n{pair.controller.tail()}\n")
+        try:
+            if keep:
+                await _keep(pair)
+        finally:
+            await pair.stop()
+    say(_summary(result))
+    return result
+
+
+async def _keep(pair: Pair) -> None:
+    """Leave it running until Ctrl-C, or for two hours."""
+    write = sys.stdout.write
+    write(
+        "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal:\n\n"
+        f"    export KUBECONFIG={pair.kubeconfig}\n"
+        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY}\n"
+        f"    .venv/bin/kubectl-migrate start {SERVICE} --to {EKS} --context {LEGACY}\n"
+        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY} --watch\n\n"
+        f"Metrics of the controller: {pair.controller_url}/metrics\n"
+        f"Logs: {pair.folder}\n"
+    )
+    sys.stdout.flush()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KEEP_LIMIT_S):
+            await stopped.wait()
+
+
+def _summary(result: Result) -> str:
+    kept = "every promise kept" if not result.broken else "BROKEN: " + "; ".join(result.broken)
+    bad = (
+        ""
+        if result.seconds_bad_to_home is None
+        else f", {result.seconds_bad_to_home} s from the first fault until both splits were home"
+    )
+    return (
+        f"== {result.story}: {kept}\n"
+        f"   {result.requests} requests, {result.failed} failed by the move,"
+        f" {result.failed_by_target} by the workload{bad}\n"
+        f"   eks serves {result.shares.get(LEGACY)} % of the calls in legacy and"
+        f" {result.shares.get(EKS)} % in eks; {result.phase};"
+        f" writes to splits: {result.writes.get(LEGACY)} in legacy, {result.writes.get(EKS)} in eks"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,496 @@
+"""A small simulated world for the core: two clusters, their API servers, a mesh, probers and a clock.
+
+Pure and deterministic: no I/O, no waiting, no chance; ``tick`` is 100 ms. Everything that the core decides
+goes through :class:`~controller.state.State` in and JSON objects out, as with a real shell. Shares are per
+mille of the target's part unless they say percent.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller.model import (
+    PREFIX,
+    WHOLE,
+    Key,
+    Observed,
+    Phase,
+    Plan,
+    Record,
+    Side,
+    Told,
+    Way,
+    WriteSplit,
+)
+from controller.objects import Resource
+from controller.splits import RECORD, decode_record, mirror_name, pin
+from controller.status import Event
+from tests.controller.world_api import Api, Json
+from tests.controller.world_mesh import Fault, Mesh, Pod
+from tests.controller.world_shell import DOMAIN, GATEWAYS, Shell
+
+CLUSTERS = ("legacy", "eks")
+FAR = {"legacy": "eks", "eks": "legacy"}
+A = Key("default", "service-a")
+PORTS = [{"name": "http", "port": 80}]
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+TICK_S = 0.1
+ROUNDS = 40
+"""More rounds of look, write, look within one tick than this, and the core does not come to rest."""
+
+QUICK = {"slo-success": "99", "dwell": "3s", "soak": "5s", "probe-rate": "50"}
+"""Annotations that let a migration pass each step with 100 clean probes, 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write of a split that was done: what share and record it left, of what target."""
+
+    at_s: float
+    cluster: str
+    key: Key
+    away_permille: int
+    record: Record
+    revert: bool
+    made: bool
+
+    @property
+    def share(self) -> int:
+        """The share that the record tells."""
+        return self.record.share_permille
+
+
+class World:
+    """Two linked clusters with a Service in both, and one controller, in ``at``."""
+
+    def __init__(self, at: str = "legacy", *, services: tuple[str, ...] = (A.service,)) -> None:
+        self.clusters = CLUSTERS
+        self.ticks = 0
+        self.now_s = 1000.0
+        self.apis = {name: Api(name, lambda: self.now) for name in CLUSTERS}
+        self.mesh = Mesh(self._away, self._pinned, FAR)
+        self.silent: set[tuple[str, int]] = set()
+        self.void: dict[str, str] = {}
+        self.bad_references: set[str] = set()
+        self.deaf: set[tuple[str, str]] = set()
+        """Pairs (API server, cluster): it cannot be watched from there, and is written to all the same."""
+        self.writes: list[Written] = []
+        self.statuses: list[tuple[float, Key, Any]] = []
+        self.events: list[tuple[float, Key, Event]] = []
+        self.told: list[tuple[float, Told]] = []
+        self.on_look: list[Callable[[Shell, Observed, Plan], None]] = []
+        self.on_write: list[Callable[[Shell, WriteSplit], None]] = []
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+        for service in services:
+            self.add_service(service)
+        self.shells = [Shell(self, at)]
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The API servers' clock."""
+        return EPOCH + timedelta(seconds=round(self.now_s, 3))
+
+    def due(self, rate_per_s: float) -> int:
+        """Give how many probes of this rate are due in this tick."""
+        return int(self.ticks * rate_per_s / 10) - int((self.ticks - 1) * rate_per_s / 10)
+
+    def later(self, delay_s: float, work: Callable[[], None]) -> None:
+        """Have something done after a while, in order."""
+        heapq.heappush(self._later, (self.now_s + delay_s, next(self._count), work))
+
+    def tick(self) -> None:
+        """Let 100 ms pass."""
+        self.ticks += 1
+        self.now_s = 1000.0 + self.ticks / 10
+        for shell in self.shells:
+            shell.watch()
+            shell.probe()
+            shell.hear()
+            shell.fold()
+        self.rest()
+
+    def rest(self) -> None:
+        """Let everything that is due now happen, until nothing is left; it must come to rest."""
+        for _ in range(ROUNDS):
+            busy = False
+            while self._later and self._later[0][0] <= self.now_s:
+                heapq.heappop(self._later)[2]()
+                busy = True
+            for shell in self.shells:
+                busy |= shell.watch()
+                busy |= shell.look_at_due()
+            if not busy:
+                return
+        raise AssertionError(f"no rest after {ROUNDS} rounds: {self.shell.plans}")
+
+    def run(self, seconds: float) -> None:
+        """Let this time pass."""
+        for _ in range(round(seconds / TICK_S)):
+            self.tick()
+
+    def until(self, reached: Callable[[], object], limit_s: float = 600.0) -> None:
+        """Let time pass until something is so; AssertionError where it does not come about."""
+        end = self.ticks + round(limit_s / TICK_S)
+        while not reached():
+            assert self.ticks < end, f"not within {limit_s} s: {self.describe()}"
+            self.tick()
+
+    def until_share(self, share: int, limit_s: float = 600.0) -> None:
+        """Let time pass until both clusters' records stand at this share."""
+        self.until(lambda: self.recorded() == (share, share), limit_s)
+
+    def until_phase(self, phase: Phase, limit_s: float = 600.0) -> None:
+        """Let time pass until the migration is in this phase."""
+        self.until(lambda: self.plan is not None and self.plan.phase is phase, limit_s)
+
+    # --- what is so ---------------------------------------------------------------------------------
+
+    @property
+    def shell(self) -> Shell:
+        """The newest controller."""
+        return self.shells[-1]
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the newest controller decided last for the Service."""
+        return self.shell.plans.get(A)
+
+    @property
+    def decided(self) -> Plan:
+        """The same, where there is one."""
+        assert self.plan is not None, "nothing was decided yet"
+        return self.plan
+
+    @property
+    def reason(self) -> str:
+        """Why the migration does not advance, "" where it does."""
+        refusal = self.decided.refusal
+        return refusal.reason if refusal else ""
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence."""
+        refusal = self.decided.refusal
+        return refusal.message if refusal else ""
+
+    @property
+    def phase(self) -> Phase:
+        """Where the migration stands."""
+        return self.decided.phase
+
+    def describe(self) -> str:
+        """Say where everything stands, for a failed assertion."""
+        plan = self.plan
+        told = f"{plan.phase} {plan.refusal}" if plan else "no plan"
+        return f"at {self.now_s:.1f} s: away {self.aways()}, recorded {self.recorded()}, {told}"
+
+    def aways(self, key: Key = A) -> tuple[int, int]:
+        """Give how much of each cluster's calls goes to the mirror."""
+        return self._away("legacy", key), self._away("eks", key)
+
+    def shares(self, target: str = "eks", key: Key = A) -> tuple[int, int]:
+        """Give the target's share of each cluster's calls, by the objects themselves."""
+        legacy, eks = self.aways(key)
+        return (legacy, WHOLE - eks) if target == "eks" else (WHOLE - legacy, eks)
+
+    def record(self, cluster: str, key: Key = A) -> Record | None:
+        """Read the record on a cluster's split."""
+        found = self.split(cluster, key)
+        if found is None:
+            return None
+        record = decode_record(found["metadata"].get("annotations", {}))
+        return record if isinstance(record, Record) else None
+
+    def recorded(self, key: Key = A) -> tuple[int | None, int | None]:
+        """Give the share that each record tells."""
+        legacy, eks = (self.record(name, key) for name in CLUSTERS)
+        return (
+            legacy.share_permille if legacy and legacy.attempt else None,
+            eks.share_permille if eks and eks.attempt else None,
+        )
+
+    def split(self, cluster: str, key: Key = A) -> Json | None:
+        """Give the TrafficSplit that we write, as JSON."""
+        api = self.apis[cluster]
+        at = (Resource.TRAFFICSPLITS, key.namespace, key.service)
+        return api.get(*at) if api.has(*at) else None
+
+    def pin(self, cluster: str, key: Key = A) -> Json | None:
+        """Give the pin, as JSON."""
+        at = (Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
+        return self.apis[cluster].get(*at) if self.apis[cluster].has(*at) else None
+
+    def status(self) -> Any:
+        """Give the Service's last status."""
+        return next(told for _, key, told in reversed(self.statuses) if key == A)
+
+    def serves(self, callers: str, key: Key = A, calls: int = 1000) -> bool:
+        """Tell whether each of so many calls made in a cluster now is answered well."""
+        return all(self.mesh.call(callers, key) == "200" for _ in range(calls))
+
+    def trail(self, cluster: str, *, key: Key = A, reverts: bool = True) -> list[int]:
+        """Give the shares that were written for one cluster, each once in a row."""
+        shares = [
+            w.share
+            for w in self.writes
+            if w.cluster == cluster
+            and w.key == key
+            and w.record.attempt
+            and (reverts or not w.revert)
+        ]
+        return [share for share, _ in itertools.groupby(shares)]
+
+    # --- what people and the world do ---------------------------------------------------------------
+
+    def add_service(self, service: str, clusters: tuple[str, ...] = CLUSTERS, pods: int = 3) -> Key:
+        """Make a Service with ready pods, and its mirrors."""
+        key = Key("default", service)
+        for name in clusters:
+            self.apis[name].put(Resource.SERVICES, service_body(key))
+            base = 10 + len(self.mesh.pods)
+            self.set_pods(name, [Pod(f"10.{base}.0.{n}:8080") for n in range(pods)], key)
+        return key
+
+    def set_pods(self, cluster: str, pods: list[Pod], key: Key = A) -> None:
+        """Set a Service's pods, and with them its slices here and the mirror's there."""
+        self.mesh.pods[cluster, key] = pods
+        self.sync(cluster, key)
+
+    def pods(self, cluster: str, key: Key = A) -> list[Pod]:
+        """Give a Service's pods; call ``sync`` after their readiness changed."""
+        return self.mesh.pods[cluster, key]
+
+    def sync(self, cluster: str, key: Key = A) -> None:
+        """Write EndpointSlice and mirror of a Service's pods."""
+        ready = [pod for pod in self.mesh.pods[cluster, key] if pod.ready]
+        self.apis[cluster].put(Resource.ENDPOINTSLICES, slice_body(key, ready))
+        far = FAR[cluster]
+        mirror = Key(key.namespace, mirror_name(key.service, cluster))
+        service = self.apis[cluster].get(Resource.SERVICES, *key)
+        self.apis[far].put(Resource.SERVICES, mirror_body(mirror, cluster, service))
+        self.apis[far].put(Resource.ENDPOINTSLICES, gateway_body(mirror, ready=bool(ready)))
+
+    def annotate(self, cluster: str = "legacy", key: Key = A, **notes: str | None) -> None:
+        """Write annotations of ours on a Service (None removes one); ``_`` in a name stands for ``-``."""
+        named = {PREFIX + note.replace("_", "-"): value for note, value in notes.items()}
+        self.apis[cluster].patch(
+            Resource.SERVICES,
+            key.namespace,
+            key.service,
+            {"metadata": {"annotations": named}},
+            manager="kubectl-annotate",
+        )
+
+    def ask(self, cluster: str = "legacy", key: Key = A, **notes: str) -> None:
+        """Ask for a migration with QUICK settings; eks is the target unless said."""
+        quick = {note.replace("-", "_"): value for note, value in QUICK.items()}
+        self.annotate(cluster, key, **{"target": "eks", **quick, **notes})
+
+    def forget_wish(self, cluster: str = "legacy", key: Key = A) -> None:
+        """Remove every annotation of ours from a Service."""
+        found = self.apis[cluster].get(Resource.SERVICES, *key)["metadata"].get("annotations", {})
+        self.annotate(cluster, key, **{note.removeprefix(PREFIX): None for note in found})
+
+    def edit(self, cluster: str, mirror: Any, *, by: str = "kubectl-edit", key: Key = A) -> None:
+        """Set the weights of a split by hand; ``mirror`` is the mirror's of 1,000."""
+        backends = [
+            {"service": key.service, "weight": WHOLE - mirror},
+            {"service": mirror_name(key.service, FAR[cluster]), "weight": mirror},
+        ]
+        self.apis[cluster].patch(
+            Resource.TRAFFICSPLITS,
+            key.namespace,
+            key.service,
+            {"spec": {"backends": backends}},
+            manager=by,
+        )
+
+    def put_split(
+        self, cluster: str, backends: list[Json], *, service: str = "", **metadata: Any
+    ) -> None:
+        """Write somebody's whole TrafficSplit for service-a."""
+        meta = {"name": A.service, "namespace": A.namespace, **metadata}
+        body = {
+            "apiVersion": "split.smi-spec.io/v1alpha2",
+            "kind": "TrafficSplit",
+            "metadata": meta,
+            "spec": {"service": service or A.service, "backends": backends},
+        }
+        self.apis[cluster].put(Resource.TRAFFICSPLITS, body)
+
+    def unrecord(self, cluster: str, text: str | None) -> None:
+        """Write something else in the record's place, or remove it."""
+        self.apis[cluster].patch(
+            Resource.TRAFFICSPLITS,
+            A.namespace,
+            A.service,
+            {"metadata": {"annotations": {RECORD: text}}},
+            manager="kubectl-edit",
+        )
+
+    def begin_on_legacy(self) -> None:
+        """Let the callers of both clusters be served by legacy, as before the first of all migrations."""
+        backends = [
+            {"service": A.service, "weight": 0},
+            {"service": mirror_name(A.service, "legacy"), "weight": WHOLE},
+        ]
+        self.put_split("eks", backends)
+
+    def delete_split(self, cluster: str, key: Key = A) -> None:
+        """Delete a cluster's split."""
+        self.apis[cluster].delete(Resource.TRAFFICSPLITS, key.namespace, key.service)
+
+    def delete_pin(self, cluster: str, key: Key = A) -> None:
+        """Delete a gateway's pin."""
+        self.apis[cluster].delete(Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
+
+    def fault(self, callers: str, side: str, answer: str = "500", every: int = 1) -> None:
+        """Let the probes of one way be answered so, each ``every``-th."""
+        self.mesh.faults[way(callers, side)] = Fault(answer, every)
+
+    def heal(self) -> None:
+        """Take away every fault of ways, link, gateways, probers and API servers."""
+        self.mesh.faults.clear()
+        self.mesh.link_up = True
+        self.mesh.dead_gateways.clear()
+        self.silent.clear()
+        self.void.clear()
+        self.bad_references.clear()
+        for api in self.apis.values():
+            api.away = False
+
+    def crash(self, at: str = "", *, epoch: int = 0) -> Shell:
+        """Kill the controller and start another: its writes on the way land, and nobody hears of it."""
+        old = self.shell
+        old.alive = False
+        self.shells.remove(old)
+        new = Shell(self, at or old.at, epoch=epoch or old.epoch + 1, slots=old.slots)
+        self.shells.append(new)
+        return new
+
+    # --- what the shells ask and tell ---------------------------------------------------------------
+
+    def hears(self, controller: str, cluster: str, stream: int) -> bool:
+        """Tell whether a stream of a cluster's prober is heard by a controller."""
+        silent = (cluster, stream) in self.silent
+        return not silent and self.mesh.reaches(cluster, origin=controller)
+
+    def mute(self, cluster: str, *streams: int) -> None:
+        """Let streams of a prober fall silent: all, where none is named."""
+        self.silent |= {(cluster, stream) for stream in streams or (0, 1)}
+
+    def looked(self, shell: Shell, seen: Observed, decided: Plan) -> None:
+        """Hear of every decision."""
+        for check in self.on_look:
+            check(shell, seen, decided)
+
+    def writing_split(self, shell: Shell, action: WriteSplit) -> None:
+        """Hear of every write of a split just before it is done."""
+        for check in self.on_write:
+            check(shell, action)
+
+    def wrote_split(self, _shell: Shell, action: WriteSplit) -> None:
+        """Keep what a shell wrote; a write that met a conflict left another version and is none."""
+        found = self.split(action.cluster, action.key)
+        if found is None or self.record(action.cluster, action.key) != action.record:
+            return
+        self.writes.append(
+            Written(
+                self.now_s,
+                action.cluster,
+                action.key,
+                action.away_permille,
+                action.record,
+                action.revert,
+                action.resource_version is None,
+            )
+        )
+
+    def _away(self, cluster: str, key: Key) -> int:
+        """What a cluster's proxies really send to the mirror (facts 15 and 17), of the first split by name."""
+        split = self.split(cluster, key)
+        if split is None or "." in split["spec"]["service"]:
+            return 0
+        weights = {b["service"]: float(b["weight"]) for b in split["spec"]["backends"]}
+        total = sum(weights.values())
+        mirror = weights.get(mirror_name(key.service, FAR[cluster]), 0.0)
+        return round(WHOLE * mirror / total) if total else 0
+
+    def _pinned(self, cluster: str, key: Key) -> bool:
+        return self.pin(cluster, key) is not None
+
+
+def way(callers: str, side: str) -> Way:
+    """Name a way: ``way("legacy", "target")``."""
+    return Way(callers, Side(side))
+
+
+def service_body(key: Key, **metadata: Any) -> Json:
+    """An ordinary Service with one HTTP port."""
+    return {
+        "metadata": {
+            "name": key.service,
+            "namespace": key.namespace,
+            "labels": {"mirror.linkerd.io/exported": "true"},
+            **metadata,
+        },
+        "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": PORTS},
+    }
+
+
+def mirror_body(mirror: Key, cluster: str, service: Json) -> Json:
+    """The mirror that Linkerd makes, with the annotations of what it mirrors."""
+    return {
+        "metadata": {
+            "name": mirror.service,
+            "namespace": mirror.namespace,
+            "labels": {
+                "mirror.linkerd.io/mirrored-service": "true",
+                "mirror.linkerd.io/cluster-name": cluster,
+            },
+            "annotations": dict(service["metadata"].get("annotations", {})),
+        },
+        "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.2", "ports": service["spec"]["ports"]},
+    }
+
+
+def slice_body(key: Key, ready: list[Pod]) -> Json:
+    """The EndpointSlice of a Service's ready pods."""
+    endpoints = [
+        {
+            "addresses": [pod.address.partition(":")[0]],
+            "conditions": {"ready": True},
+            "targetRef": {"kind": "Pod", "namespace": key.namespace, "name": f"pod-{pod.address}"},
+        }
+        for pod in ready
+    ]
+    return _slice(key, endpoints, 8080, {})
+
+
+def gateway_body(mirror: Key, *, ready: bool) -> Json:
+    """The EndpointSlice of a mirror: the gateway's address, where the Service behind it has a ready pod."""
+    endpoints = [{"addresses": ["192.0.2.1"]}] if ready else []
+    identity = "linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local"
+    return _slice(mirror, endpoints, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity})
+
+
+def _slice(key: Key, endpoints: list[Json], port: int, annotations: Json) -> Json:
+    return {
+        "metadata": {
+            "name": f"{key.service}-slice",
+            "namespace": key.namespace,
+            "labels": {"kubernetes.io/service-name": key.service},
+            "annotations": annotations,
+        },
+        "addressType": "IPv4",
+        "endpoints": endpoints,
+        "ports": [{"name": "http", "port": port}],
+    }
