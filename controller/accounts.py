@@ -227,12 +227,11 @@ class Accounts:
             return part
         from_base = min(part.loops, part.base.bad)
         from_burst = min(part.loops - from_base, part.burst.bad)
-        answers = {a: n for a, n in part.answers.items() if a != "508"}
         return _remade(
             part,
-            base=minus(part.base, from_base),
-            burst=minus(part.burst, from_burst),
-            answers=answers,
+            base=less(part.base, Counts(from_base, from_base)),
+            burst=less(part.burst, Counts(from_burst, from_burst)),
+            answers={a: n for a, n in part.answers.items() if a != "508"},
             loops=0,
         )
 
@@ -257,9 +256,11 @@ def plus(one: Counts, other: Counts) -> Counts:
     return Counts(one.sent + other.sent, one.bad + other.bad, one.slow + other.slow)
 
 
-def minus(counts: Counts, bad: int) -> Counts:
-    """Take bad probes out, as if they had not been sent."""
-    return Counts(counts.sent - bad, counts.bad - bad, max(0, counts.slow - bad))
+def less(counts: Counts, some: Counts) -> Counts:
+    """Take probes out, as if they had not been sent."""
+    sent = max(0, counts.sent - some.sent)
+    bad, slow = counts.bad - some.bad, counts.slow - some.slow
+    return Counts(sent, min(max(0, bad), sent), min(max(0, slow), sent))
 
 
 def without_faults(part: Slice, addresses: Iterable[str]) -> Slice:
@@ -268,14 +269,10 @@ def without_faults(part: Slice, addresses: Iterable[str]) -> Slice:
     faults = dict(part.faults)
     for address in addresses:
         from_base, from_burst = faults.pop(address)
-        base = _less(base, from_base)
-        burst = _less(burst, from_burst)
+        base = less(base, from_base)
+        burst = less(burst, from_burst)
     answers = dict(part.answers) if len(faults) == len(part.faults) else {}
     return _remade(part, base=base, burst=burst, answers=answers, loops=part.loops, faults=faults)
-
-
-def _less(all_of: Counts, some: Counts) -> Counts:
-    return Counts(all_of.sent - some.sent, all_of.bad - some.bad, all_of.slow - some.slow)
 
 
 def _remade(

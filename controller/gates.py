@@ -289,7 +289,7 @@ def foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
 def malformed(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
     """The annotations are no wish: say all that is wrong with them."""
     if isinstance(seen.wish, Malformed):
-        return hold("Malformed", "; ".join(problem.message for problem in seen.wish.problems))
+        return hold("Malformed", " ".join(problem.message for problem in seen.wish.problems))
     return None
 
 

@@ -324,7 +324,8 @@ class WayEvidence:
     ``clean``/``needed`` those of the objective furthest from PASS (verdicts.md).
 
     ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
-    anything at all came from this way's prober. ``bad_share_3s`` is over the last 3 s, None without a probe.
+    anything at all came from this way's prober. ``bad_share_3s`` is over the last 3 s and of the same objective as the points, None
+    without a probe.
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
     ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).

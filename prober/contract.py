@@ -94,6 +94,11 @@ class Counts(Frozen, frozen=True):
     bad: int = 0
     slow: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be: the arithmetic behind them would raise later, far from here."""
+        if not (0 <= self.bad <= self.sent and 0 <= self.slow <= self.sent):
+            raise ValueError(f"{self.bad} bad and {self.slow} slow of {self.sent} probes cannot be")
+
 
 class Slice(Frozen, frozen=True):
     """The probes of one assignment due in one stretch of 100 ms; sent once, after the last ended.

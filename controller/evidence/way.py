@@ -156,6 +156,7 @@ class WayBook:
             now_s,
             sent=sent,
             bad=bad,
+            slow=tick.base.slow + tick.burst.slow,
             answers=tick.answers,
             reference_clean=tick.reference_clean,
         )
@@ -192,6 +193,8 @@ class WayBook:
         verdict, reason = self._verdict(now_s)
         nearest = max(self._objectives, key=lambda o: o.nearness)
         furthest = max(self._objectives, key=lambda o: o.credit.missing)
+        window = self._window
+        all_bad = window.all_bad_since(now_s - _ALL_BAD_S, _ALL_BAD_PROBES)
         return WayEvidence(
             verdict=verdict,
             reason=reason,
@@ -202,13 +205,14 @@ class WayBook:
             needed=furthest.credit.needed,
             silent_s=now_s - self._valid_s,
             heard_s=now_s - self._heard_s,
-            bad_share_3s=self._window.bad_share,
+            bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
             answered_s=max(0.0, now_s - self._answering_since_s),
-            all_bad_1s=self._window.all_bad_since(now_s - _ALL_BAD_S, _ALL_BAD_PROBES),
-            usual_answer=self._window.usual_answer,
+            all_bad_1s=all_bad,
+            unanswered_1s=all_bad and window.unanswered_since(now_s - _ALL_BAD_S),
+            usual_answer=window.usual_answer,
             success_share=1 - self._bad / self._sent if self._sent else None,
-            rate_per_s=self._window.rate_per_s,
+            rate_per_s=window.rate_per_s,
         )
 
     def _verdict(self, now_s: float) -> tuple[Verdict, str]:

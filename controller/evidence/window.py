@@ -9,12 +9,16 @@ from dataclasses import dataclass
 WINDOW_S = 3.0
 """How far back the sums reach; what tells that callers follow is a matter of seconds."""
 
+GATEWAY_ANSWERS = frozenset({"502", "503", "504"})
+"""What proxies answer for what they do not reach (facts 16 and 19)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
     at_s: float
     sent: int
     bad: int
+    slow: int
     answers: Mapping[str, int]
     reference_clean: bool
 
@@ -27,6 +31,7 @@ class Window:
         self._answers: Counter[str] = Counter()
         self._sent = 0
         self._bad = 0
+        self._slow = 0
 
     def add(
         self,
@@ -34,13 +39,15 @@ class Window:
         *,
         sent: int,
         bad: int,
+        slow: int,
         answers: Mapping[str, int],
         reference_clean: bool,
     ) -> None:
         """Take in one tick, after :meth:`forget` with the same time."""
-        self._sums.append(_Sum(now_s, sent, bad, dict(answers), reference_clean))
+        self._sums.append(_Sum(now_s, sent, bad, slow, dict(answers), reference_clean))
         self._sent += sent
         self._bad += bad
+        self._slow += slow
         self._answers.update(answers)
 
     def forget(self, now_s: float) -> None:
@@ -49,6 +56,7 @@ class Window:
             gone = self._sums.popleft()
             self._sent -= gone.sent
             self._bad -= gone.bad
+            self._slow -= gone.slow
             self._answers.subtract(gone.answers)
 
     @property
@@ -57,26 +65,34 @@ class Window:
         return self._bad / self._sent if self._sent else None
 
     @property
+    def slow_share(self) -> float | None:
+        """Not within the latency limit over sent; None without a probe."""
+        return self._slow / self._sent if self._sent else None
+
+    @property
     def rate_per_s(self) -> float:
         """Probes per second over the whole window, also while it is not yet full."""
         return self._sent / WINDOW_S
 
     @property
     def usual_answer(self) -> str:
-        """What at least 90 % of 10 answers or more were; "" when mixed or too few."""
+        """What at least 90 % of 3 answers or more were; "" when mixed or too few.
+
+        Three, so that one probe a second is enough to tell that the question is wrong.
+        """
         total = self._answers.total()
-        if total < 10:
+        if total < 3:
             return ""
         answer, count = self._answers.most_common(1)[0]
         return answer if 10 * count >= 9 * total else ""
 
     def all_bad_since(self, start_s: float, at_least: int) -> bool:
         """Whether after ``start_s`` at least so many probes were sent, all bad, beside a clean reference."""
-        sent = 0
-        for tick in reversed(self._sums):
-            if tick.at_s <= start_s:
-                break
-            if not tick.reference_clean or tick.bad < tick.sent:
-                return False
-            sent += tick.sent
-        return sent >= at_least
+        ticks = [tick for tick in self._sums if tick.at_s > start_s]
+        blamed = all(tick.reference_clean and tick.bad == tick.sent for tick in ticks)
+        return blamed and sum(tick.sent for tick in ticks) >= at_least
+
+    def unanswered_since(self, start_s: float) -> bool:
+        """Whether no application gave any of the answers after ``start_s``."""
+        answers = (a for tick in self._sums if tick.at_s > start_s for a in tick.answers)
+        return all(not answer.isdecimal() or answer in GATEWAY_ANSWERS for answer in answers)

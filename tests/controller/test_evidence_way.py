@@ -102,7 +102,7 @@ def test_slow_answers_miss_latency_only() -> None:
     evidence = way.evidence(end_s)
     assert said(way, end_s) == ("FAIL", "LatencyMissed")
     assert evidence.objective == "latency"
-    assert evidence.bad_share_3s == 0
+    assert evidence.bad_share_3s == 1.0
 
 
 def test_dead_way_misses_success_first() -> None:
@@ -410,17 +410,29 @@ def test_all_bad_needs_a_clean_reference() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "unanswered"), [("timeout", True), ("503", True), ("500", False), ("200", False)]
+)
+def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -> None:
+    """A second of nothing but proxies' own answers is unanswered; one answer of an application is not."""
+    way = book()
+    one = Tick(base=Counts(1, 1), answers={"timeout": 1})
+    other = Tick(base=Counts(1, 1), answers={answer: 1})
+    end_s = feed(way, [one] * 9 + [other])
+    assert unanswered == way.evidence(end_s).unanswered_1s
+
+
+@pytest.mark.parametrize(
     ("answers", "usual"),
     [
-        ({"404": 9}, ""),
-        ({"404": 10}, "404"),
+        ({"404": 2}, ""),
+        ({"404": 3}, "404"),
         ({"404": 18, "200": 2}, "404"),
         ({"404": 17, "200": 3}, ""),
         ({"timeout": 30}, "timeout"),
     ],
 )
 def test_usual_answer(answers: dict[str, int], usual: str) -> None:
-    """What nine of ten answers were is usual, of ten answers at least."""
+    """What nine of ten answers were is usual, of three answers at least."""
     way = book()
     way.absorb(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
     assert usual == way.evidence(0.5).usual_answer
