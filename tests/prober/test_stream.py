@@ -408,7 +408,12 @@ async def test_a_controller_that_never_reads_is_dropped(
             await eventually(lambda: prober.metric("streams") == 1)
             # Each of these masked text frames of one character is answered with a sentence.
             frames = b"\x81\x81\x00\x00\x00\x00x" * 4_000
-            sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(raw, frames))
+
+            async def flood() -> None:
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(raw, frames)
+
+            sending = asyncio.create_task(flood())
             await eventually(lambda: prober.metric("streams") == 0)
             with pytest.raises(ConnectionError):
                 async with asyncio.timeout(10):
