@@ -12,19 +12,25 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from controller.evidence import Tick, WayBook
-from controller.model import ProbeOrder, Side, Verdict, Way, WayEvidence
+from controller.model import Key, ProbeOrder, Side, Verdict, Way, WayEvidence
 from prober.contract import Counts, Report, Slice
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One report of one stream, with the orders that its slices answer. ``now_s`` is monotonic."""
+    """One report of one stream, with the orders that it answers. ``now_s`` is monotonic.
+
+    ``idle`` are the orders of which nothing was due. ``lowered`` is, for the ways that the prober's cap
+    slows down, the rate per second that the whole way has then.
+    """
 
     cluster: str
     stream: int
     report: Report
     slices: tuple[tuple[ProbeOrder, Slice], ...]
     now_s: float
+    idle: tuple[ProbeOrder, ...] = ()
+    lowered: Mapping[tuple[Key, Way], float] = field(default_factory=dict)
 
 
 POD_GRACE_S = 1.0
@@ -87,6 +93,7 @@ class _Way:
     pending: _Sum = field(default_factory=_Sum)
     voided: bool = False
     passed: bool = False
+    lowered_per_s: float | None = None
     held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
 
 
@@ -134,6 +141,18 @@ class Accounts:
             way.pending.add(
                 self._unlooped(part, now_s), credit=credit, reference_clean=reference_clean
             )
+
+    def idle(self, order: ProbeOrder) -> None:
+        """Note that nothing was due on a way: an empty slice, which counts for nothing but is fresh."""
+        way = self._ways.get(order.way)
+        if way is not None and way.order.identity == order.identity:
+            way.pending.slices += 1
+
+    def lowered(self, order: ProbeOrder, rate_per_s: float | None) -> None:
+        """Note that the prober's cap slows a way down, or does not any more (None)."""
+        way = self._ways.get(order.way)
+        if way is not None:
+            way.lowered_per_s = rate_per_s
 
     def heard(self, callers: str, now_s: float) -> None:
         """Note that a report came from the prober of these callers, whatever was in it."""
@@ -307,7 +326,7 @@ def _book(order: ProbeOrder) -> WayBook:
 
 def _said(way: _Way, now_s: float) -> WayEvidence:
     """A fault that waits for its explanation takes PASS away, and is not held against anybody yet."""
-    found = way.book.evidence(now_s)
+    found = replace(way.book.evidence(now_s), lowered_per_s=way.lowered_per_s)
     if way.held and found.verdict is Verdict.PASS:
         return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
     return found

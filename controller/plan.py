@@ -76,6 +76,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     else:
         actions = _mend(seen, st, now) or _make(seen, st, now) or _begin(seen, st, refusal, now)
     phase = _phase(seen, st, refusal, now, going_home=going_home)
+    following = _next(st, phase)
     return Plan(
         phase=phase,
         shares=st.shares,
@@ -85,8 +86,8 @@ def plan(seen: Observed, now: datetime) -> Plan:
         wants_slot=_wants_slot(seen, st, now),
         rate_per_s=WAYS_PER_CLUSTER * float(st.wish.probe.rate_per_s) if st.wish else 0.0,
         number=st.number,
-        next=_next(st, phase),
-        waiting_for=refusal.message if refusal else "",
+        next=following,
+        waiting_for=refusal.message if refusal and following else "",
         warnings=_warnings(seen, st),
         wake_s=refusal.wake_s if refusal else None,
     )
@@ -503,6 +504,7 @@ def _warnings(seen: Observed, st: Standing) -> tuple[tuple[str, str], ...]:
     found += _callers(seen, st)
     found += _unproven(seen)
     found += _standing_apart(seen, st)
+    found += _slowed(seen)
     return tuple(found)
 
 
@@ -535,6 +537,16 @@ def _unproven(seen: Observed) -> Iterable[tuple[str, str]]:
             " that bounces looks good, so only the pins prove the way"
         )
         yield "MirrorUnproven", message
+
+
+def _slowed(seen: Observed) -> Iterable[tuple[str, str]]:
+    for way, found in seen.ways.items():
+        if found.lowered_per_s is not None and way.side is not Side.APEX:
+            message = (
+                f"the prober in {way.callers} is at its cap: the way {way.side} has"
+                f" {found.lowered_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress"
+            )
+            yield "ProbesLowered", message
 
 
 def _trust_domain(identity_name: str) -> str:

@@ -52,6 +52,7 @@ class _Stream:
     assigned: dict[tuple[Key, Way], tuple[int, ProbeOrder]] = field(default_factory=dict)
     ids: dict[int, ProbeOrder] = field(default_factory=dict)
     expiring: list[tuple[float, int]] = field(default_factory=list)
+    told: set[int] = field(default_factory=set)
     hello: contract.Hello | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -152,7 +153,7 @@ class Probers:
             return await self._serve(cluster, stream, socket)
         finally:
             stream.socket, stream.hello = None, None
-            stream.assigned, stream.ids, stream.expiring = {}, {}, []
+            stream.assigned, stream.ids, stream.expiring, stream.told = {}, {}, [], set()
             self._count(cluster)
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -210,19 +211,43 @@ class Probers:
         elif isinstance(message, contract.Refused):
             self._log.error("prober refused", cluster=cluster, message=message.message)
         else:
-            slices = tuple(
-                (order, part)
-                for part in message.slices
-                if (order := stream.ids.get(part.assignment)) is not None
-            )
-            self._forget(stream, now_s)
-            self._heard(Heard(cluster, stream.part, message, slices, now_s))
+            self._heard(self._read(cluster, stream, message, now_s))
         return ""
+
+    def _read(
+        self, cluster: str, stream: _Stream, report: contract.Report, now_s: float
+    ) -> Heard:
+        """Put the orders to a report. A way is idle only once this stream has told a slice of it."""
+        slices = tuple(
+            (order, part)
+            for part in report.slices
+            if (order := stream.ids.get(part.assignment)) is not None
+        )
+        self._forget(stream, now_s)
+        busy = {part.assignment for part in report.slices}
+        stream.told |= busy
+        busy.update(report.pending)
+        mine = [(n, order) for n, order in stream.assigned.values() if n in stream.told]
+        return Heard(
+            cluster=cluster,
+            stream=stream.part,
+            report=report,
+            slices=slices,
+            idle=tuple(order for number, order in mine if number not in busy),
+            lowered={
+                (order.key, order.way): report.lowered[number]
+                for number, order in mine
+                if number in report.lowered
+            },
+            now_s=now_s,
+        )
 
     @staticmethod
     def _forget(stream: _Stream, now_s: float) -> None:
         while stream.expiring and stream.expiring[0][0] <= now_s:
-            stream.ids.pop(stream.expiring.pop(0)[1], None)
+            gone = stream.expiring.pop(0)[1]
+            stream.ids.pop(gone, None)
+            stream.told.discard(gone)
 
     def _count(self, cluster: str) -> None:
         standing = sum(1 for stream in self._streams[cluster] if stream.hello)

@@ -71,9 +71,12 @@ class State:
                 migration.accounts.heard(heard.cluster, heard.now_s)
         for order, part in heard.slices:
             if order.key in self._known:
-                self._known[order.key].accounts.take(
-                    order, part, heard.now_s, void=report.void, reference_clean=clean
-                )
+                accounts = self._known[order.key].accounts
+                accounts.take(order, part, heard.now_s, void=report.void, reference_clean=clean)
+                accounts.lowered(order, heard.lowered.get((order.key, order.way)))
+        for order in () if report.void else heard.idle:
+            if order.key in self._known:
+                self._known[order.key].accounts.idle(order)
 
     def fold(self, now_s: float) -> set[Key]:
         """Close a tick of 100 ms; give the migrations to look at again because of what came."""

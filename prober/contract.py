@@ -139,6 +139,8 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
     prober's own reference that ended since the last report. ``lowered`` says, by assignment, the
     base rate per second that the whole way would have at this stream's present pace, where the cap
     lowered it. ``void`` says why the prober does not trust itself now (empty: it does).
+    ``pending`` names the assignments with a slice that is over and still to be told, because a probe
+    of it is under way: for every other assignment a report without a slice says that nothing was due.
     """
 
     number: int
@@ -146,6 +148,7 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
     reference: Counts = Counts()
     lowered: dict[int, float] = {}
     void: str = ""
+    pending: tuple[int, ...] = ()
 
 
 class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):

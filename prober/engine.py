@@ -218,9 +218,10 @@ class Engine:
         self._send_due(now)
         self._pace(now)
         slices = tuple(itertools.islice(self._ended_slices(now), MAX_SLICES))
+        pending = tuple(n for n, way in self._ways.items() if way.ledger.is_pending(now))
         self._drop_told()
         reference, self._reference_count = self._reference_count.frozen(), Count()
-        return Report(number, slices, reference, self._lowered(), self._distrust(now))
+        return Report(number, slices, reference, self._lowered(), self._distrust(now), pending)
 
     def _pace(self, now: float) -> None:
         """Follow the cap: it is shared anew at most once a report, however much is asked."""

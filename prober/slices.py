@@ -109,6 +109,10 @@ class Ledger:
         """Whether every probe that was due has been told."""
         return not self._open
 
+    def is_pending(self, now: float) -> bool:
+        """Whether a slice is over whose word is still to come."""
+        return any(slot < slot_of(now) for slot in self._open)
+
     def plan(self, due: float) -> Tally:
         """Open the tally for a probe due now; every call is answered by one ``end`` on it."""
         tally = self._open.setdefault(slot_of(due), Tally())

@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _main(sys.argv[1:] if argv is None else argv)
     except Failure as failure:
         for sentence in failure.sentences:
-            sys.stderr.write(f"kubectl migrate: {sentence}\n")
+            # Part of a sentence may come from the cluster: it is data, and one line.
+            line = "".join(c if c.isprintable() else " " for c in sentence)
+            sys.stderr.write(f"kubectl migrate: {line}\n")
         return failure.code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -46,4 +48,6 @@ def _main(argv: Sequence[str]) -> Exit:
         return Exit.OK
     from controller.cli.commands import run  # noqa: PLC0415 - see the module's docstring
 
-    return run(asked)
+    ended = run(asked)
+    sys.stdout.flush()  # here a reader that has left is still ours to handle
+    return ended

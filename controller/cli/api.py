@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,6 +61,10 @@ class Api:
     ) -> None:
         """Close all connections."""
         await self._transport.close()
+
+    def now(self) -> datetime:
+        """Give the API server's time (UTC); this machine's before the first answer."""
+        return self._transport.clock.now(monotonic()) or datetime.now(UTC)
 
     async def service(self, name: str) -> ServiceObject:
         """Read a Service. Raises Failure where there is none."""

@@ -132,9 +132,9 @@ def _parser() -> _Parser:
     return parser
 
 
-def _place(*, default: str | None) -> argparse.ArgumentParser:
+def _place(*, default: str | None) -> _Parser:
     """The flags that say where. They may stand before the verb and after it, so only one may default."""
-    place = argparse.ArgumentParser(add_help=False)
+    place = _Parser(add_help=False)
     place.add_argument("--kubeconfig", metavar="FILE", default=default, help="else $KUBECONFIG")
     place.add_argument("--context", metavar="NAME", default=default, help="else the current one")
     place.add_argument(

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +26,12 @@ WRITES = 5
 def run(asked: Asked) -> Exit:
     """Do it. Raises Failure, with the sentence for people, for all that a cluster answers."""
     place = kubeconfig.find(asked.kubeconfig, asked.context, asked.namespace, os.environ)
-    return asyncio.run(_run(Api(place), asked))
+    try:
+        return asyncio.run(_run(Api(place), asked))
+    except KeyboardInterrupt:
+        if asked.verb == "status" and asked.watch:
+            return Exit.OK  # Ctrl-C is how a watch ends
+        raise
 
 
 async def _run(api: Api, asked: Asked) -> Exit:
@@ -49,13 +53,13 @@ async def _status(api: Api, asked: Asked) -> Exit:
         if asked.output == "json":
             _print_json(migration.raw)
         else:
-            _print(show.status_page(migration, _now()))
+            _print(show.status_page(migration, api.now()))
         return Exit.OK
     found, listed = await api.migrations(everywhere=asked.everywhere)
     if asked.output == "json":
         _print_json(listed)
     elif found:
-        _print(show.status_table(found, _now(), namespaces=asked.everywhere))
+        _print(show.status_table(found, api.now(), namespaces=asked.everywhere))
     else:
         sys.stderr.write(f"{_none(api, asked)}\n")
     return Exit.OK
@@ -65,28 +69,26 @@ async def _watch(api: Api, asked: Asked) -> Exit:
     async def read() -> watching.Look:
         if asked.service is None:
             found, _ = await api.migrations(everywhere=asked.everywhere)
-            table = show.status_table(found, _now(), namespaces=asked.everywhere)
+            table = show.status_table(found, api.now(), namespaces=asked.everywhere)
             return watching.Look(table if found else _none(api, asked), found)
         migration = await api.migration(asked.service)
         if migration is None:
             service = await _service(api, asked.service)
             return watching.Look(verbs.no_migration(Found(service)), ())
-        return watching.Look(show.status_page(migration, _now()), (migration,))
+        return watching.Look(show.status_page(migration, api.now()), (migration,))
 
     json = asked.output == "json"
-    try:
-        if sys.stdout.isatty() and not json:
-            await watching.on_terminal(read)
-        else:
-            await watching.in_lines(read, json=json, namespaces=asked.everywhere)
-    except asyncio.CancelledError:
-        # Ctrl-C is how a watch ends, and asyncio turns it into this; there is nothing left to cancel.
-        return Exit.OK
+    if sys.stdout.isatty() and not json:
+        await watching.on_terminal(read)
+    else:
+        await watching.in_lines(read, json=json, namespaces=asked.everywhere)
     return Exit.OK
 
 
 async def _plan(api: Api, asked: Asked) -> Exit:
-    plan = foresee.foresee(await _found(api, _named(asked)), now := _now())
+    found = await _found(api, _named(asked))
+    now = api.now()
+    plan = foresee.foresee(found, now)
     if asked.output == "json":
         _print_json(foresee.document(plan))
     else:
@@ -101,7 +103,7 @@ async def _explain(api: Api, asked: Asked) -> Exit:
         shown = ("observed", "phase", "share", "reason", "message", "asked", "history", "ways")
         _print_json({key: told.get(key) for key in (*shown, "warnings")})
     else:
-        _print(show.explain_page(migration, _now()))
+        _print(show.explain_page(migration, api.now()))
     return Exit.OK
 
 
@@ -181,10 +183,6 @@ async def _pair(api: Api) -> tuple[str, str] | None:
 
 
 # --- what is printed ------------------------------------------------------------------------------
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _none(api: Api, asked: Asked) -> str:

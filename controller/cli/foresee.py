@@ -9,7 +9,7 @@ from typing import Any
 from controller.annotations import read
 from controller.cli import show
 from controller.cli.arguments import PROG
-from controller.cli.ladder import Rung, Stage, ladder
+from controller.cli.ladder import Rung, ladder
 from controller.cli.migration import Status
 from controller.cli.verbs import Found, no_migration
 from controller.model import Phase, Wish
@@ -116,7 +116,7 @@ def page(plan: Foreseen, now: datetime) -> str:
         wrong = "\n".join(f"  {problem}" for problem in plan.problems)
         parts.append(f"Nothing rises before the annotations are mended:\n{wrong}")
     if plan.advice:
-        parts.append(f"{plan.advice[0].upper()}{plan.advice[1:]}.")
+        parts.append(plan.advice)
     if plan.rungs:
         parts.append(_steps(plan))
     parts.append(_facts(plan, now))
@@ -141,12 +141,12 @@ def _facts(plan: Foreseen, now: datetime) -> str:
     facts = []
     if status and status.next:
         facts.append(("Next", status.next))
-    if status and status.waiting_for:
-        facts.append(("Waiting for", status.waiting_for))
+    if status:
+        facts += show.said(status)
     if plan.end:
         ahead = show.span((plan.end - now).total_seconds())
         facts.append(("Earliest end", f"{show.rfc(plan.end)}, in {ahead}, if nothing holds it"))
-    return "\n".join(f"{name:<15}{text}" for name, text in facts)
+    return show.pairs(facts)
 
 
 def document(plan: Foreseen) -> dict[str, Any]:
@@ -174,5 +174,3 @@ def document(plan: Foreseen) -> dict[str, Any]:
         "earliestEnd": show.rfc(plan.end) if plan.end else None,
     }
 
-
-__all__ = ["Foreseen", "Stage", "document", "foresee", "page"]

@@ -67,6 +67,25 @@ def explain_page(found: Migration, now: datetime) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def said(status: Status) -> list[tuple[str, str]]:
+    """What the controller says about it: a message, what it waits for, or both, each with its label.
+
+    What is waited for is the message as long as that comes by itself; it is not said twice.
+    """
+    facts: list[tuple[str, str]] = []
+    if status.message and not (status.flows and status.message == status.waiting_for):
+        facts.append(("Message", status.message))
+    if status.waiting_for and (status.flows or status.waiting_for != status.message):
+        facts.append(("Waiting for", status.waiting_for))
+    return facts
+
+
+def pairs(facts: Sequence[tuple[str, str]]) -> str:
+    """Set labels and texts in lines."""
+    width = max((len(name) for name, _ in facts), default=0) + GAP
+    return "\n".join(f"{name:<{width}}{_clean(text)}" for name, text in facts)
+
+
 def history_line(entry: Transition) -> str:
     """One line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
@@ -153,14 +172,10 @@ def _facts(found: Migration, now: datetime) -> str:
     if status.shares and status.observed.target:
         shares = ", ".join(f"{name} {share} %" for name, share in status.shares.items())
         facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
-    # What is waited for is the refusal's message as long as it flows: it is not said twice.
-    if status.message and not (status.flows and status.message == status.waiting_for):
-        facts.append(("Message", status.message))
-    if status.waiting_for and (status.flows or status.waiting_for != status.message):
-        facts.append(("Waiting for", status.waiting_for))
+    facts += said(status)
     if status.as_of:
         facts.append(("As of", f"{rfc(status.as_of)}, {ago(status.as_of, now)} ago"))
-    return "\n".join(f"{name:<14}{_clean(text)}" for name, text in facts)
+    return pairs(facts)
 
 
 def _asked(status: Status, now: datetime) -> str:

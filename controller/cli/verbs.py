@@ -164,7 +164,7 @@ VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
 
 
 def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
-    """Say what was written, in a line."""
+    """Say what was written, and where to look next."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
     said = [f"{key}={value}" for key, value in change.items() if value is not None]
@@ -180,6 +180,8 @@ def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
             )
     if verb == "resume" and found.own("abort") == "true":
         line += f"; abort is still true, use {PROG} start"
+    if verb in ("start", "retry"):
+        line += f"\nwatch it with {PROG} status {found.name} --watch"
     return line
 
 
