@@ -146,8 +146,9 @@ class Attempt(Frozen, frozen=True):
 class Record(Frozen, frozen=True):
     """The only durable state, one on each split, written in the same patch as the weights.
 
-    ``share_permille`` and ``since`` are of this split; the rest is equal on both. ``made`` is when we made
-    or rewrote the split (None: found as it is). Without ``attempt`` the Service is only enrolled.
+    ``share_permille`` and ``since`` are of this split; the rest is equal on both. ``since`` is when the
+    attempt wrote the share (None: callers stand where it found them). ``made`` is when we made or rewrote
+    the split (None: found as it is). Without ``attempt`` the Service is only enrolled.
     """
 
     kind: SplitKind

@@ -185,12 +185,13 @@ def _advance(seen: Observed, st: Standing, now: datetime) -> list[Action]:
 
 
 def next_step(st: Standing) -> int:
-    """Give the share after the present one: the next of the steps, then the sliver, then everything."""
+    """Give the share after the present one that raises anybody: of the steps, the sliver, then everything."""
     wish = st.wish
     if wish is None or not st.moving:
         return WHOLE
     steps = (SLIVER,) if wish.steps == "now" else (*wish.steps, SLIVER)
-    return next((step for step in steps if step > st.step), WHOLE)
+    lowest = min(st.shares[name] or 0 for name in st.moving)
+    return next((step for step in steps if step > max(st.step, lowest)), WHOLE)
 
 
 def _record_again(
@@ -198,7 +199,7 @@ def _record_again(
     st: Standing,
     name: str,
     share: int,
-    now: datetime,
+    since: datetime | None,
     *,
     completed: datetime | None = None,
 ) -> list[Action]:
@@ -215,7 +216,7 @@ def _record_again(
         made=before.made if before else None,
         attempt=msgspec.structs.replace(st.attempt, wish=stored(st.wish)),
         share_permille=share,
-        since=before.since if same_share and before else now,
+        since=before.since if same_share and before else since,
         completed=completed,
     )
     if record == before:
@@ -354,8 +355,20 @@ def _begin(seen: Observed, st: Standing, refusal: Refusal, now: datetime) -> lis
         action
         for name in seen.clusters
         if not ((record := st.records.get(name)) and begun.is_of_attempt(record))
-        for action in _record_again(seen, begun, name, st.shares[name] or 0, now)
+        for action in _record_again(
+            seen, begun, name, st.shares[name] or 0, _stood_since(begun, now)
+        )
     ]
+
+
+def _stood_since(begun: Standing, now: datetime) -> datetime | None:
+    """Where callers stand when an attempt begins is no step of it, unless all of them stand at its end.
+
+    A record that was lost in mid-flight is another thing: nobody knows how long its share has stood.
+    """
+    under_way = any(r.since for r in begun.records.values() if begun.is_of_attempt(r))
+    at_the_end = all((begun.shares[name] or 0) >= SLIVER for name in begun.moving)
+    return now if under_way or at_the_end else None
 
 
 # --- writes --------------------------------------------------------------------------------------------------

@@ -456,14 +456,11 @@ class Reconciler:
 
     async def _read_splits(self, key: Key) -> None:
         """Read both splits from the API servers themselves, then decide on what was just read."""
-        names = {
-            name: view.seen(key, writing=False).split for name, view in self._state.views.items()
-        }
         await asyncio.gather(
             *(
                 self._read(cluster, Resource.TRAFFICSPLITS, key.namespace, split.name)
-                for cluster, split in names.items()
-                if split is not None
+                for cluster, view in self._state.views.items()
+                for split in view.splits(key)
             )
         )
         self.look(key, just_read=True)
@@ -545,7 +542,7 @@ class Reconciler:
             await self._say(key, Told(event.reason, event.message), kind=event.kind)
 
     async def _make_migration(self, key: Key, cluster: str) -> None:
-        service = self._state.views[cluster].seen(key, writing=False).service
+        service = self._state.views[cluster].service(key)
         metadata: dict[str, Any] = {"name": key.service, "namespace": key.namespace}
         if service is not None:
             metadata["ownerReferences"] = [

@@ -94,11 +94,14 @@ class Standing:
 
     @property
     def step(self) -> int:
-        """The share this attempt has reached, by its records: the highest of the moving clusters."""
+        """The share this attempt has reached, by its records: the highest that it raised a cluster to.
+
+        Where callers stood when it began is no step: they may be ahead of the others.
+        """
         reached = [
             record.share_permille
             for c in self.moving
-            if (record := self.records.get(c)) and self.is_of_attempt(record)
+            if (record := self.records.get(c)) and self.is_of_attempt(record) and record.since
         ]
         return max(reached, default=0)
 

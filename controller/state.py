@@ -116,7 +116,7 @@ class State:
         services = [
             service
             for name in annotated
-            if (service := self.views[name].seen(key, writing=False).service)
+            if (service := self.views[name].service(key))
         ]
         last = max(services, key=lambda s: str(s.asked), default=None)
         return MigrationKnown(

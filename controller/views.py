@@ -107,8 +107,10 @@ class ClusterView:
     def _upsert(self, change: Upserted) -> set[Key]:
         namespace, name, version = identify(change.object)
         known = self._objects[change.resource].get((namespace, name))
-        if known is not None and _newer(identify(known)[2], version):
-            return set()
+        if known is not None:
+            before = identify(known)[2]
+            if before == version or _newer(before, version):
+                return set()
         keys = self._drop(change.resource, (namespace, name)) if known is not None else set()
         if isinstance(change.object, Undecodable):
             return keys
@@ -214,7 +216,7 @@ class ClusterView:
             name=self.name,
             current=self.current,
             stale_reason=self.stale_reason,
-            service=self._service(key, mirror=False),
+            service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
@@ -223,6 +225,10 @@ class ClusterView:
             split_kinds=self._kinds,
             writing=writing,
         )
+
+    def service(self, key: Key) -> ServiceSeen | None:
+        """Give the Service itself, never a mirror of another."""
+        return self._service(key, mirror=False)
 
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""

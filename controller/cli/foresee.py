@@ -173,4 +173,3 @@ def document(plan: Foreseen) -> dict[str, Any]:
         ],
         "earliestEnd": show.rfc(plan.end) if plan.end else None,
     }
-

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from controller.model import PREFIX, Phase
 
 APEX = "apex"
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: without one it cannot be compared."""
 
 
 class _Read(msgspec.Struct, frozen=True, rename="camel"):
@@ -45,7 +48,7 @@ class Way(_Read, frozen=True):
 class Transition(_Read, frozen=True):
     """One line of the history."""
 
-    at: datetime
+    at: Moment
     phase: str = ""
     share: str = ""
     reason: str = ""
@@ -70,7 +73,7 @@ class AskedBy(_Read, frozen=True):
     """Who wrote the annotations last, by field manager."""
 
     by: str = ""
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class Status(_Read, frozen=True):
@@ -91,7 +94,7 @@ class Status(_Read, frozen=True):
     conditions: tuple[Condition, ...] = ()
     history: tuple[Transition, ...] = ()
     asked: AskedBy | None = None
-    as_of: datetime | None = None
+    as_of: Moment | None = None
 
     @property
     def pair(self) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from controller.cli.migration import APEX, Migration, Status, Transition, Way
 from controller.grammar import shortened
@@ -89,17 +89,17 @@ def pairs(facts: Sequence[tuple[str, str]]) -> str:
 def history_line(entry: Transition) -> str:
     """One line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
-    return f"{rfc(entry.at)}   {entry.phase}{reason}   {_clean(entry.message)}"
+    return _clean(f"{rfc(entry.at)}   {entry.phase}{reason}   {entry.message}")
 
 
 def change_line(found: Migration, *, namespaces: bool = False) -> str:
     """One line of what a migration is now, for a log."""
     status = found.status
     name = f"{found.namespace}/{found.service}" if namespaces else found.service
-    said = [name, status.phase or "-"]
-    said += [f"{status.share} %"] if status.share else []
-    said += [status.verdict, status.reason, f"next: {status.next}" if status.next else ""]
-    return "   ".join(_clean(part) for part in said if part)
+    share = f"{status.share} %" if status.share else ""
+    following = f"next: {status.next}" if status.next else ""
+    parts = (name, status.phase or "-", share, status.verdict, status.reason, following)
+    return _clean("   ".join(part for part in parts if part))
 
 
 def ways_table(status: Status) -> str:
@@ -120,7 +120,7 @@ def percent(share_permille: int) -> str:
 
 def rfc(when: datetime) -> str:
     """A time as Kubernetes writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(when: datetime | None, now: datetime) -> str:

@@ -1,6 +1,6 @@
 """How many probes a second one prober process sends on time.
 
-    python -m tests.benchmarks.prober_rate
+    python -m tests.benchmarks prober_rate
 
 A trivial server, in a process of its own, stands for the sidecar and every target behind it. The
 rate rises until a start is 50 ms late (99th percentile) or a slice is void. Prints a table, and as
@@ -22,6 +22,8 @@ from pathlib import Path
 import aiohttp
 
 from prober import contract
+from tests.benchmarks.product import Progress
+from tests.benchmarks.result import Line, Result
 
 RATES_PER_S = (200, 400, 600, 800, 1_000, 1_200, 1_400, 1_600, 2_000, 2_500, 3_000, 4_000)
 WAYS = 40
@@ -151,7 +153,7 @@ async def _try(session: aiohttp.ClientSession, base: str, token: str, rate: floa
     )
 
 
-async def _measure(folder: Path) -> list[Measured]:
+async def _measure(folder: Path, say: Progress) -> list[Measured]:
     tokens, config = folder / "tokens", folder / "prober.yaml"
     tokens.write_text("a-token-of-the-benchmark\n")
     measured: list[Measured] = []
@@ -168,10 +170,10 @@ async def _measure(folder: Path) -> list[Measured]:
             said = json.loads(await _line(prober.stderr))
             base = said["address"] if said["event"] == "listening" else ""
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        print(" wanted/s   sent/s  p99 late ms  cpu ms/probe   void")  # noqa: T201
+        say(" wanted/s   sent/s  p99 late ms  cpu ms/probe   void")
         for rate in RATES_PER_S:
             one = await _try(session, base, "a-token-of-the-benchmark", rate)
-            print(  # noqa: T201  a benchmark prints
+            say(
                 f"{one.wanted_per_s:9.0f}{one.sent_per_s:9.0f}{1000 * one.lateness_p99_s:13.1f}"
                 f"{1000 * one.cpu_s_per_probe:14.3f}{one.void:7.0f}"
             )
@@ -181,16 +183,55 @@ async def _measure(folder: Path) -> list[Measured]:
     return measured
 
 
+async def measure(say: Progress) -> Result:
+    """Measure for the table of all benchmarks."""
+    with tempfile.TemporaryDirectory() as folder:
+        measured = await _measure(Path(folder), say)
+    best = _best(measured)
+    tried = measured[-1]
+    how = (
+        f"start lateness p99 {1000 * best.lateness_p99_s:.1f} ms over {MEASURE_S:g} s, {WAYS} ways"
+    )
+    if not tried.held:
+        how += (
+            f"; not held: {tried.wanted_per_s:.0f}/s (p99 {1000 * tried.lateness_p99_s:.1f} ms,"
+            f" {tried.void:.0f} void slices)"
+        )
+    sent = round(best.sent_per_s * MEASURE_S)
+    rate, cpu_ms = _figures(measured)
+    return Result(
+        (
+            Line("probes per second of one prober", sent, f"{rate}/s", "", ">= 800/s", how),
+            Line("CPU per probe", sent, f"{cpu_ms} ms", "", "", f"at {rate} probes/s"),
+        ),
+        {"probes_per_s": rate, "cpu_ms_per_probe": cpu_ms},
+    )
+
+
+def _best(measured: list[Measured]) -> Measured:
+    held = [one for one in measured if one.held]
+    return held[-1] if held else measured[0]
+
+
+def _figures(measured: list[Measured]) -> tuple[int, float]:
+    """Give the highest rate held (0: none) and the CPU in ms of a probe at that rate."""
+    best = _best(measured)
+    return round(best.sent_per_s) if best.held else 0, round(1000 * best.cpu_s_per_probe, 3)
+
+
 def main() -> None:
     """Measure, and print."""
+
+    def say(line: str) -> None:
+        print(line)  # noqa: T201  a benchmark prints
+
     with tempfile.TemporaryDirectory() as folder:
-        measured = asyncio.run(_measure(Path(folder)))
-    held = [one for one in measured if one.held]
-    best = held[-1] if held else measured[0]
+        measured = asyncio.run(_measure(Path(folder), say))
+    rate, cpu_ms = _figures(measured)
     answer = {
-        "probes_per_s": round(best.sent_per_s) if held else 0,
-        "p99_start_lateness_ms": round(1000 * best.lateness_p99_s, 1),
-        "cpu_ms_per_probe": round(1000 * best.cpu_s_per_probe, 3),
+        "probes_per_s": rate,
+        "p99_start_lateness_ms": round(1000 * _best(measured).lateness_p99_s, 1),
+        "cpu_ms_per_probe": cpu_ms,
     }
     print(json.dumps(answer))  # noqa: T201
 

@@ -397,7 +397,7 @@ class World:
         for check in self.on_write:
             check(shell, action)
 
-    def wrote_split(self, _shell: Shell, action: WriteSplit) -> None:
+    def wrote_split(self, action: WriteSplit) -> None:
         """Keep what a shell wrote; a write that met a conflict left another version and is none."""
         found = self.split(action.cluster, action.key)
         if found is None or self.record(action.cluster, action.key) != action.record:

@@ -24,6 +24,7 @@ from controller.model import (
     Plan,
     ProbeOrder,
     ReadSplits,
+    Way,
     WritePin,
     WriteSplit,
 )
@@ -112,6 +113,7 @@ class Shell:
         self._coming: dict[tuple[str, int], list[_Coming]] = {
             (name, stream): [] for name in world.clusters for stream in range(STREAMS)
         }
+        self._told: dict[tuple[str, int], set[tuple[Key, Way]]] = {at: set() for at in self._coming}
         self._numbers = 0
         self._queue: set[Key] = set()
         self._timers: dict[Key, float] = {}
@@ -199,24 +201,46 @@ class Shell:
         self._coming[callers, stream].append(_Coming(self.world.now_s + late, order, part))
 
     def hear(self) -> None:
-        """Take in a report of every stream that is up."""
+        """Take in a report of every stream that is up: the heartbeat, whatever is in it."""
         if not self.probing:
             return
-        now_s = self.world.now_s
         for (cluster, stream), coming in self._coming.items():
-            if not self.world.hears(self.at, cluster, stream):
+            if self.world.hears(self.at, cluster, stream):
+                self._report(cluster, stream, coming)
+            else:
                 coming.clear()
-                continue
-            ripe = [one for one in coming if one.due_s <= now_s]
-            coming[:] = [one for one in coming if one.due_s > now_s]
-            report = Report(
-                number=0,
-                slices=tuple(one.part for one in ripe),
-                reference=Counts(1, int(cluster in self.world.bad_references), 0),
-                void=self.world.void.get(cluster, ""),
-            )
-            slices = tuple((one.order, one.part) for one in ripe)
-            self.state.heard(Heard(cluster, stream, report, slices, now_s))
+                self._told[cluster, stream].clear()
+
+    def _report(self, cluster: str, stream: int, coming: list[_Coming]) -> None:
+        now_s = self.world.now_s
+        ripe = [one for one in coming if one.due_s <= now_s]
+        coming[:] = [one for one in coming if one.due_s > now_s]
+        told = self._told[cluster, stream]
+        told.update((one.order.key, one.order.way) for one in ripe)
+        busy = {(one.order.key, one.order.way) for one in (*ripe, *coming)}
+        report = Report(
+            number=0,
+            slices=tuple(one.part for one in ripe),
+            reference=Counts(1, int(cluster in self.world.bad_references), 0),
+            void=self.world.void.get(cluster, ""),
+        )
+        heard = Heard(
+            cluster=cluster,
+            stream=stream,
+            report=report,
+            slices=tuple((one.order, one.part) for one in ripe),
+            idle=tuple(
+                order
+                for orders in self.orders.values()
+                for order in orders
+                if order.way.callers == cluster
+                and (order.key, order.way) in told
+                and (order.key, order.way) not in busy
+            ),
+            lowered={},
+            now_s=now_s,
+        )
+        self.state.heard(heard)
 
     def fold(self) -> None:
         """Close the tick."""
@@ -280,7 +304,7 @@ class Shell:
         self._tell(seen, decided)
         wake_s = decided.wake_s if decided.wake_s is not None else LOOK_AGAIN_S
         if decided.wake_s is not None or decided.probes:
-            due_s = self.world.now_s + wake_s
+            due_s = self.world.now_s + max(wake_s, 0.001)  # a clock that moves, however little
             self._timers[key] = min(due_s, self._timers.get(key, due_s))
         if not self.state.is_migration(key) and not self._writing(key):
             self._forget(key)
@@ -376,10 +400,11 @@ class Shell:
         body = trafficsplit.body(action, mirror_name(action.key.service, far))
         body["apiVersion"] = body["apiVersion"] or "split.smi-spec.io/v1alpha2"
         self.world.writing_split(self, action)
-        self._put(
-            action.cluster, Resource.TRAFFICSPLITS, body, make=action.resource_version is None
-        )
-        self.world.wrote_split(self, action)
+        make = action.resource_version is None
+        try:
+            self._put(action.cluster, Resource.TRAFFICSPLITS, body, make=make)
+        finally:
+            self.world.wrote_split(action)  # also where the answer was lost
         if action.told:
             self.world.told.append((self.world.now_s, action.told))
 
