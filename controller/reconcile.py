@@ -118,6 +118,7 @@ class Reconciler:
         self._events = {name: Events(cluster) for name, cluster in clusters.items()}
         self._stories: dict[Key, status.Story] = {}
         self._wants: dict[Key, Want] = {}
+        self._probed: dict[Key, float] = {}
         self._holders: frozenset[Key] = frozenset()
         self._waiting: tuple[Key, ...] = ()
         self._held_since: dict[Key, float] = {}
@@ -131,6 +132,7 @@ class Reconciler:
         """Take a change of a cluster in."""
         keys = self._state.absorb(change)
         if isinstance(change, Freshness):
+            self._metrics.watch_current(change.cluster, change.resource.value, change.current)
             keys = self._state.migrations()
         for key in keys:
             self._queue.add(key, urgent=not isinstance(change, Listed))
@@ -278,6 +280,7 @@ class Reconciler:
         self._queue.forget(key)
         self._stories.pop(key, None)
         self._held_since.pop(key, None)
+        self._probed.pop(key, None)
         self._probers.order(key, ())
         self._phases.pop(key, None)
         self._metrics.shares(key, {})
@@ -293,6 +296,10 @@ class Reconciler:
             self._held_since.pop(key, None)
         else:
             self._held_since.setdefault(key, self._clock())
+        if decided.probes:
+            self._probed[key] = decided.rate_per_s
+        else:
+            self._probed.pop(key, None)
         if not decided.wants_slot:
             if self._wants.pop(key, None) is not None:
                 self._regrant()
@@ -316,9 +323,9 @@ class Reconciler:
             for key, want in self._wants.items()
         }
         before, queued = self._holders, self._waiting
-        self._holders, self._waiting = grant(
-            wants, before, self._settings.max_in_progress, self._probers.caps()
-        )
+        soaking_per_s = sum(r for key, r in self._probed.items() if key not in self._wants)
+        caps = {name: cap - soaking_per_s for name, cap in self._probers.caps().items()}
+        self._holders, self._waiting = grant(wants, before, self._settings.max_in_progress, caps)
         for key in (before ^ self._holders) | (set(queued) ^ set(self._waiting)):
             self._queue.add(key)
         self._metrics.slots(len(self._holders), len(self._waiting))

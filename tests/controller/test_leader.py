@@ -288,6 +288,41 @@ async def test_time_counts_from_the_sending() -> None:
         assert not one.leader.leads
 
 
+async def test_what_is_left_runs_down() -> None:
+    """What is left of the time of leading is told, from most of the duration down to nothing."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    assert one.leader.left_s == 0.0
+    async with running(one):
+        await time.settle()
+        assert one.leader.left_s == DURATION_S * 0.8
+        one.wire.hangs = True
+        await time.advance(10)
+        assert one.leader.left_s == pytest.approx(DURATION_S * 0.8 - 10)
+        await time.advance(10)
+        assert one.leader.left_s == 0.0
+
+
+async def test_going_home_needs_nobody_else_who_leads() -> None:
+    """Callers may be brought home by who leads, and by who heard nothing of a leader for its duration."""
+    time = VirtualTime()
+    store = Store(time)
+    one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
+    assert not two.leader.may_go_home
+    async with running(one):
+        await time.advance(1)
+        assert one.leader.may_go_home
+        async with running(two):
+            await time.advance(60)
+            assert not two.leader.may_go_home
+            two.wire.fails = Unavailable("cut")
+            await time.advance(DURATION_S / 2)
+            assert not two.leader.may_go_home
+            await time.advance(DURATION_S)
+            assert two.leader.may_go_home
+            assert not two.leader.leads
+
+
 async def test_again_after_expiry_is_a_new_epoch() -> None:
     """Who could not renew in time may lead again, but as a new epoch, though nobody else led."""
     time = VirtualTime()
