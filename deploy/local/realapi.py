@@ -8,14 +8,11 @@ garbage collected, no EndpointSlice is made for a Service.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import secrets
-import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -27,6 +24,7 @@ import aiohttp
 from deploy.local.apiserver.kubeconfig import kubeconfig
 from deploy.local.apiserver.resources import crd_documents
 from deploy.local.apiserver.server import NAMESPACES
+from deploy.local.processes import spawn
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _BINARIES = ("etcd", "kube-apiserver")
@@ -34,7 +32,6 @@ _READY_S = 60.0
 _REQUEST_S = 10.0
 _POLL_S = 0.1
 _LOG_TAIL_LINES = 25
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 MISSING = (
     "etcd and kube-apiserver are missing: `make tools` builds them into .tools/bin (about 8 "
@@ -185,7 +182,7 @@ class RealApi:
             "--profiling=false",
         ]
         self._children = [
-            _spawn(command, folder / f"{name}.log")
+            spawn(command, folder / f"{name}.log")
             for name, command in zip(_BINARIES, (etcd, apiserver), strict=True)
         ]
         self._lifetime = threading.Timer(self._lifetime_s, self._kill)
@@ -269,23 +266,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for bound in sockets:
             bound.close()
-
-
-def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a process that is killed when this one dies, whatever of."""
-    die_with_parent: Callable[[], None] | None = None
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-
-        def die_with_parent() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    with log.open("wb") as output:
-        return subprocess.Popen(  # noqa: S603 - the command is built above, from no one's input
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call, loaded before
-        )

@@ -9,7 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.local.apiserver import ApiError, EmbeddedApi, known_resources
+from deploy.local.apiserver import ApiError, EmbeddedApi, Resource, known_resources
+from deploy.local.apiserver.store import VersionExpired
+from deploy.local.apiserver.watching import open_watch
+from deploy.local.apiserver.writes import Target
 
 _SPLITS = "/apis/split.smi-spec.io/v1alpha1/namespaces/default/trafficsplits"
 _CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -106,7 +109,7 @@ async def test_history_is_kept_for_each_resource() -> None:
     versions = [api.put(_config_map(f"c{number}")).version for number in range(5)]
     told = api.store.subscribe("configmaps", versions[1]).take()
     assert [event.stored.version for event in told] == versions[2:]
-    with pytest.raises(Exception, match=f"{versions[0]} is older than {versions[1]}"):
+    with pytest.raises(VersionExpired, match=f"{versions[0]} is older than {versions[1]}"):
         api.store.subscribe("configmaps", versions[0])
     assert api.store.subscribe("trafficsplits", quiet.version - 1).take()[0].stored is quiet
 
@@ -135,24 +138,29 @@ async def test_bookmarks_come_where_nothing_happens() -> None:
                 reached = int(event["object"]["metadata"]["resourceVersion"])
 
 
-async def test_bookmark_never_runs_ahead_of_events() -> None:
-    """However bookmarks and writes interleave, a bookmark comes after all events it covers."""
-    api = EmbeddedApi("legacy", bookmark_every_s=0.001)
-    async with api, aiohttp.ClientSession(api.url) as session:
-        query = {"watch": "1", "resourceVersion": str(api.store.version)}
-        query["allowWatchBookmarks"] = "true"
-        async with session.get(_CONFIG_MAPS, params=query) as watch, asyncio.timeout(20):
-            seen: list[int] = []
-            kinds: set[str] = set()
-            for number in range(300):
-                api.put(_config_map(f"c{number}"))
-                await asyncio.sleep(0.0005 * (number % 3))
-            while len(kinds) < 2 or seen[-1] < api.store.version:
-                event = json.loads(await watch.content.readline())
-                kinds.add(event["type"])
-                seen.append(int(event["object"]["metadata"]["resourceVersion"]))
-    assert kinds == {"ADDED", "BOOKMARK"}
-    assert seen == sorted(seen)
+async def test_bookmark_comes_after_the_events_it_covers() -> None:
+    """When an event and a bookmark are due at once, the event is told first."""
+    api = EmbeddedApi("legacy")
+    resource = api.store.resources["configmaps"]
+    query = {"resourceVersion": str(api.store.version), "allowWatchBookmarks": "true"}
+    watch = open_watch(api.store, Target(resource, "v1", "default"), query, 0.0)
+    written = str(api.put(_config_map("a")).version)
+    told = [json.loads(line) for line in (await anext(watch.lines())).splitlines()]
+    watch.close()
+    assert [event["type"] for event in told] == ["ADDED", "BOOKMARK"]
+    assert [event["object"]["metadata"]["resourceVersion"] for event in told] == [written] * 2
+
+
+async def test_compaction_forgets_what_was_just_written() -> None:
+    """After a compaction only the present version can be watched from."""
+    api = EmbeddedApi("legacy")
+    before = api.store.version
+    now = api.put(_config_map("a")).version
+    assert len(api.store.subscribe("configmaps", before).take()) == 1
+    await api.compact()
+    with pytest.raises(VersionExpired):
+        api.store.subscribe("configmaps", before)
+    assert api.store.subscribe("configmaps", now).take() == []
 
 
 async def test_slow_watcher_is_cut_off() -> None:
@@ -175,6 +183,14 @@ async def test_gateway_api_can_be_absent() -> None:
             for path in ("", "/v1", "/v1beta1", "/v1/namespaces/default/httproutes"):
                 async with session.get(gateway + path) as answer:
                     assert answer.status == wanted
+
+
+def test_schema_with_more_than_is_understood_is_refused() -> None:
+    """A CRD that uses a rule the server would not check is refused, not served without it."""
+    schema = {"type": "object", "properties": {"spec": {"type": "string", "pattern": "a"}}}
+    resource = Resource("example.com", ("v1",), "things", "Thing", schemas={"v1": schema})
+    with pytest.raises(ValueError, match="pattern"):
+        EmbeddedApi("legacy", namespaces=(), resources=(resource,))
 
 
 async def test_without_tokens_everybody_is_let_in() -> None:

@@ -407,12 +407,12 @@ async def test_generation_counts_changes_of_the_spec(api: Client) -> None:
 
 async def test_status_is_written_through_its_subresource_alone(api: Client) -> None:
     """A Migration's status survives what the main resource is told, and is set by /status."""
-    created = await api.create(api.migrations(), migration("m") | {"status": {"phase": "X"}})
+    created = await api.create(api.migrations(), migration("m") | {"status": {"phase": "Holding"}})
     assert "status" not in created.body
-    status = {"phase": "Progressing", "share": "10/100", "nested": {"any": [1, 2]}}
+    status = {"phase": "Progressing", "share": "10/100", "ways": [{"points": 1.5}]}
     set_status = await api.merge(api.migrations("m/status"), {"status": status})
     assert set_status.body["status"] == status
-    ignored = await api.merge(api.migrations("m"), {"status": {"phase": "Z"}})
+    ignored = await api.merge(api.migrations("m"), {"status": {"phase": "Soaking"}})
     assert ignored.body == set_status.body
     assert (await api.get(api.migrations("m/status"))).body == set_status.body
     assert set_status.body["metadata"]["generation"] == 1
@@ -421,19 +421,61 @@ async def test_status_is_written_through_its_subresource_alone(api: Client) -> N
 async def test_status_subresource_changes_nothing_else(api: Client) -> None:
     """Annotations in a write to /status are ignored."""
     await api.create(api.migrations(), migration("m"))
-    patch = {"metadata": {"annotations": {"x": "y"}}, "status": {"phase": "X"}}
+    patch = {"metadata": {"annotations": {"x": "y"}}, "status": {"phase": "Holding"}}
     answer = await api.merge(api.migrations("m/status"), patch)
     assert "annotations" not in answer.body["metadata"]
-    assert answer.body["status"] == {"phase": "X"}
+    assert answer.body["status"] == {"phase": "Holding"}
 
 
 async def test_put_of_status_needs_the_current_version(api: Client) -> None:
     """A PUT to /status with an older version is 409, with the current one 200."""
     made = await api.create(api.migrations(), migration("m"))
     path = api.migrations("m/status")
-    first = await api.put(path, made.body | {"status": {"phase": "A"}})
-    stale = await api.put(path, made.body | {"status": {"phase": "B"}})
+    first = await api.put(path, made.body | {"status": {"phase": "Holding"}})
+    stale = await api.put(path, made.body | {"status": {"phase": "Soaking"}})
     assert (first.status, stale.status) == (200, 409)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ({"phase": "X"}, 'status.phase: Unsupported value: "X": supported values: "Pending", '),
+        ({"history": [{}] * 11}, "status.history: Too many: 11: must have at most 10 items"),
+        ({"asOf": "2026-01-01T00:00:00"}, "must be of type date-time"),
+        ({"asOf": "yesterday"}, "must be of type date-time"),
+        ({"shares": {"eks": 1}}, "in body must be of type string"),
+        ({"ways": [{"clean": 1.5}]}, "in body must be of type integer"),
+        ({"conditions": [{"type": "Completed"}]}, "status.conditions[0].status: Required value"),
+    ],
+)
+async def test_status_outside_the_schema_is_refused(
+    api: Client, status: dict[str, Any], message: str
+) -> None:
+    """A Migration's status that its CRD does not allow is 422, and says which field."""
+    await api.create(api.migrations(), migration("m"))
+    answer = await api.merge(api.migrations("m/status"), {"status": status})
+    _assert_failure(answer.body, 422, "Invalid")
+    assert message in answer.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        ({"shares": {"eks": "1", "legacy": "2"}},) * 2,
+        ({"asOf": "2026-01-01T00:00:00.123456Z"},) * 2,
+        ({"asOf": "2026-01-01T00:00:00+01:00"},) * 2,
+        ({"nope": 1, "ways": [{"nope": 1, "points": 1}]}, {"ways": [{"points": 1}]}),
+        ({"ways": [{"clean": 764.0}]}, {"ways": [{"clean": 764}]}),
+    ],
+)
+async def test_status_is_kept_as_the_schema_has_it(
+    api: Client, status: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """Of a Migration's status what the CRD knows is kept as it came, the rest is dropped."""
+    await api.create(api.migrations(), migration("m"))
+    answer = await api.merge(api.migrations("m/status"), {"status": status})
+    assert answer.status == 200
+    assert answer.body["status"] == kept
 
 
 async def test_split_has_no_status(api: Client) -> None:
@@ -506,7 +548,7 @@ async def test_status_has_an_owner_of_its_own(api: Client) -> None:
     labelled = migration("m")
     labelled["metadata"]["labels"] = {"a": "b"}
     await api.create(api.migrations(), labelled, fieldManager="mc")
-    patch = {"status": {"phase": "X"}}
+    patch = {"status": {"phase": "Holding"}}
     answer = await api.merge(api.migrations("m/status"), patch, fieldManager="mc")
     entries = answer.body["metadata"]["managedFields"]
     assert sorted(entry.get("subresource", "") for entry in entries) == ["", "status"]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from deploy.local.apiserver.resources import Resource
+from deploy.local.apiserver.schema import demand_understood
 
 # etcd's counter has moved on before the first client looks; so a watch from version 1 is expired.
 _FIRST_VERSION = 100
@@ -137,6 +138,9 @@ class Store:
 
     def __init__(self, resources: Iterable[Resource], history: int = 10_000) -> None:
         self.resources = {resource.plural: resource for resource in resources}
+        for resource in self.resources.values():
+            for schema in resource.schemas.values():
+                demand_understood(schema)
         self._tables = {plural: _Table() for plural in self.resources}
         self._history = history
         self.version = _FIRST_VERSION
