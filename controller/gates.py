@@ -17,6 +17,7 @@ A new gate is one function and one line in these lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.evidence import cluster_fails, home_is_worse
@@ -52,6 +53,9 @@ SETTLE_S = 1.0
 
 SILENCE_ALERT_S = 30.0
 LINK_SILENCE_S = 1.0
+LINK_SHOWN_S = 2.5
+"""From a link's loss until the last second is nothing but that: a probe's timeout, that second, and room."""
+
 BLIND_S = 0.3
 
 SERVED = frozenset({SplitKind.TRAFFICSPLIT})
@@ -80,7 +84,7 @@ def evidence(seen: Observed, callers: str, side: Side) -> WayEvidence:
     return seen.ways.get(Way(callers, side), UNHEARD)
 
 
-# --- WAY_HOME ---------------------------------------------------------------------------------------
+# --- WAY_HOME -------------------------------------------------------------------------------------
 
 
 def latched(_seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -164,7 +168,7 @@ def _bad(callers: str, side: str, found: WayEvidence) -> str:
     )
 
 
-# --- who may go home ----------------------------------------------------------------------------------
+# --- who may go home ------------------------------------------------------------------------------
 
 
 def stays(seen: Observed, st: Standing, cluster: str) -> Refusal | None:
@@ -181,17 +185,26 @@ def stays(seen: Observed, st: Standing, cluster: str) -> Refusal | None:
             f"callers in {cluster} stay in {st.target}: nothing is ready for them in {st.origin}",
             alert=True,
         )
-    if home_is_worse(to_target, home):
+    needs_link = cluster == st.target
+    if home_is_worse(to_target, home) or (needs_link and _was_worse(to_target, home)):
         return hold(
             "BothWaysBad",
             f"callers in {cluster} stay where they are: {_bad(cluster, st.origin, home)}",
             alert=True,
         )
-    if cluster == st.target and (suspect := _through_the_link(seen, st)):
+    if needs_link and (suspect := _through_the_link(seen, st)):
         return suspect
     if seen.started_s < 1.0 and home.heard_s == float("inf"):
         return wait("FirstSlices", "the first slices after a start", 1.0 - seen.started_s)
     return None
+
+
+def _was_worse(to_target: WayEvidence, home: WayEvidence) -> bool:
+    """Tell whether a way home through the link was worse when it was last seen, 3 s ago at most.
+
+    A link that is lost makes slices void and late, and some of them come before the points are enough.
+    """
+    return home.all_bad_1s or home_is_worse(to_target, replace(home, silent_s=0.0))
 
 
 def _known_empty(cluster: ClusterSeen, *, is_target: bool) -> bool:
@@ -205,26 +218,28 @@ def _through_the_link(seen: Observed, st: Standing) -> Refusal | None:
     """Callers in the target go home through the origin's gateway.
 
     Where their prober is silent and nobody answers from the origin's side either, that is more likely a dead
-    link than two faults at once. The silence is given a second to show itself.
+    link than two faults at once. The silence is given time to show itself: what was answered before it,
+    in one slice with the first faults, must have left the last second.
     """
     target = seen.clusters[st.target]
     own = evidence(seen, st.target, Side.TARGET)
     across = evidence(seen, st.origin, Side.TARGET)
     if own.heard_s < BLIND_S or (target.current and target.endpoints.ready == 0):
         return None
-    if across.verdict is Verdict.FAIL and own.heard_s < LINK_SILENCE_S:
-        return wait("LinkSuspect", "a sign of life from the link", LINK_SILENCE_S - own.heard_s)
-    if not across.unanswered_1s:
-        return None
-    return hold(
-        "LinkSuspect",
-        f"callers in {st.target} stay there: its prober is silent and nobody answers from"
-        f" {st.origin}, so the link looks dead",
-        alert=True,
-    )
+    if across.unanswered_1s:
+        return hold(
+            "LinkSuspect",
+            f"callers in {st.target} stay there: its prober is silent and nobody answers from"
+            f" {st.origin}, so the link looks dead",
+            alert=True,
+        )
+    undecided = own.heard_s < LINK_SHOWN_S or BLIND_S <= across.silent_s < LINK_SHOWN_S
+    if across.verdict is Verdict.FAIL and undecided:
+        return wait("LinkSuspect", "a sign of life from the link", BLIND_S)
+    return None
 
 
-# --- AT_REST --------------------------------------------------------------------------------------------
+# --- AT_REST --------------------------------------------------------------------------------------
 
 
 def over(_seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -239,11 +254,11 @@ def over(_seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
 
 
 def remembered(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
-    """A latch on a pin binds also where both splits, and their records, are gone."""
+    """A latch on a pin binds also where both splits, and their records, are gone, and for any target."""
     if st.attempt is not None:
         return None
     for latch in latches(seen):
-        if latch.target == st.target and st.number <= latch.attempt:
+        if st.number <= latch.attempt:
             return hold(
                 latch.reverted.reason,
                 f"attempt {latch.attempt} was reverted: {latch.reverted.message}; to try again set"
@@ -266,7 +281,7 @@ def completed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return hold("Completed", f"{st.target} serves every call of {seen.key}")
 
 
-# --- WISH -----------------------------------------------------------------------------------------------
+# --- WISH -----------------------------------------------------------------------------------------
 
 
 def foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
@@ -432,7 +447,7 @@ def traffic_known(seen: Observed, st: Standing, _now: datetime) -> Refusal | Non
     return None
 
 
-# --- GROUND ---------------------------------------------------------------------------------------------
+# --- GROUND ---------------------------------------------------------------------------------------
 
 
 def flawed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -514,25 +529,26 @@ def origin_floor(seen: Observed, st: Standing, _now: datetime) -> Refusal | None
     )
 
 
-# --- HAND -----------------------------------------------------------------------------------------------
+# --- HAND -----------------------------------------------------------------------------------------
 
 
 def edited(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     """Somebody wrote other weights than ours: we never fight a human."""
     if not st.unfinished:
         return None
+    for name, record in st.records.items():
+        found, recorded = st.shares[name], record.share_permille
+        if st.is_of_attempt(record) and found != recorded and found is not None:
+            return hold("HandEdited", _hand_edited(name, seen.clusters[name], found, recorded))
+    return None
+
+
+def unreadable(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+    """A record that somebody wrote in, or that a newer controller wrote, is not written over for a raise."""
     for name, cluster in seen.clusters.items():
-        split = cluster.split
-        if split is None or not split.record:
-            continue
-        if isinstance(split.record, Unreadable):
-            return hold(
-                "RecordUnreadable",
-                f"in {name} {split.record.message}; put it back, or set abort",
-            )
-        found, recorded = st.shares[name], split.record.share_permille
-        if st.is_of_attempt(split.record) and found != recorded and found is not None:
-            return hold("HandEdited", _hand_edited(name, cluster, found, recorded))
+        if cluster.split and isinstance(cluster.split.record, Unreadable):
+            message = cluster.split.record.message
+            return hold("RecordUnreadable", f"in {name} {message}; put it back, or remove it")
     return None
 
 
@@ -569,7 +585,7 @@ def slot(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return wait("NoSlot", f"all slots are in use{place}")
 
 
-# --- FOOTING --------------------------------------------------------------------------------------------
+# --- FOOTING --------------------------------------------------------------------------------------
 
 
 def stale(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
@@ -607,9 +623,10 @@ def begun(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     """The attempt stands in both records, of this leader's epoch, with the wish in force."""
     if st.attempt is None:
         return wait("Beginning", "the record of the attempt")
-    for record in (st.records.get(name) for name in seen.clusters):
-        if record is None or not st.is_of_attempt(record):
-            return wait("Beginning", "the record of the attempt, on both splits")
+    records = [record for record in st.records.values() if st.is_of_attempt(record)]
+    if len(records) < len(seen.clusters):
+        return wait("Beginning", "the record of the attempt, on both splits")
+    for record in records:
         if record.epoch != seen.fleet.epoch:
             return wait("TakingOver", "this leader's epoch in both records")
         if record.attempt and st.wish and record.attempt.wish != stored(st.wish):
@@ -650,7 +667,7 @@ def settling(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
     )
 
 
-# --- EVIDENCE -------------------------------------------------------------------------------------------
+# --- EVIDENCE -------------------------------------------------------------------------------------
 
 
 def rejected(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -793,7 +810,7 @@ GROUND: tuple[Gate, ...] = (
     own_pods,
     origin_floor,
 )
-HAND: tuple[Gate, ...] = (edited, paused, fleet_paused)
+HAND: tuple[Gate, ...] = (unreadable, edited, paused, fleet_paused)
 FOOTING: tuple[Gate, ...] = (stale, lease, made, begun, pins_old, loop_free, settling)
 EVIDENCE: tuple[Gate, ...] = (rejected, bad_at_home, blind, home_bad, dwell, collecting)
 BEFORE_SLOT: tuple[Gate, ...] = (*AT_REST, *WISH, *GROUND, *HAND)

@@ -56,7 +56,7 @@ class Phase(StrEnum):
     REVERTED = "Reverted"
 
 
-# --- the wish: what the annotations ask for -------------------------------------------------
+# --- the wish: what the annotations ask for -------------------------------------------------------
 
 
 class Frozen(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -120,7 +120,7 @@ class Malformed:
     target: str | None = None
 
 
-# --- the record: what the controller wrote beside the weights ----------------------------------
+# --- the record: what the controller wrote beside the weights -------------------------------------
 
 
 class Reverted(Frozen, frozen=True):
@@ -293,7 +293,7 @@ class ClusterSeen:
         )
 
 
-# --- evidence ----------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 class Side(StrEnum):
@@ -325,8 +325,8 @@ class WayEvidence:
     ``clean``/``needed`` those of the objective furthest from PASS (verdicts.md).
 
     ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
-    anything at all came from this way's prober. ``bad_share_3s`` is over the last 3 s and of the same objective as the points, None
-    without a probe.
+    anything at all came from this way's prober. ``bad_share_3s`` is over the last 3 s and of the same
+    objective as the points, None without a probe.
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
     ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).
@@ -354,7 +354,7 @@ class WayEvidence:
     lowered_per_s: float | None = None
 
 
-# --- decisions ----------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 class Answer(StrEnum):

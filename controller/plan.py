@@ -93,7 +93,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     )
 
 
-# --- home ------------------------------------------------------------------------------------------------
+# --- home -----------------------------------------------------------------------------------------
 
 
 def _go_home(
@@ -101,13 +101,14 @@ def _go_home(
 ) -> tuple[list[Action], Refusal]:
     """Bring each cluster home that may go, and latch the revert in both records and on both pins.
 
-    Gives the actions, and the refusal that people should see: of who must stay, where somebody does.
+    The pins come last, so that the API servers first get what moves the callers. Gives the actions, and
+    the refusal that people should see: of who must stay, where somebody does.
     """
     attempt = st.attempt
     if attempt is None or not _may_write_home(seen, st):
         return [], refusal
     latch = st.reverted or Reverted(refusal.reason, refusal.message, now)
-    actions: list[Action] = _latch_pins(seen, attempt, latch)
+    actions: list[Action] = []
     kept: Refusal | None = None
     for name, cluster in seen.clusters.items():
         out = name in st.away_from_home
@@ -122,6 +123,7 @@ def _go_home(
         share = attempt.home[name] if out else (st.shares[name] or 0)
         latched = _latched_record(seen, record, attempt, cluster, share, latch, now)
         actions.append(_write(cluster, st, seen.key, latched, share, revert=True))
+    actions += _latch_pins(seen, attempt, latch)
     if kept is None:
         return actions, refusal
     return actions, replace(
@@ -166,7 +168,7 @@ def _latched_record(
     )
 
 
-# --- forward -----------------------------------------------------------------------------------------------
+# --- forward --------------------------------------------------------------------------------------
 
 
 def _advance(seen: Observed, st: Standing, now: datetime) -> list[Action]:
@@ -224,23 +226,32 @@ def _record_again(
     return [_write(cluster, st, seen.key, record, share)]
 
 
-# --- making, mending, beginning ----------------------------------------------------------------------------
+# --- making, mending, beginning -------------------------------------------------------------------
 
 
 def _mend(seen: Observed, st: Standing, now: datetime) -> list[Action]:
-    """Put back what an attempt or a record had and somebody removed: pins always, a split in mid-flight."""
-    if not (st.records and seen.fleet.leads):
+    """Put back what an attempt or a record had and somebody removed: pins always, a split in mid-flight.
+
+    A pin that could not be told of the latch when it was set is told now.
+    """
+    if not st.records or gates.lease(seen, st, now):
         return []
+    latch = _pin_latch(st)
     actions: list[Action] = [
         WritePin(
             name,
             seen.key,
             None,
-            _pin_latch(st),
+            latch,
             Told("PinRemade", f"the pin of the gateway in {name} was missing and is put back"),
         )
         for name, cluster in seen.clusters.items()
         if cluster.current and cluster.pin is None
+    ]
+    actions += [
+        WritePin(name, seen.key, cluster.pin.resource_version, latch)
+        for name, cluster in seen.clusters.items()
+        if latch and cluster.pin and cluster.pin.latch != latch
     ]
     if st.unfinished and st.attempt:
         actions += [
@@ -282,7 +293,7 @@ def _remade(
 def _make(seen: Observed, st: Standing, now: datetime) -> list[Action]:
     """Make or mend pins and splits for a wish that can be served: enrol the Service."""
     may = (
-        seen.fleet.leads
+        gates.lease(seen, st, now) is None
         and st.wish is not None
         and isinstance(seen.wish, Wish)
         and all(cluster.current and cluster.service for cluster in seen.clusters.values())
@@ -371,7 +382,7 @@ def _stood_since(begun: Standing, now: datetime) -> datetime | None:
     return now if under_way or at_the_end else None
 
 
-# --- writes --------------------------------------------------------------------------------------------------
+# --- writes ---------------------------------------------------------------------------------------
 
 
 def _write(
@@ -406,7 +417,7 @@ def _kind(cluster: ClusterSeen) -> SplitKind:
     return cluster.split.kind if cluster.split else SplitKind.TRAFFICSPLIT
 
 
-# --- what to probe ----------------------------------------------------------------------------------------------
+# --- what to probe --------------------------------------------------------------------------------
 
 
 def _probes(seen: Observed, st: Standing) -> tuple[ProbeOrder, ...]:
@@ -480,7 +491,7 @@ def _wants_slot(seen: Observed, st: Standing, now: datetime) -> bool:
     return gates.first(gates.BEFORE_SLOT, seen, st, now) is None
 
 
-# --- what to tell -------------------------------------------------------------------------------------------------
+# --- what to tell ---------------------------------------------------------------------------------
 
 
 def _phase(

@@ -214,9 +214,7 @@ class Probers:
             self._heard(self._read(cluster, stream, message, now_s))
         return ""
 
-    def _read(
-        self, cluster: str, stream: _Stream, report: contract.Report, now_s: float
-    ) -> Heard:
+    def _read(self, cluster: str, stream: _Stream, report: contract.Report, now_s: float) -> Heard:
         """Put the orders to a report. A way is idle only once this stream has told a slice of it."""
         slices = tuple(
             (order, part)

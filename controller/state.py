@@ -113,11 +113,7 @@ class State:
     def known(self, key: Key) -> MigrationKnown:
         """Say where the Service of this migration is annotated, by whom and when it was asked for."""
         annotated = tuple(name for name, view in self.views.items() if view.is_annotated(key))
-        services = [
-            service
-            for name in annotated
-            if (service := self.views[name].service(key))
-        ]
+        services = [service for name in annotated if (service := self.views[name].service(key))]
         last = max(services, key=lambda s: str(s.asked), default=None)
         return MigrationKnown(
             annotated=annotated,

@@ -68,8 +68,8 @@ class Pair:
         self.probers: dict[str, Program] = {}
         self.workloads: dict[tuple[str, str], Workload] = {}
         self.loads: dict[tuple[str, str], Load] = {}
-        self.migrations: dict[str, dict[str, Any]] = {}
-        self.splits: dict[tuple[str, str], dict[str, Any]] = {}
+        self.migrations: dict[str, Mapping[str, Any]] = {}
+        self.splits: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
         self._versions: set[tuple[str, str]] = set()
         self._following: list[asyncio.Task[None]] = []
@@ -91,7 +91,10 @@ class Pair:
 
     async def stop(self) -> None:
         """End everything, in the order in which it stands on each other."""
-        for program in (*([self.controller] if hasattr(self, "controller") else []), *self.probers.values()):
+        for program in (
+            *([self.controller] if hasattr(self, "controller") else []),
+            *self.probers.values(),
+        ):
             await program.stop()
         for task in self._following:
             task.cancel()
@@ -147,7 +150,9 @@ class Pair:
                 "proxy_url": await self.mesh.sidecar(cluster, "prober", "migrate"),
                 "cap_per_s": self.plan.probe_cap_per_s,
             }
-            program = Program("prober", self._yaml(f"prober-{cluster}", config), self._log(f"prober-{cluster}"))
+            program = Program(
+                "prober", self._yaml(f"prober-{cluster}", config), self._log(f"prober-{cluster}")
+            )
             program.start()
             self.probers[cluster] = program
             await self.mesh.clusters[cluster].register(
@@ -211,9 +216,9 @@ class Pair:
         api = self.mesh.clusters[cluster].api
         await api.merge(SERVICES, ("default", service), body, "kubectl-annotate")
 
-    def status(self, service: str) -> dict[str, Any]:
+    def status(self, service: str) -> Mapping[str, Any]:
         """Give the status of a Service's Migration, empty while there is none."""
-        found: dict[str, Any] = self.migrations.get(service, {})
+        found: Mapping[str, Any] = self.migrations.get(service, {})
         return found
 
     def share(self, cluster: str) -> float:
@@ -230,9 +235,9 @@ class Pair:
         """Tell whether both splits were seen."""
         return all((cluster, "service-a") in self.splits for cluster in CLUSTERS)
 
-    async def events(self, service: str) -> list[dict[str, Any]]:
+    async def events(self, service: str) -> list[Mapping[str, Any]]:
         """Give the Events on a Service."""
-        found: list[dict[str, Any]] = []
+        found: list[Mapping[str, Any]] = []
         for cluster in CLUSTERS:
             items, _ = await self.mesh.clusters[cluster].api.list(EVENTS)
             found += [e for e in items if e.get("involvedObject", {}).get("name") == service]
@@ -275,7 +280,7 @@ class Pair:
     def _follow(self, cluster: str, resource: Resource) -> None:
         """Watch as people do, with kubectl get -w: for the screen, and to count writes."""
 
-        def put(found: dict[str, Any]) -> None:
+        def put(found: Mapping[str, Any]) -> None:
             name = found["metadata"]["name"]
             if resource is MIGRATIONS:
                 self.migrations[name] = found.get("status") or {}
@@ -320,4 +325,3 @@ class Pair:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
-

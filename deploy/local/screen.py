@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.local.pair import CLUSTERS, Pair
@@ -48,7 +48,7 @@ class Screen:
         self._printed = self.at()
         self.tell(self._line(status))
 
-    def _line(self, status: dict[str, Any]) -> str:
+    def _line(self, status: Mapping[str, Any]) -> str:
         served = self._pair.served(self._service)
         calls = "  ".join(
             f"{cluster} callers: {served[cluster][CLUSTERS[0]]:>3} by legacy,"

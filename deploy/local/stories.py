@@ -121,7 +121,9 @@ class Stage:
             total = sum(counts.values())
             result.shares[cluster] = round(100 * counts[EKS] / total, 1) if total else -1.0
         if result.failed:
-            result.broken.append(f"{result.failed} of {result.requests} requests failed by the move")
+            result.broken.append(
+                f"{result.failed} of {result.requests} requests failed by the move"
+            )
         for cluster, share in expect.items():
             if abs(result.shares[cluster] - share) > 0.5:
                 result.broken.append(
@@ -215,7 +217,9 @@ async def article(stage: Stage) -> None:
     await stage.ask(target=EKS, paused="true")
     await stage.reach("Pending", EKS, 20.0)
     await until(lambda: not flaws(pair), "the dotted names were not rewritten", 20.0)
-    await until(lambda: bool(warned(pair, "CallersMayNotFollow")), "no warning of busy callers", 15.0)
+    await until(
+        lambda: bool(warned(pair, "CallersMayNotFollow")), "no warning of busy callers", 15.0
+    )
     for warning in pair.status(SERVICE).get("warnings", []):
         tell(f"status warns: {warning['reason']}: {warning['message']}")
     for event in await pair.events(SERVICE):
@@ -228,7 +232,9 @@ async def article(stage: Stage) -> None:
     still = pair.served(SERVICE)[LEGACY]
     tell(f"the busy callers in legacy do not follow: {still[LEGACY]} of their calls by legacy")
     if still[EKS]:
-        stage.result.broken.append("busy callers followed a rewritten split, which Linkerd does not do")
+        stage.result.broken.append(
+            "busy callers followed a rewritten split, which Linkerd does not do"
+        )
     if pair.share(EKS) < 100.0 or pair.served(SERVICE)[EKS][LEGACY]:
         stage.result.broken.append("callers in eks, served by eks before, were moved")
     tell("the callers in legacy are idle for 6 s, and then call again")

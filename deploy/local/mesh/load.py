@@ -179,8 +179,7 @@ def _read(response: Response, at: float, duration_s: float) -> Sent:
     outcome: Outcome = "ok"
     if response.status >= 400:
         # Without a mark of either side it is the mesh that owes the explanation.
-        by_workload = first(response.fields, b"x-fault") is not None and not proxy_error
-        outcome = "workload" if by_workload else "mesh"
+        outcome = "workload" if first(response.fields, b"x-fault") else "mesh"
     return Sent(at, duration_s, outcome, response.status, served_by, proxy_error)
 
 
