@@ -95,6 +95,13 @@ class _Way:
     passed: bool = False
     lowered_per_s: float | None = None
     held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
+    eager: WayBook | None = None
+    eager_pending: _Sum = field(default_factory=_Sum)
+
+    def restart_credit(self) -> None:
+        """Take all credit away; that it is full again is worth a look."""
+        self.book.restart_credit()
+        self.passed = False
 
 
 class Accounts:
@@ -119,7 +126,7 @@ class Accounts:
         for way, order in wanted.items():
             known = self._ways.get(way)
             if known is None or known.order.identity != order.identity:
-                self._ways[way] = _Way(order, _book(order))
+                self._ways[way] = _opened(order)
             else:
                 known.order = order
                 known.book.at_home(not order.above_home)
@@ -135,18 +142,20 @@ class Accounts:
             way.voided = True
             return
         credit = order.generation == way.order.generation
+        counted = self._unlooped(part, now_s)
+        if way.eager is not None:
+            way.eager_pending.add(counted, credit=credit, reference_clean=reference_clean)
         if part.faults:
             way.held.append((now_s, part, credit, reference_clean))
         else:
-            way.pending.add(
-                self._unlooped(part, now_s), credit=credit, reference_clean=reference_clean
-            )
+            way.pending.add(counted, credit=credit, reference_clean=reference_clean)
 
     def idle(self, order: ProbeOrder) -> None:
         """Note that nothing was due on a way: an empty slice, which counts for nothing but is fresh."""
         way = self._ways.get(order.way)
         if way is not None and way.order.identity == order.identity:
             way.pending.slices += 1
+            way.eager_pending.slices += 1
 
     def lowered(self, order: ProbeOrder, rate_per_s: float | None) -> None:
         """Note that the prober's cap slows a way down, or does not any more (None)."""
@@ -171,6 +180,9 @@ class Accounts:
             self._release(at, way, now_s)
             summed, way.pending = way.pending, _Sum()
             voided, way.voided = way.voided, False
+            if way.eager is not None and way.eager_pending.slices:
+                way.eager.absorb(way.eager_pending.tick(), now_s)
+                way.eager_pending = _Sum()
             if summed.slices:
                 way.book.absorb(summed.tick(), now_s)
             elif voided:
@@ -206,7 +218,7 @@ class Accounts:
         if self._pin_missing and not missing:
             self._pin_made_s = now_s
             for way in self._ways.values():
-                way.book.restart_credit()
+                way.restart_credit()
         self._pin_missing = missing
 
     # --- what is asked ------------------------------------------------------------------------------
@@ -261,7 +273,7 @@ class Accounts:
             self._credit_pods = ready
             for at, way in self._ways.items():
                 if at.side is Side.TARGET:
-                    way.book.restart_credit()
+                    way.restart_credit()
 
     def _forget(self, now_s: float) -> None:
         old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
@@ -315,6 +327,12 @@ def _remade(
     )
 
 
+def _opened(order: ProbeOrder) -> _Way:
+    """Open an account. Own pods as a way home have a second book, which counts faults without waiting."""
+    waits = order.route == "pods" and order.way.side is Side.HOME
+    return _Way(order, _book(order), eager=_book(order) if waits else None)
+
+
 def _book(order: ProbeOrder) -> WayBook:
     return WayBook(
         order.success_percent,
@@ -327,6 +345,8 @@ def _book(order: ProbeOrder) -> WayBook:
 def _said(way: _Way, now_s: float) -> WayEvidence:
     """A fault that waits for its explanation takes PASS away, and is not held against anybody yet."""
     found = replace(way.book.evidence(now_s), lowered_per_s=way.lowered_per_s)
+    if way.eager is not None:
+        found = replace(found, suspected=way.eager.evidence(now_s))
     if way.held and found.verdict is Verdict.PASS:
         return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
     return found

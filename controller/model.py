@@ -330,6 +330,8 @@ class WayEvidence:
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
     ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).
+    ``suspected`` is the same way with the faults that still wait for an explanation counted: only for
+    own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
     ``lowered_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
     ``usual_answer`` is what nearly every probe was answered (``404``, ``timeout``), "" when mixed.
     """
@@ -352,6 +354,7 @@ class WayEvidence:
     success_share: float | None = None
     rate_per_s: float = 0.0
     lowered_per_s: float | None = None
+    suspected: WayEvidence | None = None
 
 
 # --- decisions ------------------------------------------------------------------------------------

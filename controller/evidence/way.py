@@ -263,13 +263,17 @@ class WayBook:
 
 def home_is_worse(to_target: WayEvidence, home: WayEvidence) -> bool:
     """Tell whether going home would not help: home has FAILed by points, is fresh, and its bad share of
-    the last 3 s is at least ``HOME_WORSE`` of the target's. What is not known is not worse.
+    the last 3 s is at least ``HOME_WORSE`` of the target's. What is not known is not worse, nor is a home
+    without a fault in these 3 s: points outlive an outage by hours. Faults of own pods that still wait for
+    an explanation count here, and only here: nobody is sent to a home that looks no better.
     """
+    home = home.suspected or home
     if home.bad_share_3s is None or to_target.bad_share_3s is None:
         return False
     return (
         _fails_by_points(home)
         and home.silent_s < FRESH_S
+        and home.bad_share_3s > 0
         and home.bad_share_3s >= HOME_WORSE * to_target.bad_share_3s
     )
 
