@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -142,8 +142,8 @@ async def test_a_mirror_follows_the_life_of_its_service(world: World) -> None:
     )
     await api.apply(SERVICES, service_object(WEB, exported=False), exists=True)
     await until(lambda: world.mirror() is None)
-    assert world.get(LEGACY, "endpoints", *MIRROR) is None
-    assert world.ready() == []
+    await until(lambda: world.get(LEGACY, "endpoints", *MIRROR) is None)
+    await until(lambda: world.ready() == [])
     await api.apply(SERVICES, service_object(WEB), exists=True)
     await until(lambda: world.ready() == [True])
     await api.delete(SERVICES, WEB)
@@ -183,6 +183,28 @@ async def test_mirrors_are_not_ready_while_the_gateway_does_not_answer(
     else:
         world.mesh.heal_link(LEGACY, EKS)
     await until(lambda: world.ready() == [True])
+
+
+async def test_two_failed_probes_are_not_enough(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway counts as gone after three failures in a row, and as back after one answer."""
+    mirror = world.mesh._mirrors[0]
+    answers = iter((True, False, False, True, False, False, False, False, True, True))
+    alive: list[bool] = []
+    told = asyncio.Event()
+
+    async def answer() -> bool:
+        alive.append(mirror._alive)
+        following = next(answers, None)
+        if following is None:
+            told.set()
+        return following is not False
+
+    monkeypatch.setattr(mirror, "_gateway_answers", answer)
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert alive[:11] == [True] * 7 + [False, False, True, True]
 
 
 async def test_hundreds_of_services_are_mirrored_quickly(world: World) -> None:
@@ -265,6 +287,21 @@ async def test_a_rolling_deploy_fails_no_request(world: World) -> None:
     assert served == after
 
 
+async def test_a_pod_that_leaves_answers_until_nobody_is_sent_to_it(world: World) -> None:
+    """Told as terminating and not ready, it still serves who has not heard of it."""
+    (pods,) = await world.serve_web(LEGACY)
+    proxy = await world.mesh.sidecar(LEGACY, "client")
+    shrinking = asyncio.create_task(pods.scale(1))
+    await until(lambda: any(pod.terminating for pod in pods.pods))
+    (leaving,) = [pod for pod in pods.pods if pod.terminating]
+    assert not leaving.ready
+    url = f"http://{leaving.ip}:8080/"
+    async with aiohttp.ClientSession() as session, session.get(url, proxy=proxy) as answer:
+        assert (await answer.json())["pod"] == leaving.name
+    await shrinking
+    assert leaving.name not in {pod.name for pod in pods.pods}
+
+
 async def test_a_cut_link_is_one_direction(world: World) -> None:
     """From legacy to eks nothing gets through, from eks to legacy all does; healed, both."""
     await world.serve_web(LEGACY, EKS)
@@ -326,8 +363,15 @@ async def test_a_slow_a_hanging_and_a_missing_workload(world: World) -> None:
             assert answer.status == 200
 
 
-async def test_an_api_server_that_was_away_is_followed_again(world: World) -> None:
-    """After a stop and a start on its port with its history forgotten, changes arrive again."""
+@pytest.mark.parametrize("expired", ["event", "status"])
+async def test_an_api_server_that_was_away_is_followed_again(
+    world: World, expired: Literal["event", "status"]
+) -> None:
+    """After a stop and a start on its port with its history forgotten, changes arrive again.
+
+    However it says 410: as an event of the watch, or as the answer to it.
+    """
+    world.apis[LEGACY]._expired_watch = expired
     await world.serve_web(LEGACY)
     legacy = world.mesh.clusters[LEGACY]
     api = world.apis[LEGACY]
