@@ -28,6 +28,7 @@ from controller.model import (
     ClusterSeen,
     Malformed,
     Observed,
+    Record,
     Refusal,
     Side,
     SplitKind,
@@ -38,7 +39,7 @@ from controller.model import (
     Wish,
 )
 from controller.ports import port_to_probe
-from controller.standing import Standing, latches, stored
+from controller.standing import Standing, latches, of_these_clusters, stored
 
 Gate = Callable[[Observed, Standing, datetime], Refusal | None]
 
@@ -546,8 +547,11 @@ def edited(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
 def unreadable(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
     """A record that somebody wrote in, or that a newer controller wrote, is not written over for a raise."""
     for name, cluster in seen.clusters.items():
-        if cluster.split and isinstance(cluster.split.record, Unreadable):
-            message = cluster.split.record.message
+        record = cluster.split.record if cluster.split else None
+        message = record.message if isinstance(record, Unreadable) else ""
+        if isinstance(record, Record) and not of_these_clusters(seen, record):
+            message = "the record on the split is of clusters with other names"
+        if message:
             return hold("RecordUnreadable", f"in {name} {message}; put it back, or remove it")
     return None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,13 @@ class Phase(StrEnum):
 # --- the wish: what the annotations ask for -------------------------------------------------------
 
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: another cannot be compared with the clock."""
+
+Stretch = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
+"""Seconds, up to the longest that the annotations allow."""
+
+
 class Frozen(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A value that is also stored as JSON, in the record."""
 
@@ -91,14 +98,20 @@ class Wish(Frozen, frozen=True):
     paused: bool = False
     abort: bool = False
     steps: tuple[int, ...] | Literal["now"] = (10, 100, 250, 500)
-    dwell_s: float = 60.0
-    soak_s: float = 3600.0
+    dwell_s: Stretch = 60.0
+    soak_s: Stretch = 3600.0
     probe: ProbeWish = ProbeWish()
     success_percent: Decimal = Decimal("99.9")
     latency: LatencyWish | None = None
     origin_floor_percent: int = 50
     split: Literal["auto", "trafficsplit", "httproute"] = "auto"
     traffic: Literal["off", "advisory", "required"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an objective that cannot be judged: a record may come from any hand. Raises ValueError."""
+        asked = [self.success_percent, *([self.latency.percent] if self.latency else [])]
+        if not all(50 <= percent <= Decimal("99.99") for percent in asked):
+            raise ValueError("an objective is not within 50 to 99.99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ class Reverted(Frozen, frozen=True):
 
     reason: str
     message: str
-    at: datetime
+    at: Moment
 
 
 class Attempt(Frozen, frozen=True):
@@ -140,7 +153,14 @@ class Attempt(Frozen, frozen=True):
     home: dict[str, int]
     origin_ready: int
     wish: Wish
-    started: datetime
+    started: Moment
+
+    def __post_init__(self) -> None:
+        """Refuse what no controller writes: a record may come from any hand. Raises ValueError."""
+        if self.origin == self.target or set(self.home) != {self.origin, self.target}:
+            raise ValueError("home is not of origin and target")
+        if not set(self.home.values()) <= {0, WHOLE}:
+            raise ValueError("a home is neither 0 nor 1000")
 
 
 class Record(Frozen, frozen=True):
@@ -154,11 +174,11 @@ class Record(Frozen, frozen=True):
     kind: SplitKind
     v: int = 1
     epoch: int = 0
-    made: datetime | None = None
+    made: Moment | None = None
     attempt: Attempt | None = None
-    share_permille: int = 0
-    since: datetime | None = None
-    completed: datetime | None = None
+    share_permille: Annotated[int, msgspec.Meta(ge=0, le=WHOLE)] = 0
+    since: Moment | None = None
+    completed: Moment | None = None
     reverted: Reverted | None = None
 
 

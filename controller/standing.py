@@ -141,7 +141,9 @@ def stand(seen: Observed) -> Standing:
     records = {
         name: split.record
         for name, cluster in seen.clusters.items()
-        if (split := cluster.split) and isinstance(split.record, Record)
+        if (split := cluster.split)
+        and isinstance(split.record, Record)
+        and of_these_clusters(seen, split.record)
     }
     attempts = [record.attempt for record in records.values() if record.attempt]
     attempt = max(attempts, key=lambda a: (a.started, a.number), default=None)
@@ -245,6 +247,12 @@ def _number(seen: Observed, wish: Wish | None, previous: Attempt | None) -> int:
     known = [previous.number] if previous else []
     known += [latch.attempt for latch in latches(seen)]
     return max(known, default=1)
+
+
+def of_these_clusters(seen: Observed, record: Record) -> bool:
+    """Tell whether a record is about the two clusters of the settings: they may have had other names."""
+    attempt = record.attempt
+    return attempt is None or set(attempt.home) == set(seen.fleet.clusters)
 
 
 def latches(seen: Observed) -> list[Latch]:

@@ -12,6 +12,7 @@ from controller.cli.arguments import PROG
 from controller.cli.ladder import Rung, ladder
 from controller.cli.migration import Status
 from controller.cli.verbs import Found, no_migration
+from controller.grammar import shortened
 from controller.model import Phase, Wish
 
 RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
@@ -57,7 +58,7 @@ def foresee(found: Found, now: datetime) -> Foreseen:
         )
     return Foreseen(
         service=found.name,
-        target=(wish.target if wish else None) or found.own("target") or "",
+        target=(wish.target if wish else None) or shortened(found.own("target") or ""),
         problems=problems,
         advice=_advice(found, status, wish),
         status=status,

@@ -1,4 +1,7 @@
-"""A Migration as it is read: what the controller tells about one Service (controller/status.py writes it)."""
+"""A Migration as it is read: what the controller tells about one Service (controller/status.py writes it).
+
+What stands in a cluster is not to be trusted with a terminal: control characters are escaped as it is read.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,13 @@ from typing import Annotated, Any
 
 import msgspec
 
+from controller.grammar import shortened
 from controller.model import PREFIX, Phase
 
 APEX = "apex"
+
+LONGEST = 4000
+"""Of a text in a status, in characters."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone: without one it cannot be compared."""
@@ -77,13 +84,12 @@ class AskedBy(_Read, frozen=True):
 
 
 class Status(_Read, frozen=True):
-    """All that is told. ``shares`` are percent as text, by cluster; ``?`` where it is not known."""
+    """All that is told. ``share`` is percent in the order of ``clusters``, as ``10/100``; ``?`` is not known."""
 
     observed: Wanted = Wanted()
     clusters: tuple[str, ...] = ()
     phase: str = ""
     share: str = ""
-    shares: dict[str, str] = msgspec.field(default_factory=dict)
     verdict: str = ""
     reason: str = ""
     message: str = ""
@@ -100,6 +106,14 @@ class Status(_Read, frozen=True):
     def pair(self) -> tuple[str, str] | None:
         """The names of the two clusters."""
         return (self.clusters[0], self.clusters[1]) if len(self.clusters) == 2 else None
+
+    @property
+    def shares(self) -> dict[str, str]:
+        """Percent as text, by cluster; empty where the status does not say it of each."""
+        told = self.share.split("/")
+        return (
+            dict(zip(self.clusters, told, strict=True)) if len(told) == len(self.clusters) else {}
+        )
 
     @property
     def origin(self) -> str:
@@ -120,9 +134,10 @@ class Status(_Read, frozen=True):
         """
         try:
             shares = [round(float(text) * 10) for text in self.shares.values()]
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
-        return min(shares, default=None)
+        lowest = min(shares, default=-1)
+        return lowest if lowest >= 0 else None
 
     @property
     def step_since(self) -> datetime | None:
@@ -179,7 +194,18 @@ def read_migration(raw: Mapping[str, Any]) -> Migration:
     """Read a Migration. A status of another shape is shown as such: one must not hide all others."""
     metadata = msgspec.convert(raw, _Object).metadata
     try:
-        status = msgspec.convert(raw.get("status") or {}, Status)
+        status = msgspec.convert(_printable(raw.get("status") or {}), Status)
     except msgspec.ValidationError as error:
         status = Status(reason="Unreadable", message=f"the status has another shape: {error}")
     return Migration(metadata.namespace, metadata.name, metadata.creation_timestamp, status, raw)
+
+
+def _printable(value: Any) -> Any:
+    """Give the same JSON with every text printable and of a bearable length."""
+    if isinstance(value, str):
+        return shortened(value, LONGEST)
+    if isinstance(value, list):
+        return [_printable(inner) for inner in value]
+    if isinstance(value, dict):
+        return {shortened(key, LONGEST): _printable(inner) for key, inner in value.items()}
+    return value

@@ -6,20 +6,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from controller.cli.migration import APEX, Migration, Status, Transition, Way
-from controller.grammar import shortened
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
-
-LONGEST = 4000
-"""Of a text out of a status, in characters: it is data of the cluster, not to be trusted with a terminal."""
 
 HEAD = ("SERVICE", "TARGET", "PHASE", "SHARE", "VERDICT", "REASON", "NEXT", "AGE")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Set columns as kubectl does: no lines, and ``-`` for what is empty."""
-    lines = [list(head), *([_clean(cell) or "-" for cell in row] for row in rows)]
+    lines = [list(head), *([cell or "-" for cell in row] for row in rows)]
     widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -53,7 +49,7 @@ def explain_page(found: Migration, now: datetime) -> str:
         last = status.history[-1]
         parts.append(
             f"{ago(last.at, now)} ago: {last.phase}, because of {last.reason or 'nothing told'}\n"
-            f"  {_clean(last.message)}"
+            f"  {last.message}"
         )
     parts.append(_asked(status, now))
     if status.history:
@@ -83,13 +79,13 @@ def said(status: Status) -> list[tuple[str, str]]:
 def pairs(facts: Sequence[tuple[str, str]]) -> str:
     """Set labels and texts in lines."""
     width = max((len(name) for name, _ in facts), default=0) + GAP
-    return "\n".join(f"{name:<{width}}{_clean(text)}" for name, text in facts)
+    return "\n".join(f"{name:<{width}}{text}" for name, text in facts)
 
 
 def history_line(entry: Transition) -> str:
     """One line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
-    return _clean(f"{rfc(entry.at)}   {entry.phase}{reason}   {entry.message}")
+    return f"{rfc(entry.at)}   {entry.phase}{reason}   {entry.message}"
 
 
 def change_line(found: Migration, *, namespaces: bool = False) -> str:
@@ -99,7 +95,7 @@ def change_line(found: Migration, *, namespaces: bool = False) -> str:
     share = f"{status.share} %" if status.share else ""
     following = f"next: {status.next}" if status.next else ""
     parts = (name, status.phase or "-", share, status.verdict, status.reason, following)
-    return _clean("   ".join(part for part in parts if part))
+    return "   ".join(part for part in parts if part)
 
 
 def ways_table(status: Status) -> str:
@@ -110,7 +106,7 @@ def ways_table(status: Status) -> str:
 
 def warnings(status: Status) -> str:
     """What holds nothing and should be known."""
-    return "\n".join(f"Warning   {w.reason}: {_clean(w.message)}" for w in status.warnings)
+    return "\n".join(f"Warning   {w.reason}: {w.message}" for w in status.warnings)
 
 
 def percent(share_permille: int) -> str:
@@ -182,7 +178,7 @@ def _asked(status: Status, now: datetime) -> str:
     asked = status.asked
     if asked is None:
         return ""
-    by = _clean(asked.by) or "somebody"
+    by = asked.by or "somebody"
     when = f" at {rfc(asked.at)}, {ago(asked.at, now)} ago" if asked.at else ""
     observed = status.observed
     return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
@@ -206,7 +202,3 @@ def _way(status: Status, way: Way) -> tuple[str, ...]:
         bad,
         way.usual_answer,
     )
-
-
-def _clean(text: str) -> str:
-    return shortened(text, LONGEST)

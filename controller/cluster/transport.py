@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from controller.cluster.access import ClusterAccess, Credentials
-from controller.cluster.answers import ApiError, Unavailable, failure
+from controller.cluster.answers import Unavailable, failure
 from controller.cluster.clock import ServerClock
 
 DEADLINE_S = 10.0
@@ -232,6 +232,3 @@ class Transport:
 
 def _sentence(error: Exception) -> str:
     return f"connection: {error or type(error).__name__}"
-
-
-__all__ = ["ApiError", "Meter", "Transport"]

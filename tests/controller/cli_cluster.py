@@ -191,7 +191,9 @@ class CommandCluster:
 
     def environ(self) -> dict[str, str]:
         """The environment of a subprocess that is to find this cluster."""
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        # Buffered, as a user's is: what is left in a buffer at the end is part of the story.
+        buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        return {**buffered, "KUBECONFIG": str(self.kubeconfig)}
 
 
 def run(*argv: str) -> Ended:

@@ -110,8 +110,8 @@ class World:
         """Let 100 ms pass."""
         self.ticks += 1
         self.now_s = 1000.0 + self.ticks / 10
+        self.rest()  # what a watch tells is looked at before the beat of the probers
         for shell in self.shells:
-            shell.watch()
             shell.probe()
             shell.hear()
             shell.fold()
@@ -280,14 +280,13 @@ class World:
 
     def annotate(self, cluster: str = "legacy", key: Key = A, **notes: str | None) -> None:
         """Write annotations of ours on a Service (None removes one); ``_`` in a name stands for ``-``."""
-        named = {PREFIX + note.replace("_", "-"): value for note, value in notes.items()}
-        self.apis[cluster].patch(
-            Resource.SERVICES,
-            key.namespace,
-            key.service,
-            {"metadata": {"annotations": named}},
-            manager="kubectl-annotate",
-        )
+        for note, value in notes.items():
+            self.note(cluster, note.replace("_", "-"), value, key)
+
+    def note(self, cluster: str, note: str, value: str | None, key: Key = A) -> None:
+        """Write or remove one annotation of ours."""
+        annotations = {"metadata": {"annotations": {PREFIX + note: value}}}
+        self.apis[cluster].patch(Resource.SERVICES, *key, annotations, manager="kubectl-annotate")
 
     def ask(self, cluster: str = "legacy", key: Key = A, **notes: str) -> None:
         """Ask for a migration with QUICK settings; eks is the target unless said."""

@@ -19,12 +19,16 @@ SILENT = frozenset({"timeout"})
 
 @dataclass(slots=True)
 class Pod:
-    """A pod: whether it is ready, and what it answers; ``every``: only each so many-th request so."""
+    """A pod: whether it is ready, and what it answers; ``every``: only each so many-th request so.
+
+    ``leaving`` is a pod that refuses connections and that every balancer has left, as in a rolling deploy.
+    """
 
     address: str
     ready: bool = True
     answer: str = GOOD
     every: int = 1
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Mesh:
         turn = self._count(("pods", order.way, order.key))
         address = order.addresses[turn % len(order.addresses)]
         pod = next((p for p in self.pods[callers, order.key] if p.address == address), None)
-        return ("refused" if pod is None else self._of_pod(pod)), address
+        return ("refused" if pod is None or pod.leaving else self._of_pod(pod)), address
 
     def call(self, callers: str, key: Key) -> str:
         """Give what a real caller is answered now, by the split of its cluster."""
@@ -88,7 +92,7 @@ class Mesh:
         return self._local(far, key)
 
     def _local(self, cluster: str, key: Key) -> str:
-        ready = [pod for pod in self.pods[cluster, key] if pod.ready]
+        ready = [pod for pod in self.pods[cluster, key] if pod.ready and not pod.leaving]
         if not ready:
             return "504"
         return self._of_pod(ready[self._count(("local", cluster, key)) % len(ready)])

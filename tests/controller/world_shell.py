@@ -302,9 +302,10 @@ class Shell:
         for action in decided.actions:
             self._act(action)
         self._tell(seen, decided)
-        wake_s = decided.wake_s if decided.wake_s is not None else LOOK_AGAIN_S
-        if decided.wake_s is not None or decided.probes:
-            due_s = self.world.now_s + max(wake_s, 0.001)  # a clock that moves, however little
+        waits_s = [decided.wake_s] if decided.wake_s is not None else []
+        waits_s += [LOOK_AGAIN_S] if decided.probes else []
+        if waits_s:
+            due_s = self.world.now_s + max(min(waits_s), 0.001)  # a clock that moves a little
             self._timers[key] = min(due_s, self._timers.get(key, due_s))
         if not self.state.is_migration(key) and not self._writing(key):
             self._forget(key)

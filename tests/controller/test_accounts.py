@@ -1,0 +1,235 @@
+"""The evidence of one migration: which slices count, which are void, and when a look is worth it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from controller.accounts import Accounts, less, without_faults
+from controller.model import Key, ProbeOrder, ProbeWish, Side, Verdict, Way
+from prober.contract import Counts, Slice
+
+KEY = Key("default", "service-a")
+MIRROR = Way("legacy", Side.TARGET)
+PODS = Way("eks", Side.TARGET)
+POD, OTHER = "10.0.0.1:80", "10.0.0.2:80"
+
+
+def order(way: Way = MIRROR, *, generation: int = 0, number: int = 1) -> ProbeOrder:
+    """An order to probe a way above home, at 99 %."""
+    return ProbeOrder(
+        way=way,
+        key=KEY,
+        route="pods" if way == PODS else "mirror",
+        mirror_of="" if way == PODS else "eks",
+        port=80,
+        addresses=(POD, OTHER) if way == PODS else (),
+        probe=ProbeWish(),
+        success_percent=Decimal(99),
+        latency=None,
+        traffic_on=False,
+        above_home=True,
+        generation=generation,
+        identity=(way, number),
+    )
+
+
+def good(sent: int = 10) -> Slice:
+    """A clean slice."""
+    return Slice(1, 0, 0.0, base=Counts(sent), answers={"200": sent})
+
+
+def bad(address: str = "", answer: str = "500", sent: int = 10) -> Slice:
+    """A slice that is bad throughout."""
+    counts = Counts(sent, sent, sent)
+    return Slice(
+        1,
+        0,
+        0.0,
+        base=counts,
+        answers={answer: sent},
+        loops=sent if answer == "508" else 0,
+        faults={address: (counts, Counts())} if address else {},
+    )
+
+
+class Told:
+    """Accounts of some ways, fed slice by slice, a tick each."""
+
+    def __init__(self, *orders: ProbeOrder) -> None:
+        self.accounts = Accounts()
+        self.now_s = 100.0
+        self.accounts.order(orders)
+        self.accounts.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
+
+    def tick(self, *parts: tuple[ProbeOrder, Slice], void: str = "", ticks: int = 1) -> bool:
+        """Let ticks pass with these slices in each; whether the last was notable."""
+        notable = False
+        for _ in range(ticks):
+            self.now_s = round(self.now_s + 0.1, 3)
+            for one, part in parts:
+                self.accounts.heard(one.way.callers, self.now_s)
+                self.accounts.take(one, part, self.now_s, void=void, reference_clean=True)
+            notable = self.accounts.fold(self.now_s)
+        return notable
+
+    def verdict(self, way: Way = MIRROR) -> tuple[Verdict, str]:
+        """What is known now."""
+        found = self.accounts.evidence(self.now_s)[way]
+        return found.verdict, found.reason
+
+
+def test_a_way_that_passes_needs_no_look() -> None:
+    """A look is worth it until PASS, at PASS, and at whatever is not clean; going on passing is not."""
+    told = Told(order())
+    assert told.tick((order(), good()), ticks=9)
+    assert told.tick((order(), good()))
+    assert told.verdict() == (Verdict.PASS, "Met")
+    assert not told.tick((order(), good()))
+    assert told.tick()
+    assert not told.tick((order(), good()))
+    assert told.tick((order(), bad()))
+
+
+@pytest.mark.parametrize("cause", ["pin", "pods"])
+def test_credit_that_was_taken_away_is_watched_until_it_is_full(cause: str) -> None:
+    """After a pin was re-made, or most pods went, every tick is worth a look until PASS is earned anew."""
+    way = PODS
+    told = Told(order(way))
+    told.tick((order(way), good()), ticks=11)
+    assert told.verdict(way)[0] is Verdict.PASS
+    if cause == "pin":
+        told.accounts.pins(missing=True, now_s=told.now_s)
+        told.accounts.pins(missing=False, now_s=told.now_s)
+    else:
+        told.accounts.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
+    assert told.verdict(way) == (Verdict.UNKNOWN, "Collecting")
+    looks = [told.tick((order(way), good())) for _ in range(11)]
+    assert looks == [True] * 10 + [False]
+    assert told.verdict(way)[0] is Verdict.PASS
+
+
+def test_half_of_the_pods_is_enough_to_keep_credit() -> None:
+    """Added pods, and as many gone as stay, take no credit; fewer than half left do."""
+    told = Told(order(PODS))
+    told.tick((order(PODS), good()), ticks=11)
+    told.accounts.pods("eks", frozenset({POD, "10.0.0.3:80"}), told.now_s, is_target=True)
+    assert told.verdict(PODS)[0] is Verdict.PASS
+    told.accounts.pods("eks", frozenset({"10.0.0.3:80"}), told.now_s, is_target=True)
+    assert told.verdict(PODS)[0] is Verdict.UNKNOWN
+
+
+def test_slices_of_before_the_step_earn_no_credit() -> None:
+    """A slice of an assignment of an earlier generation counts for FAIL and not for PASS."""
+    told = Told(order())
+    told.accounts.order([order(generation=1)])
+    told.tick((order(generation=0), good()), ticks=30)
+    assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
+    told.tick((order(generation=0), bad()), ticks=5)
+    assert told.verdict()[0] is Verdict.FAIL
+
+
+def test_another_identity_starts_at_zero() -> None:
+    """Evidence of another attempt, objective or probe is forgotten, and its late slices are not taken."""
+    told = Told(order())
+    told.tick((order(), bad()), ticks=6)
+    assert told.verdict()[0] is Verdict.FAIL
+    told.accounts.order([order(number=2)])
+    told.tick((order(number=1), bad()), ticks=6)
+    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+
+
+def test_void_slices_count_for_nothing() -> None:
+    """A slice that the prober does not stand behind is neither good nor bad: the way is Void."""
+    told = Told(order())
+    told.tick((order(), bad()), void="loop lag", ticks=10)
+    assert told.verdict() == (Verdict.UNKNOWN, "Void")
+    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+
+
+def test_a_fault_of_a_pod_waits_a_second() -> None:
+    """A bad probe of a pod takes PASS away at once, and counts only when a second has not explained it."""
+    told = Told(order(PODS))
+    told.tick((order(PODS), good()), ticks=11)
+    told.tick((order(PODS), bad(POD)), ticks=9)
+    assert told.verdict(PODS)[0] is Verdict.UNKNOWN
+    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+    told.tick((order(PODS), bad(POD)), ticks=8)
+    assert told.verdict(PODS)[0] is Verdict.FAIL
+
+
+@pytest.mark.parametrize("after", [0, 5, 9])
+def test_a_fault_of_a_pod_that_left_is_void(after: int) -> None:
+    """A pod that leaves up to a second after its bad probes is no fault; the others' faults stay."""
+    told = Told(order(PODS))
+    told.tick((order(PODS), bad(POD)))
+    told.tick((order(PODS), good()), ticks=after)
+    told.accounts.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
+    told.tick((order(PODS), good()), ticks=20)
+    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+
+
+def test_a_fault_of_a_pod_that_just_came_is_void() -> None:
+    """Bad probes in the first moments of a pod are no fault; later ones are."""
+    young = "10.0.0.3:80"
+    told = Told(order(PODS))
+    told.tick((order(PODS), good()), ticks=5)
+    told.accounts.pods("eks", frozenset({POD, OTHER, young}), told.now_s, is_target=True)
+    told.tick((order(PODS), bad(young)), ticks=5)
+    told.tick((order(PODS), good()), ticks=20)
+    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+    told.tick((order(PODS), good()), ticks=30)
+    told.tick((order(PODS), bad(young)), ticks=20)
+    assert told.verdict(PODS)[0] is Verdict.FAIL
+
+
+def test_508_is_fail_unless_a_pin_is_missing() -> None:
+    """One 508 above home is FAIL; while a pin is missing, and for a second after it was re-made, it is void."""
+    told = Told(order())
+    told.accounts.pins(missing=True, now_s=told.now_s)
+    told.tick((order(), bad(answer="508")), ticks=20)
+    told.accounts.pins(missing=False, now_s=told.now_s)
+    told.tick((order(), bad(answer="508")), ticks=9)
+    assert told.verdict()[0] is Verdict.UNKNOWN
+    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+    told.tick((order(), bad(answer="508")), ticks=2)
+    assert told.verdict() == (Verdict.FAIL, "GatewayLoop")
+
+
+def test_streams_of_one_tick_are_one_observation() -> None:
+    """What two streams report within a tick shares one fate: it is added up before it is judged."""
+    one, two = Told(order()), Told(order())
+    for _ in range(4):
+        one.tick((order(), bad()), (order(), good()))
+        two.tick((order(), bad()))
+    both = one.accounts.evidence(one.now_s)[MIRROR]
+    assert both.points < two.accounts.evidence(two.now_s)[MIRROR].points
+    assert both.bad_share_3s == 0.5
+
+
+def test_an_idle_way_is_fresh() -> None:
+    """A way of which nothing was due is not silent, and earns nothing."""
+    told = Told(order())
+    for _ in range(20):
+        told.accounts.idle(order())
+        told.accounts.heard("legacy", told.now_s)
+        told.tick()
+    assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
+    assert told.accounts.evidence(told.now_s)[MIRROR].clean == 0
+
+
+def test_counts_are_taken_out_as_if_not_sent() -> None:
+    """Voided probes leave sent, bad and slow; nothing falls below zero or above sent."""
+    part = Slice(
+        1,
+        0,
+        0.0,
+        base=Counts(5, 3, 4),
+        answers={"500": 3, "200": 2},
+        faults={POD: (Counts(2, 2, 2), Counts()), OTHER: (Counts(1, 1, 2), Counts())},
+    )
+    left = without_faults(part, [POD])
+    assert (left.base, set(left.faults), left.answers) == (Counts(3, 1, 2), {OTHER}, {})
+    assert without_faults(part, []).answers == part.answers
+    assert less(Counts(1, 1, 1), Counts(2, 2, 2)) == Counts(0, 0, 0)

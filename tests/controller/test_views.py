@@ -1,0 +1,239 @@
+"""What a cluster's streams said last: lists, changes out of order, mirrors, and what is unknown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from controller.model import PREFIX, Key, SplitKind
+from controller.objects import (
+    DECODERS,
+    Deleted,
+    Freshness,
+    KubeObject,
+    Listed,
+    Resource,
+    Undecodable,
+    Upserted,
+)
+from controller.state import State
+from controller.views import NEEDED, ClusterView
+from tests.controller.world import service_body, slice_body
+from tests.controller.world_mesh import Pod
+
+A = Key("default", "service-a")
+MIRROR = Key("default", "service-a-eks")
+TARGET = {PREFIX + "target": "eks"}
+
+
+def view() -> ClusterView:
+    """A view of legacy that knows nothing yet."""
+    return ClusterView("legacy", "eks", "cluster.local")
+
+
+def decoded(resource: Resource, body: dict[str, Any], version: int) -> KubeObject | Undecodable:
+    """An object of this version."""
+    whole = {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
+    return DECODERS[resource](json.dumps(whole).encode())
+
+
+def service(version: int, key: Key = A, **metadata: Any) -> KubeObject | Undecodable:
+    """A Service of this version."""
+    return decoded(Resource.SERVICES, service_body(key, **metadata), version)
+
+
+def upsert(resource: Resource, found: KubeObject | Undecodable) -> Upserted:
+    """A change in legacy."""
+    return Upserted("legacy", resource, found)
+
+
+def split(version: int, mirror: int, name: str = "service-a") -> KubeObject | Undecodable:
+    """A TrafficSplit of this version with this weight on the mirror."""
+    backends = [
+        {"service": "service-a", "weight": 1000 - mirror},
+        {"service": "service-a-eks", "weight": mirror},
+    ]
+    body = {
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"service": "service-a", "backends": backends},
+    }
+    return decoded(Resource.TRAFFICSPLITS, body, version)
+
+
+def away(known: ClusterView) -> list[int]:
+    """The mirror's part in each split of service-a."""
+    return [one.away_permille for one in known.splits(A)]
+
+
+def test_an_older_object_is_ignored() -> None:
+    """The echo of an earlier state does not undo what is known already; the same and later ones are taken."""
+    known = view()
+    assert known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250))) == {A}
+    assert known.absorb(upsert(Resource.TRAFFICSPLITS, split(8, 100))) == set()
+    assert away(known) == [250]
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(10, 500)))
+    assert away(known) == [500]
+
+
+def test_versions_are_numbers_not_text() -> None:
+    """Version 10 is later than 9."""
+    known = view()
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(10, 2)))
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    assert away(known) == [2]
+
+
+def test_a_deletion_that_is_older_than_what_is_known_is_ignored() -> None:
+    """A split that was deleted and made again stays where the deletion is heard of late."""
+    known = view()
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "8")
+    assert known.absorb(gone) == set()
+    assert away(known) == [250]
+    gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "10")
+    assert known.absorb(gone) == {A}
+    assert away(known) == []
+
+
+def test_a_list_removes_what_is_not_in_it() -> None:
+    """What a list does not hold does not exist, and its migration is looked at; what is the same is not touched."""
+    known = view()
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1, name="other")))
+    listed = Listed("legacy", Resource.TRAFFICSPLITS, (split(9, 250),))
+    assert A in known.absorb(listed)
+    assert away(known) == [250]
+    assert A in known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert away(known) == []
+
+
+def test_a_list_that_is_older_does_not_undo() -> None:
+    """An object in a list that is older than what is known of it is ignored."""
+    known = view()
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
+    assert away(known) == [250]
+
+
+def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
+    """Which kinds of split a cluster serves is not known before it was listed."""
+    known = view()
+    assert known.seen(A, writing=False).split_kinds == frozenset()
+    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert known.seen(A, writing=False).split_kinds == {SplitKind.TRAFFICSPLIT}
+    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    assert known.seen(A, writing=False).split_kinds == frozenset()
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_current_needs_every_resource(missing: Resource) -> None:
+    """A cluster is current when all that is needed was listed and is kept up to date; the reason is told."""
+    known = view()
+    for resource in NEEDED:
+        known.absorb(Freshness("legacy", resource, current=True))
+    assert known.current
+    known.absorb(Freshness("legacy", missing, current=False, reason="was not heard for 45 s"))
+    assert not known.current
+    assert known.stale_reason == f"{missing} was not heard for 45 s"
+
+
+def test_nothing_is_current_before_it_was_listed() -> None:
+    """A view that heard nothing is not current and says so."""
+    assert not view().current
+    assert view().stale_reason == "it was not listed yet"
+
+
+def test_slices_of_a_mirror_are_about_the_service() -> None:
+    """A change of a mirror's endpoints is a change of the migration, and counts as the mirror's."""
+    known = view()
+    part = decoded(Resource.ENDPOINTSLICES, slice_body(MIRROR, [Pod("10.0.0.1:1")]), 5)
+    assert A in known.absorb(upsert(Resource.ENDPOINTSLICES, part))
+    seen = known.seen(A, writing=False)
+    assert (seen.mirror_endpoints.ready, seen.endpoints.ready) == (1, 0)
+
+
+def test_a_mirror_is_no_service_of_its_own() -> None:
+    """A mirrored Service is seen as the mirror, is not annotated, and cannot stand for the Service."""
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known = view()
+    assert A in known.absorb(
+        upsert(Resource.SERVICES, service(5, MIRROR, labels=labels, annotations=TARGET))
+    )
+    assert not known.is_annotated(MIRROR)
+    assert list(known.annotated()) == []
+    assert known.seen(A, writing=False).mirror is not None
+    assert known.seen(MIRROR, writing=False).service is None
+
+
+def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
+    """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
+    known = view()
+    known.absorb(upsert(Resource.SERVICES, service(5, MIRROR)))
+    assert known.seen(A, writing=False).mirror is None
+
+
+def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
+    """A split that is pointed elsewhere is looked at for both Services."""
+    known = view()
+    known.absorb(upsert(Resource.TRAFFICSPLITS, split(5, 1)))
+    body = {
+        "metadata": {"name": "service-a", "namespace": "default"},
+        "spec": {"service": "service-b", "backends": []},
+    }
+    moved = decoded(Resource.TRAFFICSPLITS, body, 6)
+    assert known.absorb(upsert(Resource.TRAFFICSPLITS, moved)) == {A, Key("default", "service-b")}
+    assert away(known) == []
+
+
+def test_the_asker_is_who_wrote_our_annotation_last() -> None:
+    """Of several field managers the one whose write of our annotations is latest is named, with the time."""
+    entries = [
+        {
+            "manager": manager,
+            "operation": "Update",
+            "time": time,
+            "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{note}": {}}}},
+        }
+        for manager, time, note in [
+            ("jane", "2026-01-01T00:00:01Z", PREFIX + "target"),
+            ("joe", "2026-01-01T00:00:02Z", PREFIX + "dwell"),
+            ("helm", "2026-01-01T00:00:03Z", "other"),
+        ]
+    ]
+    known = view()
+    known.absorb(upsert(Resource.SERVICES, service(5, annotations=TARGET, managedFields=entries)))
+    found = known.seen(A, writing=False).service
+    assert found is not None
+    assert found.asked is not None
+    assert (found.asked_by, found.asked.second) == ("joe", 2)
+
+
+# --- the state above the views -------------------------------------------------------------------------------
+
+
+def test_only_migrations_are_looked_at() -> None:
+    """A change of a Service that is not annotated gives no key; of one that is, and of one that no more is, it does."""
+    state = State(("legacy", "eks"), "cluster.local")
+    assert state.absorb(upsert(Resource.SERVICES, service(5))) == set()
+    assert state.absorb(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
+    assert state.is_migration(A)
+    assert state.migrations() == {A}
+
+
+def test_a_split_with_a_record_is_a_migration() -> None:
+    """A record without an annotated Service is a migration still: its way home is armed."""
+    state = State(("legacy", "eks"), "cluster.local")
+    body = {
+        "metadata": {
+            "name": "service-a",
+            "namespace": "default",
+            "annotations": {PREFIX + "record": "{}"},
+        },
+        "spec": {"service": "service-a", "backends": []},
+    }
+    found = decoded(Resource.TRAFFICSPLITS, body, 5)
+    assert state.absorb(upsert(Resource.TRAFFICSPLITS, found)) == {A}
+    assert state.migrations() == {A}
