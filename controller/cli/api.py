@@ -46,7 +46,7 @@ class Api:
     def __init__(self, place: Place) -> None:
         self.place = place
         access = ClusterAccess(place.kubeconfig, place.context)
-        self._transport = Transport(str(place), access, _Unmetered())
+        self._transport = Transport(str(place), access, _Unmetered(), user_agent=FIELD_MANAGER)
         self._places = Places(self._transport)
 
     async def __aenter__(self) -> Self:

@@ -66,6 +66,7 @@ class Transport:
         *,
         deadline_s: float = DEADLINE_S,
         monotonic: Callable[[], float] = time.monotonic,
+        user_agent: str = "migrate-controller",
     ) -> None:
         self.clock = ServerClock()
         self._cluster = cluster
@@ -76,6 +77,7 @@ class Transport:
         self._credentials: Credentials | None = None
         self._loading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._user_agent = user_agent
 
     async def request(
         self,
@@ -197,7 +199,7 @@ class Transport:
         content_type: str | None,
         silent_s: float | None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "User-Agent": "migrate-controller"}
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         authorization = await credentials.authorization()
         if authorization:
             headers["Authorization"] = authorization

@@ -227,7 +227,7 @@ def test_counts_are_taken_out_as_if_not_sent() -> None:
         0.0,
         base=Counts(5, 3, 4),
         answers={"500": 3, "200": 2},
-        faults={POD: (Counts(2, 2, 2), Counts()), OTHER: (Counts(1, 1, 2), Counts())},
+        faults={POD: (Counts(2, 2, 2), Counts()), OTHER: (Counts(2, 1, 2), Counts())},
     )
     left = without_faults(part, [POD])
     assert (left.base, set(left.faults), left.answers) == (Counts(3, 1, 2), {OTHER}, {})

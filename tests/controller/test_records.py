@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model import (
@@ -28,6 +28,7 @@ from controller.model import (
 from controller.objects import DECODERS, Resource, ServiceProfileObject
 from controller.splits import RECORD, decode_record, encode_record, foreign_owner, pin
 from controller.standing import stored
+from tests.controller.world import World
 
 KEY = Key("default", "service-a")
 DOMAIN = "cluster.local"
@@ -61,22 +62,30 @@ WISHES = st.builds(
     traffic=st.sampled_from([None, "off", "advisory", "required"]),
 )
 REVERTED = st.builds(Reverted, reason=st.text(max_size=9), message=st.text(max_size=30), at=TIMES)
+
+
+def attempt(number: int, target: str, home: tuple[int, int], wish: Wish, at: datetime) -> Attempt:
+    """An attempt between the two clusters."""
+    legacy, eks = home
+    return Attempt(
+        number=number,
+        origin="eks" if target == "legacy" else "legacy",
+        target=target,
+        home={"legacy": legacy, "eks": eks},
+        origin_ready=number,
+        wish=stored(wish),
+        started=at,
+    )
+
+
+HOMES = st.sampled_from([0, 1000])
 RECORDS = st.builds(
     Record,
     kind=st.sampled_from(SplitKind),
     epoch=st.integers(0, 10**6),
     made=st.none() | TIMES,
     attempt=st.none()
-    | st.builds(
-        Attempt,
-        number=st.integers(1, 999_999),
-        origin=CLUSTERS,
-        target=CLUSTERS,
-        home=st.dictionaries(CLUSTERS, st.sampled_from([0, 1000])),
-        origin_ready=st.integers(0, 10**4),
-        wish=WISHES.map(stored),
-        started=TIMES,
-    ),
+    | st.builds(attempt, st.integers(1, 999_999), CLUSTERS, st.tuples(HOMES, HOMES), WISHES, TIMES),
     share_permille=st.integers(0, 1000),
     since=st.none() | TIMES,
     completed=st.none() | TIMES,
@@ -90,16 +99,16 @@ def test_a_record_is_read_back_as_it_was(record: Record) -> None:
     assert decode_record({RECORD: encode_record(record)}) == record
 
 
-@given(
-    st.text(max_size=60)
-    | st.recursive(
-        st.none() | st.integers() | st.text(max_size=5),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["kind", "v", "attempt", "home", "shareP"]), inner)
-        ),
-    ).map(json.dumps)
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "v", "attempt", "home", "epoch"]), inner)
+    ),
 )
+
+
+@given(st.text(max_size=60) | JSON.map(json.dumps))
 def test_junk_is_unreadable_or_a_record_and_never_raises(text: str) -> None:
     """Whatever stands in the annotation is a Record or Unreadable with a sentence, never an exception."""
     found = decode_record({RECORD: text})
@@ -127,6 +136,73 @@ def test_only_a_present_annotation_asks_for_abort_pause_and_attempt(wish: Wish) 
     assert (kept.abort, kept.paused, kept.attempt) == (False, False, None)
     assert (kept.steps, kept.probe, kept.latency) == (wish.steps, wish.probe, wish.latency)
     assert stored(kept) == kept
+
+
+def places(body: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every field of a JSON object."""
+    found: list[tuple[str, ...]] = []
+    for name in body if isinstance(body, dict) else ():
+        found += [(*above, name), *places(body[name], (*above, name))]
+    return found
+
+
+def spoiled(text: str, where: int, value: Any) -> str:
+    """A record in which one field says something else, or is gone ("gone")."""
+    body = json.loads(text)
+    every = places(body)
+    *above, last = every[where % len(every)]
+    inner = body
+    for name in above:
+        inner = inner[name]
+    inner[last] = value
+    if value == "gone":
+        del inner[last]
+    return json.dumps(body)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    where=st.integers(0, 99),
+    value=st.sampled_from(
+        (None, -1, 5000, 10**18, 1e308, "x", "", [], {"legacy": 0}, {"a": 0, "b": 0}, True)
+    )
+    | st.sampled_from(("gone", "100", "2026-01-01T00:00:00")),
+    both=st.booleans(),
+    bad=st.booleans(),
+)
+def test_a_spoiled_record_never_makes_a_look_fail(
+    where: int, value: Any, both: bool, bad: bool
+) -> None:
+    """Whatever one field of a record says, nothing raises, and nobody is moved towards the target by it."""
+    world = World()
+    world.begin_on_legacy()
+    world.ask(dwell="1m")
+    world.until_share(10)
+    for name in world.clusters if both else ("legacy",):
+        split = world.split(name)
+        assert split is not None
+        text = spoiled(split["metadata"]["annotations"][RECORD], where, value)
+        world.unrecord(name, text)
+    if bad:
+        world.fault("eks", "target")
+    world.run(4)
+    legacy, eks = world.shares()
+    assert max(legacy, eks) <= 10
+
+
+def test_records_of_other_clusters_hold() -> None:
+    """Records that name clusters which the settings do not are not written over: the names may have changed."""
+    world = World()
+    world.begin_on_legacy()
+    world.ask()
+    world.until_share(10)
+    for name in world.clusters:
+        split = world.split(name)
+        assert split is not None
+        text = split["metadata"]["annotations"][RECORD].replace('"legacy"', '"onprem"')
+        world.unrecord(name, text)
+    world.run(10)
+    assert (world.reason, world.shares()) == ("RecordUnreadable", (10, 10))
 
 
 # --- pins --------------------------------------------------------------------------------------------------

@@ -366,7 +366,7 @@ def test_another_attempt_is_another_trace() -> None:
         *(
             root_of(KEY, Attempt(**_fields(ATTEMPT) | change))  # type: ignore[arg-type]
             for change in (
-                {"target": "legacy"},
+                {"target": "legacy", "origin": "eks"},
                 {"number": 3},
                 {"started": STARTED + timedelta(microseconds=1)},
             )

@@ -99,7 +99,7 @@ def test_a_deletion_that_is_older_than_what_is_known_is_ignored() -> None:
 
 
 def test_a_list_removes_what_is_not_in_it() -> None:
-    """What a list does not hold does not exist, and its migration is looked at; what is the same is not touched."""
+    """What a list does not hold does not exist, and its migration is looked at."""
     known = view()
     known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
     known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1, name="other")))
@@ -215,7 +215,7 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
 
 
 def test_only_migrations_are_looked_at() -> None:
-    """A change of a Service that is not annotated gives no key; of one that is, and of one that no more is, it does."""
+    """A change of a Service that is not annotated gives no key, and of one that is it does."""
     state = State(("legacy", "eks"), "cluster.local")
     assert state.absorb(upsert(Resource.SERVICES, service(5))) == set()
     assert state.absorb(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
