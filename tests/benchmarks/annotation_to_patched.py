@@ -1,0 +1,67 @@
+"""How long from ``abort`` until both splits are home, on two real API servers.
+
+    python -m tests.benchmarks annotation_to_patched
+
+From the sending of the annotation's PATCH until a watch of the benchmark's own has seen both splits at
+their home weights. The Services go home one after the other, each after the one before is Reverted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+from deploy.local.realapi import MISSING, RealApi, find_binaries
+from tests.benchmarks.ground import CLUSTERS, Ground
+from tests.benchmarks.inventory import Inventory, service_name
+from tests.benchmarks.product import Product, Progress
+from tests.benchmarks.result import CannotMeasure, Result, spread, spread_line
+from tests.benchmarks.stand_in import StandIn
+
+SERVICES = 1000
+MEASURED = 120
+TOGETHER = 10
+"""How many stand above home, and are probed, at a time."""
+
+WISHES: dict[str, str] = {}
+
+
+async def measure(say: Progress) -> Result:
+    """Measure; raises CannotMeasure where there is no real API server."""
+    if find_binaries() is None:
+        raise CannotMeasure(MISSING)
+    took_s: list[float] = []
+    inventory = Inventory(SERVICES, MEASURED)
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"filling two real API servers: {inventory.told()}")
+        async with (
+            Ground({name: RealApi(name) for name in CLUSTERS}, inventory) as ground,
+            StandIn() as stand_in,
+            Product(Path(folder), ground.kubeconfigs(), stand_in.urls),
+        ):
+            for first in range(0, MEASURED, TOGETHER):
+                names = [service_name(n) for n in range(first, first + TOGETHER)]
+                say(f"abort {first + 1} to {first + TOGETHER} of {MEASURED}")
+                await asyncio.gather(*(ground.enrol(name, WISHES) for name in names))
+                await asyncio.gather(*(ground.lift(name, WISHES) for name in names))
+                await asyncio.gather(*(stand_in.until_healthy(name) for name in names))
+                took_s += [await _abort(ground, name) for name in names]
+    how = (
+        f"real kube-apiservers with {SERVICES:,} Services; {TOGETHER} at 25 % and probed at 10/s"
+        " until it is their turn"
+    )
+    return Result(
+        (spread_line("abort annotated -> both splits home", took_s, "p99 < 50 ms", how),),
+        {"annotation_to_patched_ms": spread(took_s)},
+    )
+
+
+async def _abort(ground: Ground, service: str) -> float:
+    """Abort one, wait for its end, and give the seconds until both splits were home."""
+    began_s = monotonic()
+    await ground.annotate(service, {"abort": "true"})
+    home_s = await ground.until_home(service)
+    await ground.until_reverted(service)
+    return home_s - began_s

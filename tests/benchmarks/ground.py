@@ -1,0 +1,252 @@
+"""Two API servers with Services in them, seen by watches of the benchmark's own.
+
+Migrations are lifted above home without waiting for PASS: the controller enrols the Service, then the
+benchmark writes weights and record as the controller would, and ``paused`` keeps them there, armed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+
+from controller.annotations import read
+from controller.model import PREFIX, Attempt, Key, Record, SplitKind, Wish, WriteSplit
+from controller.splits import mirror_name, trafficsplit
+from controller.standing import away_for, stored
+from deploy.local.apiserver import EmbeddedApi
+from deploy.local.mesh import EKS, LEGACY, ApiAccess
+from deploy.local.mesh.kube import PROFILES, SERVICES, SPLITS, KubeClient, Resource
+from deploy.local.mesh.watch import Follow
+from deploy.local.realapi import RealApi
+from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
+
+CLUSTERS: Final = (LEGACY, EKS)
+MIGRATIONS: Final = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
+EVENTS: Final = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
+SHARE_PERMILLE: Final = 250
+WRITERS: Final = 16
+WAIT_S: Final = 30.0
+
+
+class Ground:
+    """Both clusters between ``__aenter__`` and ``__aexit__``; the API servers are started and stopped."""
+
+    def __init__(self, apis: Mapping[str, EmbeddedApi | RealApi], inventory: Inventory) -> None:
+        self.inventory = inventory
+        self.apis = apis
+        self._events: list[Mapping[str, Any]] = []
+        self._clients: dict[str, KubeClient] = {}
+        self._away: dict[tuple[str, str], tuple[int, float]] = {}
+        self._pins: set[tuple[str, str]] = set()
+        self._status: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Event()
+        self._following: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Ground:
+        """Start the servers, fill them, and watch what the controller writes."""
+        try:
+            for cluster, api in self.apis.items():
+                await api.start()
+                self._clients[cluster] = KubeClient(_access(api))
+            await asyncio.gather(*(self._fill(cluster) for cluster in CLUSTERS))
+            await asyncio.gather(*(self._follow(cluster) for cluster in CLUSTERS))
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the watches and the servers."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        await asyncio.gather(*(client.close() for client in self._clients.values()))
+        await asyncio.gather(*(api.stop() for api in self.apis.values()))
+
+    def kubeconfigs(self) -> dict[str, dict[str, Any]]:
+        """Give the kubeconfig of each cluster."""
+        return {cluster: api.kubeconfig() for cluster, api in self.apis.items()}
+
+    # --- what its users do --------------------------------------------------------------------------
+
+    async def annotate(self, service: str, wishes: Mapping[str, str]) -> None:
+        """Annotate the Service in legacy, as kubectl does."""
+        body = {"metadata": {"annotations": {PREFIX + k: v for k, v in wishes.items()}}}
+        client = self._clients[LEGACY]
+        await client.merge(SERVICES, (NAMESPACE, service), body, "kubectl-annotate")
+
+    async def enrol(self, service: str, wishes: Mapping[str, str]) -> None:
+        """Ask for eks, paused, with splits that stand already, and wait until both pins were seen."""
+        for cluster in CLUSTERS:
+            local = 1000 if cluster == LEGACY else 0
+            await self._split(cluster, service, local)
+        await self.annotate(service, {**wishes, "target": EKS, "paused": "true"})
+        await self.until(
+            lambda: all((cluster, service) in self._pins for cluster in CLUSTERS),
+            f"{service} was not enrolled",
+        )
+
+    async def lift(self, service: str, wishes: Mapping[str, str]) -> None:
+        """Put an enrolled Service at 25 %, with the record that the controller would have written."""
+        texts = {PREFIX + key: text for key, text in wishes.items()} | {PREFIX + "target": EKS}
+        wish = read({LEGACY: texts}, CLUSTERS)
+        assert isinstance(wish, Wish), wish
+        now = datetime.now(UTC)
+        home = dict.fromkeys(CLUSTERS, 0)
+        attempt = Attempt(1, LEGACY, EKS, home, PODS, stored(wish), now)
+        for cluster in CLUSTERS:
+            await self._lift_in(cluster, service, attempt, now)
+        await self.until(
+            lambda: self.phase(service) == "Holding", f"{service} was not taken up at 25 %"
+        )
+
+    # --- what is seen ---------------------------------------------------------------------------------
+
+    def phase(self, service: str) -> str:
+        """Give the phase that the Migration of a Service shows, "" without one."""
+        return str(self._status.get(service, {}).get("phase", ""))
+
+    def told(self, service: str, text: str) -> bool:
+        """Tell whether an Event on a Service says this."""
+        return any(
+            event["involvedObject"]["name"] == service and text in event["message"]
+            for event in self._events
+        )
+
+    def home_s(self, service: str) -> float | None:
+        """Give the time at which the second of both splits was seen home; None while one is not."""
+        seen = [self._away[cluster, service] for cluster in CLUSTERS]
+        weights = [away for away, _ in seen]
+        return max(at_s for _, at_s in seen) if weights == [0, 1000] else None
+
+    async def until_home(self, service: str) -> float:
+        """Wait until both splits are home; give when that was seen, monotonic."""
+        await self.until(
+            lambda: self.home_s(service) is not None, f"{service} was not brought home"
+        )
+        found = self.home_s(service)
+        assert found is not None
+        return found
+
+    async def until_reverted(self, service: str) -> None:
+        """Wait until the last thing that the controller writes of a revert was seen: its Event."""
+        await self.until(
+            lambda: self.told(service, "Reverted:"), f"{service} was not told to be Reverted"
+        )
+
+    async def until(
+        self, holds: Callable[[], bool], otherwise: str, limit_s: float = WAIT_S
+    ) -> None:
+        """Wait until something that is watched makes this true. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not holds():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"{otherwise} within {limit_s:g} s") from None
+
+    # --- how it is done -------------------------------------------------------------------------------
+
+    async def _fill(self, cluster: str) -> None:
+        client = self._clients[cluster]
+        remaining = self.inventory.objects(cluster)
+
+        async def write() -> None:
+            for resource, body in remaining:
+                await client.apply(resource, body)
+
+        await asyncio.gather(*(write() for _ in range(WRITERS)))
+
+    async def _follow(self, cluster: str) -> None:
+        for resource, put in (
+            (SPLITS, self._put_split),
+            (PROFILES, self._put_pin),
+            (MIGRATIONS, self._put_migration),
+            (EVENTS, self._put_event),
+        ):
+            follow = Follow(
+                self._clients[cluster],
+                resource,
+                put=_told(put, cluster, self._changed),
+                drop=lambda _: None,
+                rng=random.Random(1),
+            )
+            self._following.append(asyncio.create_task(follow.run()))
+            await follow.listed.wait()
+
+    def _put_split(self, cluster: str, found: Mapping[str, Any]) -> None:
+        now_s = monotonic()
+        name = found["metadata"]["name"]
+        weights = {b["service"]: int(b["weight"]) for b in found["spec"]["backends"]}
+        away = weights[mirror_name(name, _far(cluster))]
+        known = self._away.get((cluster, name))
+        if known is None or known[0] != away:
+            self._away[cluster, name] = (away, now_s)
+
+    def _put_pin(self, cluster: str, found: Mapping[str, Any]) -> None:
+        self._pins.add((cluster, found["metadata"]["name"].partition(".")[0]))
+
+    def _put_migration(self, _cluster: str, found: Mapping[str, Any]) -> None:
+        self._status[found["metadata"]["name"]] = found.get("status") or {}
+
+    def _put_event(self, _cluster: str, found: Mapping[str, Any]) -> None:
+        self._events.append(found)
+
+    async def _split(self, cluster: str, service: str, local: int) -> None:
+        """Somebody's split, which was there before."""
+        backends = [
+            {"service": service, "weight": local},
+            {"service": mirror_name(service, _far(cluster)), "weight": 1000 - local},
+        ]
+        body = {
+            "metadata": {"name": service, "namespace": NAMESPACE},
+            "spec": {"service": service, "backends": backends},
+        }
+        await self._clients[cluster].apply(SPLITS, body)
+
+    async def _lift_in(self, cluster: str, service: str, attempt: Attempt, now: datetime) -> None:
+        record = Record(
+            SplitKind.TRAFFICSPLIT,
+            epoch=1,
+            attempt=attempt,
+            share_permille=SHARE_PERMILLE,
+            since=now,
+        )
+        write = WriteSplit(
+            cluster=cluster,
+            key=Key(NAMESPACE, service),
+            kind=record.kind,
+            away_permille=away_for(SHARE_PERMILLE, is_target=cluster == EKS),
+            record=record,
+            resource_version=None,
+            name=service,
+            api_version=SPLITS.api,
+        )
+        body = trafficsplit.body(write, mirror_name(service, _far(cluster)))
+        client = self._clients[cluster]
+        await client.merge(SPLITS, (NAMESPACE, service), body, "migrate-controller")
+
+
+def _told(
+    put: Callable[[str, Mapping[str, Any]], None], cluster: str, changed: asyncio.Event
+) -> Callable[[Mapping[str, Any]], None]:
+    def tell(found: Mapping[str, Any]) -> None:
+        put(cluster, found)
+        changed.set()
+
+    return tell
+
+
+def _far(cluster: str) -> str:
+    return EKS if cluster == LEGACY else LEGACY
+
+
+def _access(api: EmbeddedApi | RealApi) -> ApiAccess:
+    if isinstance(api, RealApi):
+        return ApiAccess(api.url, api.tokens[0], api.ca_pem().decode())
+    return ApiAccess(api.url)

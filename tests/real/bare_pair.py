@@ -1,0 +1,261 @@
+"""Two API servers with nothing behind them, the real controller process, and probers that say as told.
+
+There is no mesh: mirrors and EndpointSlices are plain objects that the test makes, and FakeProber stands in
+for the probers. So what a test sees is what the controller and the API servers do with each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.local.apiserver import EmbeddedApi
+from deploy.local.processes import Program
+from deploy.local.realapi import RealApi
+from tests.fakes.prober import FakeProber
+from tests.real.client import Client, Json, connected, service, split
+
+CLUSTERS = ("legacy", "eks")
+FAR = {"legacy": "eks", "eks": "legacy"}
+GATEWAYS = "linkerd-multicluster"
+PREFIX = "migrate.tradeshift/"
+QUICK = {"slo-success": "99", "probe-rate": "100", "dwell": "1s", "soak": "1s", "steps": "10,50"}
+TOKEN = "for-this-test-only"
+LEASE_S = 2
+EXPORTED = {"mirror.linkerd.io/exported": "true"}
+
+Server = EmbeddedApi | RealApi
+
+
+class BarePair:
+    """A namespace of the same name in two API servers, and a controller over both."""
+
+    def __init__(self, clients: dict[str, Client], folder: Path) -> None:
+        self.clients = clients
+        self.folder = folder
+        self.namespace = f"t-{secrets.token_hex(4)}"
+        self.probers = {name: FakeProber(name, TOKEN) for name in CLUSTERS}
+        self.controller = Program("controller", folder / "controller.yaml", folder / "log")
+
+    async def start(self) -> None:
+        """Make the namespace, start the probers and the controller."""
+        for client in self.clients.values():
+            client.namespace = self.namespace
+            made = await client.create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+            assert made.status == 201
+        for prober in self.probers.values():
+            await prober.start()
+        self._write_settings()
+        self.controller.start()
+
+    async def stop(self) -> None:
+        """End everything but the API servers, where nothing that could start is left."""
+        await self.controller.stop()
+        for prober in self.probers.values():
+            await prober.stop()
+        for client in self.clients.values():
+            for path in (client.core("services"), client.splits(), client.migrations()):
+                listed = await client.get(path)
+                for name in listed.names if listed.status == 200 else ():
+                    await client.delete(f"{path}/{name}")
+
+    # --- what stands there ------------------------------------------------------------------------------
+
+    async def exported(self, name: str, pods: int = 2) -> None:
+        """A Service with ready pods in both clusters, and its mirrors, as Linkerd would make them."""
+        for number, (cluster, client) in enumerate(self.clients.items()):
+            own = service(name, labels=EXPORTED)
+            await self._make(client, "services", own)
+            addresses = [f"10.{number + 1}.0.{pod + 1}" for pod in range(pods)]
+            await self._make(client, "slices", self._slice(name, addresses, pods=True))
+            mirror = f"{name}-{FAR[cluster]}"
+            labels = {
+                "mirror.linkerd.io/mirrored-service": "true",
+                "mirror.linkerd.io/cluster-name": FAR[cluster],
+            }
+            await self._make(client, "services", service(mirror, labels=labels))
+            await self._make(client, "slices", self._slice(mirror, ["10.9.0.1"], pods=False))
+
+    async def split_by_hand(
+        self, cluster: str, name: str, *, local: int, mirror: int, spelled: str = ""
+    ) -> None:
+        """Somebody's TrafficSplit, whose ``spec.service`` is spelled so."""
+        body = split(name, (name, local), (f"{name}-{FAR[cluster]}", mirror))
+        body["spec"]["service"] = spelled or name
+        made = await self.clients[cluster].create(self.clients[cluster].splits(), body)
+        assert made.status == 201, made.body
+
+    async def annotate(self, name: str, **wishes: str | None) -> None:
+        """``kubectl annotate --overwrite`` in legacy; None removes."""
+        client = self.clients["legacy"]
+        named = {PREFIX + key.replace("_", "-"): value for key, value in wishes.items()}
+        path = client.core("services", name)
+        done = await client.merge(path, {"metadata": {"annotations": named}})
+        assert done.status == 200, done.body
+
+    # --- what is seen -----------------------------------------------------------------------------------
+
+    async def split(self, cluster: str, name: str, version: str = "v1alpha1") -> Json:
+        """Give the split of a cluster."""
+        found = await self.clients[cluster].get(self.clients[cluster].splits(name, version))
+        return found.body if found.status == 200 else {}
+
+    async def pin(self, cluster: str, name: str) -> Json:
+        """Give the pin of a cluster's gateway, {} where there is none."""
+        profile = f"{name}.{self.namespace}.svc.cluster.local"
+        path = f"/apis/linkerd.io/v1alpha2/namespaces/{GATEWAYS}/serviceprofiles/{profile}"
+        found = await self.clients[cluster].get(path)
+        return found.body if found.status == 200 else {}
+
+    async def migration(self, name: str) -> Json:
+        """Give the Migration beside the Service, {} where there is none yet."""
+        found = await self.clients["legacy"].get(self.clients["legacy"].migrations(name))
+        return found.body if found.status == 200 else {}
+
+    async def status(self, name: str) -> Json:
+        """Give its status."""
+        found: Json = (await self.migration(name)).get("status") or {}
+        return found
+
+    async def condition(self, name: str, kind: str) -> str:
+        """Give a condition's status as ``kubectl wait --for=condition=...`` reads it, "" where it is not there."""
+        conditions = (await self.status(name)).get("conditions", [])
+        return next((str(c["status"]) for c in conditions if c["type"] == kind), "")
+
+    async def events(self, name: str) -> list[Json]:
+        """Give the Events on the Service."""
+        listed = await self.clients["legacy"].get(self.clients["legacy"].core("events"))
+        return [e for e in listed.body["items"] if e["involvedObject"]["name"] == name]
+
+    async def shares(self, name: str) -> tuple[int, ...]:
+        """Give what eks serves of each cluster's calls, per mille, by the weights."""
+        return tuple([share_of(await self.split(cluster, name), cluster) for cluster in CLUSTERS])
+
+    async def until(
+        self, holds: Callable[[], Awaitable[bool]], otherwise: str, name: str, limit_s: float = 40.0
+    ) -> None:
+        """Wait for a condition; fails with what the Migration says."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not await holds():  # noqa: ASYNC110 - what it waits for is in another process
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            status = await self.status(name)
+            said = {key: status.get(key) for key in ("phase", "share", "reason", "message")}
+            story = f"{otherwise}; it says {said}\n{self.controller.tail(25)}"
+            raise AssertionError(story) from None
+
+    async def stands(self, name: str, *shares: int) -> None:
+        """Wait until both splits stand at these shares, per mille."""
+
+        async def there() -> bool:
+            return await self.shares(name) == shares
+
+        await self.until(there, f"the splits do not stand at {shares}", name)
+
+    async def fulfilled(self, name: str, kind: str) -> None:
+        """``kubectl wait --for=condition=<kind> migration/<name>``."""
+
+        async def met() -> bool:
+            return await self.condition(name, kind) == "True"
+
+        await self.until(met, f"{kind} is not True", name)
+
+    # --- how it is done -----------------------------------------------------------------------------------
+
+    async def _make(self, client: Client, what: str, body: Json) -> None:
+        path = client.core("services")
+        if what == "slices":
+            path = client.group("discovery.k8s.io", "v1", "endpointslices")
+        made = await client.create(path, body)
+        assert made.status == 201, made.body
+
+    def _slice(self, name: str, addresses: list[str], *, pods: bool) -> Json:
+        endpoints: list[Json] = []
+        for number, address in enumerate(addresses):
+            endpoint: Json = {"addresses": [address], "conditions": {"ready": True}}
+            if pods:
+                ref = {"kind": "Pod", "name": f"{name}-{number}", "namespace": self.namespace}
+                endpoint["targetRef"] = ref
+            endpoints.append(endpoint)
+        identity = f"linkerd-gateway.{GATEWAYS}.serviceaccount.identity.linkerd.cluster.local"
+        annotations = {} if pods else {"mirror.linkerd.io/remote-gateway-identity": identity}
+        return {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{name}-abcde",
+                "labels": {"kubernetes.io/service-name": name},
+                "annotations": annotations,
+            },
+            "addressType": "IPv4",
+            "endpoints": endpoints,
+            "ports": [{"name": "http", "port": 8080 if pods else 4143}],
+        }
+
+    def _write_settings(self) -> None:
+        merged: Json = {"apiVersion": "v1", "kind": "Config"}
+        for part in ("clusters", "users", "contexts"):
+            configs = [client.server.kubeconfig() for client in self.clients.values()]
+            merged[part] = [entry for config in configs for entry in config[part]]
+        (self.folder / "kubeconfig").write_text(yaml.safe_dump(merged))
+        (self.folder / "token").write_text(TOKEN)
+        settings = {
+            "clusters": {
+                name: {
+                    "kubeconfig": str(self.folder / "kubeconfig"),
+                    "context": client.server.kubeconfig()["contexts"][0]["name"],
+                    "prober": self.probers[name].url,
+                }
+                for name, client in self.clients.items()
+            },
+            "lease": {"cluster": "legacy", "name": self.namespace, "duration_s": LEASE_S},
+            "prober": {"token_file": str(self.folder / "token")},
+            "listen": f"127.0.0.1:{_free_port()}",
+        }
+        (self.folder / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def share_of(found: Json, cluster: str) -> int:
+    """Give what eks serves of a cluster's calls by a split's weights, per mille, -1 without a split."""
+    if not found:
+        return -1
+    weights = {b["service"]: int(b["weight"]) for b in found["spec"]["backends"]}
+    mirror = next(weight for name, weight in weights.items() if name.endswith(f"-{FAR[cluster]}"))
+    away = 1000 * mirror // sum(weights.values())
+    return away if cluster == "legacy" else 1000 - away
+
+
+def record_of(found: Json) -> dict[str, Any]:
+    """Give the record on a split; what is left out of it because it is 0 is 0."""
+    record: dict[str, Any] = json.loads(found["metadata"]["annotations"][PREFIX + "record"])
+    return {"sharePermille": 0, "epoch": 0, **record}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(servers: dict[str, Server], folder: Path) -> AsyncIterator[BarePair]:
+    """Run a controller over two API servers that run already."""
+    async with AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(connected(server))
+            for name, server in servers.items()
+        }
+        pair = BarePair(clients, folder)
+        try:
+            await pair.start()
+            yield pair
+        finally:
+            await pair.stop()

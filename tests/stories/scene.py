@@ -1,0 +1,229 @@
+"""A pair of local clusters with the real controller and probers, and what these tests do with it.
+
+Everything is seen as its users see it: through the API servers, and by what the callers were answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from deploy.local.mesh import EKS, LEGACY
+from deploy.local.mesh.kube import PROFILES, SPLITS, Resource
+from deploy.local.mesh.load import Load, Sent
+from deploy.local.mesh.watch import Follow
+from deploy.local.pair import CLUSTERS, Pair, Plan
+
+LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # not a kind of the mesh
+GATEWAYS = "linkerd-multicluster"
+QUICK = {"slo-success": "99", "probe-rate": "50", "dwell": "1s", "soak": "1s"}
+"""A step takes a good second of settling and 100 clean probes, 2 s."""
+
+GOOD_CALLS = 50
+"""So many calls in a row without a failure, and a fault that hits 1 in 10 is as good as excluded."""
+
+
+class Scene:
+    """One pair while its controller and probers run."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.trail: dict[tuple[str, str], list[float]] = {}
+        """By cluster and Service, each share that its split has had, in percent."""
+        self._following: list[asyncio.Task[None]] = []
+
+    # --- setting up -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring everything up; no Service is there yet."""
+        await self.pair.start()
+        for cluster in CLUSTERS:
+            follow = Follow(
+                self.pair.mesh.clusters[cluster].api,
+                SPLITS,
+                put=lambda found, cluster=cluster: self._saw(cluster, found),  # type: ignore[misc]  # bound at once
+                drop=lambda _key: None,
+                rng=random.Random(cluster),
+            )
+            self._following.append(asyncio.create_task(follow.run()))
+        await self.pair.product()
+
+    async def stop(self) -> None:
+        """End everything."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        await self.pair.stop()
+
+    async def service(self, name: str, *, rate_hz: float = 25.0) -> None:
+        """A Service served by legacy alone, with splits that are older than its callers."""
+        await self.pair.service(name)
+        await self.pair.split(LEGACY, name, local=100, mirror=0)
+        await self.pair.split(EKS, name, local=0, mirror=100)
+        known = [(cluster, name) for cluster in CLUSTERS]
+        await self.until(lambda: all(at in self.pair.splits for at in known), "no splits", name)
+        await self.pair.callers(name, "shop", rate_hz)
+
+    async def ask(self, name: str, **wishes: str | None) -> None:
+        """Annotate the Service in legacy, as its developer does."""
+        wanted = {key.replace("_", "-"): value for key, value in wishes.items()}
+        await self.pair.annotate(LEGACY, name, wanted)
+
+    async def rise(self, name: str, percent: str = "25", **wishes: str) -> None:
+        """Ask for eks, and wait until both splits stand at this share, where they stay for an hour."""
+        await self.ask(name, **{**QUICK, "steps": percent, "dwell": "1h", "target": EKS, **wishes})
+        await self.stands(name, float(percent))
+
+    # --- what is seen ---------------------------------------------------------------------------------
+
+    def share(self, cluster: str, name: str) -> float:
+        """Give the percentage of a cluster's calls that eks serves by its split, as last seen."""
+        return self.trail[cluster, name][-1]
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """Give the status of the Service's Migration."""
+        return self.pair.status(name)
+
+    def load(self, cluster: str, name: str) -> Load:
+        """Give the callers of a cluster."""
+        return self.pair.loads[cluster, name]
+
+    def failed(self, cluster: str, name: str, since: float = 0.0) -> list[Sent]:
+        """Give the calls due since then that failed, other than by the workload itself."""
+        return [
+            sent
+            for sent in self.load(cluster, name).sent()
+            if sent.at >= since and sent.outcome in ("mesh", "connection")
+        ]
+
+    async def events(self, name: str, reason: str) -> list[str]:
+        """Give the messages of the Service's Events of this reason, in the order in which they were made."""
+        found = [event for event in await self.pair.events(name) if event["reason"] == reason]
+        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [event["message"] for event in found]
+
+    # --- waiting for it -------------------------------------------------------------------------------
+
+    async def until(
+        self, holds: Callable[[], bool], otherwise: str, name: str, limit_s: float = 30.0
+    ) -> None:
+        """Wait for a condition; fails with what the Migration says where it does not come."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not holds():  # noqa: ASYNC110 - what it waits for is in another process
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(self._story(otherwise, name)) from None
+
+    async def stands(self, name: str, percent: float, limit_s: float = 30.0) -> None:
+        """Wait until both splits stand at this share."""
+        await self.until(
+            lambda: all(self.share(cluster, name) == percent for cluster in CLUSTERS),
+            f"the splits do not stand at {percent} %",
+            name,
+            limit_s,
+        )
+
+    async def reach(self, name: str, phase: str, limit_s: float = 30.0) -> None:
+        """Wait until the Migration tells this phase."""
+        await self.until(
+            lambda: self.status(name).get("phase") == phase, f"not {phase}", name, limit_s
+        )
+
+    async def told(self, name: str, reason: str, limit_s: float = 15.0) -> str:
+        """Wait until the Migration tells this reason; give its message."""
+        await self.until(
+            lambda: self.status(name).get("reason") == reason, f"not {reason}", name, limit_s
+        )
+        return str(self.status(name)["message"])
+
+    async def event(self, name: str, reason: str, *, more_than: int = 0) -> str:
+        """Wait for more Events of this reason on the Service than there were; give the last one's message."""
+        try:
+            async with asyncio.timeout(10.0):
+                while len(found := await self.events(name, reason)) <= more_than:  # noqa: ASYNC110 - as until
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(self._story(f"no Event {reason}", name)) from None
+        return found[-1]
+
+    async def good_calls(self, cluster: str, name: str) -> None:
+        """Let the callers of a cluster make so many calls from now on; none may fail."""
+        assert await self._calls(cluster, name) == []
+
+    async def recovered(self, cluster: str, name: str, limit_s: float = 40.0) -> float:
+        """Wait until the callers of a cluster make so many calls of which none fails; give since when."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_s
+        while True:
+            since = loop.time()
+            failed = await self._calls(cluster, name)
+            if not failed:
+                return since
+            what = f"calls in {cluster} go on failing, the last by {failed[-1]}"
+            assert loop.time() < end, self._story(what, name)
+
+    async def _calls(self, cluster: str, name: str) -> list[Sent]:
+        """Let so many calls be made, and wait for the answers to all made until then; give what failed.
+
+        A call that a proxy holds back ends late, so those that ended say nothing about the others.
+        """
+        since = asyncio.get_running_loop().time()
+        load = self.load(cluster, name)
+        await self.until(
+            lambda: sum(sent.at >= since for sent in load.sent()) >= GOOD_CALLS, "no calls", name
+        )
+        held = tuple(load._under_way)
+        await self.until(lambda: all(call.done() for call in held), "calls hang", name)
+        return self.failed(cluster, name, since)
+
+    # --- hands ----------------------------------------------------------------------------------------
+
+    async def pin_is_there(self, cluster: str, name: str) -> bool:
+        """Tell whether the gateway of a cluster is pinned for a Service."""
+        found, _ = await self.pair.mesh.clusters[cluster].api.list(PROFILES)
+        return pin_key(name) in [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in found]
+
+    async def lease_holder(self, cluster: str) -> str:
+        """Give who holds the controllers' Lease, "" for nobody."""
+        found, _ = await self.pair.mesh.clusters[cluster].api.list(LEASES)
+        (lease,) = found
+        return str(lease["spec"].get("holderIdentity") or "")
+
+    def log(self) -> str:
+        """Give the controller's log so far."""
+        return self.pair.controller.log.read_text(errors="replace")
+
+    def _saw(self, cluster: str, found: Any) -> None:
+        name = found["metadata"]["name"]
+        mine = f"{name}-{EKS}" if cluster == LEGACY else name
+        weights = {b["service"]: float(b["weight"]) for b in found["spec"]["backends"]}
+        share = round(100.0 * weights.get(mine, 0.0) / sum(weights.values()), 1)
+        trail = self.trail.setdefault((cluster, name), [])
+        if trail[-1:] != [share]:
+            trail.append(share)
+
+    def _story(self, otherwise: str, name: str) -> str:
+        status = self.status(name)
+        said = {key: status.get(key) for key in ("phase", "share", "reason", "message")}
+        trails = {cluster: self.trail.get((cluster, name)) for cluster in CLUSTERS}
+        return f"{otherwise}; it says {said}; shares {trails}\n{self.pair.controller.tail(25)}"
+
+
+def pin_key(name: str) -> tuple[str, str]:
+    """Give namespace and name of a Service's pin."""
+    return GATEWAYS, f"{name}.default.svc.cluster.local"
+
+
+@asynccontextmanager
+async def playing(plan: Plan) -> AsyncIterator[Scene]:
+    """Bring a scene up, and down again whatever happened."""
+    scene = Scene(Pair(plan))
+    try:
+        await scene.start()
+        yield scene
+    finally:
+        await scene.stop()
