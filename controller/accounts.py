@@ -45,6 +45,12 @@ PIN_GRACE_S = 1.0
 
 NO_PROBES = Counts()
 
+SUSPECTED = (Verdict.UNKNOWN, "Recovering")
+"""What a way says that would pass while a fault waits for its explanation."""
+
+UNEVENTFUL = frozenset({(Verdict.PASS, "Met"), (Verdict.UNKNOWN, "Collecting")})
+"""What a way may go on saying, without a fault, for minutes or hours."""
+
 
 @dataclass(slots=True)
 class _Sum:
@@ -92,16 +98,11 @@ class _Way:
     book: WayBook
     pending: _Sum = field(default_factory=_Sum)
     voided: bool = False
-    passed: bool = False
+    said: tuple[Verdict, str] | None = None
     lowered_per_s: float | None = None
     held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
     eager: WayBook | None = None
     eager_pending: _Sum = field(default_factory=_Sum)
-
-    def restart_credit(self) -> None:
-        """Take all credit away; that it is full again is worth a look."""
-        self.book.restart_credit()
-        self.passed = False
 
 
 class Accounts:
@@ -172,8 +173,9 @@ class Accounts:
     def fold(self, now_s: float) -> bool:
         """Close a tick: each way's sum is one observation.
 
-        Tells whether the migration should be looked at again: while anything is bad, void, silent or not
-        proven yet. A way that goes on passing decides nothing new.
+        Tells whether the migration should be looked at again: while anything is bad, void or silent, and
+        when a way says something else than before. A way that goes on collecting or passing without a
+        fault decides nothing new, and most of a migration's life is that.
         """
         notable = False
         for at, way in self._ways.items():
@@ -187,9 +189,9 @@ class Accounts:
                 way.book.absorb(summed.tick(), now_s)
             elif voided:
                 way.book.void(now_s)
-            passing = summed.slices > 0 and not summed.faulty and not way.held
-            if not (passing and way.passed):
-                way.passed = way.book.evidence(now_s).verdict is Verdict.PASS
+            clean = summed.slices > 0 and not summed.faulty and not way.held
+            before, way.said = way.said, SUSPECTED if way.held else way.book.verdict(now_s)
+            if not (clean and way.said == before and before in UNEVENTFUL):
                 notable = True
         return notable
 
@@ -197,7 +199,6 @@ class Accounts:
         """A step has settled: credit starts from zero, by the pods that are ready now."""
         for way in self._ways.values():
             way.book.settle(now_s)
-            way.passed = False
         self._credit_pods = frozenset()
 
     def pods(self, cluster: str, ready: frozenset[str], now_s: float, *, is_target: bool) -> None:
@@ -218,7 +219,7 @@ class Accounts:
         if self._pin_missing and not missing:
             self._pin_made_s = now_s
             for way in self._ways.values():
-                way.restart_credit()
+                way.book.restart_credit()
         self._pin_missing = missing
 
     # --- what is asked ------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ class Accounts:
             self._credit_pods = ready
             for at, way in self._ways.items():
                 if at.side is Side.TARGET:
-                    way.restart_credit()
+                    way.book.restart_credit()
 
     def _forget(self, now_s: float) -> None:
         old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)

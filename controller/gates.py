@@ -220,13 +220,17 @@ def _through_the_link(seen: Observed, st: Standing) -> Refusal | None:
 
     Where their prober is silent and nobody answers from the origin's side either, that is more likely a dead
     link than two faults at once. The silence is given time to show itself: what was answered before it,
-    in one slice with the first faults, must have left the last second.
+    in one slice with the first faults, must have left the last second. A link that comes back is given the
+    same time: the callers' proxies connect again only after a pause.
     """
     target = seen.clusters[st.target]
     own = evidence(seen, st.target, Side.TARGET)
     across = evidence(seen, st.origin, Side.TARGET)
-    if own.heard_s < BLIND_S or (target.current and target.endpoints.ready == 0):
+    if target.current and target.endpoints.ready == 0:
         return None
+    if own.heard_s < BLIND_S:
+        left = LINK_SHOWN_S - own.back_for_s
+        return wait("LinkSuspect", "the link is only just back", left) if left > 0 else None
     if across.unanswered_1s:
         return hold(
             "LinkSuspect",

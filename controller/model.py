@@ -345,7 +345,8 @@ class WayEvidence:
     ``clean``/``needed`` those of the objective furthest from PASS (verdicts.md).
 
     ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
-    anything at all came from this way's prober. ``bad_share_3s`` is over the last 3 s and of the same
+    anything at all came from this way's prober, and ``back_for_s`` the time since it was heard again after a
+    second of silence (infinite: it always was). ``bad_share_3s`` is over the last 3 s and of the same
     objective as the points, None without a probe.
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
@@ -365,6 +366,7 @@ class WayEvidence:
     needed: int = 0
     silent_s: float = float("inf")
     heard_s: float = float("inf")
+    back_for_s: float = float("inf")
     bad_share_3s: float | None = None
     loop_s: float = float("inf")
     answered_s: float = 0.0

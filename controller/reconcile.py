@@ -216,7 +216,7 @@ class Reconciler:
         self._tell(seen, decided, now)
         if decided.wake_s is not None:
             self._queue.add_in(key, decided.wake_s)
-        elif decided.probes:
+        if decided.probes:
             self._queue.add_in(key, LOOK_AGAIN_S)
         self._measure(seen, decided, self._clock() - began)
         if not self._state.is_migration(key):

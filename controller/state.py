@@ -83,7 +83,8 @@ class State:
         return {
             key
             for key, migration in self._known.items()
-            if migration.accounts.active and migration.accounts.fold(now_s)
+            if migration.accounts.active
+            and (migration.accounts.fold(now_s) or not migration.settled)
         }
 
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:

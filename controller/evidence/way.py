@@ -30,6 +30,9 @@ FRESH_S = 0.3
 LOST_S = 3.0
 """A silence this long restarts the credit; so long without a word there is no stream."""
 
+GAP_S = 1.0
+"""A prober that was not heard for so long may have been behind a link that was lost."""
+
 HOME_WORSE = 0.8
 """Home counts as no better from this part of the target's bad share on: two ways that share one
 fault (a shared database) differ by chance, and going home would then only add a move."""
@@ -128,6 +131,7 @@ class WayBook:
         self._sent = 0
         self._bad = 0
         self._heard_s = -inf
+        self._back_s = -inf
         self._valid_s = -inf
         self._void_s = -inf
         self._loop_s = -inf
@@ -138,6 +142,8 @@ class WayBook:
     def heard(self, now_s: float) -> None:
         """Note that anything at all came from this way's prober."""
         self._pass_time(now_s)
+        if GAP_S <= now_s - self._heard_s < inf:
+            self._back_s = now_s
         self._heard_s = now_s
 
     def void(self, now_s: float) -> None:
@@ -187,10 +193,14 @@ class WayBook:
 
     # --- what the book says -----------------------------------------------------------------------
 
+    def verdict(self, now_s: float) -> tuple[Verdict, str]:
+        """Say the verdict and its reason alone, as :meth:`evidence` does."""
+        self._pass_time(now_s)
+        return self._verdict(now_s)
+
     def evidence(self, now_s: float) -> WayEvidence:
         """Say what is known of the way now; a silence that has become too long restarts the credit."""
-        self._pass_time(now_s)
-        verdict, reason = self._verdict(now_s)
+        verdict, reason = self.verdict(now_s)
         nearest = max(self._objectives, key=lambda o: o.nearness)
         furthest = max(self._objectives, key=lambda o: o.credit.missing)
         window = self._window
@@ -205,6 +215,7 @@ class WayBook:
             needed=furthest.credit.needed,
             silent_s=now_s - self._valid_s,
             heard_s=now_s - self._heard_s,
+            back_for_s=now_s - self._back_s,
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
             answered_s=max(0.0, now_s - self._answering_since_s),

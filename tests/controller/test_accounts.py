@@ -80,21 +80,36 @@ class Told:
         return found.verdict, found.reason
 
 
-def test_a_way_that_passes_needs_no_look() -> None:
-    """A look is worth it until PASS, at PASS, and at whatever is not clean; going on passing is not."""
+def test_a_way_that_goes_on_as_before_needs_no_look() -> None:
+    """A look is worth it at the first slice, at PASS and at whatever is not clean; going on is not."""
     told = Told(order())
-    assert told.tick((order(), good()), ticks=9)
+    assert told.tick((order(), good()))
+    assert not told.tick((order(), good()), ticks=8)
     assert told.tick((order(), good()))
     assert told.verdict() == (Verdict.PASS, "Met")
     assert not told.tick((order(), good()))
     assert told.tick()
     assert not told.tick((order(), good()))
     assert told.tick((order(), bad()))
+    assert told.verdict()[1] == "Recovering"
+    assert told.tick((order(), good()), ticks=2)
+
+
+def test_the_end_of_a_suspicion_is_worth_a_look() -> None:
+    """Each tick while a fault waits for its explanation is looked at, the one that ends it too, and no more."""
+    way = PODS
+    told = Told(order(way))
+    told.tick((order(way), good()), ticks=11)
+    assert told.tick((order(way), bad(POD)))
+    told.accounts.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
+    looks = [told.tick((order(way), good())) for _ in range(13)]
+    assert looks == [True] * 10 + [False] * 3
+    assert told.verdict(way)[0] is Verdict.PASS
 
 
 @pytest.mark.parametrize("cause", ["pin", "pods"])
-def test_credit_that_was_taken_away_is_watched_until_it_is_full(cause: str) -> None:
-    """After a pin was re-made, or most pods went, every tick is worth a look until PASS is earned anew."""
+def test_credit_that_was_taken_away_is_looked_at_until_it_is_full(cause: str) -> None:
+    """After a pin was re-made, or most pods went, that PASS is gone is worth a look, and that it is back."""
     way = PODS
     told = Told(order(way))
     told.tick((order(way), good()), ticks=11)
@@ -106,7 +121,7 @@ def test_credit_that_was_taken_away_is_watched_until_it_is_full(cause: str) -> N
         told.accounts.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
     assert told.verdict(way) == (Verdict.UNKNOWN, "Collecting")
     looks = [told.tick((order(way), good())) for _ in range(11)]
-    assert looks == [True] * 10 + [False]
+    assert looks == [True] + [False] * 8 + [True, False]
     assert told.verdict(way)[0] is Verdict.PASS
 
 
