@@ -83,7 +83,9 @@ def remember(status: Mapping[str, Any]) -> Story:
     conditions = tuple(
         entry
         for entry in _list(status, "conditions")
-        if isinstance(entry, Mapping) and {"type", "status"} <= entry.keys()
+        if isinstance(entry, Mapping)
+        and isinstance(entry.get("type"), str)
+        and isinstance(entry.get("status"), str)
     )
     last = history[-1] if history else {}
     note = None
