@@ -117,6 +117,10 @@ class Laws:
             return
         name = f"{attempt.target} {attempt.number} {attempt.started}"
         assert self.homes.setdefault(name, attempt.home) == attempt.home
+        for known in filter(None, map(self.world.record, self.world.clusters)):
+            running = None if known.reverted or known.completed else known.attempt
+            if running and (running.target, running.number) == (attempt.target, attempt.number):
+                assert (running.started, running.home) == (attempt.started, attempt.home)
         before = self.world.record(action.cluster)
         split = self.world.split(action.cluster)
         lands = split and split["metadata"]["resourceVersion"] == action.resource_version

@@ -534,6 +534,37 @@ def test_a_latch_outlives_both_splits_and_another_target() -> None:
     assert (world.phase, world.reason) == (Phase.REVERTED, "Aborted")
 
 
+@pytest.mark.parametrize("wrong", [["legacy"], ["eks"], ["legacy", "eks"]])
+def test_a_latch_outlives_the_pins(wrong: list[str]) -> None:
+    """With pins deleted after a revert the records remember it, and the new pins get their copy."""
+    world = risen()
+    world.annotate(abort="true")
+    world.run(2)
+    world.annotate(abort=None)
+    world.shell.leads = False
+    for name in wrong:
+        world.delete_pin(name)
+    world.crash()
+    world.run(20)
+    assert_home(world, "Aborted")
+    assert {w.share for w in world.writes if w.record.reverted} == {0}
+
+
+def test_a_latch_in_one_record_binds_both() -> None:
+    """A revert that is told by one record alone, the pins knowing nothing, is finished in the other cluster."""
+    world = risen()
+    world.apis["eks"].away = True
+    world.annotate(abort="true")
+    world.run(2)
+    world.annotate(abort=None)
+    world.shell.alive = False
+    world.delete_pin("legacy")
+    world.apis["eks"].away = False
+    world.crash()
+    world.run(5)
+    assert_home(world, "Aborted")
+
+
 def test_a_deleted_split_of_a_reverted_attempt_is_made_at_home() -> None:
     """A split deleted after the revert is made anew at home: without it callers in the target would stay there."""
     world = risen()

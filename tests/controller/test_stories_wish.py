@@ -200,12 +200,11 @@ def test_bad_at_home_holds_and_ends(cluster: str, reason: str, told: str) -> Non
 
 
 def homes(world: World) -> set[str]:
-    """Every home that was ever written, with its attempt."""
-    return {
-        f"{w.record.attempt.target} {w.record.attempt.number}: {w.record.attempt.home}"
-        for w in world.writes
-        if w.record.attempt
-    }
+    """Every home that was ever written, with its attempt; an attempt began once."""
+    attempts = [w.record.attempt for w in world.writes if w.record.attempt]
+    begun = {(a.target, a.number, a.started) for a in attempts}
+    assert len(begun) == len({(a.target, a.number) for a in attempts})
+    return {f"{a.target} {a.number}: {a.home}" for a in attempts}
 
 
 @pytest.mark.parametrize("number", ["2", "7"])

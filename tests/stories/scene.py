@@ -133,7 +133,7 @@ class Scene:
             lambda: self.status(name).get("phase") == phase, f"not {phase}", name, limit_s
         )
 
-    async def told(self, name: str, reason: str, limit_s: float = 15.0) -> str:
+    async def told(self, name: str, reason: str, limit_s: float = 30.0) -> str:
         """Wait until the Migration tells this reason; give its message."""
         await self.until(
             lambda: self.status(name).get("reason") == reason, f"not {reason}", name, limit_s
@@ -208,7 +208,7 @@ class Scene:
 
     def _story(self, otherwise: str, name: str) -> str:
         status = self.status(name)
-        said = {key: status.get(key) for key in ("phase", "share", "reason", "message")}
+        said = {key: status.get(key) for key in ("phase", "share", "reason", "message", "ways")}
         trails = {cluster: self.trail.get((cluster, name)) for cluster in CLUSTERS}
         return f"{otherwise}; it says {said}; shares {trails}\n{self.pair.controller.tail(25)}"
 

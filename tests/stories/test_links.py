@@ -61,7 +61,7 @@ async def test_dead_target_gateway_sends_the_origins_callers_home(
     """When eks' gateway dies, callers in legacy go home and stop failing; callers in eks never fail."""
     began = now()
     await moving.pair.mesh.gateway(EKS).die(death)
-    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A, 10.0)
+    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
     await moving.recovered(LEGACY, A)
     await moving.good_calls(LEGACY, A)
     await moving.pair.mesh.gateway(EKS).revive()
@@ -81,7 +81,7 @@ async def test_dead_origin_gateway_throws_nobody_at_it(moving: Scene, death: Dea
     since = now()
     if moving.pair.plan.controller_in == EKS:
         # From eks a dead gateway of legacy and a dead legacy look the same: who can, goes home.
-        await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A, 10.0)
+        await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
     else:
         await moving.reach(A, "Holding", 15.0)
         assert moving.trail[LEGACY, A] == [AT_SHARE]
@@ -106,7 +106,7 @@ async def test_cut_link_sends_home_whose_home_needs_no_link(moving: Scene) -> No
     mesh = moving.pair.mesh
     mesh.cut_link(LEGACY, EKS)
     mesh.cut_link(EKS, LEGACY)
-    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A, 10.0)
+    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
     await asyncio.gather(*(moving.recovered(cluster, A) for cluster in CLUSTERS))
     since = now()
     await asyncio.gather(*(moving.good_calls(cluster, A) for cluster in CLUSTERS))
