@@ -164,6 +164,11 @@ async def test_migration_object_tells_it(pair: BarePair) -> None:
     await pair.annotate(A, **{**QUICK, "dwell": "1h"}, target="eks")
     await pair.stands(A, 100, 1000)
     await pair.fulfilled(A, "Progressing")
+
+    async def told() -> bool:
+        return (await pair.status(A))["share"] == "10/100"
+
+    await pair.until(told, "the Migration does not tell of the step", A)
     assert await pair.condition(A, "Completed") == "False"
     assert await pair.condition(A, "Reverted") == "False"
     status = await pair.status(A)
