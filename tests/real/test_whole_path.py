@@ -166,7 +166,7 @@ async def test_migration_object_tells_it(pair: BarePair) -> None:
     await pair.fulfilled(A, "Progressing")
 
     async def told() -> bool:
-        return (await pair.status(A))["share"] == "10/100"
+        return bool((await pair.status(A))["share"] == "10/100")
 
     await pair.until(told, "the Migration does not tell of the step", A)
     assert await pair.condition(A, "Completed") == "False"
