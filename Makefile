@@ -72,5 +72,5 @@ ci: ## run what the build server runs: lint and every test, nothing left out
 	.ci/run
 
 clean: ## remove what the other targets made, except the API servers in .tools
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

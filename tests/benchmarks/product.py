@@ -19,6 +19,7 @@ from deploy.local.processes import Program
 READY_S = 60.0
 _POLL_S = 0.01
 _REQUEST_S = 5.0
+_VOID = re.compile(r"^migrate_prober_slices_void_total\{.*\} (\S+)$", re.MULTILINE)
 
 
 class Product:
@@ -78,6 +79,17 @@ class Product:
             name: int(kib) / 1024
             for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", text, re.MULTILINE)
         }
+
+    async def void_slices(self) -> float:
+        """Count the slices so far that the probers did not stand behind, because they were starved."""
+        found = 0.0
+        async with _session() as session:
+            for cluster in self.probers:
+                url = f"http://127.0.0.1:{self._ports[cluster]}/metrics"
+                async with session.get(url) as answer:
+                    text = await answer.text()
+                found += sum(float(count) for count in _VOID.findall(text))
+        return found
 
     async def _ready(self, program: Program, url: str) -> None:
         async with asyncio.timeout(READY_S), _session() as session:
