@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 REAL := tests/real/tools/build
+PACKAGES := tests/real/tools/packages
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -26,15 +27,16 @@ $(SETUP): requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Where the real API servers cannot be had, everything else still runs and pytest names what it skipped.
-# With CI_ALL set nothing may be left out.
-test: setup ## run every test; builds the real API servers first where Go is there
+# Where a real API server or Prometheus cannot be had, everything else still runs and pytest names what it
+# skipped. With CI_ALL set nothing may be left out.
+test: setup ## run every test; gets the real API servers and Prometheus first where that is possible
 	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then \
 	  echo "real API servers: those in KUBEBUILDER_ASSETS"; \
 	elif ! $(REAL); then \
 	  echo "real API servers: left out of the tests, for the reason above; KUBEBUILDER_ASSETS may name some"; \
 	  [ -z "$$CI_ALL" ]; \
 	fi
+	@$(PACKAGES) || { echo "real Prometheus: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	$(BIN)/python -m pytest -ra
 
 lint: setup ## check style, types and the import rules
@@ -47,7 +49,8 @@ format: setup ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tools: ## build a real kube-apiserver and etcd for the tests (Go; about 8 minutes, once)
+tools: ## get what the tests need: a Prometheus (Debian's), kube-apiserver and etcd (Go; 8 minutes, once)
+	$(PACKAGES)
 	$(REAL)
 
 demo: setup ## run two local clusters and every story in them

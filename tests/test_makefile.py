@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,61 @@ def test_locks_agree() -> None:
     assert base.items() <= controller.items() <= dev.items()
     assert "hatchling" in dev
     assert "kubernetes-asyncio" not in base
+
+
+def packages(folder: Path, commands: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a copy of the script that gets Prometheus, on a machine that has only these commands."""
+    script = folder / "tests" / "real" / "tools" / "packages"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "real" / "tools" / "packages", script)
+    path = folder / "path"
+    path.mkdir()
+    # What the script and the stand-ins call besides.
+    for name in ("bash", "cat", "chmod", "cp", "dirname", "head", "mkdir", "mktemp", "mv", "rm"):
+        (path / name).symlink_to(shutil.which(name) or name)
+    for name, text in commands.items():
+        (path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (path / name).chmod(0o755)
+    return subprocess.run(
+        [str(path / "bash"), str(script)],
+        env={"PATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_prometheus_on_the_path_is_taken(tmp_path: Path) -> None:
+    """Where prometheus and promtool are on PATH already, nothing is downloaded."""
+    told = packages(tmp_path, {"prometheus": "exit 0", "promtool": "exit 0"})
+    assert told.returncode == 0, told.stderr
+    assert f"{tmp_path}/path/prometheus" in told.stdout
+    assert not (tmp_path / ".tools").exists()
+
+
+def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path) -> None:
+    """Where there is neither a Prometheus nor apt, a sentence says what to put where."""
+    told = packages(tmp_path, {"promtool": "exit 0"})
+    assert told.returncode == 1
+    assert "put both on PATH, version 2.42 or later" in told.stderr
+
+
+def test_apt_is_told_what_there_is_once(tmp_path: Path) -> None:
+    """A machine whose apt has no lists yet gets them, and then the package."""
+    apt = f"""
+        echo "$2" >>{tmp_path}/asked
+        case "$2" in
+          update) echo >{tmp_path}/lists ;;
+          download) [ -e {tmp_path}/lists ] && echo >prometheus_9_all.deb ;;
+        esac"""
+    dpkg = """
+        mkdir -p "$3/usr/bin"
+        for name in prometheus promtool; do
+          printf '#!/bin/sh\necho 9' >"$3/usr/bin/$name"
+          chmod +x "$3/usr/bin/$name"
+        done"""
+    told = packages(tmp_path, {"apt-get": apt, "dpkg": dpkg})
+    assert (tmp_path / "asked").read_text().split() == ["download", "update", "download"]
+    assert told.stdout.endswith("put into .tools/bin: 9\n"), told.stderr
+    assert (tmp_path / ".tools" / "bin" / "promtool").exists()

@@ -1,4 +1,4 @@
-"""The contract suite's servers: each test runs against the embedded API server and a real one."""
+"""The real servers that tests may ask for; the contract suite's tests run on the embedded one too."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from deploy.local import prometheus
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.realapi import MISSING, RealApi, find_binaries
 from tests.real.client import Client, connected
+
+
+@pytest.fixture(scope="session")
+def real_prometheus() -> None:
+    """Skip where there is no Prometheus, or fail where nothing may be left out."""
+    if None in (prometheus.find_binary("prometheus"), prometheus.find_binary("promtool")):
+        if os.environ.get("CI_ALL") == "1":
+            pytest.fail(prometheus.MISSING)
+        pytest.skip(prometheus.MISSING)
 
 
 @pytest.fixture(scope="session")
