@@ -49,7 +49,7 @@ format: setup ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tools: ## get what the tests need: a Prometheus (Debian's), kube-apiserver and etcd (Go; 8 minutes, once)
+tools: ## get what the tests need: a Prometheus (Debian's); kube-apiserver, etcd, kubectl (Go; 8 minutes, once)
 	$(PACKAGES)
 	$(REAL)
 
