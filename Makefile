@@ -66,9 +66,12 @@ lock: COMPILE = $(BIN)/python -m piptools compile --quiet $(UPGRADE) --strip-ext
 	--generate-hashes --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: setup ## compile requirements/*.txt from pyproject.toml
 	$(COMPILE) --output-file requirements/base.txt pyproject.toml
+	$(COMPILE) --extra http2 --constraint requirements/base.txt \
+	  --output-file requirements/http2.txt pyproject.toml
 	$(COMPILE) --extra controller --constraint requirements/base.txt \
 	  --output-file requirements/controller.txt pyproject.toml
-	$(COMPILE) --extra controller --extra dev --constraint requirements/controller.txt \
+	$(COMPILE) --extra controller --extra http2 --extra dev \
+	  --constraint requirements/controller.txt --constraint requirements/http2.txt \
 	  --output-file requirements/dev.txt pyproject.toml
 
 ci: ## run what the build server runs: lint and every test, nothing left out
