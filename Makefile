@@ -65,6 +65,7 @@ lock: export CUSTOM_COMPILE_COMMAND = make lock
 lock: COMPILE = $(BIN)/python -m piptools compile --quiet $(UPGRADE) --strip-extras --allow-unsafe \
 	--generate-hashes --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: setup ## compile requirements/*.txt from pyproject.toml
+	$(COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
 	$(COMPILE) --output-file requirements/base.txt pyproject.toml
 	$(COMPILE) --extra http2 --constraint requirements/base.txt \
 	  --output-file requirements/http2.txt pyproject.toml
