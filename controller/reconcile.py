@@ -51,7 +51,8 @@ from controller.probers import Probers
 from controller.queue import Queue
 from controller.settings import Settings
 from controller.slots import Want, grant
-from controller.splits import mirror_name, pin, trafficsplit
+from controller.splits import mirror_name, pin
+from controller.splits.kinds import PROVIDERS
 from controller.standing import stand
 from controller.state import State
 from controller.telemetry import Metrics, Tracing
@@ -352,14 +353,15 @@ class Reconciler:
     async def _write_split(self, action: WriteSplit) -> None:
         """Write weights and record in one patch. A raise must be over before the lease can be lost."""
         far = next(name for name in self._clusters if name != action.cluster)
-        body = trafficsplit.body(action, mirror_name(action.key.service, far))
+        provider = PROVIDERS[action.kind]
+        body = provider.body(action, mirror_name(action.key.service, far))
         limit = None if action.revert else self._leader.left_s
         with self._span(action):
             try:
                 async with asyncio.timeout(limit):
                     await self._put(
                         action.cluster,
-                        Resource.TRAFFICSPLITS,
+                        provider.RESOURCE,
                         action.key.namespace,
                         action.name,
                         body,
@@ -465,7 +467,7 @@ class Reconciler:
         """Read both splits from the API servers themselves, then decide on what was just read."""
         await asyncio.gather(
             *(
-                self._read(cluster, Resource.TRAFFICSPLITS, key.namespace, split.name)
+                self._read(cluster, PROVIDERS[split.kind].RESOURCE, key.namespace, split.name)
                 for cluster, view in self._state.views.items()
                 for split in view.splits(key)
             )

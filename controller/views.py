@@ -30,18 +30,18 @@ from controller.objects import (
     Resource,
     ServiceObject,
     ServiceProfileObject,
-    TrafficSplitObject,
     Undecodable,
     Upserted,
     endpoints_of,
     identify,
 )
-from controller.splits import foreign_owner, mirror_name, pin, trafficsplit
+from controller.splits import foreign_owner, mirror_name, pin
+from controller.splits.kinds import PROVIDER_OF
 
 NEEDED = (
     Resource.SERVICES,
     Resource.ENDPOINTSLICES,
-    Resource.TRAFFICSPLITS,
+    *PROVIDER_OF,
     Resource.SERVICEPROFILES,
 )
 """What must have been listed, and be current, before anything rises."""
@@ -58,7 +58,7 @@ class ClusterView:
         self._domain = domain
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
         self._slices: dict[Key, dict[str, EndpointSliceObject]] = {}
-        self._splits: dict[Key, dict[str, TrafficSplitObject]] = {}
+        self._splits: dict[Key, dict[tuple[str, Resource], Any]] = {}
         self._pins: dict[Key, ServiceProfileObject] = {}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
@@ -92,9 +92,9 @@ class ClusterView:
             keys |= self._drop(change.resource, name)
         for found in change.objects:
             keys |= self._upsert(Upserted(change.cluster, change.resource, found))
-        if change.resource is Resource.TRAFFICSPLITS:
-            served = {SplitKind.TRAFFICSPLIT} if change.served else set()
-            self._kinds = frozenset(served)
+        if provider := PROVIDER_OF.get(change.resource):
+            kind = {provider.KIND}
+            self._kinds = self._kinds | kind if change.served else self._kinds - kind
         return keys
 
     def _remove(self, change: Deleted) -> set[Key]:
@@ -115,19 +115,18 @@ class ClusterView:
         if isinstance(change.object, Undecodable):
             return keys
         self._objects[change.resource][(namespace, name)] = change.object
-        return keys | self._index(change.object)
+        return keys | self._index(change.resource, change.object)
 
-    def _index(self, found: Any) -> set[Key]:
+    def _index(self, resource: Resource, found: Any) -> set[Key]:
         if isinstance(found, EndpointSliceObject):
             key = Key(found.metadata.namespace, found.service)
             self._slices.setdefault(key, {})[found.metadata.name] = found
             return self._with_origin(key)
-        if isinstance(found, TrafficSplitObject):
-            about = trafficsplit.service_of(found)
-            if about is None:
-                return set()
-            self._splits.setdefault(about, {})[found.metadata.name] = found
-            return {about}
+        if provider := PROVIDER_OF.get(resource):
+            about = set(provider.services_of(found))
+            for key in about:
+                self._splits.setdefault(key, {})[found.metadata.name, resource] = found
+            return about
         if isinstance(found, ServiceProfileObject):
             pinned = pin.key_of(found.metadata.name, self._domain)
             if pinned is None:
@@ -146,12 +145,11 @@ class ClusterView:
             behind = Key(found.metadata.namespace, found.service)
             self._slices.get(behind, {}).pop(name[1], None)
             return self._with_origin(behind)
-        if isinstance(found, TrafficSplitObject):
-            about = trafficsplit.service_of(found)
-            if about is None:
-                return set()
-            self._splits.get(about, {}).pop(name[1], None)
-            return {about}
+        if provider := PROVIDER_OF.get(resource):
+            about = set(provider.services_of(found))
+            for key in about:
+                self._splits.get(key, {}).pop((name[1], resource), None)
+            return about
         if isinstance(found, ServiceProfileObject):
             pinned = pin.key_of(found.metadata.name, self._domain)
             return {pinned} if pinned and self._pins.pop(pinned, None) else set()
@@ -238,7 +236,7 @@ class ClusterView:
         """Read every split that is about this Service, by name."""
         mirror = mirror_name(key.service, self._far)
         found = sorted(self._splits.get(key, {}).items())
-        read = (trafficsplit.read(split, key, mirror) for _, split in found)
+        read = (PROVIDER_OF[of].read(split, key, mirror) for (_, of), split in found)
         return tuple(split for split in read if split is not None)
 
     def pin(self, key: Key) -> Pin | None:

@@ -21,10 +21,11 @@ from controller.objects import (
     DECODERS,
     Resource,
     ServiceObject,
-    TrafficSplitObject,
+    SplitObject,
     Undecodable,
 )
-from controller.splits import decode_record, trafficsplit
+from controller.splits import decode_record
+from controller.splits.kinds import PROVIDER_OF
 
 FIELD_MANAGER = "kubectl-migrate"
 """By which the API server, and so the Migration, names who asked."""
@@ -102,21 +103,24 @@ class Api:
 
     async def record(self, name: str) -> Record | None:
         """Read the controller's record on the Service's split, None where there is none to be read."""
-        namespace = self.place.namespace
-        try:
-            path = await self._places.path(Resource.TRAFFICSPLITS, namespace)
-            answer = await self._transport.request("GET", Resource.TRAFFICSPLITS.value, path)
-        except (NotFound, Refused):
-            return None
-        for raw in _ITEMS.decode(answer).items or ():
-            split = DECODERS[Resource.TRAFFICSPLITS](raw)
-            if not isinstance(split, TrafficSplitObject):
-                continue
-            if trafficsplit.service_of(split) == Key(namespace, name):
+        for resource in PROVIDER_OF:
+            for split in await self._splits(resource, name):
                 record = decode_record(split.metadata.annotations)
                 if isinstance(record, Record):
                     return record
         return None
+
+    async def _splits(self, resource: Resource, name: str) -> list[SplitObject]:
+        """Read the splits of one kind that are about a Service; none where they may not, or cannot, be read."""
+        namespace = self.place.namespace
+        try:
+            path = await self._places.path(resource, namespace)
+            answer = await self._transport.request("GET", resource.value, path)
+        except (NotFound, Refused):
+            return []
+        found = (DECODERS[resource](raw) for raw in _ITEMS.decode(answer).items or ())
+        key, provider = Key(namespace, name), PROVIDER_OF[resource]
+        return [s for s in found if isinstance(s, SplitObject) and key in provider.services_of(s)]
 
     async def annotate(self, service: ServiceObject, change: Change) -> None:
         """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""

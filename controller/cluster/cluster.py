@@ -15,8 +15,8 @@ from controller.cluster.answers import Unavailable
 from controller.cluster.places import PLACES, Places
 from controller.cluster.reflector import Absorb, Chance, Pace, Reflector
 from controller.cluster.transport import DEADLINE_S, Meter, Transport
-from controller.model import SplitKind
 from controller.objects import DECODERS, KubeObject, Resource, Undecodable
+from controller.splits.kinds import PROVIDER_OF
 
 FIELD_MANAGER = "migrate-controller"
 """By which the API server records our writes in managed fields."""
@@ -24,7 +24,7 @@ FIELD_MANAGER = "migrate-controller"
 WATCHED = (
     Resource.SERVICES,
     Resource.ENDPOINTSLICES,
-    Resource.TRAFFICSPLITS,
+    *PROVIDER_OF,
     Resource.SERVICEPROFILES,
     Resource.MIGRATIONS,
 )
@@ -73,14 +73,6 @@ class Cluster:
     ) -> None:
         """Close all connections."""
         await self.close()
-
-    @property
-    def split_kinds(self) -> frozenset[SplitKind] | None:
-        """The kinds of split this cluster serves; None while that is not known."""
-        served = self._places.served(Resource.TRAFFICSPLITS)
-        if served is None:
-            return None
-        return frozenset({SplitKind.TRAFFICSPLIT}) if served else frozenset()
 
     def now(self) -> datetime | None:
         """Give the API server's time (UTC), None before it answered at all (see ServerClock)."""

@@ -56,12 +56,6 @@ class Places:
         self._transport = transport
         self._known: dict[Resource, str | None] = {}
 
-    def served(self, resource: Resource) -> bool | None:
-        """Whether the cluster knows the kind; None while that was not answered yet."""
-        if len(PLACES[resource].versions) == 1:
-            return True
-        return None if resource not in self._known else self._known[resource] is not None
-
     async def api_version(self, resource: Resource) -> str:
         """Give ``group/version``. Raises NotServed, or Unavailable where that is not known."""
         place = PLACES[resource]

@@ -126,6 +126,10 @@ class TrafficSplitObject(Value, frozen=True):
     spec: TrafficSplitSpec
 
 
+SplitObject = TrafficSplitObject
+"""What may hold the weights."""
+
+
 class ServiceProfileObject(Value, frozen=True):
     """A ServiceProfile: whether it overrides destinations, and whether it has routes."""
 
@@ -172,7 +176,7 @@ class Undecodable(Value, frozen=True):
 KubeObject = (
     ServiceObject
     | EndpointSliceObject
-    | TrafficSplitObject
+    | SplitObject
     | ServiceProfileObject
     | MigrationObject
     | LeaseObject

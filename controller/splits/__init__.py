@@ -1,20 +1,32 @@
 """The seam between the core's :class:`~controller.model.Split` and the objects that hold the weights.
 
-A provider is one module with two functions: ``read`` (object -> Split, or None where the object is about
-another Service) and ``body`` (WriteSplit -> the whole JSON to create, which is also the merge patch).
-What every kind of split has in common, the record and foreign owners, is here.
+A provider is one module with three functions: ``services_of`` (object -> the Services it is about), ``read``
+(object -> Split, or None where the object is about another Service) and ``body`` (WriteSplit -> the JSON to
+create, or to merge). What every kind of split has in common, shares, names, the record and foreign owners, is
+here; :mod:`controller.splits.kinds` lists the providers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
 
-from controller.model import PREFIX, Key, Record, Split, SplitKind, Unreadable, WriteSplit
-from controller.objects import ManagedFields
+from controller.model import (
+    PREFIX,
+    WHOLE,
+    Key,
+    Record,
+    Split,
+    SplitKind,
+    Unreadable,
+    Weights,
+    WriteSplit,
+)
+from controller.objects import ManagedFields, Resource
 
 RECORD = PREFIX + "record"
 """The annotation that holds the record, beside the weights and in the same patch."""
@@ -35,17 +47,70 @@ class Provider(Protocol):
     """One kind of split."""
 
     KIND: SplitKind
+    RESOURCE: Resource
+
+    def services_of(self, found: Any) -> tuple[Key, ...]:
+        """Say which Services somebody's object is about, however it spells them."""
 
     def read(self, found: Any, key: Key, mirror: str) -> Split | None:
         """Read somebody's object; None where it is not about ``key``."""
 
     def body(self, write: WriteSplit, mirror: str) -> dict[str, Any]:
-        """Give the object to create, which is the merge patch as well."""
+        """Give the object to create, or the merge patch where ``write`` names a resource version."""
 
 
 def mirror_name(service: str, cluster: str) -> str:
     """Name the mirror of a Service of ``cluster``, as Linkerd's service-mirror controller does."""
     return f"{service}-{cluster}"
+
+
+def short_name(name: str, namespace: str) -> str | None:
+    """Give a Service's short name for any of its spellings, None where it is of another namespace.
+
+    ``service-a``, ``service-a.default`` and ``service-a.default.svc.cluster.local`` are one.
+    """
+    first, *rest = name.split(".")
+    if not rest:
+        return first
+    if rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"):
+        return None
+    return first
+
+
+def away_permille(weights: Weights) -> int:
+    """Give the mirror's part in per mille. Only a true nothing is 0 and only a true all is 1,000.
+
+    All zero, or no weight at all, is local: so does Linkerd (facts 15).
+    """
+    local, mirror = weights.local or Decimal(0), weights.mirror or Decimal(0)
+    total = local + mirror
+    if total <= 0 or mirror <= 0:
+        return 0
+    if local <= 0:
+        return WHOLE
+    return min(max(round(WHOLE * mirror / total), 1), WHOLE - 1)
+
+
+def weights_for(away: int) -> tuple[int, int]:
+    """Give the weights of the local Service and of the mirror: per mille that sum to 1,000, never all zero.
+
+    Raises ValueError for a share that is none: that is an error of ours, and reaches no API server.
+    """
+    if not 0 <= away <= WHOLE:
+        raise ValueError(f"a share of {away} per mille: write 0 to {WHOLE}")
+    return WHOLE - away, away
+
+
+def metadata_for(write: WriteSplit) -> dict[str, Any]:
+    """Give the metadata of a write: the record always, the resource version where the split was there."""
+    metadata: dict[str, Any] = {
+        "name": write.name,
+        "namespace": write.key.namespace,
+        "annotations": {RECORD: encode_record(write.record)},
+    }
+    if write.resource_version is not None:
+        metadata["resourceVersion"] = write.resource_version
+    return metadata
 
 
 def encode_record(record: Record) -> str:

@@ -11,44 +11,34 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from controller.model import WHOLE, Flaw, Key, Split, SplitKind, Weights, WriteSplit
-from controller.objects import TrafficSplitObject
+from controller.model import Flaw, Key, Split, SplitKind, Weights, WriteSplit
+from controller.objects import Resource, TrafficSplitObject
 from controller.splits import (
-    RECORD,
+    away_permille,
     decode_record,
-    encode_record,
     foreign_owner,
     last_editor,
+    metadata_for,
+    short_name,
+    weights_for,
 )
 
 KIND = SplitKind.TRAFFICSPLIT
+RESOURCE = Resource.TRAFFICSPLITS
 LARGEST_SUM = 429_496
 """A sum of weights above this overflows in the proxies (facts 15)."""
 
 
-def short_name(name: str, namespace: str) -> str | None:
-    """Give the Service's short name for any of its spellings, None where it is of another namespace.
-
-    ``service-a``, ``service-a.default`` and ``service-a.default.svc.cluster.local`` are one.
-    """
-    first, *rest = name.split(".")
-    if not rest:
-        return first
-    if rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"):
-        return None
-    return first
-
-
-def service_of(found: TrafficSplitObject) -> Key | None:
-    """Say which Service this split is about, however ``spec.service`` spells it."""
+def services_of(found: TrafficSplitObject) -> tuple[Key, ...]:
+    """Say which Service this split is about, however ``spec.service`` spells it; none is of another namespace."""
     namespace = found.metadata.namespace
     service = short_name(found.spec.service, namespace)
-    return None if service is None else Key(namespace, service)
+    return () if service is None else (Key(namespace, service),)
 
 
 def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
     """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong."""
-    if service_of(found) != key:
+    if key not in services_of(found):
         return None
     weights, flaws = _weights(found, key, mirror)
     flaws += _spelling(found, key, weights)
@@ -73,40 +63,17 @@ def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
     )
 
 
-def away_permille(weights: Weights) -> int:
-    """Give the mirror's part in per mille. Only a true nothing is 0 and only a true all is 1,000.
-
-    All zero, or no weight at all, is local: so does Linkerd (facts 15).
-    """
-    local, mirror = weights.local or Decimal(0), weights.mirror or Decimal(0)
-    total = local + mirror
-    if total <= 0 or mirror <= 0:
-        return 0
-    if local <= 0:
-        return WHOLE
-    return min(max(round(WHOLE * mirror / total), 1), WHOLE - 1)
-
-
 def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
     """Give the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
-    away = write.away_permille
-    if not 0 <= away <= WHOLE:
-        raise ValueError(f"a share of {away} per mille: write 0 to {WHOLE}")
-    metadata: dict[str, Any] = {
-        "name": write.name,
-        "namespace": write.key.namespace,
-        "annotations": {RECORD: encode_record(write.record)},
-    }
-    if write.resource_version is not None:
-        metadata["resourceVersion"] = write.resource_version
+    local, away = weights_for(write.away_permille)
     return {
         "apiVersion": write.api_version,
         "kind": "TrafficSplit",
-        "metadata": metadata,
+        "metadata": metadata_for(write),
         "spec": {
             "service": write.key.service,
             "backends": [
-                {"service": write.key.service, "weight": WHOLE - away},
+                {"service": write.key.service, "weight": local},
                 {"service": mirror, "weight": away},
             ],
         },

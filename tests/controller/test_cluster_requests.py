@@ -20,7 +20,6 @@ from controller.cluster import (
     Refused,
     Unavailable,
 )
-from controller.model import SplitKind
 from controller.objects import (
     Resource,
     ServiceObject,
@@ -80,7 +79,6 @@ async def test_patch_is_a_merge_patch(server: Server, cluster: Cluster) -> None:
 
 async def test_create_names_the_kind_that_is_served(server: Server, cluster: Cluster) -> None:
     """What is made has the kind and version that the cluster serves, whatever the body said."""
-    assert cluster.split_kinds is None
     server.script += [answer({"versions": [{"version": "v1alpha1"}]}), answer(service("a"), 201)]
     body = {"apiVersion": "split.smi-spec.io/v1alpha2", "metadata": {"name": "a"}}
     await cluster.create(Resource.TRAFFICSPLITS, "n", body)
@@ -90,15 +88,13 @@ async def test_create_names_the_kind_that_is_served(server: Server, cluster: Clu
         "kind": "TrafficSplit",
         "metadata": {"name": "a"},
     }
-    assert cluster.split_kinds == {SplitKind.TRAFFICSPLIT}
 
 
 async def test_split_kind_that_is_not_served(server: Server, cluster: Cluster) -> None:
-    """Where the group is absent there is no kind of split, and asking for one is NotFound."""
+    """Where the group is absent, asking for one of its objects is NotFound."""
     server.script.append(status(404))
     with pytest.raises(NotFound):
         await cluster.get(Resource.TRAFFICSPLITS, "n", "a")
-    assert cluster.split_kinds == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from controller.model import (
     WriteSplit,
 )
 from controller.plan import plan
-from controller.splits import trafficsplit
+from controller.splits.kinds import PROVIDERS
 from controller.standing import share_of
 from tests.controller.world import World
 from tests.controller.world_mesh import Pod
@@ -108,7 +108,7 @@ class Laws:
 
     def write(self, _shell: Shell, action: WriteSplit) -> None:
         """Weights are sane, home is written once, and what is latched stays latched and does not rise."""
-        body = trafficsplit.body(action, "service-a-x")
+        body = PROVIDERS[action.kind].body(action, "service-a-x")
         weights = [backend["weight"] for backend in body["spec"]["backends"]]
         assert all(0 <= weight <= WHOLE for weight in weights)
         assert sum(weights) == WHOLE

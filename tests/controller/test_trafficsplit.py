@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from controller.model import Key, Record, Split, SplitKind, Unreadable, Weights, WriteSplit
 from controller.objects import DECODERS, Resource, TrafficSplitObject
-from controller.splits import RECORD, encode_record, trafficsplit
+from controller.splits import RECORD, away_permille, encode_record, trafficsplit
 
 KEY = Key("default", "service-a")
 MIRROR = "service-a-eks"
@@ -77,7 +77,7 @@ def test_weights_are_shares(local: Any, mirror: Any, away: int) -> None:
 @given(st.integers(0, 200_000), st.integers(0, 200_000))
 def test_rounding_never_makes_nothing_of_something(local: int, mirror: int) -> None:
     """A share is 0 or 1,000 exactly where one side has no weight, and within half a per mille elsewhere."""
-    away = trafficsplit.away_permille(Weights(Decimal(local), Decimal(mirror)))
+    away = away_permille(Weights(Decimal(local), Decimal(mirror)))
     if mirror == 0:
         assert away == 0
     elif local == 0:
@@ -116,7 +116,7 @@ def test_both_versions_are_read_and_kept(version: str) -> None:
 )
 def test_spellings_of_a_service(spelling: str, key: Key | None) -> None:
     """However spec.service spells the Service, the split is about it; of another namespace it is not."""
-    assert trafficsplit.service_of(found(service=spelling)) == key
+    assert trafficsplit.services_of(found(service=spelling)) == ((key,) if key else ())
     read_at = trafficsplit.read(found(service=spelling), KEY, MIRROR)
     assert (read_at is not None) == (key == KEY)
 

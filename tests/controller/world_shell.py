@@ -36,7 +36,8 @@ from controller.objects import (
 )
 from controller.plan import plan
 from controller.slots import Want, grant
-from controller.splits import MANAGER, mirror_name, pin, trafficsplit
+from controller.splits import MANAGER, mirror_name, pin
+from controller.splits.kinds import PROVIDERS
 from controller.state import State
 from controller.views import NEEDED
 from prober.contract import Counts, Report, Slice
@@ -398,12 +399,13 @@ class Shell:
 
     def _write_split(self, action: WriteSplit) -> None:
         far = self.world.mesh.far[action.cluster]
-        body = trafficsplit.body(action, mirror_name(action.key.service, far))
+        provider = PROVIDERS[action.kind]
+        body = provider.body(action, mirror_name(action.key.service, far))
         body["apiVersion"] = body["apiVersion"] or "split.smi-spec.io/v1alpha2"
         self.world.writing_split(self, action)
         make = action.resource_version is None
         try:
-            self._put(action.cluster, Resource.TRAFFICSPLITS, body, make=make)
+            self._put(action.cluster, provider.RESOURCE, body, make=make)
         finally:
             self.world.wrote_split(action)  # also where the answer was lost
         if action.told:
@@ -455,7 +457,7 @@ class Shell:
             split = view.seen(key, writing=False).split
             if split is not None:
                 meta = {"namespace": key.namespace, "name": split.name}
-                self._read(name, Resource.TRAFFICSPLITS, meta)
+                self._read(name, PROVIDERS[split.kind].RESOURCE, meta)
         if self.alive:
             self.look(key, just_read=True)
 

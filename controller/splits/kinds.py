@@ -1,0 +1,18 @@
+"""The providers, by kind and by resource. A new kind of split is one module and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from controller.model import SplitKind
+from controller.objects import Resource
+from controller.splits import Provider, trafficsplit
+
+PROVIDERS: Mapping[SplitKind, Provider] = MappingProxyType({trafficsplit.KIND: trafficsplit})
+"""How each kind is read and written."""
+
+PROVIDER_OF: Mapping[Resource, Provider] = MappingProxyType(
+    {provider.RESOURCE: provider for provider in PROVIDERS.values()}
+)
+"""The same, by the resource that its objects are of."""
