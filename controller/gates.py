@@ -16,8 +16,8 @@ A new gate is one function and one line in these lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.evidence import cluster_fails, home_is_worse
@@ -42,6 +42,18 @@ from controller.ports import port_to_probe
 from controller.standing import Standing, latches, of_these_clusters, stored
 
 Gate = Callable[[Observed, Standing, datetime], Refusal | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A gate that looks at each cluster: it answers with the first of what it finds, a preflight takes all."""
+
+    every: Callable[[Observed, Standing, datetime], Iterator[Refusal]]
+
+    def __call__(self, seen: Observed, st: Standing, now: datetime) -> Refusal | None:
+        """Answer as every gate does."""
+        return next(self.every(seen, st, now), None)
+
 
 PIN_AGE_S = 5.0
 """Busy gateways follow a pin in 42 ms, at most 95 (facts 8); this is that with room for a slow control plane."""
@@ -289,21 +301,21 @@ def completed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
 # --- WISH -----------------------------------------------------------------------------------------
 
 
-def foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def foreign(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Another controller moves this traffic."""
     for name, cluster in seen.clusters.items():
         owners = [cluster.service.foreign] if cluster.service else []
         owners += [split.foreign for split in cluster.splits]
         for owner in filter(None, owners):
-            return hold("ForeignOwner", f"in {name} the traffic of {seen.key} belongs to {owner}")
+            yield hold("ForeignOwner", f"in {name} the traffic of {seen.key} belongs to {owner}")
         if len(cluster.splits) > 1:
             names = " and ".join(split.name for split in cluster.splits)
-            return hold(
+            yield hold(
                 "SecondSplit",
                 f"in {name} there are two splits for {seen.key}, {names}: delete the one that is"
                 " not used",
             )
-    return None
 
 
 def malformed(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
@@ -356,7 +368,8 @@ def now_allowed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     )
 
 
-def kind_of_service(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def kind_of_service(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Only an ordinary Service can be split."""
     for name, cluster in seen.clusters.items():
         service = cluster.service
@@ -364,16 +377,15 @@ def kind_of_service(seen: Observed, _st: Standing, _now: datetime) -> Refusal | 
             continue
         if service.type == "ExternalName" or service.cluster_ip == "None":
             kind = "ExternalName" if service.type == "ExternalName" else "headless"
-            return hold("KindUnfit", f"in {name} {seen.key} is {kind}: it cannot be split")
-    return None
+            yield hold("KindUnfit", f"in {name} {seen.key} is {kind}: it cannot be split")
 
 
-def missing(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def missing(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """The Service is not in both clusters yet; the migration goes on by itself when it is."""
     for name, cluster in seen.clusters.items():
         if cluster.current and cluster.service is None:
-            return hold("ServiceMissing", f"there is no Service {seen.key} in {name} yet")
-    return None
+            yield hold("ServiceMissing", f"there is no Service {seen.key} in {name} yet")
 
 
 def ports_differ(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
@@ -389,6 +401,15 @@ def ports_differ(seen: Observed, _st: Standing, _now: datetime) -> Refusal | Non
             "PortsDiffer",
             f"the ports differ: {_ports(mine)} in {one}, {_ports(theirs)} in {two}; make them equal",
         )
+    spoken = {p.name: p.app_protocol for p in second.ports}
+    for port in first.ports:
+        other = spoken[port.name]
+        if port.app_protocol and other and port.app_protocol != other:
+            return hold(
+                "PortsDiffer",
+                f"the appProtocol of port {port.number} is {port.app_protocol} in {one} and {other}"
+                f" in {two}; make them equal",
+            )
     return None
 
 
@@ -455,22 +476,22 @@ def traffic_known(seen: Observed, st: Standing, _now: datetime) -> Refusal | Non
 # --- GROUND ---------------------------------------------------------------------------------------
 
 
-def flawed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def flawed(seen: Observed, st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Somebody's split does harm, or says other than what happens; mending it would move traffic."""
     for name, cluster in seen.clusters.items():
         for split in cluster.splits:
             broken = [flaw for flaw in split.flaws if not flaw.mendable or st.unfinished]
             for flaw in broken:
-                return hold(flaw.reason, f"in {name} the {split.kind} {split.name}: {flaw.message}")
-    return None
+                yield hold(flaw.reason, f"in {name} the {split.kind} {split.name}: {flaw.message}")
 
 
-def pin_foreign(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def pin_foreign(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """What stands in the pin's place does not pin."""
     for name, cluster in seen.clusters.items():
         if cluster.pin and cluster.pin.foreign:
-            return hold("PinForeign", f"in {name} {cluster.pin.foreign}")
-    return None
+            yield hold("PinForeign", f"in {name} {cluster.pin.foreign}")
 
 
 def target_unready(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -481,40 +502,64 @@ def target_unready(seen: Observed, st: Standing, _now: datetime) -> Refusal | No
     return None
 
 
-def mirrors(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def mirrors(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Each cluster reaches the other through its mirror."""
     one, other = seen.fleet.clusters
     for name, far in ((one, other), (other, one)):
         cluster = seen.clusters[name]
         if not cluster.current:
             continue
-        mirror = f"{seen.key.service}-{far}"
-        if cluster.mirror is None:
-            return hold(
-                "MirrorMissing",
-                f"{name} has no mirror {mirror}: export the Service in {far} with the label"
-                " mirror.linkerd.io/exported=true",
-            )
-        if cluster.mirror_endpoints.ready == 0:
-            return hold(
-                "MirrorEmpty",
-                f"the mirror {mirror} in {name} has no endpoint: {far} has no ready pod, or its"
-                " gateway is not reached",
-            )
-    return None
+        if refusal := _mirror(cluster, f"{seen.key.service}-{far}", far):
+            yield refusal
 
 
-def own_pods(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+def _mirror(cluster: ClusterSeen, mirror: str, far: str) -> Refusal | None:
+    name, found = cluster.name, cluster.mirror
+    if found is not None and found.mirror_of not in ("", far):
+        return hold(
+            "MirrorOtherCluster",
+            f"the mirror {mirror} in {name} leads to {found.mirror_of}, not to {far}: delete that"
+            " Link, or name the clusters in the controller's settings as the Links do",
+        )
+    if found is None and cluster.other_mirrors:
+        others = " and ".join(cluster.other_mirrors)
+        return hold(
+            "MirrorOtherCluster",
+            f"{name} has no mirror {mirror}, but mirrors that lead to {others}: where that is {far},"
+            " name it in the controller's settings as the Link does; else export the Service in"
+            f" {far}",
+        )
+    if found is None:
+        return hold(
+            "MirrorMissing",
+            f"{name} has no mirror {mirror}: export the Service in {far} with the label"
+            " mirror.linkerd.io/exported=true",
+        )
+    if cluster.mirror_endpoints.ready:
+        return None
+    if cluster.mirror_endpoints.unready:
+        return hold(
+            "GatewayNotAlive",
+            f"the mirror {mirror} in {name} is not ready: the gateway of {far} does not answer the"
+            " service mirror's probe",
+        )
+    return hold(
+        "MirrorEmpty", f"the mirror {mirror} in {name} has no endpoint: {far} has no ready pod"
+    )
+
+
+@Each
+def own_pods(seen: Observed, st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Each cluster's own pods are probed by their address."""
     for name, cluster in seen.clusters.items():
         if cluster.current and cluster.service and st.wish:
             port = port_to_probe(cluster.service.ports, st.wish.probe.port)
             if port and not cluster.endpoints.pods.get(port.name):
-                return hold(
+                yield hold(
                     "NoPodsToProbe",
                     f"{name} has no ready pod of {seen.key} in its namespace to probe",
                 )
-    return None
 
 
 def origin_floor(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -548,7 +593,8 @@ def edited(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return None
 
 
-def unreadable(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def unreadable(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """A record that somebody wrote in, or that a newer controller wrote, is not written over for a raise."""
     for name, cluster in seen.clusters.items():
         record = cluster.split.record if cluster.split else None
@@ -556,8 +602,7 @@ def unreadable(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
         if isinstance(record, Record) and not of_these_clusters(seen, record):
             message = "the record on the split is of clusters with other names"
         if message:
-            return hold("RecordUnreadable", f"in {name} {message}; put it back, or remove it")
-    return None
+            yield hold("RecordUnreadable", f"in {name} {message}; put it back, or remove it")
 
 
 def _hand_edited(name: str, cluster: ClusterSeen, found: int, recorded: int) -> str:
@@ -615,16 +660,16 @@ def lease(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return None
 
 
-def made(seen: Observed, _st: Standing, _now: datetime) -> Refusal | None:
+@Each
+def made(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Splits and pins are there before anything moves."""
     for name, cluster in seen.clusters.items():
         if cluster.pin is None:
-            return wait("PinMissing", f"the gateway of {name} is not pinned yet")
+            yield wait("PinMissing", f"the gateway of {name} is not pinned yet")
         if cluster.split is None:
-            return wait("SplitMissing", f"{name} has no split yet")
-        if cluster.split.flaws:
-            return wait("SplitFlawed", f"the split in {name} is being mended")
-    return None
+            yield wait("SplitMissing", f"{name} has no split yet")
+        elif cluster.split.flaws:
+            yield wait("SplitFlawed", f"the split in {name} is being mended")
 
 
 def begun(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:

@@ -245,9 +245,11 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Who stands behind a Service, from its EndpointSlices. ``pods`` are ``ip:port`` by port name, only
-    of Pods of the Service's own namespace. ``identity`` is the gateway's, on a mirror."""
+    of Pods of the Service's own namespace. ``unready`` counts the endpoints that are there and not ready.
+    ``identity`` is the gateway's, on a mirror."""
 
     ready: int = 0
+    unready: int = 0
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
 
@@ -255,12 +257,16 @@ class Endpoints:
 @dataclass(frozen=True, slots=True)
 class ServiceSeen:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
-    and ``asked_by`` the field manager that did it."""
+    and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
 
     uid: str
     ports: tuple[Port, ...]
     cluster_ip: str = ""
     type: str = "ClusterIP"
+    session_affinity: str = "None"
+    opaque_ports: str | None = None
+    mirror_of: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
@@ -291,13 +297,15 @@ class Pin:
 @dataclass(frozen=True, slots=True)
 class ClusterSeen:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
-    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet)."""
+    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name."""
 
     name: str
     current: bool
     stale_reason: str = ""
     service: ServiceSeen | None = None
     mirror: ServiceSeen | None = None
+    other_mirrors: tuple[str, ...] = ()
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()

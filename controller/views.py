@@ -20,6 +20,8 @@ from controller.model import (
     SplitKind,
 )
 from controller.objects import (
+    MIRROR_CLUSTER,
+    OPAQUE_PORTS,
     Change,
     Deleted,
     EndpointSliceObject,
@@ -60,6 +62,7 @@ class ClusterView:
         self._slices: dict[Key, dict[str, EndpointSliceObject]] = {}
         self._splits: dict[Key, dict[tuple[str, Resource], Any]] = {}
         self._pins: dict[Key, ServiceProfileObject] = {}
+        self._elsewhere: dict[Key, set[str]] = {}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
 
@@ -133,6 +136,10 @@ class ClusterView:
                 return set()
             self._pins[pinned] = found
             return {pinned}
+        if isinstance(found, ServiceObject) and (leads := self._leads_elsewhere(found)):
+            origin, cluster = leads
+            self._elsewhere.setdefault(origin, set()).add(cluster)
+            return {origin, *self._with_origin(Key(found.metadata.namespace, found.metadata.name))}
         if isinstance(found, (ServiceObject, MigrationObject)):
             return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
         return set()
@@ -153,6 +160,10 @@ class ClusterView:
         if isinstance(found, ServiceProfileObject):
             pinned = pin.key_of(found.metadata.name, self._domain)
             return {pinned} if pinned and self._pins.pop(pinned, None) else set()
+        if isinstance(found, ServiceObject) and (leads := self._leads_elsewhere(found)):
+            origin, cluster = leads
+            self._elsewhere.get(origin, set()).discard(cluster)
+            return {origin, *self._with_origin(Key(*name))}
         return self._with_origin(Key(*name))
 
     def _with_origin(self, key: Key) -> set[Key]:
@@ -161,6 +172,15 @@ class ClusterView:
         if key.service.endswith(suffix):
             return {key, Key(key.namespace, key.service.removesuffix(suffix))}
         return {key}
+
+    def _leads_elsewhere(self, found: ServiceObject) -> tuple[Key, str] | None:
+        """Say of which Service this is the mirror, and to which cluster, where that is not the far one."""
+        cluster = found.metadata.labels.get(MIRROR_CLUSTER, "")
+        if not found.is_mirror or cluster in ("", self._far):
+            return None
+        return Key(
+            found.metadata.namespace, found.metadata.name.removesuffix(f"-{cluster}")
+        ), cluster
 
     # --- what is asked ------------------------------------------------------------------------------
 
@@ -216,6 +236,7 @@ class ClusterView:
             stale_reason=self.stale_reason,
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
+            other_mirrors=tuple(sorted(self._elsewhere.get(key, ()))),
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
@@ -255,6 +276,9 @@ class ClusterView:
             ports=found.ports,
             cluster_ip=found.cluster_ip,
             type=found.type,
+            session_affinity=found.session_affinity,
+            opaque_ports=meta.annotations.get(OPAQUE_PORTS),
+            mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
             foreign=foreign_owner(
                 meta.labels,

@@ -11,6 +11,8 @@ from __future__ import annotations
 from controller.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
 from controller.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.objects.values import (
+    MIRROR_CLUSTER,
+    OPAQUE_PORTS,
     Backend,
     Endpoint,
     EndpointPort,
@@ -34,6 +36,8 @@ from controller.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "MIRROR_CLUSTER",
+    "OPAQUE_PORTS",
     "Backend",
     "Change",
     "Decode",

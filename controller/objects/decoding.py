@@ -18,6 +18,7 @@ from controller.objects.changes import Resource
 from controller.objects.values import (
     MIRROR_PREFIX,
     NOTHING,
+    OPAQUE_PORTS,
     Backend,
     Endpoint,
     EndpointPort,
@@ -120,7 +121,9 @@ def _service_metadata(wire: shapes.Meta) -> Metadata:
         if k.startswith(MIRROR_PREFIX) or k in KEPT_LABELS
     }
     annotations = {
-        k: v for k, v in (wire.annotations or {}).items() if k.startswith((PREFIX, MIRROR_PREFIX))
+        k: v
+        for k, v in (wire.annotations or {}).items()
+        if k.startswith((PREFIX, MIRROR_PREFIX)) or k == OPAQUE_PORTS
     }
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_wish = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
@@ -165,9 +168,10 @@ def _pod(ref: shapes.TargetRef | None, namespace: str) -> str:
 def _endpoint_slice(wire: shapes.EndpointSlice) -> EndpointSliceObject:
     meta = wire.metadata
     # The API: the addresses of one endpoint are the same pod, use the first; unset ready means ready.
+    addressed = [e for e in wire.endpoints or () if e.addresses]
     ready = [
         Endpoint(e.addresses[0], _pod(e.target_ref, meta.namespace))
-        for e in wire.endpoints or ()
+        for e in addressed
         if e.addresses and (e.conditions is None or e.conditions.ready is not False)
     ]
     return EndpointSliceObject(
@@ -181,6 +185,7 @@ def _endpoint_slice(wire: shapes.EndpointSlice) -> EndpointSliceObject:
             if p.port is not None
         ),
         identity=intern((meta.annotations or {}).get(GATEWAY_IDENTITY, "")),
+        unready=len(addressed) - len(ready),
     )
 
 

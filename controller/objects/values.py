@@ -15,6 +15,12 @@ from controller.model import Endpoints, Port
 MIRROR_PREFIX = "mirror.linkerd.io/"
 """Of the labels and annotations that Linkerd's service mirror reads and writes."""
 
+MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
+"""Label of a mirror: the cluster that it leads to, as the Link names it."""
+
+OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
+"""Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The one empty mapping that all objects without labels or annotations share."""
 
@@ -90,7 +96,7 @@ class EndpointPort(Value, frozen=True):
 
 
 class EndpointSliceObject(Value, frozen=True):
-    """The ready endpoints of ``service``. ``identity`` is the gateway's, on a mirror."""
+    """The ready endpoints of ``service``, and how many are not. ``identity`` is the gateway's, on a mirror."""
 
     metadata: Metadata
     service: str
@@ -98,6 +104,7 @@ class EndpointSliceObject(Value, frozen=True):
     endpoints: tuple[Endpoint, ...]
     ports: tuple[EndpointPort, ...]
     identity: str
+    unready: int = 0
 
 
 class Backend(Value, frozen=True):
@@ -211,4 +218,5 @@ def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
                 pods.setdefault(endpoint.pod, f"{host}:{port.number}")
     pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
     identity = next((part.identity for part in ordered if part.identity), "")
-    return Endpoints(ready=len(ready), pods=pods_of, identity=identity)
+    unready = sum(part.unready for part in ordered)
+    return Endpoints(ready=len(ready), unready=unready, pods=pods_of, identity=identity)

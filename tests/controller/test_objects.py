@@ -298,7 +298,7 @@ def test_endpoints_of_slices() -> None:
             part("s3", endpoint("10.0.0.4"), endpoint("10.0.0.5", "p5", namespace="other")),
         ]
     )
-    assert found == Endpoints(ready=4, pods={"http": ("10.0.0.1:8080", "10.0.0.2:8080")})
+    assert found == Endpoints(ready=4, unready=1, pods={"http": ("10.0.0.1:8080", "10.0.0.2:8080")})
 
 
 def test_dual_stack_pod_is_one() -> None:

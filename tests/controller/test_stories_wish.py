@@ -10,7 +10,7 @@ from controller import slots
 from controller.model import Key, Phase, Plan
 from controller.objects import Resource
 from controller.plan import plan
-from tests.controller.world import A, World
+from tests.controller.world import A, World, mirror_body
 from tests.controller.world_shell import Shell
 
 STEPS = [0, 10, 100, 250, 500, 999, 1000]
@@ -150,6 +150,7 @@ def test_a_wish_that_cannot_be_served_is_answered(
         ({"clusterIP": "None"}, "KindUnfit"),
         ({"type": "ExternalName"}, "KindUnfit"),
         ({"ports": [{"name": "http", "port": 81}]}, "PortsDiffer"),
+        ({"ports": [{"name": "web", "port": 80}]}, "PortsDiffer"),
     ],
 )
 def test_a_service_that_is_unfit_is_answered(spec: dict[str, Any], reason: str) -> None:
@@ -160,6 +161,25 @@ def test_a_service_that_is_unfit_is_answered(spec: dict[str, Any], reason: str) 
     world.run(10)
     assert (world.phase, world.reason) == (Phase.PENDING, reason)
     assert world.split("legacy") is None
+
+
+def test_two_protocols_of_one_port_are_answered() -> None:
+    """Two appProtocols that differ are ports that differ; one that only one cluster tells is a warning."""
+    world = World()
+    spoken = {"legacy": "http", "eks": "kubernetes.io/h2c"}
+    for cluster, protocol in spoken.items():
+        ports = [{"name": "http", "port": 80, "appProtocol": protocol}]
+        body = {"spec": {"ports": ports}}
+        world.apis[cluster].patch(Resource.SERVICES, *A, body, manager="kubectl")
+    world.ask()
+    world.run(2)
+    assert world.reason == "PortsDiffer"
+    assert "port 80 is http in legacy and kubernetes.io/h2c in eks" in world.message
+    bare = {"spec": {"ports": [{"name": "http", "port": 80}]}}
+    world.apis["eks"].patch(Resource.SERVICES, *A, bare, manager="kubectl")
+    world.run(2)
+    assert world.reason != "PortsDiffer"
+    assert "AppProtocolDiffers" in {reason for reason, _ in world.decided.warnings}
 
 
 def test_404_everywhere_says_which_annotation_to_set() -> None:
@@ -663,6 +683,30 @@ def test_an_origin_that_shrinks_holds() -> None:
     world.until_share(1000)
 
 
+def gateway_dead(world: World) -> None:
+    """The service mirror found that the gateway of eks does not answer: the mirror's endpoint is not ready."""
+    found = world.apis["legacy"].get(Resource.ENDPOINTSLICES, "default", "service-a-eks-slice")
+    endpoints = [{"addresses": ["192.0.2.1"], "conditions": {"ready": False}}]
+    world.apis["legacy"].put(Resource.ENDPOINTSLICES, {**found, "endpoints": endpoints})
+
+
+def mirror_of_another(world: World) -> None:
+    """The mirror in legacy that is named for eks leads to another cluster."""
+    label = {"mirror.linkerd.io/cluster-name": "eks-test"}
+    body = {"metadata": {"labels": label}}
+    at = (Resource.SERVICES, "default", "service-a-eks")
+    world.apis["legacy"].patch(*at, body, manager="service-mirror")
+
+
+def link_of_another_name(world: World) -> None:
+    """The Link in legacy gives eks another name than the settings do, and so do the mirrors."""
+    api = world.apis["legacy"]
+    service = api.get(Resource.SERVICES, *A)
+    api.delete(Resource.SERVICES, "default", "service-a-eks")
+    mirror = Key("default", "service-a-eks-prod")
+    api.put(Resource.SERVICES, mirror_body(mirror, "eks-prod", service))
+
+
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
@@ -674,6 +718,9 @@ def test_an_origin_that_shrinks_holds() -> None:
             "MirrorMissing",
         ),
         (lambda world: world.set_pods("legacy", []), "MirrorEmpty"),
+        (gateway_dead, "GatewayNotAlive"),
+        (mirror_of_another, "MirrorOtherCluster"),
+        (link_of_another_name, "MirrorOtherCluster"),
     ],
 )
 def test_ground_that_is_missing_holds_at_home(harm: Any, reason: str) -> None:
