@@ -15,13 +15,12 @@ Nothing here reads a clock, logs, awaits or raises on what a user wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 
-from controller import gates
+from controller import caveats, gates
 from controller.model import (
     SLIVER,
     WHOLE,
@@ -88,7 +87,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
         number=st.number,
         next=following,
         waiting_for=refusal.message if refusal and following else "",
-        warnings=_warnings(seen, st),
+        warnings=caveats.told(seen, st),
         wake_s=refusal.wake_s if refusal else None,
     )
 
@@ -520,81 +519,3 @@ def _next(st: Standing, phase: Phase) -> str:
         return f"begin attempt {st.number} to {st.target}"
     step = st.step if st.lagging() else next_step(st)
     return "complete: 100 %" if step >= WHOLE else f"raise to {step / 10:g} %"
-
-
-def _warnings(seen: Observed, st: Standing) -> tuple[tuple[str, str], ...]:
-    """Tell what never holds a step but should be known."""
-    found: list[tuple[str, str]] = []
-    found += _callers(seen, st)
-    found += _unproven(seen)
-    found += _standing_apart(seen, st)
-    found += _slowed(seen)
-    return tuple(found)
-
-
-def _callers(seen: Observed, st: Standing) -> Iterable[tuple[str, str]]:
-    for name, record in st.records.items():
-        if record.made is None or record.kind is not SplitKind.TRAFFICSPLIT:
-            continue
-        advice = ""
-        if st.completed:
-            advice = (
-                f"; do not scale {st.origin} down before its callers restarted or were idle for 5 s"
-            )
-        made = f"{record.made:%Y-%m-%dT%H:%M:%SZ}"
-        message = (
-            f"the split in {name} was made or rewritten at {made}: callers that were busy then follow"
-            f" it only after 5 s without a call{advice}"
-        )
-        yield "CallersMayNotFollow", message
-
-
-def _unproven(seen: Observed) -> Iterable[tuple[str, str]]:
-    domains = {
-        _trust_domain(cluster.mirror_endpoints.identity)
-        for cluster in seen.clusters.values()
-        if cluster.mirror_endpoints.identity
-    }
-    if len(domains) > 1:
-        message = (
-            f"the clusters have different trust domains ({' and '.join(sorted(domains))}): a request"
-            " that bounces looks good, so only the pins prove the way"
-        )
-        yield "MirrorUnproven", message
-
-
-def _slowed(seen: Observed) -> Iterable[tuple[str, str]]:
-    for way, found in seen.ways.items():
-        if found.lowered_per_s is not None and way.side is not Side.APEX:
-            message = (
-                f"the prober in {way.callers} is at its cap: the way {way.side} has"
-                f" {found.lowered_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress"
-            )
-            yield "ProbesLowered", message
-
-
-def _trust_domain(identity_name: str) -> str:
-    _, _, domain = identity_name.partition(".identity.")
-    return domain.partition(".")[2] or identity_name
-
-
-def _standing_apart(seen: Observed, st: Standing) -> Iterable[tuple[str, str]]:
-    for name, home in st.home.items():
-        if home == WHOLE and not st.completed:
-            yield (
-                "ServedBefore",
-                f"{name} callers were on {st.target} before and stay there",
-            )
-    if st.completed:
-        for name, share in st.shares.items():
-            if share is not None and share < WHOLE:
-                yield (
-                    "MovedSince",
-                    f"since completion the share in {name} was set to {share / 10:g} % by hand",
-                )
-    wish = seen.wish
-    if isinstance(wish, Wish) and wish.attempt and st.attempt and wish.attempt > st.attempt.number:
-        yield (
-            "AttemptWaits",
-            f"attempt {wish.attempt} begins when attempt {st.attempt.number} is over",
-        )
