@@ -31,6 +31,7 @@ from controller.cluster import (
     ServiceRef,
     Unavailable,
 )
+from controller.figures import Figures, figures
 from controller.hands import Hands, Place
 from controller.model import (
     Action,
@@ -124,6 +125,7 @@ class Reconciler:
         self._waiting: tuple[Key, ...] = ()
         self._held_since: dict[Key, float] = {}
         self._phases: dict[Key, Phase] = {}
+        self._reverting: dict[Key, float] = {}
         self._noted: dict[Key, status.Note | None] = {}
         self._stopping = False
 
@@ -141,6 +143,12 @@ class Reconciler:
     def heard(self, heard: Heard) -> None:
         """Take a prober's report in."""
         self._state.heard(heard)
+        counted = [told for told in heard.slices if not (told[1].void or heard.report.void)]
+        self._metrics.prober_heard(
+            heard.cluster, absorbed=len(counted), void=len(heard.slices) - len(counted)
+        )
+        for order, part in counted:
+            self._metrics.probed(order.key, order.way, part)
 
     def resettle(self, settings: Settings) -> None:
         """Take settings that were re-read in: only ``paused`` and ``max_in_progress`` may differ."""
@@ -219,7 +227,7 @@ class Reconciler:
             self._queue.add_in(key, decided.wake_s)
         if decided.probes:
             self._queue.add_in(key, LOOK_AGAIN_S)
-        self._measure(seen, decided, self._clock() - began)
+        self._measure(seen, decided, now, self._clock() - began)
         if not self._state.is_migration(key):
             self._forget(key)
 
@@ -227,15 +235,45 @@ class Reconciler:
         seen = self._observe(key, just_read=just_read)
         return seen, self._with_failures(key, plan(seen, now))
 
-    def _measure(self, seen: Observed, decided: Plan, seconds: float) -> None:
+    def _measure(self, seen: Observed, decided: Plan, now: datetime, seconds: float) -> None:
         reason = decided.refusal.reason if decided.refusal else ""
         self._metrics.reconciled(seconds)
         self._metrics.planned(decided.phase, reason)
+        if not self._leader.may_go_home:
+            # The leader's word is the word: what another replica does not do it does not tell either.
+            self._hush(seen.key)
+            return
+        found = figures(seen, decided, now)
         self._metrics.shares(seen.key, decided.shares)
         self._metrics.evidence(seen.key, seen.ways if decided.probes else {})
+        self._metrics.stands(seen.key, found)
+        self._time_home(seen, found)
         if self._phases.get(seen.key) is not decided.phase:
             self._phases[seen.key] = decided.phase
             self._metrics.migrations(Counter(self._phases.values()))
+
+    def _hush(self, key: Key) -> None:
+        """Tell nothing of a migration any more."""
+        self._reverting.pop(key, None)
+        self._metrics.shares(key, {})
+        self._metrics.evidence(key, {})
+        self._metrics.stands(key, None)
+        if self._phases.pop(key, None):
+            self._metrics.migrations(Counter(self._phases.values()))
+
+    def _time_home(self, seen: Observed, found: Figures) -> None:
+        """Measure a revert from its decision, as this process saw it."""
+        if found.phase is Phase.REVERTING:
+            self._reverting.setdefault(seen.key, self._clock())
+            return
+        began = self._reverting.pop(seen.key, None)
+        if began is None or found.phase is not Phase.REVERTED:
+            return
+        attempt = stand(seen).attempt
+        if attempt is not None and found.reverted is not None:
+            reason = found.reverted.reason
+            with self._tracing.span(seen.key, attempt, "home", reason=reason):
+                self._metrics.came_home(reason, self._clock() - began)
 
     def _observe(self, key: Key, *, just_read: bool) -> Observed:
         place = self._waiting.index(key) + 1 if key in self._waiting else 0
@@ -283,9 +321,7 @@ class Reconciler:
         self._held_since.pop(key, None)
         self._probed.pop(key, None)
         self._probers.order(key, ())
-        self._phases.pop(key, None)
-        self._metrics.shares(key, {})
-        self._metrics.evidence(key, {})
+        self._hush(key)
         if self._wants.pop(key, None):
             self._regrant()
 

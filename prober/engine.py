@@ -20,7 +20,7 @@ from prober.probe import Client
 from prober.schedule import Cadence
 from prober.slices import Count, Tally, slot_of
 from prober.target import Ask, NotServedError, asks_of, pod_asks
-from prober.telemetry import Metrics
+from prober.telemetry import Metrics, Route
 from prober.way import Track, Way
 
 MAX_ASSIGNMENTS = 2_000
@@ -89,6 +89,7 @@ class Engine:
         self._ways[message.id] = way
         self._capacity.want(way, way.wanted(now))
         self._metrics.assignments.inc()
+        self._metrics.ways.begin(_route(way))
 
     def readdress(self, message: Readdress) -> None:
         """Ask these pods from now on. Raises :class:`NotServedError`."""
@@ -177,6 +178,8 @@ class Engine:
             self._doubts.add(due, outcome.ended_s + SLICE_S, "reference")
         if not outcome.unsent:
             self._reference_count.add(bad=bad, slow=slow)
+        if outcome.status:
+            self._metrics.latency.labels("reference").observe(outcome.answered_s - due)
         self._reference_slots.discard(slot_of(due))
         self._metrics.reference.labels(outcome.unsent or outcome.answer).inc()
 
@@ -195,7 +198,9 @@ class Engine:
         self._metrics.sent.labels(route).inc()
         self._metrics.lateness.observe(outcome.started_s - outcome.due_s)
         if outcome.status:
-            self._metrics.latency.labels(route).observe(outcome.answered_s - outcome.due_s)
+            took_s = outcome.answered_s - outcome.due_s
+            self._metrics.latency.labels(route).observe(took_s)
+            self._metrics.ways.observe(_route(way), took_s)
         if bad:
             self._metrics.bad.labels(route).inc()
             self._burst(way, outcome.ended_s)
@@ -285,3 +290,8 @@ class Engine:
         self._bursting.discard(way)
         self._capacity.want(way, None)
         self._metrics.assignments.dec()
+        self._metrics.ways.end(_route(way), now)
+
+
+def _route(way: Way) -> Route:
+    return way.assign.namespace, way.assign.service, way.assign.route

@@ -53,7 +53,7 @@ class Server:
         # Unix time at the start, monotonic since: see prober.engine.
         self._epoch = time.time() - time.monotonic()
         self._lag = LoopLag(BEAT_S, self._clock())
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, float] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -120,7 +120,7 @@ class Server:
         self, request: web.Request, socket: web.WebSocketResponse, engine: Engine
     ) -> None:
         stream = Stream(socket, engine, self._clock, self._metrics.refused.inc)
-        self._streams.add(stream)
+        self._streams[stream] = self._clock()
         self._idle.clear()
         self._metrics.streams.set(len(self._streams))
         self._log.info("stream_opened", streams=len(self._streams))
@@ -136,7 +136,7 @@ class Server:
             # A peer that does not read would keep the connection, and what waits in it, for ever.
             if code is None and request.transport is not None:
                 request.transport.abort()
-            self._streams.discard(stream)
+            del self._streams[stream]
             if not self._streams:
                 self._idle.set()
             self._metrics.streams.set(len(self._streams))
@@ -163,10 +163,20 @@ class Server:
         wanted, granted = self._capacity.totals()
         self._metrics.wanted.set(wanted)
         self._metrics.granted.set(granted)
+        self._tell_age()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(
             body=encode(self._metrics.registry), headers={"Content-Type": content_type}
         )
+
+    def _tell_age(self) -> None:
+        """Without a stream there is no age, and no series."""
+        self._metrics.stream_age.clear()
+        now = self._clock()
+        ages = [now - opened for opened in self._streams.values()]
+        if ages:
+            self._metrics.stream_age.labels("youngest").set(min(ages))
+            self._metrics.stream_age.labels("oldest").set(max(ages))
 
     async def _watch_loop(self, app: web.Application) -> AsyncIterator[None]:
         del app

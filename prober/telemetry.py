@@ -4,14 +4,57 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from collections import Counter as Counted
+from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
+WAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Fewer than of all probes together: there is one such histogram for each Service and route."""
+
 LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+LINGER_S = 900.0
+"""How long a way's latencies stay after its probing ended: longer than any scrape interval."""
+
+Route = tuple[str, str, str]
+"""Namespace, Service, route."""
+
+
+@dataclass(slots=True)
+class WayLatency:
+    """One histogram for each route of each Service: there while it is probed and some time after.
+
+    Times are seconds on the engines' clock. All streams of a prober share it.
+    """
+
+    histogram: Histogram
+    _probed: Counted[Route] = field(default_factory=Counted)
+    _ended_s: dict[Route, float] = field(default_factory=dict)
+
+    def begin(self, route: Route) -> None:
+        """Note that a stream begins to probe this."""
+        self._probed[route] += 1
+        self._ended_s.pop(route, None)
+
+    def end(self, route: Route, now_s: float) -> None:
+        """Note that a stream ended to probe this; take away what nobody has probed for long."""
+        self._probed[route] -= 1
+        if self._probed[route] <= 0:
+            del self._probed[route]
+            self._ended_s[route] = now_s
+        for gone in [r for r, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
+            del self._ended_s[gone]
+            self.histogram.remove(*gone)
+
+    def observe(self, route: Route, seconds: float) -> None:
+        """Count an answer; one that comes when all is over is left out."""
+        if route in self._probed or route in self._ended_s:
+            self.histogram.labels(*route).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +69,10 @@ class Metrics:
     bad: Counter
     latency: Histogram
     lateness: Histogram
+    ways: WayLatency
     in_flight: Gauge
     streams: Gauge
+    stream_age: Gauge
     assignments: Gauge
     slices: Counter
     void: Counter
@@ -46,8 +91,8 @@ def new_metrics(cluster: str) -> Metrics:
     def counter(name: str, text: str, *labels: str) -> Counter:
         return Counter(f"migrate_prober_{name}", text, labels, registry=registry)
 
-    def gauge(name: str, text: str) -> Gauge:
-        return Gauge(f"migrate_prober_{name}", text, registry=registry)
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"migrate_prober_{name}", text, labels, registry=registry)
 
     def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"migrate_prober_{name}", text, labels, buckets=buckets, registry=registry)
@@ -63,15 +108,28 @@ def new_metrics(cluster: str) -> Metrics:
         bad=counter("probes_bad", "Bad probes.", "route"),
         latency=histogram(
             "probe_latency_seconds",
-            "From the due time to the answer.",
+            "From the due time to the answer; the reference is the prober's own.",
             LATENCY_BUCKETS_S,
             "route",
         ),
         lateness=histogram(
             "probe_lateness_seconds", "From the due time to the start.", LATENESS_BUCKETS_S
         ),
+        ways=WayLatency(
+            histogram(
+                "way_latency_seconds",
+                "From the due time to the answer, by Service and route.",
+                WAY_BUCKETS_S,
+                "namespace",
+                "service",
+                "route",
+            )
+        ),
         in_flight=gauge("probes_in_flight", "Probes under way."),
         streams=gauge("streams", "Streams open."),
+        stream_age=gauge(
+            "stream_age_seconds", "How long the youngest and the oldest stream is open.", "which"
+        ),
         assignments=gauge("assignments", "Ways probed."),
         slices=counter("slices", "Slices told."),
         void=counter("slices_void", "Slices the prober did not stand behind.", "reason"),

@@ -9,10 +9,10 @@ from typing import Any
 from controller.annotations import read
 from controller.cli import show
 from controller.cli.arguments import PROG
-from controller.cli.ladder import Rung, ladder
 from controller.cli.migration import Status
 from controller.cli.verbs import Found, no_migration
 from controller.grammar import shortened
+from controller.ladder import Rung, ladder
 from controller.model import Phase, Wish
 
 RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)

@@ -15,8 +15,10 @@ from typing import Any, Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
+from controller.figures import Figures
 from controller.model import Key, Phase, Verdict, Way, WayEvidence
 from controller.telemetry.tracing import exemplar
+from prober.contract import Slice
 
 PREFIX = "migrate_controller_"
 
@@ -25,6 +27,12 @@ API_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
 """0.3 s is when a way counts as silent (design section 7): lag beyond it blinds us."""
+
+HOME_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+"""Two seconds are what is promised from the fault on (design section 1); the rest is for a revert that waits."""
+
+LINGER_S = 900.0
+"""How long a Service's probes stay counted after its probing ended: a revert is over before the next scrape."""
 
 V = TypeVar("V")
 L = TypeVar("L", bound=tuple[str, ...])
@@ -45,6 +53,7 @@ class Metrics:
         self._count_calls()
         self._count_decisions()
         self._gauge_services()
+        self._gauge_ways()
         self._gauge_shell()
         build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
         build.info({"version": version, "python": platform.python_version()})
@@ -89,19 +98,66 @@ class Metrics:
             "transitions", "Changes of phase or reason, by the new ones.", ("phase", "reason")
         )
         self._reverts = self._counter("reverts", "Attempts that went home, by reason.", ("reason",))
+        self._home = self._histogram(
+            "home_seconds",
+            "From the decision to revert until every caller was home, by reason.",
+            HOME_BUCKETS_S,
+            ("reason",),
+        )
 
     def _gauge_services(self) -> None:
         self._migrations = self._gauge("migrations", "Migrations, by phase.", ("phase",))
-        share = self._gauge(
+        self._share = self._of_services(
             "share_permille",
             "How much of a cluster's calls the target serves, per mille.",
-            ("namespace", "service", "cluster"),
+            "cluster",
         )
-        points = self._gauge(
-            "way_points_ratio", "Penalty points over those that mean FAIL; FAIL at 1.", _WAY
+        self._info = self._of_services(
+            "migration_info",
+            "1: where the migration stands, and why it does not advance (empty: it does).",
+            "origin",
+            "target",
+            "phase",
+            "reason",
         )
-        credit = self._gauge(
-            "way_credit_ratio", "Clean probes over those needed; PASS needs 1.", _WAY
+        self._person = self._of_services(
+            "migration_needs_person", "1 where it asks for a person, else 0."
+        )
+        self._warning = self._of_services(
+            "migration_warning", "1 for each warning that its status tells.", "reason"
+        )
+        self._pinned = self._of_services(
+            "pinned", "1 where the cluster's gateway is pinned for the Service, else 0.", "cluster"
+        )
+        self._objective = self._of_services(
+            "objective_ratio", "The share of good probes that the owner asks for."
+        )
+        self._times = {
+            name: self._of_services(f"{name}_timestamp_seconds", text)
+            for name, text in {
+                "attempt_started": "When the attempt began, Unix time.",
+                "step_written": "When the present share was written, Unix time.",
+                "step_due": "When the next step is due at the earliest, Unix time.",
+                "end_foreseen": "When all may be over, were nothing to hold it from now on, Unix time.",
+            }.items()
+        }
+        self._reverted = self._of_services(
+            "reverted_timestamp_seconds", "When the attempt was reverted, Unix time.", "reason"
+        )
+
+    def _gauge_ways(self) -> None:
+        ends = ("callers", "side")
+        self._points = self._of_services(
+            "way_points", "Penalty points of the objective nearest to FAIL.", *ends
+        )
+        self._threshold = self._of_services(
+            "way_points_threshold", "Penalty points that mean FAIL.", *ends
+        )
+        self._clean = self._of_services(
+            "way_clean_probes", "Clean probes of the objective furthest from PASS.", *ends
+        )
+        self._needed = self._of_services(
+            "way_needed_probes", "Clean probes that PASS needs.", *ends
         )
         verdict = Enum(
             f"{PREFIX}way_verdict",
@@ -110,10 +166,21 @@ class Metrics:
             states=[str(verdict) for verdict in Verdict],
             registry=self.registry,
         )
-        self._share = _OfServices(share, Gauge.set)
-        self._points = _OfServices(points, Gauge.set)
-        self._credit = _OfServices(credit, Gauge.set)
         self._verdict = _OfServices(verdict, Enum.state)
+        self._probes = self._counter(
+            "way_probes",
+            "Probes of the base schedule that the prober stands behind: good or bad.",
+            (*_WAY, "outcome"),
+        )
+        self._answers = self._counter(
+            "way_answers",
+            "Answers to all probes, by status code or kind of error.",
+            (*_WAY, "answer"),
+        )
+        self._loops = self._counter(
+            "way_loops", "Probes that a gateway refused because they had passed it before.", _WAY
+        )
+        self._counted = _Counted(self._clock, (self._probes, self._answers, self._loops))
 
     def _gauge_shell(self) -> None:
         self._streams = self._gauge(
@@ -123,6 +190,11 @@ class Metrics:
             "slices",
             "Slices from the probers: absorbed, or void because the prober distrusts them.",
             ("cluster", "outcome"),
+        )
+        self._report_age = self._gauge(
+            "prober_report_age_seconds",
+            "Time since a report came from a cluster's probers, on any stream.",
+            ("cluster",),
         )
         self._leader = self._gauge("leader", "1 while this replica holds the lease, else 0.")
         self._epoch = self._gauge("epoch", "The highest epoch seen: it grows with each leader.")
@@ -185,18 +257,62 @@ class Metrics:
         for phase in Phase:
             self._migrations.labels(phase).set(phases.get(phase, 0))
 
+    def came_home(self, reason: str, seconds: float) -> None:
+        """Count one revert that is over: so long after it was decided, every caller was home."""
+        self._home.labels(reason).observe(seconds, exemplar())
+
     def shares(self, key: Key, shares: Mapping[str, int | None]) -> None:
         """Say a migration's shares by cluster, in per mille; unknown ones are not shown."""
         known = {(cluster,): share for cluster, share in shares.items() if share is not None}
         self._share.tell(key, known)
 
+    def stands(self, key: Key, found: Figures | None) -> None:
+        """Say where a migration stands; None where it is over, or another replica tells of it."""
+        if found is None:
+            for gauge in (self._info, self._person, self._warning, self._pinned, self._objective):
+                gauge.tell(key, {})
+            for time_of in (*self._times.values(), self._reverted):
+                time_of.tell(key, {})
+            return
+        self._info.tell(key, {(found.origin, found.target, found.phase, found.reason): 1})
+        self._person.tell(key, {(): found.needs_person})
+        self._warning.tell(key, {(reason,): 1 for reason in found.warnings})
+        self._pinned.tell(key, {(cluster,): pinned for cluster, pinned in found.pinned.items()})
+        self._objective.tell(key, _known(found.objective))
+        for name, when in {
+            "attempt_started": found.started,
+            "step_written": found.since,
+            "step_due": found.due,
+            "end_foreseen": found.ends,
+        }.items():
+            self._times[name].tell(key, _known(when.timestamp() if when else None))
+        latch = found.reverted
+        self._reverted.tell(key, {(latch.reason,): latch.at.timestamp()} if latch else {})
+
     def evidence(self, key: Key, ways: Mapping[Way, WayEvidence]) -> None:
         """Say what is known of a migration's ways; one that is left out is not shown any more."""
         self._verdict.tell(key, {way: str(seen.verdict) for way, seen in ways.items()})
-        points = {w: seen.points / seen.threshold for w, seen in ways.items() if seen.threshold > 0}
-        self._points.tell(key, points)
-        credit = {w: seen.clean / seen.needed for w, seen in ways.items() if seen.needed > 0}
-        self._credit.tell(key, credit)
+        judged = {way: seen for way, seen in ways.items() if seen.threshold > 0}
+        self._points.tell(key, {way: seen.points for way, seen in judged.items()})
+        self._threshold.tell(key, {way: seen.threshold for way, seen in judged.items()})
+        earning = {way: seen for way, seen in ways.items() if seen.needed > 0}
+        self._clean.tell(key, {way: seen.clean for way, seen in earning.items()})
+        self._needed.tell(key, {way: seen.needed for way, seen in earning.items()})
+        for way in self._counted.ways(key, ways):
+            # Made at zero: a counter that is born at one has never increased.
+            self._loops.labels(*key, *way)
+            for outcome in ("good", "bad"):
+                self._probes.labels(*key, *way, outcome)
+
+    def probed(self, key: Key, way: Way, told: Slice) -> None:
+        """Count the probes of one slice; those of a Service that is not probed any more are left out."""
+        if not self._counted.counts(key, way):
+            return
+        self._probes.labels(*key, *way, "bad").inc(told.base.bad)
+        self._probes.labels(*key, *way, "good").inc(told.base.sent - told.base.bad)
+        self._loops.labels(*key, *way).inc(told.loops)
+        for answer, count in told.answers.items():
+            self._answers.labels(*key, *way, answer).inc(count)
 
     # --- the shell ------------------------------------------------------------------------------
 
@@ -204,10 +320,12 @@ class Metrics:
         """Say how many streams to a cluster's prober are connected."""
         self._streams.labels(cluster).set(connected)
 
-    def slices(self, cluster: str, absorbed: int, void: int) -> None:
-        """Count the slices of one report."""
+    def prober_heard(self, cluster: str, absorbed: int, void: int) -> None:
+        """Count the slices of one report; its age is computed from now, at each scrape."""
         self._slices.labels(cluster, "absorbed").inc(absorbed)
         self._slices.labels(cluster, "void").inc(void)
+        heard_s = self._clock()
+        self._report_age.labels(cluster).set_function(lambda: self._clock() - heard_s)
 
     def leads(self, leads: bool, epoch: int) -> None:
         """Say whether this replica leads, and the highest epoch it knows."""
@@ -222,6 +340,9 @@ class Metrics:
         """Say how many slots are held, and how many migrations wait for one."""
         self._slots_in_use.set(in_use)
         self._slots_waiting.set(waiting)
+
+    def _of_services(self, name: str, text: str, *labels: str) -> _OfServices[float]:
+        return _OfServices(self._gauge(name, text, ("namespace", "service", *labels)), Gauge.set)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"{PREFIX}{name}", text, labels, registry=self.registry)
@@ -252,3 +373,42 @@ class _OfServices(Generic[V]):
             self._metric.remove(*key, *gone)
         for labels, value in values.items():
             self._put(self._metric.labels(*key, *labels), value)
+
+
+class _Counted:
+    """Which Services have counters, and which of their series: all go some time after probing ended."""
+
+    def __init__(self, clock: Callable[[], float], counters: tuple[Counter, ...]) -> None:
+        self._clock = clock
+        self._counters = counters
+        self._ways: dict[Key, set[Way]] = {}
+        self._ended_s: dict[Key, float] = {}
+
+    def ways(self, key: Key, ways: Mapping[Way, object]) -> set[Way]:
+        """Note the ways that are probed now; give those that were not counted before."""
+        now_s = self._clock()
+        if ways:
+            self._ended_s.pop(key, None)
+        elif key in self._ways:
+            self._ended_s.setdefault(key, now_s)
+        for gone in [k for k, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
+            self._remove(gone)
+        if not ways:
+            return set()
+        known = self._ways.setdefault(key, set())
+        new = set(ways) - known
+        known |= new
+        return new
+
+    def counts(self, key: Key, way: Way) -> bool:
+        """Tell whether a way of a Service is counted."""
+        return way in self._ways.get(key, ())
+
+    def _remove(self, key: Key) -> None:
+        del self._ways[key], self._ended_s[key]
+        for counter in self._counters:
+            counter.remove_by_labels({"namespace": key.namespace, "service": key.service})
+
+
+def _known(value: float | None) -> Mapping[tuple[()], float]:
+    return {} if value is None else {(): value}

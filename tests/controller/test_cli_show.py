@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cli import show
-from controller.cli.ladder import Rung, Stage, ladder, pass_s
 from controller.cli.migration import Migration, Transition, read_migration
 from controller.cli.waiting import untold
+from controller.ladder import Rung, Stage, ladder, pass_s
 from controller.model import PREFIX, LatencyWish, Wish
 from tests.controller.cli_cluster import ended, migration, status
 

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,12 +22,22 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from structlog.typing import FilteringBoundLogger
 
 from controller.cluster.transport import Meter
-from controller.model import Attempt, Key, Phase, Side, Verdict, Way, WayEvidence, Wish
+from controller.figures import Figures
+from controller.model import (
+    Attempt,
+    Key,
+    Phase,
+    Reverted,
+    Side,
+    Verdict,
+    Way,
+    WayEvidence,
+    Wish,
+)
 from controller.probers import StreamMeter
 from controller.telemetry import (
     Health,
@@ -38,6 +49,8 @@ from controller.telemetry import (
     tracing_to,
 )
 from controller.telemetry.tracing import exemplar, root_of
+from prober.contract import Counts, Slice
+from tests.metrics_table import documented, rows
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = Key("shop", "cart")
@@ -164,29 +177,9 @@ def test_a_line_written_inside_a_span_names_its_trace(capsys: pytest.CaptureFixt
 # --- metrics --------------------------------------------------------------------------------------
 
 
-def rows(metrics: Metrics) -> list[str]:
-    """The table of ``docs/metrics.md`` as the code has it."""
-    found = []
-    for collector in metrics.registry._collector_to_names:
-        if isinstance(collector, MetricWrapperBase):
-            labels = ", ".join(collector._labelnames)
-            if collector._type == "stateset":
-                labels += f", {collector._name}"
-            if collector._type == "info":
-                labels = "version, python"
-            kind = str(collector._type)
-            name = collector._name + {"counter": "_total", "info": "_info"}.get(kind, "")
-            found.append(
-                f"| `{name}` | {collector._type} | {labels or '-'} | {collector._documentation} |"
-            )
-    return found
-
-
 def test_the_document_lists_every_metric() -> None:
     """``docs/metrics.md`` has a row for each metric with the code's type, labels and words."""
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    documented = [line for line in text.splitlines() if line.startswith("| `")]
-    assert documented == rows(Metrics("1"))
+    assert documented("migrate_controller_") == rows(Metrics("1").registry)
 
 
 def test_metrics_are_the_meters_of_the_shell() -> None:
@@ -234,8 +227,8 @@ def test_what_happened_is_counted() -> None:
     metrics.planned(Phase.PROGRESSING, "")
     metrics.moved(Phase.REVERTED, "TargetBad")
     metrics.reverted("TargetBad")
-    metrics.slices("eks", absorbed=5, void=1)
-    metrics.slices("eks", absorbed=2, void=0)
+    metrics.prober_heard("eks", absorbed=5, void=1)
+    metrics.prober_heard("eks", absorbed=2, void=0)
     metrics.reconciled(0.003)
     metrics.loop_lag(0.2)
     written = {"cluster": "eks", "kind": "trafficsplit", "outcome": "conflict"}
@@ -267,20 +260,132 @@ def test_how_things_stand_is_shown() -> None:
 
 
 def test_evidence_is_shown_per_way() -> None:
-    """A way shows its points and clean probes over what they need, and which verdict it has."""
+    """A way shows its points and clean probes, what they are held against, and which verdict it has."""
     metrics = Metrics("1")
     seen = WayEvidence(
         Verdict.UNKNOWN, "Collecting", points=5.0, threshold=20.0, clean=191, needed=764
     )
     metrics.evidence(KEY, {Way("legacy", Side.TARGET): seen})
     way = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
-    assert value(metrics, "way_points_ratio", **way) == 0.25
-    assert value(metrics, "way_credit_ratio", **way) == 0.25
+    names = ("way_points", "way_points_threshold", "way_clean_probes", "way_needed_probes")
+    assert [value(metrics, name, **way) for name in names] == [5, 20, 191, 764]
     verdicts = {
         verdict: value(metrics, "way_verdict", migrate_controller_way_verdict=verdict, **way)
         for verdict in ("PASS", "FAIL", "UNKNOWN")
     }
     assert verdicts == {"PASS": 0, "FAIL": 0, "UNKNOWN": 1}
+
+
+TARGET_WAY = Way("legacy", Side.TARGET)
+LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
+JUDGED = WayEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+SLICE = Slice(
+    1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
+)
+
+
+def test_probes_are_counted_from_zero() -> None:
+    """A way's counters stand at zero before its first probe, so that the first bad one is an increase."""
+    metrics = Metrics("1")
+    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
+    assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 0
+    assert value(metrics, "way_loops_total", **LABELS) == 0
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    assert value(metrics, "way_loops_total", **LABELS) == 11
+
+
+def test_a_burst_does_not_colour_the_share_of_good_probes() -> None:
+    """Good and bad probes are of the base schedule; answers are of all probes."""
+    metrics = Metrics("1")
+    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 2
+    assert value(metrics, "way_probes_total", outcome="good", **LABELS) == 3
+    assert value(metrics, "way_answers_total", answer="508", **LABELS) == 11
+
+
+def test_probes_stay_counted_until_every_scrape_has_seen_them() -> None:
+    """The counters of a Service go fifteen minutes after its probing ended, and late slices make none."""
+    now = [0.0]
+    metrics = Metrics("1", clock=lambda: now[0])
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    assert series_of(metrics, KEY) == []
+    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    metrics.evidence(KEY, {})
+    now[0] = 899.0
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    metrics.evidence(Key("shop", "till"), {})
+    assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 4
+    now[0] = 900.0
+    metrics.evidence(Key("shop", "till"), {})
+    metrics.probed(KEY, TARGET_WAY, SLICE)
+    assert series_of(metrics, KEY) == []
+
+
+def test_where_a_migration_stands_is_one_series() -> None:
+    """Phase and reason are labels of one series; telling them anew replaces it, telling nothing removes it."""
+    metrics = Metrics("1")
+    holding = Figures(
+        origin="legacy",
+        target="eks",
+        phase=Phase.HOLDING,
+        reason="Blind",
+        needs_person=True,
+        warnings=frozenset({"CallersMayNotFollow"}),
+        pinned={"legacy": True, "eks": False},
+        objective=0.999,
+        started=STARTED,
+        since=STARTED,
+        due=STARTED + timedelta(seconds=60),
+        ends=None,
+        reverted=None,
+    )
+    labels = {"namespace": "shop", "service": "cart"}
+    ends = {"origin": "legacy", "target": "eks"}
+    metrics.stands(KEY, holding)
+    assert value(metrics, "migration_needs_person", **labels) == 1
+    assert value(metrics, "migration_warning", reason="CallersMayNotFollow", **labels) == 1
+    assert value(metrics, "pinned", cluster="eks", **labels) == 0
+    assert value(metrics, "objective_ratio", **labels) == 0.999
+    assert value(metrics, "step_due_timestamp_seconds", **labels) == STARTED.timestamp() + 60
+    assert value(metrics, "end_foreseen_timestamp_seconds", **labels) is None
+
+    latch = Reverted("TargetBad", "it is bad", STARTED)
+    metrics.stands(KEY, replace(holding, phase=Phase.REVERTED, reason="TargetBad", reverted=latch))
+    before = {"phase": "Holding", "reason": "Blind"}
+    after = {"phase": "Reverted", "reason": "TargetBad"}
+    assert value(metrics, "migration_info", **before, **ends, **labels) is None
+    assert value(metrics, "migration_info", **after, **ends, **labels) == 1
+    at = value(metrics, "reverted_timestamp_seconds", reason="TargetBad", **labels)
+    assert at == STARTED.timestamp()
+
+    metrics.stands(KEY, None)
+    assert series_of(metrics, KEY) == []
+
+
+def test_a_revert_links_to_its_trace() -> None:
+    """The time that a revert took carries the trace of the attempt as its exemplar."""
+    tracing, _ = traced()
+    metrics = Metrics("1")
+    with tracing.span(KEY, ATTEMPT, "home"):
+        metrics.came_home("TargetBad", 0.4)
+    (found,) = [
+        sample.exemplar.labels["trace_id"]
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.exemplar and family.name == "migrate_controller_home_seconds"
+    ]
+    assert found == trace.format_trace_id(root_of(KEY, ATTEMPT).trace_id)
+
+
+def test_a_silent_prober_ages() -> None:
+    """The age of a cluster's reports is the time since the last one, at the time of the scrape."""
+    now = [100.0]
+    metrics = Metrics("1", clock=lambda: now[0])
+    metrics.prober_heard("eks", absorbed=0, void=0)
+    now[0] = 104.0
+    assert value(metrics, "prober_report_age_seconds", cluster="eks") == 4
 
 
 def test_a_service_that_is_over_leaves_no_series() -> None:
@@ -293,18 +398,23 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
         metrics.evidence(key, {home: good, target: good})
         metrics.shares(key, {"legacy": 10, "eks": 1000})
     whole = series_of(metrics, other)
-    assert len(whole) == 12
+    assert gauges(whole) == 2 * (4 + 3) + 2
 
     metrics.evidence(KEY, {home: good})
     metrics.shares(KEY, {"legacy": 0, "eks": None})
-    assert len(series_of(metrics, KEY)) == 6
+    assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1
     labels = {"namespace": "shop", "service": "cart", "cluster": "legacy"}
     assert value(metrics, "share_permille", **labels) == 0
 
     metrics.evidence(KEY, {})
     metrics.shares(KEY, {})
-    assert series_of(metrics, KEY) == []
+    assert gauges(series_of(metrics, KEY)) == 0
     assert series_of(metrics, other) == whole
+
+
+def gauges(names: list[str]) -> int:
+    """How many of these series are no counters, which stay a while."""
+    return sum(not name.endswith(("_total", "_created")) for name in names)
 
 
 # --- traces ---------------------------------------------------------------------------------------

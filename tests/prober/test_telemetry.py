@@ -1,0 +1,39 @@
+"""What the prober tells about itself."""
+
+from __future__ import annotations
+
+from prober.telemetry import LINGER_S, new_metrics
+from tests.metrics_table import documented, rows
+
+ROUTE = ("shop", "cart", "mirror")
+
+
+def test_the_document_lists_every_metric() -> None:
+    """``docs/metrics.md`` has a row for each metric with the code's type, labels and words."""
+    assert documented("migrate_prober_") == rows(new_metrics("eks").registry)
+
+
+def test_latencies_of_a_service_go_when_nobody_probes_it() -> None:
+    """A route's latencies stay while any stream probes it and a quarter of an hour after, and no longer."""
+    metrics = new_metrics("eks")
+
+    def answers() -> float | None:
+        labels = dict(zip(("namespace", "service", "route"), ROUTE, strict=True))
+        name = "migrate_prober_way_latency_seconds_count"
+        return metrics.registry.get_sample_value(name, labels)
+
+    metrics.ways.observe(ROUTE, 0.1)
+    assert answers() is None
+    metrics.ways.begin(ROUTE)
+    metrics.ways.begin(ROUTE)
+    metrics.ways.end(ROUTE, 10.0)
+    metrics.ways.observe(ROUTE, 0.1)
+    assert answers() == 1
+    metrics.ways.end(ROUTE, 20.0)
+    metrics.ways.observe(ROUTE, 0.1)
+    other = ("shop", "till", "mirror")
+    for now in (20.0 + LINGER_S - 1, 20.0 + LINGER_S):
+        assert answers() == 2
+        metrics.ways.begin(other)
+        metrics.ways.end(other, now)
+    assert answers() is None
