@@ -767,7 +767,9 @@ def blind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     """Nobody knows how one of the ways is."""
     for way, found in _four(seen, st):
         if found.reason in ("Silent", "Void", "NoStream"):
-            if found.heard_s > LINK_SILENCE_S:
+            if found.heard_s == float("inf"):
+                what = f"nothing was heard yet of the prober in {way.callers}"
+            elif found.heard_s > LINK_SILENCE_S:
                 what = f"the prober in {way.callers} is silent"
             elif found.reason == "Void":
                 what = f"the prober in {way.callers} does not stand behind what it reports"

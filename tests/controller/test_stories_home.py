@@ -642,6 +642,17 @@ def test_silent_probers_move_nobody(silent: list[str]) -> None:
     world.until_share(1000)
 
 
+def test_a_prober_that_never_spoke_is_not_called_silent() -> None:
+    """Before the first slice the answer is that nothing was heard yet, which is no silence."""
+    world = World()
+    world.mute("eks")
+    world.ask()
+    world.run(10)
+    assert world.reason == "Blind"
+    assert world.decided.refusal is not None
+    assert world.decided.refusal.message == "nothing was heard yet of the prober in eks"
+
+
 def test_a_prober_that_distrusts_itself_is_not_believed() -> None:
     """Void slices raise nothing and revert nothing, however bad they look."""
     world = risen(100)
