@@ -6,6 +6,10 @@ the assignment: what the controller said on it is probed, and probing ends with 
 
 Every message is one WebSocket text frame holding one JSON object whose ``type`` names it.
 There is no wall clock in any message: a slice tells its age, and the receiver has its own clock.
+
+Within a version messages only grow, by fields whose default says what was the case before. A default is
+not written, so an older peer meets a new field only where it is used: an older prober then answers
+:class:`Refused`, and its controller holds that one migration and says so.
 """
 
 from __future__ import annotations
@@ -35,6 +39,44 @@ USER_AGENT = "migrate-prober/1"
 Route = Literal["mirror", "pods", "apex"]
 """What is asked: the mirror of another cluster's Service, own pods by address, or the Service."""
 
+Protocol = Literal["http", "h2c", "grpc", "tcp"]
+"""How is asked: HTTP/1.1, HTTP/2 in clear text with prior knowledge, a unary gRPC call, or connecting."""
+
+GRPC_STATUSES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""The statuses of gRPC, each at the place of its number: below every status of HTTP."""
+
+LOOP = "508"
+"""The answer of a gateway to a request that has passed it before, whatever the protocol says it with."""
+
+WRONG_CLUSTER = "wrong-cluster"
+"""The answer of a cluster that was not asked: the request bounced, and was not refused (facts 4)."""
+
+WRONG_HEADER = "wrong-header"
+WRONG_BODY = "wrong-body"
+OPEN = "open"
+"""The answer of a TCP port that took the connection and kept it."""
+
+PROTOCOL_UNSERVED = "ProtocolUnserved"
+"""The reason of a refusal: this prober, as it is installed, does not speak the protocol."""
+
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A message or part of one."""
@@ -50,6 +92,11 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     slow.
     ``expect`` holds inclusive ranges of status codes. ``mirror_of`` names the other cluster when
     ``route`` is ``mirror``; ``addresses`` are ``ip:port`` when it is ``pods``.
+
+    Of gRPC, ``expect`` holds numbers of statuses, ``path`` names the method (``/``: the Check of
+    ``grpc.health.v1``) and ``grpc_service`` whose health is asked. ``header`` is a name and the value that a
+    good answer has there, ``body`` what it contains, ``cluster`` the name of the header in which the
+    application says which cluster answered, and the cluster that must stand there.
     """
 
     id: int
@@ -68,6 +115,11 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     parts: int = 1
     priority: int = 0
     latency_limit_s: float | None = None
+    protocol: Protocol = "http"
+    grpc_service: str = ""
+    header: tuple[str, str] | None = None
+    body: str = ""
+    cluster: tuple[str, str] | None = None
 
 
 class Readdress(Frozen, frozen=True, tag="readdress", tag_field="type"):
@@ -106,8 +158,9 @@ class Slice(Frozen, frozen=True):
     ``number`` counts the slices of an assignment from 0; one in which nothing was due is not sent.
     ``age_s`` is the time from the end of the slice to the sending of the report. ``base`` and
     ``burst`` are apart because burst probes count for FAIL only. ``void`` says why the prober does
-    not stand behind this slice (empty: it does). ``answers`` counts by status code or by kind of
-    error (``timeout``, ``refused``, ``reset``, ...). ``loops`` counts answers 508. ``faults``
+    not stand behind this slice (empty: it does). ``answers`` counts by status code, name of a gRPC
+    status, expectation that was not met (``wrong-cluster``, ...) or kind of error (``timeout``,
+    ``refused``, ``reset``, ...). ``loops`` counts answers 508. ``faults``
     holds, by pod address, the base and the burst counts of the probes that were bad or slow, so
     that taking them off ``base`` and ``burst`` leaves the counts without that pod's faults.
     """
@@ -154,11 +207,13 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
 class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):
     """Prober to controller: what cannot be served, and why, in a sentence.
 
-    ``id`` names the assignment, where the message could be read that far.
+    ``id`` names the assignment, where the message could be read that far; ``reason`` is told where
+    something can be done about it on the prober's side.
     """
 
     message: str
     id: int | None = None
+    reason: str = ""
 
 
 ToProber = Assign | Readdress | Withdraw

@@ -32,8 +32,6 @@ MAX_SLICES = 2_000
 REFERENCE_CADENCE = Cadence(1 / SLICE_S, 0.85)
 """One reference probe in every slice, near its end: what befell the slice has befallen it too."""
 
-REFERENCE_EXPECT = ((200, 200),)
-
 REFERENCE_LIMIT_S = 0.25
 """A reference slower than this says that the latencies we measure are our own."""
 
@@ -83,6 +81,7 @@ class Engine:
             raise NotServedError(f"assignment {message.id} is still there: take another id")
         if len(self._ways) >= MAX_ASSIGNMENTS:
             raise NotServedError(f"a stream serves at most {MAX_ASSIGNMENTS} assignments")
+        self._client.check(message.protocol)
         asks = asks_of(message, self._domain)
         now = self._client.clock()
         way = Way(message, asks, now)
@@ -171,14 +170,13 @@ class Engine:
 
     async def _probe_reference(self, due: float) -> None:
         outcome = await self._client.probe(self._reference, due)
-        bad = outcome.is_bad(REFERENCE_EXPECT)
         slow = outcome.is_slow(REFERENCE_LIMIT_S)
-        if bad or slow:
+        if outcome.bad or slow:
             # One slice on: a trouble that ends before the next reference probe is in that slice.
             self._doubts.add(due, outcome.ended_s + SLICE_S, "reference")
         if not outcome.unsent:
-            self._reference_count.add(bad=bad, slow=slow)
-        if outcome.status:
+            self._reference_count.add(bad=outcome.bad, slow=slow)
+        if outcome.answered_s is not None:
             self._metrics.latency.labels("reference").observe(outcome.answered_s - due)
         self._reference_slots.discard(slot_of(due))
         self._metrics.reference.labels(outcome.unsent or outcome.answer).inc()
@@ -192,16 +190,15 @@ class Engine:
             late = outcome.unsent == "late"
             (self._metrics.late if late else self._metrics.unsent).labels(route).inc()
             return
-        bad = outcome.is_bad(way.assign.expect)
         slow = outcome.is_slow(way.assign.latency_limit_s)
-        tally.end(outcome, burst=burst, bad=bad, slow=slow, address=address)
+        tally.end(outcome, burst=burst, slow=slow, address=address)
         self._metrics.sent.labels(route).inc()
         self._metrics.lateness.observe(outcome.started_s - outcome.due_s)
-        if outcome.status:
+        if outcome.answered_s is not None:
             took_s = outcome.answered_s - outcome.due_s
             self._metrics.latency.labels(route).observe(took_s)
             self._metrics.ways.observe(_route(way), took_s)
-        if bad:
+        if outcome.bad:
             self._metrics.bad.labels(route).inc()
             self._burst(way, outcome.ended_s)
 

@@ -16,7 +16,8 @@ from prober.capacity import Capacity
 from prober.contract import MAX_MESSAGE_BYTES, PATH, REFERENCE_PATH, VERSION, Hello
 from prober.doubts import LoopLag
 from prober.engine import Engine
-from prober.probe import Client, new_session
+from prober.probe import Client
+from prober.protocols.http1 import new_session
 from prober.settings import Settings
 from prober.stream import Stream
 from prober.target import reference_ask
@@ -104,7 +105,7 @@ class Server:
         async with new_session(self._settings.proxy_url) as session:
             settings = self._settings
             engine = Engine(
-                client=Client(session, self._clock),
+                client=Client(session, self._clock, proxied=settings.proxy_url is not None),
                 reference=reference_ask(
                     settings.reference_service, settings.reference_port, settings.domain
                 ),

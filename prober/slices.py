@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator
 
-from prober.contract import SLICE_S, Counts, Slice
-from prober.outcome import GATEWAY_LOOP, Outcome
+from prober.contract import LOOP, SLICE_S, Counts, Slice
+from prober.outcome import Outcome
 
 Doubt = Callable[[float, float], str]
 """Why the prober does not trust itself anywhere between two times, or nothing."""
@@ -58,12 +58,13 @@ class Tally:
         self._last_s = 0.0
         self._void = ""
 
-    def end(self, outcome: Outcome, *, burst: bool, bad: bool, slow: bool, address: str) -> None:
+    def end(self, outcome: Outcome, *, burst: bool, slow: bool, address: str) -> None:
         """Count one of the pending probes as ended."""
+        bad = outcome.bad
         self._end_one(outcome)
         self._counts[burst].add(bad=bad, slow=slow)
         self._answers[outcome.answer] = self._answers.get(outcome.answer, 0) + 1
-        self._loops += outcome.status == GATEWAY_LOOP
+        self._loops += outcome.answer == LOOP
         if address and (bad or slow):
             faults = self._faults.setdefault(address, (Count(), Count()))
             faults[burst].add(bad=bad, slow=slow)

@@ -107,7 +107,7 @@ class Stream:
             else:
                 self._engine.withdraw(message)
         except NotServedError as error:
-            return Refused(str(error), id=message.id)
+            return Refused(str(error), id=message.id, reason=error.reason)
         return None
 
     async def _send(self, message: FromProber) -> None:

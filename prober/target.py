@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from prober.contract import REFERENCE_PATH, Assign
+from prober.contract import REFERENCE_PATH, Assign, Protocol
+from prober.outcome import Expect
 
 MAX_ADDRESSES = 2_000
 """Pods of one assignment; checking them must not hold up the event loop (about 5 us each)."""
@@ -26,25 +27,57 @@ MAX_PATH = 256
 MAX_KEY = 512
 MAX_RANGES = 100
 MAX_LATENCY_LIMIT_S = 10.0
+MAX_TEXT = 256
+"""Of a header's value and of a part of the body, in characters."""
+
+MAX_BODY_BYTES = 64 << 10
+"""How much of an answer's body is read, and looked at."""
+
+HEALTH_PATH = "/grpc.health.v1.Health/Check"
+"""What gRPC's own convention names the question whether a server, or one service of it, is well."""
 
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PATH = re.compile(r"/(?!/)[!-\"$-~]*")
+_GRPC_PATH = re.compile(r"/([A-Za-z_]\w*(\.[A-Za-z_]\w*)*/[A-Za-z_]\w*)?", re.ASCII)
+_GRPC_SERVICE = re.compile(rf"[!-~]{{0,{MAX_TEXT}}}")
+_HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_HTTP_STATUSES = (100, 599, "status codes")
+_HEADER_VALUE = re.compile(rf"[!-~]([ -~]{{0,{MAX_TEXT - 2}}}[!-~])?")
 
 
 class NotServedError(ValueError):
-    """An assignment that cannot be probed; its text is a sentence for people."""
+    """An assignment that cannot be probed; its text is a sentence for people, its reason may be empty."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+ANY_GOOD = Expect(((200, 399),))
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One thing to ask: a URL, and the headers that make it the Service's."""
+    """One thing to ask: a URL, the headers that make it the Service's, and what a good answer is."""
 
     method: str
     url: URL
     headers: Mapping[str, str]
     address: str = ""
     """The pod's ``ip:port``, where it is one pod that is asked."""
+    expect: Expect = ANY_GOOD
+    protocol: Protocol = "http"
+    message: bytes = b""
+    """What is sent as the body: of gRPC only."""
+
+    @property
+    def authority(self) -> str:
+        """What stands for the Host in HTTP/2: that header, or the URL's host, without the port 80."""
+        known = self.headers.get("Host")
+        if known is not None:
+            return known
+        return _authority_of(self.url.host or "", self.url.port or 80)
 
 
 def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
@@ -54,18 +87,15 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
     """
     _check_names(assign)
     _check_numbers(assign)
-    if not _PATH.fullmatch(assign.path) or len(assign.path) > MAX_PATH:
-        raise NotServedError(
-            f"path {_shown(assign.path)} is not served: write an absolute path of printable ASCII "
-            f"without spaces and '#', at most {MAX_PATH} characters, not beginning with '//'"
-        )
+    _check_question(assign)
+    _check_expectations(assign)
     if assign.route == "pods":
         return pod_asks(assign, assign.addresses, domain)
     service = assign.service
     if assign.route == "mirror":
         service = f"{assign.service}-{assign.mirror_of}"
     host = _host(service, assign.namespace, domain)
-    return (Ask(assign.method, _url(f"{host}:{assign.port}", assign.path), {}),)
+    return (_ask(assign, f"{host}:{assign.port}", {}, ""),)
 
 
 def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[Ask, ...]:
@@ -78,18 +108,49 @@ def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[A
             f"{len(addresses)} addresses are not served: send at most {MAX_ADDRESSES}"
         )
     host = _host(assign.service, assign.namespace, domain)
-    headers = {"Host": host if assign.port == 80 else f"{host}:{assign.port}"}
-    return tuple(
-        Ask(assign.method, _url(_authority(address), assign.path), headers, address)
-        for address in addresses
+    headers = {"Host": _authority_of(host, assign.port)}
+    return tuple(_ask(assign, _authority(address), headers, address) for address in addresses)
+
+
+def _ask(assign: Assign, authority: str, headers: Mapping[str, str], address: str) -> Ask:
+    expect = Expect(assign.expect, assign.header, assign.body.encode(), assign.cluster)
+    if assign.protocol != "grpc":
+        url = _url(authority, assign.path)
+        return Ask(assign.method, url, headers, address, expect, assign.protocol)
+    path = HEALTH_PATH if assign.path == "/" else assign.path
+    asked = assign.grpc_service.encode() if path == HEALTH_PATH else b""
+    return Ask(
+        "POST",
+        _url(authority, path),
+        {**headers, "content-type": "application/grpc", "te": "trailers"},
+        address,
+        expect,
+        "grpc",
+        _framed(_health_check(asked)),
     )
+
+
+def _health_check(service: bytes) -> bytes:
+    """Encode a ``HealthCheckRequest``: field 1, a string, left out where it is empty."""
+    return b"\x0a" + _varint(len(service)) + service if service else b""
+
+
+def _varint(number: int) -> bytes:
+    low, high = number & 0x7F, number >> 7
+    return bytes([low]) if not high else bytes([low | 0x80]) + _varint(high)
+
+
+def _framed(message: bytes) -> bytes:
+    """Put gRPC's head before a message: not compressed, and its length."""
+    return b"\x00" + len(message).to_bytes(4) + message
 
 
 def reference_ask(service: str, port: int, domain: str) -> Ask:
     """Compute the ask of the prober's own reference; ``service`` is ``<service>.<namespace>``."""
     name, _, namespace = service.partition(".")
     host = _host(name, namespace, domain)
-    return Ask("GET", _url(f"{host}:{port}", REFERENCE_PATH), {})
+    url = _url(f"{host}:{port}", REFERENCE_PATH)
+    return Ask("GET", url, {}, expect=Expect(((200, 200),)))
 
 
 def is_service_name(name: str) -> bool:
@@ -105,6 +166,10 @@ def is_label(name: str) -> bool:
 def _url(authority: str, path: str) -> URL:
     # encoded: the path is sent as it was written, byte by byte
     return URL(f"http://{authority}{path}", encoded=True)
+
+
+def _authority_of(host: str, port: int) -> str:
+    return host if port == 80 else f"{host}:{port}"
 
 
 def _host(service: str, namespace: str, domain: str) -> str:
@@ -155,13 +220,47 @@ def _check_numbers(assign: Assign) -> None:
             f"latency_limit_s {limit:g} is not served: write more than 0, "
             f"at most {MAX_LATENCY_LIMIT_S:g}"
         )
+
+
+def _check_question(assign: Assign) -> None:
+    if not _PATH.fullmatch(assign.path) or len(assign.path) > MAX_PATH:
+        raise NotServedError(
+            f"path {_shown(assign.path)} is not served: write an absolute path of printable ASCII "
+            f"without spaces and '#', at most {MAX_PATH} characters, not beginning with '//'"
+        )
+    if assign.protocol == "grpc" and not _GRPC_PATH.fullmatch(assign.path):
+        raise NotServedError(
+            f"path {_shown(assign.path)} is no method of gRPC: write /package.Service/Method, or / "
+            "for grpc.health.v1"
+        )
+    if not _GRPC_SERVICE.fullmatch(assign.grpc_service):
+        raise NotServedError(
+            f"grpc_service {_shown(assign.grpc_service)} is not served: write at most {MAX_TEXT} "
+            "printable ASCII characters without spaces"
+        )
+
+
+def _check_expectations(assign: Assign) -> None:
+    least, most, what = (0, 16, "statuses of gRPC") if assign.protocol == "grpc" else _HTTP_STATUSES
     if not 1 <= len(assign.expect) <= MAX_RANGES or not all(
-        100 <= low <= high <= 599 for low, high in assign.expect
+        least <= low <= high <= most for low, high in assign.expect
     ):
         raise NotServedError(
-            f"expect is not served: write 1 to {MAX_RANGES} ranges of status codes, 100 to 599, "
+            f"expect is not served: write 1 to {MAX_RANGES} ranges of {what}, {least} to {most}, "
             "lowest first"
         )
+    for name, value in filter(None, (assign.header, assign.cluster)):
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise NotServedError(
+                f"the header {_shown(name)} with {_shown(value)} is not served: write a name in lower "
+                f"case and 1 to {MAX_TEXT} characters of printable ASCII"
+            )
+    if len(assign.body) > MAX_TEXT or not assign.body.isprintable():
+        raise NotServedError(
+            f"body {_shown(assign.body)} is not served: write at most {MAX_TEXT} printable characters"
+        )
+    if assign.body and assign.method == "HEAD":
+        raise NotServedError("body is not served with HEAD, which has none: use GET")
 
 
 def _authority(address: str) -> str:

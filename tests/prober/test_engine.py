@@ -26,13 +26,13 @@ REFERENCE = reference_ask("prober.migrate", 8080, "cluster.local")
 def well(ask: Ask, due: float, now: float) -> Outcome:
     """Answer at once."""
     del ask
-    return Outcome(due, now, now + 0.001, status=200, answered_s=now + 0.001)
+    return Outcome(due, now, now + 0.001, "200", answered_s=now + 0.001)
 
 
 def broken(ask: Ask, due: float, now: float) -> Outcome:
     """Refuse at once."""
     del ask
-    return Outcome(due, now, now + 0.001, error="refused")
+    return Outcome(due, now, now + 0.001, "refused", bad=True)
 
 
 @dataclass
@@ -49,6 +49,9 @@ class World:
     def clock(self) -> float:
         """Tell the time."""
         return self.now
+
+    def check(self, protocol: str) -> None:
+        """Speak every protocol."""
 
     async def probe(self, ask: Ask, due: float) -> Outcome:
         """Stand in for a :class:`Client`."""
@@ -242,7 +245,7 @@ async def test_a_slow_reference_fails_too(run: Run) -> None:
 
     def slow(ask: Ask, due: float, now: float) -> Outcome:
         del ask
-        return Outcome(due, now, now + 0.3, status=200, answered_s=now + 0.3)
+        return Outcome(due, now, now + 0.3, "200", answered_s=now + 0.3)
 
     run.world.reference = slow
     run.engine.assign(way())

@@ -16,8 +16,10 @@ from yarl import URL
 
 from prober import probe
 from prober.contract import USER_AGENT, Assign
-from prober.probe import MAX_BODY_BYTES, Client, _kind_of, new_session
-from prober.target import Ask, asks_of
+from prober.probe import Client, _kind_of
+from prober.protocols import names
+from prober.protocols.http1 import new_session
+from prober.target import MAX_BODY_BYTES, Ask, asks_of
 from tests.prober.loopback import OK, Request, Target, running_target
 
 
@@ -52,7 +54,9 @@ async def test_a_status_is_an_answer(client: Client, target: Target, status: int
         b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nLocation: /elsewhere\r\n\r\n" % status
     )
     outcome = await client.probe(ask(target), time.monotonic())
-    assert (outcome.status, outcome.error, outcome.unsent) == (status, "", "")
+    assert (outcome.answer, outcome.unsent) == (str(status), "")
+    assert outcome.bad is (status not in range(200, 400))
+    assert outcome.answered_s is not None
     assert outcome.due_s <= outcome.started_s <= outcome.answered_s <= outcome.ended_s
     assert [request.line for request in target.requests] == ["GET / HTTP/1.1"]
 
@@ -95,7 +99,7 @@ async def test_a_pod_sees_the_host_of_its_service(
     )
     (pod,) = asks_of(assign, "cluster.local")
     outcome = await client.probe(pod, time.monotonic())
-    assert outcome.status == 200
+    assert outcome.answer == "200"
     assert target.requests[0].headers["Host"] == f"web.default.svc.cluster.local{suffix}"
 
 
@@ -121,7 +125,7 @@ async def test_a_dropped_connection_is_not_tried_again(client: Client, target: T
     target.answer = drop_the_second
     first = await client.probe(ask(target), time.monotonic())
     second = await client.probe(ask(target), time.monotonic())
-    assert (first.status, second.error) == (200, "reset")
+    assert (first.answer, second.answer, second.bad) == ("200", "reset", True)
     assert len(target.requests) == 2
 
 
@@ -153,7 +157,7 @@ async def test_a_hanging_target_times_out(client: Client, target: Target) -> Non
     due = time.monotonic() - 0.03
     outcome = await client.probe(ask(target), due)
     assert hung.is_set()
-    assert (outcome.status, outcome.error) == (0, "timeout")
+    assert (outcome.answer, outcome.answered_s) == ("timeout", None)
     assert outcome.ended_s >= due + probe.TIMEOUT_S
 
 
@@ -161,7 +165,7 @@ async def test_a_body_that_never_ends_times_out(client: Client, target: Target) 
     """A status alone is no answer: the body must end, or be long, within the second."""
     target.answer = says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbut")
     outcome = await client.probe(ask(target), time.monotonic())
-    assert outcome.error == "timeout"
+    assert outcome.answer == "timeout"
 
 
 async def test_a_reset_is_told(client: Client, target: Target) -> None:
@@ -175,7 +179,7 @@ async def test_a_reset_is_told(client: Client, target: Target) -> None:
 
     target.answer = reset
     outcome = await client.probe(ask(target), time.monotonic())
-    assert outcome.error == "reset"
+    assert outcome.answer == "reset"
 
 
 async def test_a_closed_port_is_told(client: Client) -> None:
@@ -183,7 +187,7 @@ async def test_a_closed_port_is_told(client: Client) -> None:
     async with running_target() as gone:
         pass
     outcome = await client.probe(ask(gone), time.monotonic())
-    assert outcome.error == "refused"
+    assert outcome.answer == "refused"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ async def test_half_an_answer_is_none(
     """An answer that breaks off, or is not HTTP, is an error of its kind."""
     target.answer = says(answer, close=True)
     outcome = await client.probe(ask(target), time.monotonic())
-    assert (outcome.status, outcome.error) == (0, error)
+    assert (outcome.answer, outcome.bad, outcome.answered_s) == (error, True, None)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +225,8 @@ async def test_odd_answers_are_answers(
     """Only the status counts: what else an answer says is not looked at."""
     target.answer = says(answer)
     outcome = await client.probe(ask(target), time.monotonic())
-    assert (outcome.status, outcome.error) == (status, "")
+    assert outcome.answer == str(status)
+    assert outcome.answered_s is not None
 
 
 async def test_a_long_body_is_not_read(client: Client, target: Target) -> None:
@@ -248,14 +253,14 @@ async def test_a_long_body_is_not_read(client: Client, target: Target) -> None:
     outcome = await client.probe(ask(target), time.monotonic())
     async with asyncio.timeout(10):
         await closed.wait()
-    assert outcome.status == 200
+    assert outcome.answer == "200"
     assert MAX_BODY_BYTES <= written + (64 << 10) < length
 
 
 async def test_a_probe_that_starts_late_is_not_sent(client: Client, target: Target) -> None:
     """A probe more than 50 ms late is told as late, and the target is not asked."""
     outcome = await client.probe(ask(target), time.monotonic() - 0.06)
-    assert (outcome.unsent, outcome.status, outcome.error) == ("late", 0, "")
+    assert (outcome.unsent, outcome.answer, outcome.bad) == ("late", "", False)
     assert target.requests == []
 
 
@@ -265,7 +270,7 @@ async def test_proxies_of_the_environment_are_not_used(
     """Only the settings name a proxy."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    assert (await client.probe(ask(target), time.monotonic())).status == 200
+    assert (await client.probe(ask(target), time.monotonic())).answer == "200"
 
 
 async def test_the_proxy_of_the_settings_is_used(target: Target) -> None:
@@ -273,7 +278,7 @@ async def test_the_proxy_of_the_settings_is_used(target: Target) -> None:
     async with new_session(target.url) as session:
         client = Client(session, time.monotonic)
         web = Ask("GET", URL("http://web-eks.default.svc.cluster.local:8080/x"), {})
-        assert (await client.probe(web, time.monotonic())).status == 200
+        assert (await client.probe(web, time.monotonic())).answer == "200"
     (request,) = target.requests
     assert request.line == "GET http://web-eks.default.svc.cluster.local:8080/x HTTP/1.1"
     assert request.headers["Host"] == "web-eks.default.svc.cluster.local:8080"
@@ -298,7 +303,7 @@ async def test_dns_that_does_not_answer_is_no_fault_of_the_target(
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
     web = Ask("GET", URL("http://web.default.svc.cluster.local/"), {})
     outcome = await client.probe(web, time.monotonic())
-    assert (outcome.error, outcome.unsent) == (error, unsent)
+    assert (outcome.answer, outcome.unsent) == (error, unsent)
 
 
 async def test_dns_that_hangs_is_no_fault_of_the_target(
@@ -310,10 +315,10 @@ async def test_dns_that_hangs_is_no_fault_of_the_target(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
-    monkeypatch.setattr(probe, "DNS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(names, "TIMEOUT_S", 0.05)
     web = Ask("GET", URL("http://web.default.svc.cluster.local/"), {})
     outcome = await client.probe(web, time.monotonic())
-    assert (outcome.error, outcome.unsent) == ("", "unsent")
+    assert (outcome.answer, outcome.unsent) == ("", "unsent")
 
 
 @pytest.mark.parametrize(
@@ -343,7 +348,7 @@ async def test_a_fault_nobody_thought_of_is_our_own(
 
     monkeypatch.setattr(aiohttp.ClientSession, "_request", break_down)
     outcome = await client.probe(ask(target), time.monotonic())
-    assert (outcome.error, outcome.unsent) == ("", "unsent")
+    assert (outcome.answer, outcome.unsent) == ("", "unsent")
 
 
 async def test_a_probe_can_be_cancelled(client: Client, target: Target) -> None:
@@ -374,7 +379,8 @@ def test_no_bytes_make_a_probe_raise() -> None:
                 client = Client(session, time.monotonic)
                 outcome = await client.probe(ask(target), time.monotonic())
                 assert outcome.unsent == ""
-                assert bool(outcome.status) != bool(outcome.error)
+                assert outcome.answer
+                assert outcome.bad or outcome.answered_s is not None
 
         heads = st.sampled_from(
             [b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: "]

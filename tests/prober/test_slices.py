@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prober.contract import SLICE_S, Counts, Slice
-from prober.outcome import Outcome
+from prober.outcome import Expect, Outcome
 from prober.slices import Ledger, slot_of
 
 START = 1_780_000_000.0
-EXPECT = ((200, 399), (404, 404))
+EXPECT = Expect(((200, 399), (404, 404)))
 
 
 def sure(start: float, end: float) -> str:
@@ -20,12 +20,13 @@ def sure(start: float, end: float) -> str:
 
 def answered(status: int, due: float = START, latency_s: float = 0.01) -> Outcome:
     """A probe that was answered."""
-    return Outcome(due, due, due + latency_s, status=status, answered_s=due + latency_s)
+    word, bad = EXPECT.judge(status, lambda _: (), b"")
+    return Outcome(due, due, due + latency_s, word, bad, answered_s=due + latency_s)
 
 
 def failed(error: str, due: float = START) -> Outcome:
     """A probe that was not."""
-    return Outcome(due, due, due + 0.001, error=error)
+    return Outcome(due, due, due + 0.001, error, bad=True)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def failed(error: str, due: float = START) -> Outcome:
 )
 def test_bad_is_no_answer_or_an_unexpected_one(outcome: Outcome, bad: bool) -> None:
     """A probe is bad without an answer, or with a status that is not expected."""
-    assert outcome.is_bad(EXPECT) is bad
+    assert outcome.bad is bad
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_slow_is_not_answered_within_the_limit(
 
 def test_latency_counts_from_the_due_time() -> None:
     """A probe that started late is slow by its own delay too."""
-    late = Outcome(START, START + 0.04, START + 0.06, status=200, answered_s=START + 0.06)
+    late = Outcome(START, START + 0.04, START + 0.06, "200", answered_s=START + 0.06)
     assert late.is_slow(0.05)
     assert not late.is_slow(0.07)
 
@@ -84,10 +85,10 @@ def test_a_slice_is_told_once_when_its_last_probe_has_ended() -> None:
     ledger = Ledger(7, START)
     quick = ledger.plan(START + 0.01)
     hanging = ledger.plan(START + 0.09)
-    quick.end(answered(200), burst=False, bad=False, slow=False, address="")
+    quick.end(answered(200), burst=False, slow=False, address="")
     assert list(ledger.take(START + 0.05, (), sure)) == []
     assert list(ledger.take(START + 0.11, (), sure)) == []
-    hanging.end(failed("timeout", START + 0.09), burst=False, bad=True, slow=False, address="")
+    hanging.end(failed("timeout", START + 0.09), burst=False, slow=False, address="")
     told = one_slice(ledger, START + 1.1)
     assert told == Slice(
         assignment=7,
@@ -103,8 +104,8 @@ def test_a_slice_is_told_once_when_its_last_probe_has_ended() -> None:
 def test_base_and_burst_are_apart() -> None:
     """Burst probes are counted by themselves: they count for FAIL only."""
     ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=True, address="")
-    ledger.plan(START).end(answered(500), burst=True, bad=True, slow=False, address="")
+    ledger.plan(START).end(answered(200), burst=False, slow=True, address="")
+    ledger.plan(START).end(answered(500), burst=True, slow=False, address="")
     told = one_slice(ledger, START + 0.11)
     assert (told.base, told.burst) == (Counts(1, 0, 1), Counts(1, 1, 0))
 
@@ -112,7 +113,7 @@ def test_base_and_burst_are_apart() -> None:
 def test_loops_are_counted_as_answers_too() -> None:
     """An answer 508 is counted as a loop and as what it is."""
     ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(508), burst=False, bad=True, slow=False, address="")
+    ledger.plan(START).end(answered(508), burst=False, slow=False, address="")
     told = one_slice(ledger, START + 0.11)
     assert (told.loops, told.answers, told.base.bad) == (1, {"508": 1}, 1)
 
@@ -126,7 +127,9 @@ def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
         ("b", False, False, True),
         ("c", False, False, False),
     ]:
-        ledger.plan(START).end(answered(200), burst=burst, bad=bad, slow=slow, address=address)
+        ledger.plan(START).end(
+            answered(500 if bad else 200), burst=burst, slow=slow, address=address
+        )
     assert one_slice(ledger, START + 0.11).faults == {
         "a": (Counts(1, 1, 1), Counts(1, 1, 0)),
         "b": (Counts(1, 0, 1), Counts()),
@@ -137,7 +140,7 @@ def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
 def test_a_probe_that_was_not_sent_voids_its_slice(reason: str) -> None:
     """What the prober could not send is no evidence, and is not hidden."""
     ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
     ledger.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
     told = one_slice(ledger, START + 0.11)
     assert (told.void, told.base) == (reason, Counts(1))
@@ -146,7 +149,7 @@ def test_a_probe_that_was_not_sent_voids_its_slice(reason: str) -> None:
 def test_a_slice_waits_for_the_word_of_its_reference() -> None:
     """A slice whose reference probe is under way is not told yet."""
     ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
     assert list(ledger.take(START + 0.11, {slot_of(START)}, sure)) == []
     assert one_slice(ledger, START + 0.2).age_s == 0.1
 
@@ -160,10 +163,10 @@ def test_doubt_is_asked_until_the_last_probe_ended() -> None:
         return "lag"
 
     ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, bad=False, slow=False, address="")
+    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
     (told,) = ledger.take(START + 0.11, (), doubt)
     ledger.plan(START + 0.15).end(
-        failed("timeout", START + 1.15), burst=False, bad=True, slow=False, address=""
+        failed("timeout", START + 1.15), burst=False, slow=False, address=""
     )
     list(ledger.take(START + 2, (), doubt))
     assert told.void == "lag"
@@ -192,9 +195,7 @@ def test_every_probe_is_told_in_exactly_one_slice(
             tallies[index] = ledger.plan(moment)
         elif kind == 1:
             due, _, burst = probes[index]
-            tallies[index].end(
-                answered(200, START + due), burst=burst, bad=False, slow=False, address=""
-            )
+            tallies[index].end(answered(200, START + due), burst=burst, slow=False, address="")
         else:
             told += ledger.take(moment, (), sure)
     numbers = [one.number for one in told]

@@ -1,0 +1,66 @@
+"""Names to addresses, with a bound in time, and a memory as short as that of DNS itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+TTL_S = 5
+"""How long an address is remembered: CoreDNS says 5 s for Services by default."""
+
+TIMEOUT_S = 0.7
+"""After this, it is DNS that did not answer, and not yet the probe that timed out."""
+
+
+class BoundedResolver(AbstractResolver):
+    """Looks names up, and tells "no such name" from "DNS does not answer"."""
+
+    def __init__(self) -> None:
+        self._lookup = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Resolve ``host``. Raises ``gaierror(EAI_AGAIN)`` when DNS takes too long."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._lookup.resolve(host, port, family)
+        except TimeoutError as error:
+            raise socket.gaierror(socket.EAI_AGAIN, "DNS did not answer") from error
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Names:
+    """The addresses of the names that one stream's probes go to; names of Services, so there is an end."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._resolver = BoundedResolver()
+        self._known: dict[str, tuple[float, str]] = {}
+        self._asked: dict[str, asyncio.Task[str]] = {}
+
+    async def address(self, url: URL) -> tuple[str, int]:
+        """Give where to connect for ``url``: one lookup at a time for a name. Raises ``OSError``."""
+        host, port = url.host or "", url.port or 80
+        until, known = self._known.get(host, (0.0, ""))
+        if self._clock() < until:
+            return known, port
+        asked = self._asked.get(host)
+        if asked is None:
+            asked = self._asked[host] = asyncio.create_task(self._look_up(host))
+            asked.add_done_callback(lambda _: self._asked.pop(host))
+        # Shielded: a probe that gives up must not take the answer from the others.
+        return await asyncio.shield(asked), port
+
+    async def _look_up(self, host: str) -> str:
+        found = await self._resolver.resolve(host, 0, socket.AF_UNSPEC)
+        address = found[0]["host"]
+        self._known[host] = (self._clock() + TTL_S, address)
+        return address
