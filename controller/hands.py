@@ -66,9 +66,9 @@ class Hands:
         """Tell whether a hand is at work or resting here."""
         return place in self._hands
 
-    def writing(self, key: Key) -> frozenset[str]:
-        """Give the clusters in which a split of this migration is being written."""
-        return frozenset(p.cluster for p in self._hands if p.key == key and p.what == "split")
+    def writing(self, key: Key, *what: What) -> frozenset[str]:
+        """Give the clusters in which such objects of this migration are being written."""
+        return frozenset(p.cluster for p in self._hands if p.key == key and p.what in what)
 
     def failures(self, key: Key) -> dict[Place, str]:
         """Give what failed last for this migration, by place, until it succeeds."""

@@ -348,7 +348,7 @@ def _begin(seen: Observed, st: Standing, refusal: Refusal, now: datetime) -> lis
     if refusal.reason != "Beginning" or st.wish is None:
         return []
     if any(cluster.writing for cluster in seen.clusters.values()):
-        return []
+        return []  # a latch on its way to a pin may still end the attempt that seems to be over
     if not seen.just_read:
         return [ReadSplits(seen.key)]
     attempt = st.attempt or Attempt(

@@ -281,7 +281,7 @@ class Reconciler:
             key,
             self._fleet(),
             self._clock(),
-            writing=self._hands.writing(key),
+            writing=self._hands.writing(key, "split", "pin"),
             has_slot=key in self._holders,
             slot_place=place,
             just_read=just_read,
@@ -312,7 +312,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         """Let go of what is no migration any more."""
-        if self._hands.writing(key):
+        if self._hands.writing(key, "split"):
             return
         self._state.forget(key)
         self._hands.forget(key)
@@ -529,7 +529,7 @@ class Reconciler:
         phase_changed = telling.story.note is not None and (
             known.note is None or telling.story.note.phase != known.note.phase
         )
-        busy = bool(self._hands.writing(key)) or bool(decided.actions)
+        busy = bool(self._hands.writing(key, "split")) or bool(decided.actions)
         if busy and not (reverting and phase_changed):
             return
         if telling.status is None:

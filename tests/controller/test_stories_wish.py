@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controller import slots
-from controller.model import Key, Phase, Plan
+from controller.model import Key, Phase, Plan, ReadSplits
 from controller.objects import Resource
 from controller.plan import plan
 from tests.controller.world import A, World, mirror_body
@@ -802,6 +803,20 @@ def test_different_trust_domains_are_told() -> None:
     world.run(2)
     told = {w["reason"]: w["message"] for w in world.status()["warnings"]}
     assert "cluster.local and other.domain" in told["MirrorUnproven"]
+
+
+def test_no_attempt_begins_while_anything_is_written() -> None:
+    """After Completed the way back begins only when no hand is busy: a latch on its way may end it still."""
+    world = World()
+    world.ask(steps="50", dwell="1s", soak="1s")
+    world.until_phase(Phase.COMPLETED)
+    world.note("legacy", "target", "legacy")
+    world.shell.watch()
+    seen = replace(world.shell.observe(A), has_slot=True)
+    assert ReadSplits(A) in plan(seen, world.now).actions
+    for name, cluster in seen.clusters.items():
+        busy = {**seen.clusters, name: replace(cluster, writing=True)}
+        assert plan(replace(seen, clusters=busy), world.now).actions == ()
 
 
 def test_who_asked_is_told() -> None:

@@ -280,16 +280,14 @@ class Shell:
                 traffic_configured=self.traffic_configured,
             ),
             self.world.now_s,
-            writing=self._writing(key),
+            writing=self._writing(key, "split", "pin"),
             has_slot=key in self.holders,
             slot_place=self.waiting.index(key) + 1 if key in self.waiting else 0,
             just_read=just_read,
         )
 
-    def _writing(self, key: Key) -> frozenset[str]:
-        return frozenset(
-            place[1] for place in self._hands if place[0] == key and place[2] == "split"
-        )
+    def _writing(self, key: Key, *what: str) -> frozenset[str]:
+        return frozenset(place[1] for place in self._hands if place[0] == key and place[2] in what)
 
     def look(self, key: Key, *, just_read: bool = False) -> None:
         """Decide what is next for one migration, and act."""
@@ -308,7 +306,7 @@ class Shell:
         if waits_s:
             due_s = self.world.now_s + max(min(waits_s), 0.001)  # a clock that moves a little
             self._timers[key] = min(due_s, self._timers.get(key, due_s))
-        if not self.state.is_migration(key) and not self._writing(key):
+        if not self.state.is_migration(key) and not self._writing(key, "split"):
             self._forget(key)
 
     def _forget(self, key: Key) -> None:
@@ -478,7 +476,7 @@ class Shell:
         phase_changed = told.story.note is not None and (
             known.note is None or told.story.note.phase != known.note.phase
         )
-        busy = bool(self._writing(key)) or bool(decided.actions)
+        busy = bool(self._writing(key, "split")) or bool(decided.actions)
         if (busy and not (reverting and phase_changed)) or told.status is None:
             return
         api = self.world.apis[home]
