@@ -21,6 +21,7 @@ TARGETS = [
     "tools",
     "demo",
     "bench",
+    "model-check",
     "lock",
     "ci",
     "clean",

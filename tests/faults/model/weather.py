@@ -1,0 +1,115 @@
+"""What comes from outside: the evidence of the four ways, and what the owner's annotations ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from controller.model import Malformed, Problem, Side, Verdict, Way, WayEvidence, Wish
+
+GOOD = WayEvidence(
+    Verdict.PASS, "Met", threshold=10.0, clean=100, needed=100, silent_s=0.0, heard_s=0.0,
+    bad_share_3s=0.0, answered_s=60.0,
+)  # fmt: skip
+BAD = WayEvidence(
+    Verdict.FAIL, "Missed", points=20.0, threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0,
+    bad_share_3s=1.0,
+)  # fmt: skip
+SILENT = WayEvidence(Verdict.UNKNOWN, "NoStream", threshold=10.0, needed=100)
+LOOPING = WayEvidence(
+    Verdict.FAIL, "GatewayLoop", threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0, loop_s=0.0
+)
+TO_TARGET, HOME = Side.TARGET, Side.HOME
+
+
+@dataclass(frozen=True)
+class Weather:
+    """The evidence now; every other way is good. ``sticks``: above home it is a FAIL that stays one.
+
+    ``passes``: it lets a share rise. ``leaves``: whoever is above home must go home. ``keeps``: somebody
+    has no better home to go to.
+    """
+
+    name: str
+    ways: Mapping[tuple[str, Side], WayEvidence]
+    target_ready: int = 3
+    passes: bool = False
+    leaves: bool = False
+    keeps: bool = False
+    sticks: bool = False
+
+    def evidence(self) -> dict[Way, WayEvidence]:
+        """Give what a controller hears."""
+        return {
+            Way(callers, side): self.ways.get((callers, side), GOOD)
+            for callers in ("legacy", "eks")
+            for side in (TO_TARGET, HOME)
+        }
+
+
+def _all(found: WayEvidence) -> dict[tuple[str, Side], WayEvidence]:
+    return {(callers, side): found for callers in ("legacy", "eks") for side in (TO_TARGET, HOME)}
+
+
+WEATHERS = (
+    Weather("every way is good", {}, passes=True),
+    Weather("nothing is heard of any way", _all(SILENT)),
+    Weather(
+        "the target is bad for everybody",
+        {("legacy", TO_TARGET): BAD, ("eks", TO_TARGET): BAD},
+        leaves=True, sticks=True,
+    ),
+    Weather("both ways are bad for everybody", _all(BAD), keeps=True, sticks=True),
+    Weather(
+        "the target is bad for callers in legacy, the others hear nothing",
+        {**_all(SILENT), ("legacy", TO_TARGET): BAD, ("legacy", HOME): GOOD},
+        sticks=True,
+    ),
+    Weather("a request bounced", {("legacy", TO_TARGET): LOOPING}, leaves=True, sticks=True),
+    Weather("no pod of the target is ready", {}, target_ready=0, leaves=True),
+)  # fmt: skip
+"""By place; the first is the one that lets a migration through."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the annotations say. ``rises``: they do not stand in the way of a rise."""
+
+    name: str
+    wish: Wish | Malformed | None
+    rises: bool = True
+
+    def goes_home(self, target: str) -> bool:
+        """Tell whether they bring callers back from this target."""
+        asks = isinstance(self.wish, (Wish, Malformed))
+        wish = self.wish
+        return asks and wish is not None and (wish.abort or wish.target not in (target, None))
+
+
+def _wish(**differs: object) -> Wish:
+    wish = {
+        "target": "eks",
+        "steps": (500,),
+        "dwell_s": 0.0,
+        "soak_s": 0.0,
+        "success_percent": Decimal(99),
+        **differs,
+    }
+    return Wish(**wish)  # type: ignore[arg-type]  # the fields of a Wish, by name
+
+
+WISHES = (
+    Asked("target=eks", _wish()),
+    Asked("target=eks paused=true", _wish(paused=True), rises=False),
+    Asked("target=eks abort=true", _wish(abort=True), rises=False),
+    Asked("target=eks attempt=2", _wish(attempt=2)),
+    Asked("target=legacy", _wish(target="legacy")),
+    Asked(
+        "target=eks steps=oops",
+        Malformed((Problem("steps", "legacy", "write steps"),), target="eks"),
+        rises=False,
+    ),
+    Asked("nothing", None, rises=False),
+)
+"""By place; the first is what everybody begins with."""
