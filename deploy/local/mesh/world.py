@@ -8,7 +8,7 @@ import random
 from deploy.local.mesh.addresses import AddressBlock
 from deploy.local.mesh.clock import Clock, LoopClock
 from deploy.local.mesh.cluster import MeshCluster
-from deploy.local.mesh.config import Key
+from deploy.local.mesh.config import Key, key_of
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import LINKS, ApiAccess
 from deploy.local.mesh.mirror import PROBING, Probing, RemoteGateway, ServiceMirror
@@ -68,6 +68,8 @@ class Mesh:
             )
             self._mirrors.append(mirror)
             link = link_object(there, gateway.ip, gateway.identity)
+            # One of a run before leads to a gateway that is gone.
+            await self.clusters[here].api.delete(LINKS, key_of(link))
             await self.clusters[here].api.apply(LINKS, link)
             await mirror.start()
 
