@@ -10,12 +10,16 @@ from controller.ladder import Stage, ladder
 from controller.model import Observed, Phase, Plan, Reverted, Wish
 from controller.standing import Standing, stand
 
+RISING = frozenset({Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING})
+"""The phases of a migration that could go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What stands of one migration now.
 
-    ``reason`` is the refusal's, "" without one; ``warnings`` are reasons too. ``pinned`` is by cluster, of
+    ``reason`` is the refusal's, "" without one; ``blocked``: it does not end by itself in the ordinary
+    course. ``warnings`` are reasons too. ``pinned`` is by cluster, of
     those that are known. ``objective`` is the share of good probes that the owner asks for, None without a
     wish. ``started`` is when the attempt began, ``since`` when its present share was written, ``due`` when
     the next share may be written at the earliest (in the past where something holds it) and ``ends`` when
@@ -26,6 +30,7 @@ class Figures:
     target: str
     phase: Phase
     reason: str
+    blocked: bool
     needs_person: bool
     warnings: frozenset[str]
     pinned: Mapping[str, bool]
@@ -40,13 +45,15 @@ class Figures:
 def figures(seen: Observed, decided: Plan, now: datetime) -> Figures:
     """Give the figures of one decision; ``now`` is the time that it was made for."""
     st = stand(seen)
+    refusal = decided.refusal
     due, ends = _foreseen(st, now)
     return Figures(
         origin=st.origin,
         target=st.target,
         phase=decided.phase,
-        reason=decided.refusal.reason if decided.refusal else "",
-        needs_person=bool(decided.refusal and decided.refusal.alert),
+        reason=refusal.reason if refusal else "",
+        blocked=bool(refusal and not refusal.waits and decided.phase in RISING),
+        needs_person=bool(refusal and refusal.alert),
         warnings=frozenset(reason for reason, _ in decided.warnings),
         pinned={
             name: cluster.pin is not None and not cluster.pin.foreign

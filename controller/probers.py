@@ -114,6 +114,7 @@ class Probers:
             asyncio.TaskGroup() as tasks,
         ):
             for cluster, streams in self._streams.items():
+                self._count(cluster)
                 for stream in streams:
                     tasks.create_task(self._keep(session, cluster, stream))
 

@@ -89,6 +89,8 @@ class Engine:
         self._capacity.want(way, way.wanted(now))
         self._metrics.assignments.inc()
         self._metrics.ways.begin(_route(way))
+        for never_yet in (self._metrics.late, self._metrics.unsent, self._metrics.bad):
+            never_yet.labels(message.route)  # counted from zero
 
     def readdress(self, message: Readdress) -> None:
         """Ask these pods from now on. Raises :class:`NotServedError`."""

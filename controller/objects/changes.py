@@ -18,8 +18,6 @@ class Resource(StrEnum):
     MIGRATIONS = "migrations"
     EVENTS = "events"
     LEASES = "leases"
-    NAMESPACES = "namespaces"
-    LINKS = "links"
 
 
 @dataclass(frozen=True, slots=True)

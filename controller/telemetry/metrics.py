@@ -31,6 +31,16 @@ LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
 HOME_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 """Two seconds are what is promised from the fault on (design section 1); the rest is for a revert that waits."""
 
+REVERTS = (
+    "TargetBad",
+    "TargetWithoutEndpoints",
+    "GatewayLoop",
+    "LinkLost",
+    "Aborted",
+    "TargetChanged",
+)
+"""Why an attempt goes home: counted from zero, because a counter that is born at one has never increased."""
+
 LINGER_S = 900.0
 """How long a Service's probes stay counted after its probing ended: a revert is over before the next scrape."""
 
@@ -104,6 +114,9 @@ class Metrics:
             HOME_BUCKETS_S,
             ("reason",),
         )
+        for reason in REVERTS:
+            self._reverts.labels(reason)
+            self._home.labels(reason)
 
     def _gauge_services(self) -> None:
         self._migrations = self._gauge("migrations", "Migrations, by phase.", ("phase",))
@@ -114,11 +127,13 @@ class Metrics:
         )
         self._info = self._of_services(
             "migration_info",
-            "1: where the migration stands, and why it does not advance (empty: it does).",
+            "1: where the migration stands, why it does not advance (empty: it does), and whether "
+            "that ends by itself (blocked: no) or not (yes).",
             "origin",
             "target",
             "phase",
             "reason",
+            "blocked",
         )
         self._person = self._of_services(
             "migration_needs_person", "1 where it asks for a person, else 0."
@@ -221,7 +236,8 @@ class Metrics:
         self._watch_failures.labels(cluster, resource).inc()
 
     def watch_current(self, cluster: str, resource: str, current: bool) -> None:
-        """Say whether what is known of a resource is current."""
+        """Say whether what is known of a resource is current; failures are counted from zero."""
+        self._watch_failures.labels(cluster, resource)
         self._watch_current.labels(cluster, resource).set(current)
 
     def wrote(self, cluster: str, kind: str, outcome: str) -> None:
@@ -274,7 +290,9 @@ class Metrics:
             for time_of in (*self._times.values(), self._reverted):
                 time_of.tell(key, {})
             return
-        self._info.tell(key, {(found.origin, found.target, found.phase, found.reason): 1})
+        blocked = "yes" if found.blocked else "no"
+        stand = (found.origin, found.target, found.phase, found.reason, blocked)
+        self._info.tell(key, {stand: 1})
         self._person.tell(key, {(): found.needs_person})
         self._warning.tell(key, {(reason,): 1 for reason in found.warnings})
         self._pinned.tell(key, {(cluster,): pinned for cluster, pinned in found.pinned.items()})

@@ -55,7 +55,8 @@ def test_a_step_that_something_holds_is_overdue() -> None:
     gauged.world.edit("legacy", 400)
     gauged.world.run(20.0)
     held = gauged.last
-    assert (held.reason, held.phase) == ("HandEdited", Phase.HOLDING)
+    assert (held.reason, held.phase, held.blocked) == ("HandEdited", Phase.HOLDING, True)
+    assert not before.blocked
     assert held.due == before.due
     assert held.due is not None
     assert held.due < gauged.world.now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -48,6 +49,7 @@ from controller.telemetry import (
     serve,
     tracing_to,
 )
+from controller.telemetry.metrics import REVERTS
 from controller.telemetry.tracing import exemplar, root_of
 from prober.contract import Counts, Slice
 from tests.metrics_table import documented, rows
@@ -331,6 +333,7 @@ def test_where_a_migration_stands_is_one_series() -> None:
         target="eks",
         phase=Phase.HOLDING,
         reason="Blind",
+        blocked=True,
         needs_person=True,
         warnings=frozenset({"CallersMayNotFollow"}),
         pinned={"legacy": True, "eks": False},
@@ -352,9 +355,12 @@ def test_where_a_migration_stands_is_one_series() -> None:
     assert value(metrics, "end_foreseen_timestamp_seconds", **labels) is None
 
     latch = Reverted("TargetBad", "it is bad", STARTED)
-    metrics.stands(KEY, replace(holding, phase=Phase.REVERTED, reason="TargetBad", reverted=latch))
-    before = {"phase": "Holding", "reason": "Blind"}
-    after = {"phase": "Reverted", "reason": "TargetBad"}
+    metrics.stands(
+        KEY,
+        replace(holding, phase=Phase.REVERTED, reason="TargetBad", blocked=False, reverted=latch),
+    )
+    before = {"phase": "Holding", "reason": "Blind", "blocked": "yes"}
+    after = {"phase": "Reverted", "reason": "TargetBad", "blocked": "no"}
     assert value(metrics, "migration_info", **before, **ends, **labels) is None
     assert value(metrics, "migration_info", **after, **ends, **labels) == 1
     at = value(metrics, "reverted_timestamp_seconds", reason="TargetBad", **labels)
@@ -377,6 +383,18 @@ def test_a_revert_links_to_its_trace() -> None:
         if sample.exemplar and family.name == "migrate_controller_home_seconds"
     ]
     assert found == trace.format_trace_id(root_of(KEY, ATTEMPT).trace_id)
+
+
+def test_every_reason_to_revert_is_counted_from_zero() -> None:
+    """Reverts start at zero for each reason that ``docs/operations.md`` gives for going back."""
+    metrics = Metrics("1")
+    text = (ROOT / "docs" / "operations.md").read_text()
+    table = text.split("## It went back")[1].split("##")[0]
+    reasons = re.findall(
+        r"`([A-Z][A-Za-z]+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    )
+    assert sorted(reasons) == sorted(REVERTS)
+    assert {value(metrics, "reverts_total", reason=reason) for reason in reasons} == {0}
 
 
 def test_a_silent_prober_ages() -> None:
