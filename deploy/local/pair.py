@@ -43,13 +43,17 @@ ApiKind = Literal["embedded", "real"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks."""
+    """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks.
+
+    ``otlp_endpoint`` is the URL that the controller sends its traces to.
+    """
 
     api: ApiKind = "embedded"
     services: int = 0
     seed: int = 1
     controller_in: str = LEGACY
     probe_cap_per_s: float = PROBER_CAP_PER_S
+    otlp_endpoint: str | None = None
 
 
 class Pair:
@@ -74,6 +78,8 @@ class Pair:
         self._versions: set[tuple[str, str]] = set()
         self._following: list[asyncio.Task[None]] = []
         self.controller_url = ""
+        self.scraped: dict[str, list[str]] = {"controller": [], "prober": []}
+        """Who tells metrics, by job: ``host:port``."""
 
     # --- building --------------------------------------------------------------------------------
 
@@ -155,6 +161,7 @@ class Pair:
             )
             program.start()
             self.probers[cluster] = program
+            self.scraped["prober"].append(f"{wire}:{PROBER_PORT}")
             await self.mesh.clusters[cluster].register(
                 ("migrate", "prober"), PROBER_PORT, [ip], PROBER_PORT
             )
@@ -167,7 +174,9 @@ class Pair:
     async def _controller_config(self) -> Path:
         home = self.plan.controller_in
         ip = self.mesh.addresses.take()
-        self.controller_url = f"http://127.{ip[3:]}:{CONTROLLER_PORT}"
+        listen = f"127.{ip[3:]}:{CONTROLLER_PORT}"
+        self.controller_url = f"http://{listen}"
+        self.scraped["controller"] = [listen]
         domain = f"migrate.svc.cluster.local:{PROBER_PORT}"
         return self._yaml(
             "controller",
@@ -187,7 +196,8 @@ class Pair:
                     "token_file": str(self.folder / "token"),
                     "proxy_url": await self.mesh.sidecar(home, "controller", "migrate"),
                 },
-                "listen": f"127.{ip[3:]}:{CONTROLLER_PORT}",
+                "listen": listen,
+                "otlp_endpoint": self.plan.otlp_endpoint,
             },
         )
 

@@ -83,6 +83,7 @@ class Prometheus:
             f"--storage.tsdb.path={self._data or folder / 'data'}",
             # It says in its log which port it got.
             "--web.listen-address=127.0.0.1:0",
+            "--enable-feature=exemplar-storage",
             "--log.level=info",
         ]
         self._child = spawn(command, folder / "log")
