@@ -10,10 +10,10 @@ PACKAGES := tests/real/tools/packages
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench model-check lock ci clean
+.PHONY: help setup test lint format tools demo bench dashboards check-dashboards model-check lock ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## make .venv from the lock and install the project into it, editable
 
@@ -58,6 +58,13 @@ demo: setup ## run two local clusters and every story in them
 
 bench: setup ## measure what the design promises
 	$(BIN)/python -m tests.benchmarks
+
+dashboards: setup ## build the boards' JSON and the rules' YAML from dashboards/*.py
+	$(BIN)/python -m dashboards build
+
+check-dashboards: setup ## run every query and rule on a real Prometheus that watches a story; one line of JSON
+	@$(PACKAGES)
+	$(BIN)/python -m dashboards check
 
 model-check: setup ## explore every story within bounds, with the product's own plan; DEEP=--deep for more
 	$(BIN)/python -m tests.faults.model $(DEEP)

@@ -21,6 +21,8 @@ TARGETS = [
     "tools",
     "demo",
     "bench",
+    "dashboards",
+    "check-dashboards",
     "model-check",
     "lock",
     "ci",

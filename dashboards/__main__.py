@@ -1,0 +1,46 @@
+"""``python -m dashboards``: build the boards and rules, check them on a real Prometheus, draw them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dashboards import build, check, rules
+
+
+def main() -> None:
+    """Do what is asked; exit 1 where the check found something wrong."""
+    asked = _arguments()
+    if asked.what == "build":
+        for path in build.write(asked.folder, asked.runbooks):
+            sys.stdout.write(f"{path}\n")
+        return
+    report = check.check(_say)
+    for sentence in report.wrong:
+        sys.stderr.write(f"WRONG: {sentence}\n")
+    sys.stdout.write(report.line() + "\n")
+    sys.exit(1 if report.wrong else 0)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dashboards", description=__doc__)
+    what = parser.add_subparsers(dest="what", required=True)
+    built = what.add_parser("build", help="write the boards' JSON and the rules' YAML")
+    built.add_argument(
+        "--runbooks",
+        default=rules.RUNBOOKS,
+        metavar="URL",
+        help=f"where the alerts say their runbooks are, default {rules.RUNBOOKS}",
+    )
+    built.add_argument("--folder", type=Path, default=build.OUT, help=f"default {build.OUT}")
+    what.add_parser("check", help="check them all, with a story on the local clusters")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""What boards and rules must agree on with each other."""
+
+from __future__ import annotations
+
+SHARE_BUCKETS = ("0", "1", "10", "25", "50", "99.9", "100")
+"""Upper ends, in percent, of the shares that are counted: the default steps, the soak, and the end."""
+
+WINDOWS = ("5m", "30m", "1h", "6h")
+"""Over which the error budget's burn is taken: two alerts of a long and a short one each."""

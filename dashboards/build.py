@@ -1,0 +1,47 @@
+"""What is built from the boards and rules: the committed files in ``dashboards/out``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from dashboards import controller, fleet, prober, rules, service
+
+OUT = Path(__file__).parent / "out"
+MODULES = (fleet, service, prober, controller)
+MADE = "# Built by `make dashboards` from dashboards/rules.py.\n"
+
+
+def boards() -> dict[str, str]:
+    """Give the JSON of each board by file name, as Grafana imports it."""
+    encode = JSONEncoder(sort_keys=True, indent=2).encode
+    return {
+        f"{module.__name__.rpartition('.')[2]}.json": encode(module.build().build()) + "\n"
+        for module in MODULES
+    }
+
+
+def files(runbooks: str = rules.RUNBOOKS) -> dict[str, str]:
+    """Give every built file by name; ``runbooks`` is the URL or folder of the runbooks."""
+    return {
+        **boards(),
+        "rules.yaml": MADE + _yaml(rules.groups(runbooks)),
+        "prometheusrule.yaml": MADE + _yaml(rules.manifest(runbooks)),
+    }
+
+
+def write(folder: Path, runbooks: str) -> list[Path]:
+    """Write every built file; give their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in files(runbooks).items():
+        (folder / name).write_text(text)
+        written.append(folder / name)
+    return written
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, width=110, allow_unicode=True)

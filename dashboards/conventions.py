@@ -1,0 +1,152 @@
+"""What every board and rule must keep to. Each function gives what is wrong, in sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dashboards import build, rules
+from dashboards.asking import Board, queries_of
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
+RUNBOOKS = Path(__file__).parent.parent / "docs" / "runbooks"
+WIDTH = 24
+
+LINKERD = frozenset({"response_total", "inbound_http_errors_total"})
+"""Metrics that are not ours (docs/mesh-facts.md, 20 and 21)."""
+
+PROCESS = frozenset({"process_cpu_seconds_total", "process_resident_memory_bytes"})
+"""Metrics of every Python program that prometheus_client serves."""
+
+BUILT_IN = {"__rate_interval", "__range"}
+
+
+def stale(folder: Path) -> list[str]:
+    """Tell which committed files are not what the code builds."""
+    built = build.files()
+    there = {path.name: path.read_text() for path in folder.glob("*") if path.is_file()}
+    names = sorted(built.keys() | there.keys())
+    return [
+        f"dashboards/out/{name} is not what the code builds: run make dashboards"
+        for name in names
+        if built.get(name) != there.get(name)
+    ]
+
+
+def breaches(name: str, board: Board) -> Iterator[str]:
+    """Tell what of a board breaks the conventions."""
+    variables = {variable["name"] for variable in board["templating"]["list"]}
+    if "datasource" not in variables:
+        yield f"{name} has no variable datasource"
+    titles = [panel["title"] for panel in board["panels"]]
+    yield from (
+        f"{name}: two panels are called {title}" for title in titles if titles.count(title) > 1
+    )
+    for panel in board["panels"]:
+        yield from (f"{name}, {panel['title']}: {what}" for what in _panel(panel))
+    for query in queries_of(name, board):
+        unknown = set(re.findall(r"\$\{?(\w+)", query.expr)) - variables - BUILT_IN
+        yield from (f"{query}: ${variable} is not defined" for variable in sorted(unknown))
+        if re.search(r"\brate\([^()]*\[\d", _bare(query.expr)):
+            yield f"{query}: take rates over $__rate_interval"
+    yield from (f"{name}: {what}" for what in _overlaps(board))
+
+
+def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
+    if not str(panel.get("description", "")).endswith("."):
+        yield "a description is a sentence, with its full stop"
+    if not panel["fieldConfig"]["defaults"].get("unit"):
+        yield "it has no unit"
+    if panel["datasource"]["uid"] != "${datasource}":
+        yield "it does not ask $datasource"
+    if not panel["targets"]:
+        yield "it asks nothing"
+    for target in panel["targets"]:
+        if target["datasource"]["uid"] != "${datasource}":
+            yield f"{target['refId']} does not ask $datasource"
+
+
+def _overlaps(board: Board) -> Iterator[str]:
+    cells: dict[tuple[int, int], str] = {}
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        if at["x"] + at["w"] > WIDTH:
+            yield f"{panel['title']} is outside of the grid"
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                if other := cells.get((x, y)):
+                    yield f"{panel['title']} lies upon {other}"
+                    return
+                cells[x, y] = panel["title"]
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def documented_series() -> frozenset[str]:
+    """Give the names of all series that ``docs/metrics.md`` documents."""
+    row = re.compile(r"^\| `(\w+)` \| (\w+) \|", re.MULTILINE)
+    names: set[str] = set()
+    for name, kind in row.findall(DOCUMENT.read_text()):
+        names.add(name)
+        if kind == "histogram":
+            names |= {f"{name}_{part}" for part in ("bucket", "count", "sum", "created")}
+        if kind == "counter":
+            names.add(f"{name.removesuffix('_total')}_created")
+    return frozenset(names)
+
+
+def unknown_metrics(boards: Mapping[str, Board], groups: Mapping[str, Any]) -> Iterator[str]:
+    """Tell which queries ask for what nobody emits."""
+    recorded = {r["record"] for g in groups["groups"] for r in g["rules"] if "record" in r}
+    known = documented_series() | recorded | LINKERD | PROCESS
+    asked = [(str(q), q.expr) for name, board in boards.items() for q in queries_of(name, board)]
+    asked += [
+        (r.get("alert") or r["record"], r["expr"]) for g in groups["groups"] for r in g["rules"]
+    ]
+    for where, expr in asked:
+        for metric in sorted(metrics_in(expr) - known):
+            yield f"{where}: nobody emits {metric}"
+
+
+def metrics_in(expr: str) -> set[str]:
+    """Give the metrics that a query names."""
+    bare = re.sub(r"\b(by|on|ignoring|group_left|group_right|without)\s*\([^)]*\)", "", _bare(expr))
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
+    return {
+        word
+        for word in re.findall(r"[A-Za-z_][\w:]*(?!\w*\s*\()", bare)
+        if ("_" in word or ":" in word) and not word.startswith("__")
+    } - {"count_values", "histogram_quantile", "sort_desc", "label_replace", "label_join"}
+
+
+def _bare(expr: str) -> str:
+    return re.sub(r'"[^"]*"', '""', expr)
+
+
+# --- alerts ---------------------------------------------------------------------------------------
+
+
+def alerts_tested(cases: Path) -> tuple[set[str], list[str]]:
+    """Give the alerts that promtool's file both fires and quiets, and what is missing for the others."""
+    tests = yaml.safe_load(cases.read_text())["tests"]
+    checks = [check for test in tests for check in test.get("alert_rule_test", ())]
+    fired = {check["alertname"] for check in checks if check.get("exp_alerts")}
+    quiet = {check["alertname"] for check in checks if not check.get("exp_alerts")}
+    names = {alert.name for alert in rules.ALERTS}
+    missing = [f"{name}: no case in which it fires" for name in sorted(names - fired)]
+    missing += [f"{name}: no case in which it is quiet" for name in sorted(names - quiet)]
+    return fired & quiet & names, missing
+
+
+def runbooks_missing() -> list[str]:
+    """Tell which alerts have no runbook, and which runbooks no alert."""
+    wanted = {alert.runbook for alert in rules.ALERTS}
+    there = {path.name for path in RUNBOOKS.glob("*.md")} - {"README.md"}
+    return [f"docs/runbooks/{name} is missing" for name in sorted(wanted - there)] + [
+        f"docs/runbooks/{name} is of no alert" for name in sorted(there - wanted)
+    ]

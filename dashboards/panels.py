@@ -1,0 +1,378 @@
+"""The house style of the boards: how a panel asks, what it always says, and the variables of all boards.
+
+Every panel has a title, a description that says what it answers, and a unit; rates are taken over
+``$__rate_interval``; every query goes to the board's ``$datasource``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = (
+    "green",
+    "yellow",
+    "orange",
+    "red",
+    "blue",
+    "purple",
+    "#808080",
+)
+
+PHASES = {
+    "Pending": GREY,
+    "Progressing": BLUE,
+    "Holding": YELLOW,
+    "Soaking": PURPLE,
+    "Completed": GREEN,
+    "Reverting": ORANGE,
+    "Reverted": RED,
+}
+"""The colour of each phase, the same on every board."""
+
+WHOLE_WIDTH = 24
+
+Panel = (
+    bargauge.Panel
+    | heatmap.Panel
+    | stat.Panel
+    | statetimeline.Panel
+    | table.Panel
+    | timeseries.Panel
+)
+P = TypeVar(
+    "P",
+    bargauge.Panel,
+    heatmap.Panel,
+    stat.Panel,
+    statetimeline.Panel,
+    table.Panel,
+    timeseries.Panel,
+)
+
+
+# --- queries --------------------------------------------------------------------------------------
+
+
+def over_time(
+    expr: str, legend: str = "__auto", *, exemplars: bool = False
+) -> prometheus.Dataquery:
+    """Ask for the whole time range."""
+    return (
+        prometheus.Dataquery()
+        .datasource(SOURCE)
+        .expr(expr)
+        .legend_format(legend)
+        .range()
+        .exemplar(exemplars)
+    )
+
+
+def now(expr: str, legend: str = "__auto") -> prometheus.Dataquery:
+    """Ask for the value at the end of the time range."""
+    return prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend).instant()
+
+
+def rows(expr: str) -> prometheus.Dataquery:
+    """Ask for the rows of a table: one for each series, its labels as columns."""
+    return now(expr).format(PromQueryFormat.TABLE)
+
+
+def buckets(expr: str, *, exemplars: bool = False) -> prometheus.Dataquery:
+    """Ask for cumulative buckets, by the label ``le``."""
+    return over_time(expr, "{{le}}", exemplars=exemplars).format(PromQueryFormat.HEATMAP)
+
+
+# --- panels ---------------------------------------------------------------------------------------
+
+
+def _styled(
+    panel: P,
+    title: str,
+    answers: str,
+    unit: str,
+    size: tuple[int, int],
+    asks: Sequence[prometheus.Dataquery],
+) -> P:
+    """Give a panel what every panel has; targets are lettered in order."""
+    width, height = size
+    panel.title(title).description(answers).unit(unit).datasource(SOURCE).span(width).height(height)
+    for letter, ask in zip("ABCDEFGHIJ", asks, strict=False):
+        panel.with_target(ask.ref_id(letter))
+    return panel
+
+
+def number(
+    title: str,
+    answers: str,
+    *asks: prometheus.Dataquery,
+    unit: str = "short",
+    width: int = 4,
+    steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
+    mappings: Sequence[models.ValueMapping] = (),
+    named: bool = False,
+) -> stat.Panel:
+    """One big value (or one for each series); ``named`` shows the series' name instead of its value."""
+    panel = _styled(stat.Panel(), title, answers, unit, (width, 4), asks)
+    text = kinds.BigValueTextMode.NAME if named else kinds.BigValueTextMode.AUTO
+    return (
+        panel.graph_mode(kinds.BigValueGraphMode.NONE)
+        .color_mode(kinds.BigValueColorMode.VALUE)
+        .text_mode(text)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(thresholds(steps))
+        .mappings(list(mappings))
+        .no_value("none")
+    )
+
+
+def lines(
+    title: str,
+    answers: str,
+    *asks: prometheus.Dataquery,
+    unit: str = "short",
+    width: int = 12,
+    height: int = 8,
+    stacked: bool = False,
+    stepped: bool = False,
+    ceiling: float | None = None,
+) -> timeseries.Panel:
+    """Lines over time, or a stack of areas; ``stepped`` where a value holds until the next."""
+    panel = _styled(timeseries.Panel(), title, answers, unit, (width, height), asks)
+    panel.line_width(1).show_points(kinds.VisibilityMode.NEVER).min(0)
+    panel.fill_opacity(60 if stacked else 8)
+    panel.legend(
+        common.VizLegendOptions()
+        .display_mode(kinds.LegendDisplayMode.LIST)
+        .placement(kinds.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
+    panel.tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI))
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
+    if stepped:
+        panel.line_interpolation(kinds.LineInterpolation.STEP_AFTER)
+    if ceiling is not None:
+        panel.max(ceiling)
+    return panel
+
+
+def limit(panel: timeseries.Panel, regexp: str) -> timeseries.Panel:
+    """Draw the series of this name dashed and red: what the others are held against."""
+    dashes = kinds.LineStyle(fill="dash", dash=[8.0, 6.0])
+    return panel.override_by_regexp(
+        regexp,
+        [
+            models.DynamicConfigValue("custom.lineStyle", dashes),
+            models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": RED}),
+            models.DynamicConfigValue("custom.fillOpacity", 0),
+        ],
+    )
+
+
+def phased(panel: timeseries.Panel) -> timeseries.Panel:
+    """Colour the series that are named by phases."""
+    for phase, colour in PHASES.items():
+        fixed = models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
+        panel.override_by_name(phase, [fixed])
+    return panel
+
+
+def heat_map(
+    title: str,
+    answers: str,
+    ask: prometheus.Dataquery,
+    *,
+    unit: str = "short",
+    axis_unit: str = "short",
+    width: int = 12,
+) -> heatmap.Panel:
+    """Cumulative buckets over time, coloured by how many are in each."""
+    panel = _styled(heatmap.Panel(), title, answers, unit, (width, 8), [ask])
+    colours = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Blues")
+    return (
+        panel.calculate(False)
+        .color(colours.steps(64))
+        .cell_gap(1)
+        .cell_values(heatmap.CellValues().unit(unit))
+        .y_axis(heatmap.YAxisConfig().unit(axis_unit))
+    )
+
+
+def bars(
+    title: str,
+    answers: str,
+    ask: prometheus.Dataquery,
+    *,
+    unit: str = "short",
+    width: int = 8,
+    height: int = 8,
+    steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
+    ceiling: float | None = None,
+) -> bargauge.Panel:
+    """One horizontal bar for each series, as things stand now."""
+    panel = _styled(bargauge.Panel(), title, answers, unit, (width, height), [ask])
+    panel.min(0).thresholds(thresholds(steps))
+    if ceiling is not None:
+        panel.max(ceiling)
+    return (
+        panel.orientation(kinds.VizOrientation.HORIZONTAL)
+        .display_mode(kinds.BarGaugeDisplayMode.BASIC)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .no_value("none")
+    )
+
+
+def states(
+    title: str,
+    answers: str,
+    ask: prometheus.Dataquery,
+    names: Sequence[tuple[str, str, str]],
+    *,
+    width: int = 12,
+) -> statetimeline.Panel:
+    """A band for each series that changes its colour; ``names`` maps values to text and colour."""
+    panel = _styled(statetimeline.Panel(), title, answers, "short", (width, 8), [ask])
+    return (
+        panel.mappings([mapped(names)])
+        .show_value(kinds.VisibilityMode.NEVER)
+        .merge_values(True)
+        .fill_opacity(80)
+        .row_height(0.8)
+    )
+
+
+def listing(
+    title: str,
+    answers: str,
+    asks: Sequence[prometheus.Dataquery],
+    columns: Sequence[tuple[str, str, str]],
+    *,
+    height: int = 10,
+    width: int = WHOLE_WIDTH,
+    by: str = "",
+    link: tuple[str, str, str] | None = None,
+) -> table.Panel:
+    """A table of Services. ``columns`` are (field, name, unit) in order; what is not named is left out.
+
+    ``by`` is the column to sort by, the highest first; ``link`` is (column, title, URL).
+    """
+    panel = _styled(table.Panel(), title, answers, "short", (width, height), asks)
+    panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    panel.with_transformation(
+        models.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "indexByName": {field: place for place, (field, _, _) in enumerate(columns)},
+                "renameByName": {field: name for field, name, _ in columns},
+                "includeByName": {field: True for field, _, _ in columns},
+            },
+        )
+    )
+    for _, name, unit in columns:
+        properties = [models.DynamicConfigValue("unit", unit)]
+        if link and link[0] == name:
+            to = {"title": link[1], "url": link[2]}
+            properties.append(models.DynamicConfigValue("links", [to]))
+        panel.override_by_name(name, properties)
+    if by:
+        panel.sort_by([common.TableSortByFieldState().display_name(by).desc(True)])
+    return panel
+
+
+def thresholds(steps: Sequence[tuple[float | None, str]]) -> dashboard.ThresholdsConfig:
+    """Colours from these values on; the first is for everything below (None)."""
+    found = [models.Threshold(value=value, color=colour) for value, colour in steps]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def mapped(names: Sequence[tuple[str, str, str]]) -> models.ValueMap:
+    """Values shown as (value, text, colour)."""
+    return models.ValueMap(
+        options={
+            value: models.ValueMappingResult(text=text, color=colour, index=place)
+            for place, (value, text, colour) in enumerate(names)
+        }
+    )
+
+
+# --- boards ---------------------------------------------------------------------------------------
+
+
+def board(uid: str, title: str, answers: str, *, since: str = "now-6h") -> dashboard.Dashboard:
+    """An empty board: its time range, its ``$datasource``, and links to the other boards."""
+    return (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(answers)
+        .tags(["mesh-migrate"])
+        .timezone("utc")
+        .time(since, "now")
+        .refresh("30s")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .readonly()
+        .with_variable(
+            dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+        )
+        .link(
+            dashboard.DashboardLink("mesh-migrate")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags(["mesh-migrate"])
+            .as_dropdown(True)
+            .keep_time(True)
+        )
+    )
+
+
+def choice(
+    name: str, label: str, query: str, *, many: bool = False, hidden: bool = False
+) -> dashboard.QueryVariable:
+    """A variable whose values Prometheus gives: ``label_values(metric, label)``."""
+    found = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query(query)
+        .definition(query)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+    )
+    if many:
+        found.multi(True).include_all(True).all_value(".*")
+    if hidden:
+        found.hide(models.VariableHide.HIDE_VARIABLE)
+    return found
+
+
+def mark(name: str, expr: str, colour: str, title: str, text: str) -> dashboard.AnnotationQuery:
+    """Marks on every panel, each at the Unix time in milliseconds that a series has as its value."""
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color(colour)
+        .expr(expr)
+        .title_format(title)
+        .text_format(text)
+        .step("10s")
+        .use_value_for_time(True)
+    )

@@ -1,0 +1,170 @@
+"""A story for the boards: five migrations on the local clusters, watched by a real Prometheus.
+
+One goes all the way, one turns bad and goes home, one is edited by hand, one is paused by its owner, one is
+in the middle, and one is written wrongly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from deploy.local.mesh import EKS, LEGACY
+from deploy.local.mesh.kube import SPLITS
+from deploy.local.pair import CLUSTERS, Pair, Plan
+from deploy.local.prometheus import Prometheus
+
+MOVES, REVERTS, EDITED, PAUSED, RISES, WRONG = (
+    "cart",
+    "checkout",
+    "search",
+    "users",
+    "orders",
+    "profile",
+)
+SCRAPE_S = 1.0
+CALLS_HZ = 10.0
+LIMIT_S = 150.0
+AFTERWARDS_S = 12.0
+"""What is watched after the last thing that happens, so that it lies well within the picture."""
+
+QUICK = {"slo-success": "99", "probe-rate": "20", "dwell": "3s", "soak": "6s", "target": EKS}
+WISHES = {
+    MOVES: {"steps": "10,25,50"},
+    REVERTS: {"steps": "10,25,50", "dwell": "8s"},
+    EDITED: {"steps": "10", "dwell": "1h", "probe-rate": "10"},
+    PAUSED: {"steps": "1,25", "dwell": "4s", "probe-rate": "10"},
+    RISES: {"steps": "25,50", "dwell": "20s", "probe-rate": "10"},
+    WRONG: {"steps": "fast"},
+}
+
+
+@dataclass(slots=True)
+class Played:
+    """A story that was told: where to ask for its data, and between which Unix times it happened."""
+
+    prometheus: str
+    began_s: float
+    ended_s: float = 0.0
+    traces: set[str] = field(default_factory=set)
+
+
+class StoryFailed(Exception):  # noqa: N818 - it is the finding
+    """Something did not come about in time; the text says what."""
+
+
+@asynccontextmanager
+async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Played]:
+    """Play the story and keep Prometheus up inside the ``with`` block. Raises StoryFailed."""
+    async with _collector() as (endpoint, traces):
+        pair = Pair(Plan(otlp_endpoint=endpoint))
+        try:
+            await pair.start()
+            for name in WISHES:
+                await _service(pair, name)
+            await pair.product()
+            async with Prometheus(pair.scraped, every_s=SCRAPE_S, rules=[rules]) as prometheus:
+                found = Played(prometheus.url, time.time(), traces=traces)
+                await _tell(pair, say)
+                found.ended_s = time.time()
+                yield found
+        finally:
+            await pair.stop()
+
+
+async def _service(pair: Pair, name: str) -> None:
+    await pair.service(name)
+    await pair.split(LEGACY, name, local=100, mirror=0)
+    await pair.split(EKS, name, local=0, mirror=100)
+    await _until(lambda: all((c, name) in pair.splits for c in CLUSTERS), f"no splits of {name}")
+    await pair.callers(name, "shop", rate_hz=CALLS_HZ)
+
+
+async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
+    for name, wishes in WISHES.items():
+        await pair.annotate(LEGACY, name, {**QUICK, **wishes})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_revert(pair, say))
+        tasks.create_task(_edit(pair, say))
+        tasks.create_task(_pause(pair, say))
+        tasks.create_task(_phase(pair, MOVES, "Completed", say))
+        tasks.create_task(_phase(pair, WRONG, "Pending", say))
+    await asyncio.sleep(AFTERWARDS_S)
+
+
+async def _revert(pair: Pair, say: Callable[[str], None]) -> None:
+    await _share(pair, REVERTS, 25.0)
+    await asyncio.sleep(2.0)
+    pair.workloads[EKS, REVERTS].fail(0.3)
+    say(f"{REVERTS}: eks answers 500 to 30 % of its requests")
+    await _phase(pair, REVERTS, "Reverted", say)
+
+
+async def _edit(pair: Pair, say: Callable[[str], None]) -> None:
+    await _share(pair, EDITED, 10.0)
+    weights = {f"{EDITED}-{EKS}": 300, EDITED: 700}
+    backends = [{"service": service, "weight": weight} for service, weight in weights.items()]
+    api = pair.mesh.clusters[LEGACY].api
+    await api.merge(SPLITS, ("default", EDITED), {"spec": {"backends": backends}}, "kubectl-edit")
+    say(f"{EDITED}: somebody sets its share in legacy to 30 %")
+    await _phase(pair, EDITED, "Holding", say)
+
+
+async def _pause(pair: Pair, say: Callable[[str], None]) -> None:
+    await _share(pair, PAUSED, 25.0)
+    await pair.annotate(LEGACY, PAUSED, {"paused": "true"})
+    await _phase(pair, PAUSED, "Holding", say)
+
+
+async def _phase(pair: Pair, name: str, phase: str, say: Callable[[str], None]) -> None:
+    await _until(lambda: pair.status(name).get("phase") == phase, f"{name} is not {phase}")
+    status = pair.status(name)
+    say(f"{name}: {phase} at {status['share']} %, {status['reason']}")
+
+
+async def _share(pair: Pair, name: str, percent: float) -> None:
+    def stands() -> bool:
+        share = pair.status(name).get("share")
+        return bool(share == f"{percent:g}/{percent:g}")
+
+    await _until(stands, f"{name} does not stand at {percent:g} %")
+
+
+async def _until(holds: Callable[[], bool], otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not holds():  # noqa: ASYNC110 - what it waits for is in another process
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise StoryFailed(f"{otherwise} after {LIMIT_S:g} s") from None
+
+
+@asynccontextmanager
+async def _collector() -> AsyncIterator[tuple[str, set[str]]]:
+    """A stand-in for a collector of traces: it keeps the ids of the traces whose spans it is sent."""
+    traces: set[str] = set()
+
+    async def take(request: web.Request) -> web.Response:
+        sent = ExportTraceServiceRequest.FromString(await request.read())
+        spans = [s for r in sent.resource_spans for scope in r.scope_spans for s in scope.spans]
+        traces.update(span.trace_id.hex() for span in spans)
+        return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0]
+        yield f"http://{host}:{port}", traces
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,253 @@
+"""Recording and alerting rules: the one source of the PrometheusRule and of promtool's file.
+
+An alert is for a person, and says so: ``page`` where callers may be hurt while nobody looks, ``ticket``
+where something waits. Each has a page in ``docs/runbooks/``, named by its slug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dashboards.agreed import SHARE_BUCKETS, WINDOWS
+
+RUNBOOKS = "docs/runbooks"
+"""Where the runbooks are, unless the rules are built for a web site that shows them."""
+
+HOUR_S = 3600
+OVERDUE_S = 1800
+"""As long as a migration may hold its slot while something holds it (design section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A query whose result is kept under another name."""
+
+    name: str
+    expr: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def rule(self) -> dict[str, Any]:
+        """Give it as Prometheus reads it."""
+        rule: dict[str, Any] = {"record": self.name, "expr": self.expr}
+        return rule | ({"labels": dict(self.labels)} if self.labels else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A query whose every result is somebody's concern once it has stood for ``lasts``."""
+
+    name: str
+    expr: str
+    lasts: str
+    severity: Literal["page", "ticket"]
+    summary: str
+    description: str
+
+    @property
+    def runbook(self) -> str:
+        """The name of its page."""
+        words = self.name.removeprefix("Migrate")
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-") + ".md"
+
+    def rule(self, runbooks: str) -> dict[str, Any]:
+        """Give it as Prometheus reads it."""
+        return {
+            "alert": self.name,
+            "expr": self.expr,
+            "for": self.lasts,
+            "labels": {"severity": self.severity},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": f"{runbooks}/{self.runbook}",
+            },
+        }
+
+
+# --- recording ------------------------------------------------------------------------------------
+
+
+def _shares() -> Iterator[Recording]:
+    """How many Services stand at or below each share, so that a heat map of all is one query."""
+    share = "min by (namespace, service) (migrate_controller_share_permille)"
+    for percent in SHARE_BUCKETS:
+        yield Recording(
+            "namespace:migrate_services_share:bucket",
+            f"sum by (namespace) ({share} <= bool {float(percent) * 10:g})",
+            (("le", percent),),
+        )
+
+
+def _burns() -> Iterator[Recording]:
+    """How many times faster than allowed the callers' own way eats its error budget (1: just allowed)."""
+    budget = "(1 - max by (namespace, service) (migrate_controller_objective_ratio))"
+    probes = "migrate_controller_way_probes_total"
+    for window in WINDOWS:
+        bad = f'sum by (namespace, service) (rate({probes}{{side="apex",outcome="bad"}}[{window}]))'
+        all_ = f'sum by (namespace, service) (rate({probes}{{side="apex"}}[{window}]))'
+        yield Recording(
+            f"namespace_service:migrate_error_budget_burn:rate{window}",
+            f"{bad} / {all_} / on (namespace, service) {budget}",
+        )
+
+
+RECORDINGS = (*_shares(), *_burns())
+
+
+# --- alerting -------------------------------------------------------------------------------------
+
+
+def _info(labels: str) -> str:
+    return f"max by (namespace, service) (migrate_controller_migration_info{{{labels}}})"
+
+
+def _burn(factor: str, long: str, short: str) -> str:
+    name = "namespace_service:migrate_error_budget_burn:rate"
+    return f"{name}{long} > {factor} and on (namespace, service) {name}{short} > {factor}"
+
+
+_SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
+_EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
+
+ALERTS = (
+    Alert(
+        "MigrateErrorBudgetBurnsFast",
+        _burn("14.4", "1h", "5m"),
+        "0s",
+        "page",
+        f"{_SERVICE} fails its callers fourteen times faster than its objective allows",
+        "What callers get now, as probes see it, eats the error budget of the migration's objective at"
+        " {{ $value | humanize }} times the rate that is allowed, over five minutes and over an hour.",
+    ),
+    Alert(
+        "MigrateErrorBudgetBurnsSlowly",
+        _burn("6", "6h", "30m"),
+        "0s",
+        "ticket",
+        f"{_SERVICE} fails its callers six times faster than its objective allows",
+        "What callers get now, as probes see it, eats the error budget of the migration's objective at"
+        " {{ $value | humanize }} times the rate that is allowed, over half an hour and over six hours.",
+    ),
+    Alert(
+        "MigrateStuck",
+        "time() - max by (namespace, service) (migrate_controller_step_due_timestamp_seconds)"
+        f" > {OVERDUE_S} and on (namespace, service) "
+        + _info('phase=~"Progressing|Holding|Soaking",reason!="FleetPaused"'),
+        "5m",
+        "ticket",
+        f"{_SERVICE} has not risen although its next step is long due",
+        "Its next step has been due for {{ $value | humanizeDuration }}. It stays armed where it is;"
+        f" `{_EXPLAIN}` says what it waits for.",
+    ),
+    Alert(
+        "MigrateReverted",
+        "max by (namespace, service, reason) "
+        '(migrate_controller_reverted_timestamp_seconds{reason!~"Aborted|TargetChanged"})'
+        f" > time() - {HOUR_S}",
+        "0s",
+        "ticket",
+        f"{_SERVICE} went home: {{{{ $labels.reason }}}}",
+        "The attempt was reverted in the last hour and every caller is, or is being, brought home. Nothing"
+        f" moves before somebody retries; `{_EXPLAIN}` says what was seen.",
+    ),
+    Alert(
+        "MigrateCannotGoHome",
+        _info('phase="Reverting"')
+        + " or "
+        + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"'),
+        "30s",
+        "page",
+        f"{_SERVICE} should go home and does not",
+        "A revert has not been finished for 30 s, or would help nobody: home is bad, empty, or out of reach."
+        f" Callers may be failing now; `{_EXPLAIN}` says who stays and why.",
+    ),
+    Alert(
+        "MigrateProberSilent",
+        "min by (cluster) (migrate_controller_prober_streams) == 0"
+        " or max by (cluster) (migrate_controller_prober_report_age_seconds) > 30",
+        "30s",
+        "page",
+        "No word comes from the probers in {{ $labels.cluster }}",
+        "Without probes nothing rises, and a target that turns bad is not left: this is the watch over"
+        " every migration in progress.",
+    ),
+    Alert(
+        "MigrateWatchStale",
+        "min by (cluster, resource) (migrate_controller_watch_current) == 0",
+        "1m",
+        "ticket",
+        "What is known of {{ $labels.resource }} in {{ $labels.cluster }} is out of date",
+        "Nothing rises until the controller can list and watch them again. Going home does not wait for it.",
+    ),
+    Alert(
+        "MigrateNoLeader",
+        "sum(migrate_controller_leader) == 0 or absent(migrate_controller_leader)",
+        "1m",
+        "page",
+        "No controller holds the lease",
+        "Nothing rises. While a controller runs it still brings callers home; where none is scraped at all,"
+        " nobody does.",
+    ),
+    Alert(
+        "MigrateGatewayNotPinned",
+        "min by (namespace, service, cluster) (migrate_controller_pinned) == 0 or "
+        + _info('reason=~"GatewayNotPinned|PinForeign"'),
+        "1m",
+        "page",
+        f"A gateway is not pinned for {_SERVICE}",
+        "A gateway that follows the splits of its own cluster sends requests back through the link: of the"
+        " requests that both clusters send away, that share fails. The controller puts a missing pin back"
+        " at once; this one does not stay, or does not pin.",
+    ),
+    Alert(
+        "MigrateGatewayLoopSeen",
+        "sum by (namespace, service) (increase(migrate_controller_way_loops_total[5m])) > 0",
+        "0s",
+        "page",
+        f"A request of {_SERVICE} bounced between the gateways",
+        "Probes answered 508 in the last five minutes: {{ $value | humanize }}. A gateway did not obey its"
+        " pin. Above home this alone brings every caller home.",
+    ),
+    Alert(
+        "MigrateCallersDoNotFollow",
+        "max by (namespace, service, reason) "
+        '(migrate_controller_migration_warning{reason=~"CallersMayNotFollow|CallersDoNotFollow"})'
+        " and on (namespace, service) " + _info('phase="Completed"'),
+        "10m",
+        "ticket",
+        f"Callers of {_SERVICE} may still be served by its old cluster",
+        "The migration is completed, and callers that were busy when its split was made follow it only after"
+        " 5 s without a call. Do not scale the origin down before they did.",
+    ),
+    Alert(
+        "MigrateHandEdited",
+        _info('reason=~"HandEdited|RecordUnreadable"'),
+        "1m",
+        "ticket",
+        f"Somebody wrote the split of {_SERVICE} during its migration",
+        "The weights, or the controller's record beside them, are not those that the controller wrote. It"
+        f" holds, stays armed, and does not write over them; `{_EXPLAIN}` says who wrote what.",
+    ),
+)
+
+
+def groups(runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """Give all rules as Prometheus reads them; ``runbooks`` is the URL or folder of the runbooks."""
+    return {
+        "groups": [
+            {"name": "mesh-migrate-recording", "rules": [one.rule() for one in RECORDINGS]},
+            {"name": "mesh-migrate-alerts", "rules": [one.rule(runbooks) for one in ALERTS]},
+        ]
+    }
+
+
+def manifest(runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """Give all rules as the Prometheus Operator reads them."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "mesh-migrate", "labels": {"app.kubernetes.io/name": "mesh-migrate"}},
+        "spec": groups(runbooks),
+    }
