@@ -72,6 +72,16 @@ async def world() -> AsyncIterator[World]:
         await api.stop()
 
 
+async def test_each_cluster_has_a_link_to_the_other(world: World) -> None:
+    """The Link names the other cluster, its gateway, and what a Service there must be labelled to be mirrored."""
+    for here, there in ((LEGACY, EKS), (EKS, LEGACY)):
+        link = world.get(here, "links", NAMESPACE, there)
+        assert link is not None
+        assert link["spec"]["targetClusterName"] == there
+        assert link["spec"]["gatewayAddress"] == world.mesh.gateway(there).ip
+        assert link["spec"]["selector"] == {"matchLabels": {"mirror.linkerd.io/exported": "true"}}
+
+
 async def answered(load: Load, cluster: str, more: int = 20) -> None:
     """Wait until that cluster alone has answered so many requests in a row."""
     await until(
