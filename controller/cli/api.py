@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from controller.cli.ending import Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
 from controller.cluster import ClusterAccess, NotFound, Refused, Unavailable
-from controller.cluster.places import Places
+from controller.cluster.places import PLACES, Places
 from controller.cluster.transport import Transport
 from controller.model import PREFIX, Key, Record
 from controller.objects import (
@@ -24,7 +24,7 @@ from controller.objects import (
     SplitObject,
     Undecodable,
 )
-from controller.splits import decode_record
+from controller.splits import MANAGER, decode_record
 from controller.splits.kinds import PROVIDER_OF
 
 FIELD_MANAGER = "kubectl-migrate"
@@ -34,11 +34,30 @@ Change = Mapping[str, str | None]
 """Of annotations, without the prefix; None removes one."""
 
 
+PAGE = 500
+"""Objects of one answer to a list, as kubectl asks for them."""
+
+
+class _Page(msgspec.Struct):
+    more: str = msgspec.field(name="continue", default="")
+
+
 class _Items(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
+    metadata: _Page = msgspec.field(default_factory=_Page)
+
+
+class _Allowed(msgspec.Struct):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct):
+    status: _Allowed = msgspec.field(default_factory=_Allowed)
 
 
 _ITEMS = msgspec.json.Decoder(_Items)
+_REVIEW = msgspec.json.Decoder(_Review)
+D = TypeVar("D")
 
 
 class Api:
@@ -122,6 +141,74 @@ class Api:
         key, provider = Key(namespace, name), PROVIDER_OF[resource]
         return [s for s in found if isinstance(s, SplitObject) and key in provider.services_of(s)]
 
+    async def items(self, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
+        """List a resource whole, page by page, in one namespace or (None) in all. Raises NotServed too."""
+        path = await self._places.path(resource, namespace)
+        found: list[msgspec.Raw] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            answer = await self._transport.request("GET", resource.value, path, query=query)
+            page = _decoded(_ITEMS, answer)
+            found += page.items or ()
+            if not page.metadata.more:
+                return found
+            query = {"limit": str(PAGE), "continue": page.metadata.more}
+
+    async def rehearse(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str | None,
+        body: Mapping[str, Any],
+    ) -> None:
+        """Have the server do everything for a write but store it: a merge patch, or (no name) a creation.
+
+        Admission, quotas, schema and the right to do it are all asked. Raises as a write would.
+        """
+        version = await self._places.api_version(resource)
+        whole = {**body, "apiVersion": version, "kind": PLACES[resource].kind}
+        await self._transport.request(
+            "POST" if name is None else "PATCH",
+            resource.value,
+            await self._places.path(resource, namespace, name or ""),
+            query={"fieldManager": MANAGER, "dryRun": "All"},
+            body=msgspec.json.encode(whole if name is None else body),
+            content_type="application/json" if name is None else "application/merge-patch+json",
+        )
+
+    async def allowed(self, asked: Mapping[str, str], account: tuple[str, str] | None) -> bool:
+        """Ask whether something may be done (``resourceAttributes`` of an access review), by whoever asks or
+        by a service account (namespace, name). Raises where that cannot be asked."""
+        spec: dict[str, Any] = {"resourceAttributes": asked}
+        kind = "SelfSubjectAccessReview"
+        if account is not None:
+            kind = "SubjectAccessReview"
+            namespace, name = account
+            spec["user"] = f"system:serviceaccount:{namespace}:{name}"
+            spec["groups"] = [
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+                "system:authenticated",
+            ]
+        answer = await self._transport.request(
+            "POST",
+            "accessreviews",
+            f"/apis/authorization.k8s.io/v1/{kind.lower()}s",
+            body=msgspec.json.encode(
+                {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+            ),
+        )
+        return _decoded(_REVIEW, answer).status.allowed
+
+    async def has_account(self, namespace: str, name: str) -> bool:
+        """Tell whether there is such a service account. Raises Refused where that may not be read."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
+        try:
+            await self._transport.request("GET", "serviceaccounts", path)
+        except NotFound:
+            return False
+        return True
+
     async def annotate(self, service: ServiceObject, change: Change) -> None:
         """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""
         meta = service.metadata
@@ -161,6 +248,13 @@ def _service(answer: bytes) -> ServiceObject:
         raise Unavailable(f"a malformed answer: {found.message}")
     assert isinstance(found, ServiceObject)  # noqa: S101 - DECODERS says so by its key
     return found
+
+
+def _decoded(decoder: msgspec.json.Decoder[D], answer: bytes) -> D:
+    try:
+        return decoder.decode(answer)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Unavailable(f"a malformed answer: {error}") from error
 
 
 def _json(answer: bytes) -> dict[str, Any]:

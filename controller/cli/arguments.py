@@ -22,11 +22,13 @@ exit codes:
   2  wrong usage or input
   3  wait: the migration came to the other end
   4  wait: not reached in time
+  5  check: something blocks a migration
+  6  check: a cluster was not reached, so nothing is known
 """
 
 _ABOUT = """\
 Moves Services between two Linkerd-linked clusters, and shows how that goes. It works on one cluster,
-that of the kubeconfig's context: the one where the Service is annotated.
+that of the kubeconfig's context: the one where the Service is annotated. Only check reads both.
 """
 
 
@@ -40,8 +42,12 @@ class Asked(argparse.Namespace):
     service: str | None
     output: Literal["table", "json"]
     everywhere: bool
+    every: bool
     watch: bool
     to: str
+    toward: str | None
+    other_context: str | None
+    controller: str
     now: bool
     steps: str | None
     dwell: str | None
@@ -64,6 +70,8 @@ def parse(argv: Sequence[str]) -> Asked:
         raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
     if asked.verb != "version" and asked.service is not None:
         asked.service = service_name(asked.service)
+    if asked.verb == "check":
+        _refuse_unclear(asked)
     if asked.verb == "status" and asked.everywhere and (asked.service or asked.namespace):
         raise Failure(
             "-A shows every Service of every namespace: leave it out, or leave out SERVICE and"
@@ -71,6 +79,19 @@ def parse(argv: Sequence[str]) -> Asked:
             code=Exit.USAGE,
         )
     return asked
+
+
+def _refuse_unclear(asked: Asked) -> None:
+    """One way of saying which Services: raises Failure for none and for two."""
+    ways = [asked.service is not None, asked.every, asked.everywhere]
+    if sum(ways) != 1:
+        raise Failure(
+            "say which Services: SERVICE, --all for every one of the namespace, or -A for every"
+            " namespace",
+            code=Exit.USAGE,
+        )
+    if asked.everywhere and asked.namespace:
+        raise Failure("-A checks every namespace: leave out --namespace", code=Exit.USAGE)
 
 
 def service_name(text: str) -> str:
@@ -122,6 +143,7 @@ def _parser() -> _Parser:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _add_showing(verbs)
+    _add_check(verbs)
     _add_start(verbs)
     _add(verbs, "pause", "keep a Service at its share; a bad target is still left", "service-a")
     _add(verbs, "resume", "end a pause", "service-a")
@@ -196,6 +218,58 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
         parser.add_argument(
             "-o", "--output", choices=("table", "json"), default="table", help="default: table"
         )
+
+
+def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    check = _add(
+        verbs,
+        "check",
+        "say what would hold a migration, and what to do; writes nothing",
+        "service-a --to eks",
+        service="[SERVICE]",
+    )
+    check.add_argument(
+        "--all", dest="every", action="store_true", help="every Service of the namespace"
+    )
+    check.add_argument(
+        "-A",
+        "--all-namespaces",
+        dest="everywhere",
+        action="store_true",
+        help="every Service of every namespace but those of Kubernetes and Linkerd",
+    )
+    check.add_argument(
+        "--to",
+        dest="toward",
+        metavar="CLUSTER",
+        help="where they would go; else what is annotated, else the other cluster",
+    )
+    check.add_argument(
+        "--other-context",
+        metavar="NAME",
+        help="the other cluster's context; else the one called as the Link calls that cluster",
+    )
+    check.add_argument(
+        "--controller",
+        metavar="NAMESPACE/NAME",
+        type=_account,
+        default="migrate/migrate-controller",
+        help="the controller's service account, whose rights are asked for; default: %(default)s",
+    )
+    check.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
+    )
+
+
+def _account(text: str) -> str:
+    namespace, slash, name = text.partition("/")
+    if (
+        not slash
+        or not is_label(namespace)
+        or not re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", name)
+    ):
+        raise argparse.ArgumentTypeError(f'"{text}" is no NAMESPACE/NAME of a service account')
+    return text
 
 
 def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:

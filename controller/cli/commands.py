@@ -14,6 +14,7 @@ import msgspec
 from controller.cli import foresee, kubeconfig, show, verbs, waiting, watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
+from controller.cli.checking import check
 from controller.cli.ending import Exit, Failure
 from controller.cli.migration import Migration
 from controller.cli.verbs import Found
@@ -136,6 +137,7 @@ COMMANDS: Mapping[str, Callable[[Api, Asked], Awaitable[Exit]]] = MappingProxyTy
         "plan": _plan,
         "explain": _explain,
         "wait": _wait,
+        "check": check,
         **dict.fromkeys(verbs.VERBS, _write),
     }
 )

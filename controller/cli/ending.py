@@ -13,6 +13,8 @@ class Exit(IntEnum):
     USAGE = 2
     OTHER_END = 3
     TIMEOUT = 4
+    BLOCKED = 5
+    UNREACHED = 6
     INTERRUPTED = 130
 
 

@@ -78,6 +78,13 @@ def find(
     return Place(os.pathsep.join(map(str, read)), named, namespace or own or "default")
 
 
+def contexts(place: Place) -> tuple[str, ...]:
+    """Name the contexts that stand beside a place's own; a Pod's own cluster has none. Raises Failure."""
+    files = [Path(part) for part in (place.kubeconfig or "").split(os.pathsep) if part]
+    read = [found for file in files if (found := _read(file)) is not None]
+    return tuple(known.name for found in read for known in found.contexts or ())
+
+
 def _read(file: Path) -> _Kubeconfig | None:
     """Read one file; None where it is empty."""
     try:

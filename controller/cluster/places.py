@@ -34,6 +34,10 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.MIGRATIONS: Place("migrate.tradeshift", ("v1alpha1",), "Migration"),
         Resource.EVENTS: Place("", ("v1",), "Event"),
         Resource.LEASES: Place("coordination.k8s.io", ("v1",), "Lease"),
+        Resource.NAMESPACES: Place("", ("v1",), "Namespace"),
+        Resource.LINKS: Place(
+            "multicluster.linkerd.io", ("v1alpha3", "v1alpha2", "v1alpha1"), "Link"
+        ),
     }
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from controller.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
 from controller.objects.decoding import DECODERS, Decode, head, read_weight
+from controller.objects.selectors import Requirement, Selector
 from controller.objects.values import (
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
@@ -20,9 +21,11 @@ from controller.objects.values import (
     EventObject,
     KubeObject,
     LeaseObject,
+    LinkObject,
     ManagedFields,
     Metadata,
     MigrationObject,
+    NamespaceObject,
     OwnerReference,
     ServiceObject,
     ServiceProfileObject,
@@ -49,12 +52,16 @@ __all__ = [
     "Freshness",
     "KubeObject",
     "LeaseObject",
+    "LinkObject",
     "Listed",
     "ManagedFields",
     "Metadata",
     "MigrationObject",
+    "NamespaceObject",
     "OwnerReference",
+    "Requirement",
     "Resource",
+    "Selector",
     "ServiceObject",
     "ServiceProfileObject",
     "SplitObject",

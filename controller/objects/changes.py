@@ -18,6 +18,8 @@ class Resource(StrEnum):
     MIGRATIONS = "migrations"
     EVENTS = "events"
     LEASES = "leases"
+    NAMESPACES = "namespaces"
+    LINKS = "links"
 
 
 @dataclass(frozen=True, slots=True)

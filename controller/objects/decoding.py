@@ -15,6 +15,7 @@ import msgspec
 from controller.model import PREFIX, Port
 from controller.objects import shapes
 from controller.objects.changes import Resource
+from controller.objects.selectors import Requirement, Selector
 from controller.objects.values import (
     MIRROR_PREFIX,
     NOTHING,
@@ -26,9 +27,11 @@ from controller.objects.values import (
     EventObject,
     KubeObject,
     LeaseObject,
+    LinkObject,
     ManagedFields,
     Metadata,
     MigrationObject,
+    NamespaceObject,
     OwnerReference,
     ServiceObject,
     ServiceProfileObject,
@@ -264,6 +267,27 @@ def _event(wire: shapes.Event) -> EventObject:
     return EventObject(_service_metadata(wire.metadata), wire.count or 0)
 
 
+def _namespace(wire: shapes.Named) -> NamespaceObject:
+    return NamespaceObject(_service_metadata(wire.metadata))
+
+
+def _link(wire: shapes.Link) -> LinkObject:
+    asked = wire.spec.selector or shapes.Selector()
+    selector = Selector(
+        labels=tuple(sorted((asked.match_labels or {}).items())),
+        requirements=tuple(
+            Requirement(r.key, r.operator, tuple(r.values or ()))
+            for r in asked.match_expressions or ()
+        ),
+    )
+    return LinkObject(
+        metadata=_service_metadata(wire.metadata),
+        cluster=wire.spec.target_cluster_name,
+        domain=wire.spec.target_cluster_domain,
+        selector=selector,
+    )
+
+
 W = TypeVar("W")
 Json = bytes | msgspec.Raw
 Decode = Callable[[Json], KubeObject | Undecodable]
@@ -301,6 +325,8 @@ DECODERS: Mapping[Resource, Decode] = MappingProxyType(
         Resource.MIGRATIONS: _tolerant(shapes.Migration, _migration),
         Resource.EVENTS: _tolerant(shapes.Event, _event),
         Resource.LEASES: _tolerant(shapes.Lease, _lease),
+        Resource.NAMESPACES: _tolerant(shapes.Named, _namespace),
+        Resource.LINKS: _tolerant(shapes.Link, _link),
     }
 )
 """By resource: one object's JSON to what is kept of it. They never raise."""

@@ -146,6 +146,32 @@ class Event(Wire):
     count: int | None = None
 
 
+class Named(Wire):
+    metadata: Meta
+
+
+class Requirement(Wire):
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class Selector(Wire):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+class LinkSpec(Wire):
+    target_cluster_name: str = ""
+    target_cluster_domain: str = ""
+    selector: Selector | None = None
+
+
+class Link(Wire):
+    metadata: Meta
+    spec: LinkSpec = msgspec.field(default_factory=LinkSpec)
+
+
 class HeadMeta(Wire):
     name: Any = ""
     namespace: Any = ""

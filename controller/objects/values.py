@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from controller.model import Endpoints, Port
+from controller.objects.selectors import Selector
 
 MIRROR_PREFIX = "mirror.linkerd.io/"
 """Of the labels and annotations that Linkerd's service mirror reads and writes."""
@@ -171,6 +172,21 @@ class EventObject(Value, frozen=True):
     count: int
 
 
+class NamespaceObject(Value, frozen=True):
+    """A namespace."""
+
+    metadata: Metadata
+
+
+class LinkObject(Value, frozen=True):
+    """A Link to ``cluster``; what meets ``selector`` there is mirrored here. ``domain`` is its DNS domain."""
+
+    metadata: Metadata
+    cluster: str
+    domain: str
+    selector: Selector
+
+
 class Undecodable(Value, frozen=True):
     """An object that is not of its kind's shape. ``message`` says where; it quotes no content."""
 
@@ -188,6 +204,8 @@ KubeObject = (
     | MigrationObject
     | LeaseObject
     | EventObject
+    | NamespaceObject
+    | LinkObject
 )
 
 

@@ -14,7 +14,7 @@ from controller.cli.arguments import duration_s, parse, service_name
 from controller.cli.ending import Exit, Failure
 from tests.controller.cli_cluster import run
 
-VERBS = ["status", "plan", "explain", "start", "pause", "resume", "abort", "retry", "wait"]
+VERBS = ["status", "plan", "explain", "check", "start", "pause", "resume", "abort", "retry", "wait"]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "version"])
@@ -88,6 +88,9 @@ def test_version_is_that_of_the_package() -> None:
         (("status", "-A", "a"), "-A shows every Service of every namespace"),
         (("status", "-A", "-n", "b"), "-A shows every Service of every namespace"),
         (("status", "-o", "yaml"), "invalid choice: 'yaml'"),
+        (("check",), "say which Services: SERVICE, --all for every one of the namespace"),
+        (("check", "a", "--controller", "migrate"), '"migrate" is no NAMESPACE/NAME'),
+        (("check", "serviceA"), "refuses uppercase letters in Service names"),
         (("pause", "a", "--names", "b"), "unrecognized arguments: --names b"),
         (("pause", "a", "-n", "Bad"), '"Bad" is no name of a namespace'),
         (("pause", "a b"), '"a b" is no name of a Service'),

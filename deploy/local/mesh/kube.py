@@ -50,6 +50,7 @@ ENDPOINTS: Final = Resource("Endpoints", "v1", "endpoints")
 SLICES: Final = Resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 SPLITS: Final = Resource("TrafficSplit", "split.smi-spec.io/v1alpha2", "trafficsplits")
 PROFILES: Final = Resource("ServiceProfile", "linkerd.io/v1alpha2", "serviceprofiles")
+LINKS: Final = Resource("Link", "multicluster.linkerd.io/v1alpha3", "links")  # type: ignore[arg-type]  # nothing follows it
 
 
 class ApiError(Exception):

@@ -75,6 +75,31 @@ def slice_object(
     }
 
 
+def link_object(cluster: str, gateway_ip: str, identity: str) -> dict[str, Any]:
+    """Return the Link to a cluster, as ``linkerd multicluster link-gen`` makes it: what the other cluster's
+    Services must be labelled to be mirrored here, and where its gateway is."""
+    return {
+        "metadata": {"name": cluster, "namespace": "linkerd-multicluster"},
+        "spec": {
+            "targetClusterName": cluster,
+            "targetClusterDomain": "cluster.local",
+            "targetClusterLinkerdNamespace": "linkerd",
+            "clusterCredentialsSecret": f"cluster-credentials-{cluster}",
+            "gatewayAddress": gateway_ip,
+            "gatewayPort": "4143",
+            "gatewayIdentity": identity,
+            "probeSpec": {
+                "failureThreshold": "3",
+                "path": "/ready",
+                "period": "3s",
+                "port": "4191",
+                "timeout": "30s",
+            },
+            "selector": {"matchLabels": {EXPORTED: "true"}},
+        },
+    }
+
+
 def slice_name(service: str) -> str:
     """Return the name of a Service's one EndpointSlice: the Service's own and five characters."""
     return f"{service}-{hashlib.sha256(service.encode()).hexdigest()[:5]}"

@@ -8,10 +8,11 @@ import random
 from deploy.local.mesh.addresses import AddressBlock
 from deploy.local.mesh.clock import Clock, LoopClock
 from deploy.local.mesh.cluster import MeshCluster
-from deploy.local.mesh.config import Key
+from deploy.local.mesh.config import Key, key_of
 from deploy.local.mesh.gateway import Gateway
-from deploy.local.mesh.kube import ApiAccess
+from deploy.local.mesh.kube import LINKS, ApiAccess
 from deploy.local.mesh.mirror import PROBING, Probing, RemoteGateway, ServiceMirror
+from deploy.local.mesh.objects import link_object
 from deploy.local.mesh.workload import Workload
 
 LEGACY = "legacy"
@@ -19,7 +20,7 @@ EKS = "eks"
 
 
 class Mesh:
-    """Both clusters, their links and mirrors. Runs between :meth:`start` and :meth:`stop`.
+    """Both clusters, their Links and mirrors. Runs between :meth:`start` and :meth:`stop`.
 
     ``trust_domains``: that of legacy and that of eks; with different ones the first bounce of a
     request passes silently (docs/mesh-facts.md, 4). ``seed`` fixes all that is drawn.
@@ -66,6 +67,10 @@ class Mesh:
                 probing=self._probing,
             )
             self._mirrors.append(mirror)
+            link = link_object(there, gateway.ip, gateway.identity)
+            # One of a run before leads to a gateway that is gone.
+            await self.clusters[here].api.delete(LINKS, key_of(link))
+            await self.clusters[here].api.apply(LINKS, link)
             await mirror.start()
 
     async def stop(self) -> None:

@@ -1,0 +1,200 @@
+"""``check``, done: both clusters are surveyed, writes are tried, and everything found is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+
+import msgspec
+
+from controller.cli import kubeconfig, report
+from controller.cli.api import Api
+from controller.cli.arguments import PROG, Asked
+from controller.cli.ending import Exit, Failure
+from controller.cli.kubeconfig import Place
+from controller.cli.pair import Pair, paired
+from controller.cli.rehearsal import Say, rehearse, rights_of, writes_of
+from controller.cli.survey import Survey, survey
+from controller.cli.verbs import refuse_mirror
+from controller.meanings import Level
+from controller.model import Key, Observed
+from controller.objects import Resource, ServiceObject
+from controller.preflight import Finding, findings
+
+
+async def check(api: Api, asked: Asked) -> Exit:
+    """Say what would hold a migration of the Services asked for. Raises Failure."""
+    async with AsyncExitStack() as stack:
+        say = stack.enter_context(_progress())
+        say(f"reading {api.place}")
+        namespace = None if asked.everywhere else api.place.namespace
+        if asked.other_context is None:
+            here = await survey(api, namespace)
+            there = Api(_other(here))
+            far = await survey(await stack.enter_async_context(there), namespace)
+        else:
+            there = Api(_place(api.place, asked.other_context))
+            await stack.enter_async_context(there)
+            here, far = await _both(api, there, namespace)
+        pair = paired(here, far)
+        found = await _report(pair, {pair.names[0]: api, pair.names[1]: there}, asked, say)
+    _show(found, asked)
+    return Exit.BLOCKED if found.blocks else Exit.OK
+
+
+# --- which clusters -------------------------------------------------------------------------------
+
+
+async def _both(here: Api, far: Api, namespace: str | None) -> tuple[Survey, Survey]:
+    """Survey both at once; where both are not reached, both are named."""
+    done = await asyncio.gather(
+        survey(here, namespace), survey(far, namespace), return_exceptions=True
+    )
+    failures = [each for each in done if isinstance(each, Failure)]
+    if failures:
+        sentences = [sentence for failure in failures for sentence in failure.sentences]
+        raise Failure(*sentences, code=max(failure.code for failure in failures))
+    one, other = done
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    assert isinstance(one, Survey)  # noqa: S101 - what failed was raised
+    assert isinstance(other, Survey)  # noqa: S101 - as above
+    return one, other
+
+
+def _place(here: Place, context: str) -> Place:
+    """The other cluster, by the context that was given. Raises Failure."""
+    if here.kubeconfig is None:
+        raise Failure(f"{PROG} check needs a kubeconfig with both clusters", code=Exit.USAGE)
+    if context == here.context:
+        raise Failure(
+            f"--other-context is {context}, which is this cluster: give the other one's",
+            code=Exit.USAGE,
+        )
+    known = kubeconfig.contexts(here)
+    if context not in known:
+        raise Failure(
+            f"there is no context {context}; there are: {', '.join(known)}", code=Exit.USAGE
+        )
+    return Place(here.kubeconfig, context, here.namespace)
+
+
+def _other(here: Survey) -> Place:
+    """The other cluster, where nobody said which: the one context that is named as a Link here."""
+    place = here.place
+    known = kubeconfig.contexts(place)
+    named = [name for name in here.linked if name in known and name != place.context]
+    if len(named) == 1:
+        return _place(place, named[0])
+    linked = ", ".join(here.linked) or "no other cluster"
+    raise Failure(
+        f"{place} is linked to {linked}, and {'no' if not named else 'more than one'} context is"
+        " called so: give the other cluster's with --other-context",
+        code=Exit.USAGE,
+    )
+
+
+# --- what is found --------------------------------------------------------------------------------
+
+
+async def _report(pair: Pair, apis: Mapping[str, Api], asked: Asked, say: Say) -> report.Report:
+    target = _target(pair, asked)
+    keys = _keys(pair, asked, target)
+    say(f"looking at {len(keys)} Services")
+    seen = {key: pair.observed(key, asked.toward and target) for key in keys}
+    now = next(iter(apis.values())).now()
+    writes = [write for each in seen.values() for write in writes_of(each, pair, now)]
+    tried = await rehearse(apis, writes, say)
+    say("asking for the controller's rights")
+    lacking, notes = await rights_of(
+        apis, pair, {key.namespace for key in keys}, _account(asked.controller)
+    )
+    return report.Report(
+        clusters=pair.names,
+        services={
+            key: findings(each, pair.facts(each, tried.refused.get(key, ())), now)
+            for key, each in seen.items()
+        },
+        targets={key: _target_of(each) for key, each in seen.items()},
+        general=(*_gateways(pair), *lacking),
+        notes=(*pair.here.notes, *pair.far.notes, *tried.notes, *notes),
+    )
+
+
+def _target(pair: Pair, asked: Asked) -> str:
+    """Where the Services would go. Raises Failure for what is neither cluster."""
+    if asked.toward is None:
+        return pair.names[1]
+    if asked.toward not in pair.names:
+        raise Failure(
+            f"--to is {asked.toward}; the clusters are {' and '.join(pair.names)}", code=Exit.USAGE
+        )
+    return asked.toward
+
+
+def _target_of(seen: Observed) -> str:
+    return getattr(seen.wish, "target", None) or ""
+
+
+def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:
+    """The Services asked for. Raises Failure where one is named that is nowhere."""
+    if asked.service is None:
+        return pair.everyone(target)
+    key = Key(pair.here.place.namespace, asked.service)
+    for each in pair.surveys.values():
+        for found in each.of(ServiceObject, Resource.SERVICES):
+            if (found.metadata.namespace, found.metadata.name) == key:
+                refuse_mirror(found)
+                return [key]
+    raise Failure(
+        f"there is no Service {key.service} in namespace {key.namespace} of"
+        f" {' or '.join(pair.names)}"
+    )
+
+
+def _account(text: str) -> tuple[str, str]:
+    namespace, _, name = text.partition("/")
+    return namespace, name
+
+
+def _gateways(pair: Pair) -> Iterator[Finding]:
+    """Without the gateway's namespace no pin can be made."""
+    for name, each in pair.surveys.items():
+        if each.namespaces is not None and each.gateway_namespace not in each.namespaces:
+            yield Finding(
+                Level.BLOCK,
+                "NamespaceMissing",
+                f"there is no namespace {each.gateway_namespace}, where the gateway is, in {name}",
+            )
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def _show(found: report.Report, asked: Asked) -> None:
+    if asked.output == "json":
+        text = msgspec.json.format(msgspec.json.encode(report.as_json(found)), indent=2).decode()
+        sys.stdout.write(f"{text}\n")
+    elif sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - a command in a pipe needs none of it
+
+        console = Console()
+        for part in report.drawn(found, namespaces=asked.everywhere):
+            console.print(part)
+    else:
+        sys.stdout.write(f"{report.page(found, namespaces=asked.everywhere)}\n")
+
+
+@contextmanager
+def _progress() -> Iterator[Say]:
+    """Say on a terminal's stderr what is being done; in a log nobody waits."""
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - as in _show
+
+    with Console(stderr=True).status("") as status:
+        yield status.update

@@ -1,0 +1,222 @@
+"""Two surveys put together: which cluster is which, which Services are meant, and what is seen of each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from controller.cli.arguments import is_label
+from controller.cli.ending import Exit, Failure
+from controller.cli.migration import Migration
+from controller.cli.survey import Survey
+from controller.model import PREFIX, Fleet, Key, Malformed, Observed, Wish
+from controller.objects import (
+    Freshness,
+    KubeObject,
+    Listed,
+    Resource,
+    ServiceObject,
+    ServiceProfileObject,
+    Undecodable,
+)
+from controller.preflight import Facts, Told, Winner, asked_for
+from controller.splits import pin
+from controller.splits.kinds import PROVIDER_OF
+from controller.state import State
+
+OWN_NAMESPACES = ("kube-", "linkerd")
+"""Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The cluster of the kubeconfig's context and the other one, by the names that their Links give them."""
+
+    here: Survey
+    far: Survey
+    names: tuple[str, str]
+
+    @property
+    def surveys(self) -> Mapping[str, Survey]:
+        """Both, by name."""
+        return dict(zip(self.names, (self.here, self.far), strict=True))
+
+    def other(self, name: str) -> str:
+        """Name the other cluster."""
+        return self.names[1] if name == self.names[0] else self.names[0]
+
+    @property
+    def domain(self) -> str:
+        """The DNS domain, as a Link tells it."""
+        links = (*self.here.links, *self.far.links)
+        return next((link.domain for link in links if link.domain), "cluster.local")
+
+    @cached_property
+    def state(self) -> State:
+        """Everything that was read, taken in as the controller takes in what it watches."""
+        state = State(self.names, self.domain)
+        for name, survey in self.surveys.items():
+            for resource, objects in survey.objects.items():
+                served = resource not in survey.unserved
+                kept = tuple(_kept(survey, resource, objects))
+                state.absorb(Listed(name, resource, kept, served=served))
+                state.absorb(Freshness(name, resource, current=True))
+        return state
+
+    # --- which Services -------------------------------------------------------------------------------
+
+    def everyone(self, target: str) -> list[Key]:
+        """Give the Services that could go to ``target``: those of the other cluster, and annotated ones.
+
+        Mirrors, the API server's own Service and those of Kubernetes and Linkerd are none.
+        """
+        found = set(self.services(self.other(target)))
+        found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
+        return sorted(key for key in found if not _is_own(key))
+
+    def services(self, name: str) -> dict[Key, bool]:
+        """Give the Services of a cluster, and whether each is annotated."""
+        found = self.surveys[name].of(ServiceObject, Resource.SERVICES)
+        return {
+            Key(each.metadata.namespace, each.metadata.name): any(
+                note.startswith(PREFIX) for note in each.metadata.annotations
+            )
+            for each in found
+            if not each.is_mirror
+        }
+
+    # --- what is seen of one ----------------------------------------------------------------------------
+
+    def observed(self, key: Key, target: str | None) -> Observed:
+        """Give what the controller would observe, were it to lead, with ``target`` (None: as annotated).
+
+        Whether it has a Prometheus is not known here; the Migration of an enrolled Service tells.
+        """
+        fleet = Fleet(self.names, leads=True, may_go_home=True, traffic_configured=True)
+        seen = self.state.observe(key, fleet, 0.0)
+        own = seen.wish.target if isinstance(seen.wish, (Wish, Malformed)) else None
+        return asked_for(seen, target or own or self.names[1])
+
+    def facts(self, seen: Observed, refused: tuple[str, ...] = ()) -> Facts:
+        """Give what else was read about one Service."""
+        return Facts(
+            no_namespace={
+                name: seen.key.namespace
+                for name, survey in self.surveys.items()
+                if survey.namespaces is not None and seen.key.namespace not in survey.namespaces
+            },
+            unexported=dict(self._unexported(seen)),
+            refused=refused,
+            winners=tuple(self._winners(seen.key)),
+            told=self._told(seen.key),
+            pins_read=all(
+                Resource.SERVICEPROFILES not in survey.unread for survey in self.surveys.values()
+            ),
+        )
+
+    def _unexported(self, seen: Observed) -> Iterator[tuple[str, str]]:
+        """Find labels that keep a Service from being mirrored; where there is a mirror, they do not."""
+        for name, survey in self.surveys.items():
+            there = self.other(name)
+            links = [link for link in self.surveys[there].links if link.cluster == name]
+            labels = survey.labels.get(Key(*seen.key))
+            if labels is None or not links or seen.clusters[there].mirror is not None:
+                continue
+            if not any(link.selector.admits(labels) for link in links):
+                yield name, str(links[0].selector)
+
+    def _winners(self, key: Key) -> Iterator[Winner]:
+        for name, survey in self.surveys.items():
+            for found in self._aside[name].get(key, ()):
+                meta = found.metadata
+                reason = "ProfileWins" if isinstance(found, ServiceProfileObject) else "RouteWins"
+                if meta.namespace not in (key.namespace, survey.gateway_namespace):
+                    yield Winner(name, reason, meta.namespace, meta.name)
+
+    @cached_property
+    def _aside(self) -> Mapping[str, Mapping[Key, list[KubeObject]]]:
+        """By cluster and Service: ServiceProfiles, and routes of other namespaces than the Service's."""
+        aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
+        for name, survey in self.surveys.items():
+            for profile in survey.of(ServiceProfileObject, Resource.SERVICEPROFILES):
+                about = pin.key_of(profile.metadata.name, self.domain)
+                if about is not None:
+                    aside[name].setdefault(about, []).append(profile)
+            for resource, provider in PROVIDER_OF.items():
+                for split in survey.objects.get(resource, ()):
+                    if isinstance(split, Undecodable):
+                        continue
+                    for key in provider.services_of(split):
+                        aside[name].setdefault(key, []).append(split)
+        return aside
+
+    def _told(self, key: Key) -> Told | None:
+        found = [
+            migration
+            for survey in self.surveys.values()
+            if (migration := survey.migrations.get(key))
+        ]
+        return _said(found[0]) if found else None
+
+
+def _said(found: Migration) -> Told:
+    status = found.status
+    return Told(
+        blocked=any(c.type == "Blocked" and c.status == "True" for c in status.conditions),
+        reason=status.reason,
+        message=status.message,
+        warnings=tuple((warned.reason, warned.message) for warned in status.warnings),
+    )
+
+
+def _kept(
+    survey: Survey, resource: Resource, objects: tuple[KubeObject | Undecodable, ...]
+) -> Iterator[KubeObject | Undecodable]:
+    """The controller sees ServiceProfiles of the gateway's namespace only: the others are no pins."""
+    for found in objects:
+        if resource is not Resource.SERVICEPROFILES or (
+            isinstance(found, ServiceProfileObject)
+            and found.metadata.namespace == survey.gateway_namespace
+        ):
+            yield found
+
+
+def _is_own(key: Key) -> bool:
+    return key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
+
+
+def paired(here: Survey, far: Survey) -> Pair:
+    """Name both clusters. Raises Failure where their Links, mirrors and Migrations leave it open."""
+    told = {
+        name
+        for survey in (here, far)
+        for migration in survey.migrations.values()
+        for name in migration.status.pair or ()
+    }
+    names = (_named(here, far.linked, told), _named(far, here.linked, told))
+    if names[0] == names[1]:
+        raise Failure(
+            f"{here.place} and {far.place} are both called {names[0]} by the other's Link: give"
+            " --other-context the context of the other cluster",
+            code=Exit.USAGE,
+        )
+    return Pair(here, far, names)
+
+
+def _named(survey: Survey, by_the_other: tuple[str, ...], told: set[str]) -> str:
+    """Name a cluster as the other one's Links do; of several, as Migrations or its own context do."""
+    context = survey.place.context or ""
+    names = [name for name in by_the_other if name in told] or list(by_the_other)
+    if len(names) > 1 and context in names:
+        return context
+    if len(names) == 1:
+        return names[0]
+    if not names and is_label(context):
+        return context
+    known = ", ".join(names) or "no Link and no mirror"
+    raise Failure(
+        f"the name of {survey.place} is not known: in the other cluster there are {known}; name its"
+        " context as the Link there names the cluster",
+        code=Exit.USAGE,
+    )

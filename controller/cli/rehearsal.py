@@ -1,0 +1,319 @@
+"""The writes that the controller would make, tried as dry runs; and the rights that it needs, asked for.
+
+Which writes they are is what ``plan`` says. A dry run is admitted, counted against quotas and validated as a
+write is, and not stored. It is made with the rights of whoever asks; the controller's own rights are asked
+for by access reviews, where those may be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from controller import gates
+from controller.cli.api import Api
+from controller.cli.ending import Exit, Failure
+from controller.cli.pair import Pair
+from controller.cluster import ApiError, Conflict, Refused, Unavailable
+from controller.cluster.places import PLACES
+from controller.meanings import Level
+from controller.model import Key, Observed, Record, Split, WritePin, WriteSplit
+from controller.objects import Resource
+from controller.plan import plan
+from controller.preflight import Finding
+from controller.splits import mirror_name, pin
+from controller.splits.kinds import PROVIDERS
+from controller.standing import stand
+
+AT_A_TIME = 16
+"""Requests to one cluster at a time."""
+
+NO_DRY_RUN = "does not support dry run"
+"""Of a webhook with side effects: the API server asks it nothing, and refuses the dry run in its place."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to try. ``name`` is None where the object would be made."""
+
+    key: Key
+    cluster: str
+    resource: Resource
+    namespace: str
+    name: str | None
+    body: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """Say in words what it does."""
+        verb = "the change of" if self.name else "a new"
+        made = self.body["metadata"]["name"]
+        return f"{verb} {PLACES[self.resource].kind} {self.namespace}/{made}"
+
+    @property
+    def right(self) -> Right:
+        """What one must be allowed to do for it."""
+        return Right(self.resource, "patch" if self.name else "create", self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """To do something with a resource, in one namespace or (None) in all."""
+
+    resource: Resource
+    verb: str
+    namespace: str | None = None
+    subresource: str = ""
+
+    def attributes(self) -> dict[str, str]:
+        """Give it as an access review has it."""
+        asked = {
+            "group": PLACES[self.resource].group,
+            "resource": self.resource.value,
+            "verb": self.verb,
+            "subresource": self.subresource,
+            "namespace": self.namespace or "",
+        }
+        return {name: value for name, value in asked.items() if value}
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        group = PLACES[self.resource].group
+        what = f"{self.resource.value}{'.' if group else ''}{group}"
+        part = f"{what}/{self.subresource}" if self.subresource else what
+        where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
+        return f"{self.verb} {part} {where}"
+
+
+# --- what would be written ------------------------------------------------------------------------
+
+
+def writes_of(seen: Observed, pair: Pair, now: datetime) -> list[Write]:
+    """Give the writes that would be made to enrol this Service, and those of a step on what is there."""
+    actions = [
+        action
+        for action in plan(seen, now).actions
+        if isinstance(action, (WriteSplit, WritePin)) and not _is_latch(action)
+    ]
+    planned = {action.cluster for action in actions if isinstance(action, WriteSplit)}
+    st = stand(seen)
+    if st.records or gates.first((*gates.AT_REST, *gates.WISH), seen, st, now) is None:
+        actions += [
+            _again(seen.key, name, split)
+            for name, cluster in seen.clusters.items()
+            if (split := cluster.split) and name not in planned
+        ]
+    return [_write(action, pair) for action in actions]
+
+
+def _is_latch(action: WriteSplit | WritePin) -> bool:
+    return isinstance(action, WritePin) and action.resource_version is not None
+
+
+def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
+    """The split as it is now: what a step would write but for its weights."""
+    record = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
+    return WriteSplit(
+        cluster=cluster,
+        key=key,
+        kind=split.kind,
+        away_permille=split.away_permille,
+        record=record,
+        resource_version=split.resource_version,
+        name=split.name,
+        api_version=split.api_version,
+    )
+
+
+def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
+    key, cluster = action.key, action.cluster
+    if isinstance(action, WritePin):
+        namespace = pair.surveys[cluster].gateway_namespace
+        body = pin.body(action, namespace, pair.domain)
+        return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
+    provider = PROVIDERS[action.kind]
+    body = provider.body(action, mirror_name(key.service, pair.other(cluster)))
+    made = action.name if action.resource_version is not None else None
+    return Write(key, cluster, provider.RESOURCE, key.namespace, made, body)
+
+
+# --- trying it ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What came of it: sentences by Service, and notes on what could not be tried."""
+
+    refused: Mapping[Key, tuple[str, ...]]
+    notes: tuple[str, ...]
+
+
+async def rehearse(apis: Mapping[str, Api], writes: Sequence[Write], say: Say) -> Rehearsed:
+    """Try all writes, so many at a time. Raises Failure where a cluster is not reached any more."""
+    may = await _rights(apis, {(w.cluster, w.right) for w in writes}, None)
+    tried = [write for write in writes if may.get((write.cluster, write.right)) is not False]
+    said = _Counted(say, len(tried))
+    answers = await _each(
+        apis,
+        [(write.cluster, partial(_try, write)) for write in tried],
+        said,
+    )
+    refused: dict[Key, tuple[str, ...]] = {}
+    notes: dict[str, None] = {}
+    for write, answer in zip(tried, answers, strict=True):
+        if answer and NO_DRY_RUN in answer:
+            notes[f"{write.cluster}: {write.resource.value} could not be tried: {answer}"] = None
+        elif answer:
+            sentence = f"{write.cluster} refuses {write}: {answer}"
+            refused[write.key] = (*refused.get(write.key, ()), sentence)
+    for (cluster, right), allowed in may.items():
+        if allowed is False:
+            notes[f"{cluster}: writes were not tried where you may not {right}"] = None
+    return Rehearsed(refused, tuple(sorted(notes)))
+
+
+async def _try(write: Write, api: Api) -> str:
+    """Try one write; give what refused it, "" where nothing did."""
+    try:
+        await api.rehearse(write.resource, write.namespace, write.name, write.body)
+    except Conflict:
+        return ""  # it was changed since it was read, and that it can be
+    except Unavailable as error:
+        if error.status != 500:  # what a webhook that does not answer makes of it
+            raise
+        return str(error)
+    except ApiError as error:
+        return str(error)
+    return ""
+
+
+async def rights_of(
+    apis: Mapping[str, Api], pair: Pair, namespaces: Iterable[str], account: tuple[str, str]
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Ask for everything that the controller must be allowed to do, as its service account in each cluster.
+
+    Gives what it lacks, and notes that say whose rights were asked for, or why they were not.
+    """
+    who = "/".join(account)
+    notes: list[str] = []
+    asked: list[tuple[str, Right]] = []
+    for name, api in apis.items():
+        try:
+            known = await api.has_account(*account)
+        except Refused as refused:
+            notes.append(f"{name}: the rights of {who} were not asked for: {refused}")
+            continue
+        if not known:
+            notes.append(
+                f"{name}: there is no service account {who} whose rights could be asked for"
+            )
+            continue
+        asked += [(name, right) for right in _needed(pair, name, namespaces)]
+    may = await _rights(apis, asked, account)
+    for name in apis:
+        answers = [allowed for (cluster, _), allowed in may.items() if cluster == name]
+        if None in answers:
+            notes.append(f"{name}: you may not ask for the rights of {who}")
+        elif answers:
+            notes.append(f"{name}: the rights of {who} were asked for")
+    lacking = tuple(
+        Finding(Level.BLOCK, "RightsMissing", f"in {name} {who} may not {right}")
+        for (name, right), allowed in may.items()
+        if allowed is False
+    )
+    return lacking, tuple(notes)
+
+
+WATCH = ("get", "list", "watch")
+WRITE = ("create", "patch")
+
+
+def _needed(pair: Pair, name: str, namespaces: Iterable[str]) -> list[Right]:
+    """Name the rights that the controller needs in a cluster, as its ClusterRole grants them."""
+    survey = pair.surveys[name]
+    splits = [p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in survey.unserved]
+    watched = (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.MIGRATIONS, *splits)
+    rights = [Right(resource, verb) for resource in watched for verb in WATCH]
+    pins = survey.gateway_namespace
+    rights += [Right(Resource.SERVICEPROFILES, verb, pins) for verb in (*WATCH, *WRITE)]
+    written = (*splits, Resource.MIGRATIONS, Resource.EVENTS)
+    rights += [
+        Right(resource, verb, namespace)
+        for namespace in sorted(set(namespaces))
+        for resource in written
+        for verb in WRITE
+    ]
+    rights += [
+        Right(Resource.MIGRATIONS, "patch", namespace, "status")
+        for namespace in sorted(set(namespaces))
+    ]
+    return rights
+
+
+async def _rights(
+    apis: Mapping[str, Api],
+    asked: Iterable[tuple[str, Right]],
+    account: tuple[str, str] | None,
+) -> dict[tuple[str, Right], bool | None]:
+    """Ask for rights, each once; None where that cannot be asked."""
+    wanted = sorted(set(asked), key=lambda each: (each[0], str(each[1])))
+    answers = await _each(
+        apis,
+        [(cluster, partial(_allowed, right, account)) for cluster, right in wanted],
+    )
+    return dict(zip(wanted, answers, strict=True))
+
+
+async def _allowed(right: Right, account: tuple[str, str] | None, api: Api) -> bool | None:
+    try:
+        return await api.allowed(right.attributes(), account)
+    except Unavailable:
+        raise
+    except ApiError:
+        return None
+
+
+class _Counted:
+    """Says now and then how far it is."""
+
+    def __init__(self, say: Say, total: int) -> None:
+        self._say = say
+        self._total = total
+        self._done = 0
+
+    def __call__(self) -> None:
+        """Count one more."""
+        self._done += 1
+        self._say(f"trying writes, {self._done} of {self._total}")
+
+
+async def _each(
+    apis: Mapping[str, Api],
+    work: Sequence[tuple[str, Callable[[Api], Awaitable[Any]]]],
+    done: Callable[[], None] = lambda: None,
+) -> list[Any]:
+    """Do all of it, so much at a time in each cluster; answers in the same order.
+
+    The first cluster that does not answer ends it, as one sentence. Raises Failure.
+    """
+    gates_of = {name: asyncio.Semaphore(AT_A_TIME) for name in apis}
+
+    async def one(cluster: str, ask: Callable[[Api], Awaitable[Any]]) -> Any:
+        async with gates_of[cluster]:
+            answer = await ask(apis[cluster])
+            done()
+            return answer
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(cluster, ask)) for cluster, ask in work]
+    except* Unavailable as failed:
+        raise Failure(
+            f"a cluster is not reached any more: {failed.exceptions[0]}", code=Exit.UNREACHED
+        ) from failed
+    return [task.result() for task in tasks]

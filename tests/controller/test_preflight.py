@@ -1,0 +1,344 @@
+"""The preflight's laws, on whatever two clusters may hold: it never raises, and blocks where a gate does."""
+
+from __future__ import annotations
+
+import ast
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller import caveats, gates, preflight
+from controller.meanings import MEANINGS, Level
+from controller.model import (
+    Attempt,
+    ClusterSeen,
+    Endpoints,
+    Flaw,
+    Fleet,
+    Key,
+    Latch,
+    Malformed,
+    Observed,
+    Pin,
+    Port,
+    Problem,
+    Record,
+    Reverted,
+    ServiceSeen,
+    Split,
+    SplitKind,
+    Unreadable,
+    Weights,
+    Wish,
+)
+from controller.plan import plan
+from controller.preflight import Facts, Told, Winner, asked_for, findings
+from controller.standing import stand
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=1)
+KEY = Key("default", "service-a")
+ROOT = Path(__file__).resolve().parents[2]
+
+REVERTED = Reverted("TargetBad", "500s", EARLIER)
+PORTS = st.builds(
+    Port,
+    name=st.sampled_from(["http", "web", ""]),
+    number=st.sampled_from([80, 3306]),
+    app_protocol=st.sampled_from(["", "http", "linkerd.io/opaque"]),
+)
+SERVICES = st.builds(
+    ServiceSeen,
+    uid=st.just("u"),
+    ports=st.lists(PORTS, max_size=2, unique_by=lambda p: p.name).map(tuple),
+    cluster_ip=st.sampled_from(["10.0.0.1", "None"]),
+    type=st.sampled_from(["ClusterIP", "ExternalName"]),
+    session_affinity=st.sampled_from(["None", "ClientIP"]),
+    opaque_ports=st.sampled_from([None, "80", "x-y,-"]),
+    mirror_of=st.sampled_from(["", "eks", "legacy", "dr"]),
+    foreign=st.sampled_from(["", "Flagger"]),
+)
+ENDPOINTS = st.builds(
+    Endpoints,
+    ready=st.integers(0, 3),
+    unready=st.integers(0, 1),
+    pods=st.sampled_from([{}, {"http": ("10.0.0.1:8080",)}]),
+    identity=st.sampled_from(["", "gw.identity.linkerd.one", "gw.identity.linkerd.two"]),
+)
+ATTEMPTS = st.builds(
+    Attempt,
+    number=st.integers(1, 3),
+    origin=st.just("legacy"),
+    target=st.just("eks"),
+    home=st.just({"legacy": 0, "eks": 1000}),
+    origin_ready=st.integers(0, 9),
+    wish=st.just(Wish(target="eks")),
+    started=st.just(EARLIER),
+)
+RECORDS = st.builds(
+    Record,
+    kind=st.just(SplitKind.TRAFFICSPLIT),
+    made=st.sampled_from([None, EARLIER]),
+    attempt=st.none() | ATTEMPTS,
+    share_permille=st.sampled_from([0, 10, 999, 1000]),
+    since=st.sampled_from([None, EARLIER]),
+    completed=st.sampled_from([None, NOW]),
+    reverted=st.sampled_from([None, REVERTED]),
+)
+FLAWS = st.builds(
+    Flaw,
+    reason=st.sampled_from(["SplitIgnored", "WeightsHarmful", "BackendForeign"]),
+    message=st.just("it is wrong"),
+    mendable=st.booleans(),
+)
+SPLITS = st.builds(
+    Split,
+    kind=st.just(SplitKind.TRAFFICSPLIT),
+    api_version=st.just("split.smi-spec.io/v1alpha2"),
+    name=st.sampled_from(["service-a", "other"]),
+    resource_version=st.just("1"),
+    away_permille=st.sampled_from([0, 10, 1000]),
+    weights=st.just(Weights(Decimal(1), Decimal(0))),
+    record=st.none() | st.just(Unreadable("it is not ours")) | RECORDS,
+    flaws=st.lists(FLAWS, max_size=2).map(tuple),
+    foreign=st.sampled_from(["", "Argo Rollouts"]),
+)
+PINS = st.builds(
+    Pin,
+    resource_version=st.just("1"),
+    created=st.just(EARLIER),
+    latch=st.none() | st.just(Latch("eks", 1, REVERTED)),
+    foreign=st.sampled_from(["", "it has dstOverrides"]),
+)
+
+
+def clusters(name: str) -> st.SearchStrategy[ClusterSeen]:
+    """One cluster, with anything in it."""
+    return st.builds(
+        ClusterSeen,
+        name=st.just(name),
+        current=st.booleans(),
+        service=st.none() | SERVICES,
+        mirror=st.none() | SERVICES,
+        other_mirrors=st.sampled_from([(), ("dr",)]),
+        endpoints=ENDPOINTS,
+        mirror_endpoints=ENDPOINTS,
+        splits=st.lists(SPLITS, max_size=2).map(tuple),
+        pin=st.none() | PINS,
+        split_kinds=st.sampled_from([frozenset(), frozenset({SplitKind.TRAFFICSPLIT})]),
+    )
+
+
+WISHES = st.sampled_from(
+    [
+        None,
+        Wish(),
+        Wish(target="eks"),
+        Wish(target="legacy", steps="now", traffic="required"),
+        Wish(target="eks", abort=True, split="httproute"),
+        Malformed((Problem("target", "legacy", "it is wrong"),)),
+    ]
+)
+OBSERVED = st.builds(
+    lambda one, other, wish, traffic: Observed(
+        key=KEY,
+        fleet=Fleet(("legacy", "eks"), leads=True, may_go_home=True, traffic_configured=traffic),
+        clusters={"legacy": one, "eks": other},
+        wish=wish,
+        ways={},
+    ),
+    clusters("legacy"),
+    clusters("eks"),
+    WISHES,
+    st.booleans(),
+)
+TEXT = st.text(max_size=5)
+FACTS = st.builds(
+    Facts,
+    no_namespace=st.dictionaries(st.sampled_from(["legacy", "eks"]), TEXT),
+    unexported=st.dictionaries(st.sampled_from(["legacy", "eks"]), TEXT),
+    refused=st.lists(TEXT, max_size=2).map(tuple),
+    winners=st.lists(
+        st.builds(
+            Winner, st.just("eks"), st.sampled_from(["ProfileWins", "RouteWins"]), TEXT, TEXT
+        ),
+        max_size=2,
+    ).map(tuple),
+    told=st.none()
+    | st.builds(
+        Told,
+        blocked=st.booleans(),
+        reason=st.sampled_from(["Paused", "ProbeRejected", "Unheard"]),
+        message=TEXT,
+        warnings=st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple),
+    ),
+)
+
+
+@given(OBSERVED, FACTS)
+def test_it_never_raises_and_says_each_thing_once(seen: Observed, facts: Facts) -> None:
+    """Whatever is observed, every finding is a sentence with a meaning, and none comes twice."""
+    found = findings(seen, facts, NOW)
+    assert len(set(found)) == len(found)
+    assert all(finding.meaning.means and finding.meaning.do for finding in found)
+    assert [f.level for f in found] == sorted((f.level for f in found), key=list(Level).index)
+    assert msgspec.json.encode(preflight.document(found))
+
+
+@given(OBSERVED)
+def test_it_blocks_exactly_where_a_gate_speaks(seen: Observed) -> None:
+    """Without facts, a BLOCK is the word of a gate, and each gate that speaks is a BLOCK."""
+    standing = stand(seen)
+    asked: list[gates.Gate] = [*preflight.ASKED]
+    if standing.records:
+        asked.append(gates.made)
+    spoken = {r.message for gate in asked if (r := gate(seen, standing, NOW))}
+    found = {f.message for f in findings(seen, Facts(), NOW) if f.level is Level.BLOCK}
+    assert spoken <= found
+    assert bool(spoken) == bool(found)
+    assert found <= {r.message for r in preflight.held(seen, standing, NOW)}
+
+
+@given(OBSERVED)
+def test_a_warning_never_gates(seen: Observed) -> None:
+    """A WARN is a caveat: no gate at all refuses with its reason."""
+    standing = stand(seen)
+    warned = {f.reason for f in findings(seen, Facts(), NOW) if f.level is Level.WARN}
+    assert warned == {reason for reason, _ in caveats.told(seen, standing)}
+    refusals = {r.reason for gate in gates.ALL if (r := gate(seen, standing, NOW))}
+    assert not warned & refusals
+
+
+@given(OBSERVED, FACTS)
+def test_facts_take_no_block_away(seen: Observed, facts: Facts) -> None:
+    """What is known beside the Observed adds findings; what the gates say stays said."""
+    bare = findings(seen, Facts(pins_read=facts.pins_read), NOW)
+    assert set(bare) <= set(findings(seen, facts, NOW))
+
+
+@given(OBSERVED)
+def test_what_a_preflight_lets_pass_the_controller_makes(seen: Observed) -> None:
+    """Where nothing blocks, a controller that leads is not refused by anything that a preflight asks for."""
+    asked = asked_for(seen, "eks")
+    if any(f.level is Level.BLOCK for f in findings(asked, Facts(), NOW)):
+        return
+    refusal = plan(asked, NOW).refusal
+    mine = {r.reason for gate in preflight.ASKED if (r := gate(asked, stand(asked), NOW))}
+    assert mine == set()
+    assert refusal is None or refusal.reason not in {"PortsDiffer", "MirrorMissing", "Malformed"}
+
+
+@given(OBSERVED)
+def test_asking_for_a_target_leaves_the_rest(seen: Observed) -> None:
+    """To ask about another target changes nothing else of the wish, and mends no malformed one."""
+    asked = asked_for(seen, "eks")
+    if isinstance(seen.wish, Malformed):
+        assert asked == seen
+    else:
+        assert asked.wish == msgspec.structs.replace(seen.wish or Wish(), target="eks")
+
+
+def test_unread_pins_are_not_missing() -> None:
+    """Where ServiceProfiles may not be read, an enrolled Service is not said to have no pin."""
+    split = Split(
+        SplitKind.TRAFFICSPLIT,
+        "v1",
+        "a",
+        "1",
+        0,
+        Weights(Decimal(1), None),
+        Record(SplitKind.TRAFFICSPLIT),
+    )
+    seen = Observed(
+        KEY,
+        Fleet(("legacy", "eks")),
+        {n: ClusterSeen(n, current=True, splits=(split,)) for n in ("legacy", "eks")},
+        None,
+        {},
+    )
+    assert "PinMissing" in {f.reason for f in findings(seen, Facts(), NOW)}
+    assert "PinMissing" not in {f.reason for f in findings(seen, Facts(pins_read=False), NOW)}
+
+
+# --- the table of meanings ------------------------------------------------------------------------
+
+
+SAYING = {"hold", "wait", "revert", "Flaw"}
+
+
+def reasons_in(path: str, functions: set[str]) -> set[str]:
+    """The reasons that functions of a module name: first in a refusal, a flaw, or a pair that is yielded."""
+    found = set()
+    for function in ast.walk(ast.parse((ROOT / path).read_text())):
+        if not isinstance(function, ast.FunctionDef) or function.name not in functions:
+            continue
+        for node in ast.walk(function):
+            said: list[ast.expr] = []
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
+                said = node.args
+            elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                said = node.value.elts
+            if said and isinstance(said[0], ast.Constant):
+                found.add(str(said[0].value))
+    return found
+
+
+def gate_functions() -> set[str]:
+    """The names of the functions behind the gates that a preflight asks, and of those they share."""
+    asked: list[Any] = [*preflight.ASKED, gates.made]
+    names = {getattr(gate, "every", gate).__name__ for gate in asked}
+    return names | {"_mirror"}
+
+
+@pytest.mark.parametrize(
+    ("path", "level"), [("controller/gates.py", Level.BLOCK), ("controller/caveats.py", Level.WARN)]
+)
+def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> None:
+    """What a gate may say is a BLOCK in the table of meanings, and what a caveat may say is a WARN."""
+    functions = gate_functions()
+    if level is Level.WARN:
+        functions = {caveat.__name__ for caveat in caveats.ALL}
+    of_the_attempt = {"ServedBefore", "MovedSince", "AttemptWaits", "ProbesLowered", "NoTarget"}
+    named = reasons_in(path, functions) - of_the_attempt
+    assert named, "the gates were not found"
+    assert {reason for reason in named if reason not in MEANINGS} == set()
+    assert {MEANINGS[reason].level for reason in named} == {level}
+
+
+def test_flaws_have_meanings() -> None:
+    """What is wrong with somebody's split, by its own reason, is in the table."""
+    named = {
+        reason
+        for path in (ROOT / "controller" / "splits").glob("*.py")
+        for reason in reasons_in(
+            str(path.relative_to(ROOT)),
+            {"_weights", "_harmful", "_stranger", "_spelling"},
+        )
+    }
+    # All zero is mended without moving traffic, so people meet it as SplitWillBeRewritten.
+    assert named - set(MEANINGS) <= {"WeightsAllZero"}
+    assert "WeightsHarmful" in named
+
+
+def test_the_docs_have_the_same_table() -> None:
+    """docs/check.md has a row for each reason: its level, what it means, what to do; and no other."""
+    text = (ROOT / "docs" / "check.md").read_text()
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    documented = {
+        reason.strip("`"): (level, means, do)
+        for reason, level, means, do in (row for row in rows if len(row) == 4)
+    }
+    expected = {
+        reason: (meant.level.value, meant.means, meant.do) for reason, meant in MEANINGS.items()
+    }
+    assert documented == expected
