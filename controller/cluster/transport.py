@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -25,6 +26,9 @@ DEADLINE_S = 10.0
 
 CONNECT_S = 5.0
 """Of a connection. A write that ended here was not sent."""
+
+RENEW_RETRY_S = 10.0
+"""How soon after credentials could not be renewed that is tried again; the present ones are used."""
 
 WRITES = frozenset({"POST", "PATCH"})
 
@@ -75,7 +79,8 @@ class Transport:
         self._deadline_s = deadline_s
         self._monotonic = monotonic
         self._credentials: Credentials | None = None
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[Credentials] | None = None
+        self._renew_at_s = math.inf
         self._session: aiohttp.ClientSession | None = None
         self._user_agent = user_agent
 
@@ -96,16 +101,20 @@ class Transport:
         started_s = self._monotonic()
         code = "error"
         write = verb in WRITES
+        credentials: Credentials | None = None
         try:
             async with asyncio.timeout(self._deadline_s):
+                credentials = await self._known()
                 answer = await self._open(
-                    verb, path, query or {}, body, content_type, silent_s=None
+                    credentials, verb, path, query or {}, body, content_type, silent_s=None
                 )
                 async with answer:
                     code = str(answer.status)
                     content = await answer.read()
         except TimeoutError as error:
             code = "timeout"
+            if credentials is None:
+                raise Unavailable(f"no credentials within {self._deadline_s:g} s") from error
             # aiohttp's own connection timeout is one as well, and then nothing was sent.
             sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
             raise Unavailable(
@@ -141,7 +150,10 @@ class Transport:
         try:
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    answer = await self._open("GET", path, query, None, None, silent_s=silent_s)
+                    known = await self._known()
+                    answer = await self._open(
+                        known, "GET", path, query, None, None, silent_s=silent_s
+                    )
                     code = str(answer.status)
                     if answer.status != 200:
                         async with answer:
@@ -159,13 +171,17 @@ class Transport:
             raise Unavailable(_sentence(error)) from error
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and end what fetches credentials."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def _open(
         self,
+        credentials: Credentials,
         verb: str,
         path: str,
         query: Mapping[str, str],
@@ -174,20 +190,37 @@ class Transport:
         *,
         silent_s: float | None,
     ) -> aiohttp.ClientResponse:
-        credentials = self._credentials or await self._load(None)
         answer = await self._send(credentials, verb, path, query, body, content_type, silent_s)
         if answer.status != 401:
             return answer
         answer.release()
-        credentials = await self._load(credentials)
+        if self._credentials is credentials:
+            self._credentials = None
+        credentials = await self._known()
         return await self._send(credentials, verb, path, query, body, content_type, silent_s)
 
-    async def _load(self, refused: Credentials | None) -> Credentials:
-        """Read the credentials, once for all requests that were refused at the same time."""
-        async with self._loading:
-            if self._credentials is None or self._credentials is refused:
-                self._credentials = await self._access.load()
+    async def _known(self) -> Credentials:
+        """Give the credentials, fetched first where there are none. All that wait, wait for one fetching,
+        and it goes on when they give up: a plugin may need longer than a request has."""
+        if self._credentials is not None:
+            if self._monotonic() >= self._renew_at_s:
+                self._fetch()
             return self._credentials
+        return await asyncio.shield(self._fetch())
+
+    def _fetch(self) -> asyncio.Task[Credentials]:
+        if self._loading is None:
+            # Where it fails nothing changes, and the next request after this tries again.
+            self._renew_at_s = self._monotonic() + RENEW_RETRY_S
+            self._loading = asyncio.create_task(self._access.load())
+            self._loading.add_done_callback(self._fetched)
+        return self._loading
+
+    def _fetched(self, loading: asyncio.Task[Credentials]) -> None:
+        self._loading = None
+        if not loading.cancelled() and loading.exception() is None:
+            self._credentials = loading.result()
+            self._renew_at_s = self._monotonic() + self._credentials.renew_in_s
 
     async def _send(
         self,
