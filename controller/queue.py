@@ -1,4 +1,4 @@
-"""A queue of keys with timers: duplicates merge, the earliest time wins, the urgent come first.
+"""A queue of keys with timers: duplicates merge, the earliest time wins, whoever may have to go home is first.
 
 What is queued is which migration to look at, never what happened to it: the look finds that out.
 """
@@ -12,12 +12,20 @@ from collections.abc import Callable
 
 from controller.model import Key
 
+AT_RISK, URGENT, ROUTINE, NOT_DUE = range(4)
+
 
 class Queue:
-    """At most one entry per key is due, and one is timed. ``clock`` gives monotonic seconds."""
+    """At most one entry per key is due, and one is timed. ``clock`` gives monotonic seconds.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Who is ``at_risk`` overtakes everybody, whatever made it due: it may have to be brought home.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], at_risk: Callable[[Key], bool] = lambda _: False
+    ) -> None:
         self._clock = clock
+        self._at_risk = at_risk
         self._due: list[tuple[int, int, Key]] = []
         self._rank: dict[Key, int] = {}
         self._timed: list[tuple[float, Key]] = []
@@ -31,8 +39,8 @@ class Queue:
 
     def add(self, key: Key, *, urgent: bool = False) -> None:
         """Make a key due now. A key that is due already is only moved forward."""
-        rank = 0 if urgent else 1
-        if self._rank.get(key, 2) <= rank:
+        rank = AT_RISK if self._at_risk(key) else URGENT if urgent else ROUTINE
+        if self._rank.get(key, NOT_DUE) <= rank:
             return
         self._rank[key] = rank
         heapq.heappush(self._due, (rank, next(self._count), key))
@@ -52,7 +60,7 @@ class Queue:
         self._wake.pop(key, None)
 
     async def get(self) -> Key:
-        """Wait for the next key: urgent ones first, then in the order in which they came."""
+        """Wait for the next key: those at risk first, then the urgent, each in the order in which they came."""
         while True:
             self._ripen()
             while self._due:

@@ -115,12 +115,12 @@ class Reconciler:
         self._tracing = telemetry.tracing
         self._log = telemetry.log
         self._clock = clock
-        self._queue = Queue(clock)
+        self._probed: dict[Key, float] = {}
+        self._queue = Queue(clock, at_risk=self._probed.__contains__)
         self._hands = Hands(self._freed, self._log)
         self._events = {name: Events(cluster) for name, cluster in clusters.items()}
         self._stories: dict[Key, status.Story] = {}
         self._wants: dict[Key, Want] = {}
-        self._probed: dict[Key, float] = {}
         self._holders: frozenset[Key] = frozenset()
         self._waiting: tuple[Key, ...] = ()
         self._held_since: dict[Key, float] = {}

@@ -60,6 +60,19 @@ async def test_the_urgent_come_first() -> None:
     assert len(queue) == 0
 
 
+async def test_who_may_have_to_go_home_comes_before_all() -> None:
+    """A key at risk overtakes the urgent, by whatever it became due: a change, a list or a timer."""
+    clock = Clock()
+    queue = Queue(clock, at_risk={B}.__contains__)
+    queue.add(A, urgent=True)
+    queue.add(B)
+    assert await taken(queue, 2) == [B, A]
+    queue.add_in(B, 1.0)
+    queue.add(A, urgent=True)
+    clock.now_s += 1.0
+    assert await taken(queue, 2) == [B, A]
+
+
 async def test_a_timer_makes_due_when_its_time_has_come() -> None:
     """A timed key is not due before its time, and is once it has come."""
     clock = Clock()
