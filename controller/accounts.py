@@ -21,7 +21,8 @@ class Heard:
     """One report of one stream, with the orders that it answers. ``now_s`` is monotonic.
 
     ``idle`` are the orders of which nothing was due. ``lowered`` is, for the ways that the prober's cap
-    slows down, the rate per second that the whole way has then.
+    slows down, the rate per second that the whole way has then. ``refused`` are orders that the prober does
+    not carry out, each with a reason, which may be empty, and a sentence.
     """
 
     cluster: str
@@ -31,6 +32,7 @@ class Heard:
     now_s: float
     idle: tuple[ProbeOrder, ...] = ()
     lowered: Mapping[tuple[Key, Way], float] = field(default_factory=dict)
+    refused: tuple[tuple[ProbeOrder, str, str], ...] = ()
 
 
 POD_GRACE_S = 1.0
@@ -100,6 +102,7 @@ class _Way:
     voided: bool = False
     said: tuple[Verdict, str] | None = None
     lowered_per_s: float | None = None
+    refused: tuple[str, str] | None = None
     held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
     eager: WayBook | None = None
     eager_pending: _Sum = field(default_factory=_Sum)
@@ -139,6 +142,7 @@ class Accounts:
         way = self._ways.get(order.way)
         if way is None or way.order.identity != order.identity:
             return
+        way.refused = None
         if part.void or void:
             way.voided = True
             return
@@ -163,6 +167,12 @@ class Accounts:
         way = self._ways.get(order.way)
         if way is not None:
             way.lowered_per_s = rate_per_s
+
+    def refused(self, order: ProbeOrder, reason: str, message: str) -> None:
+        """Note that a prober does not probe a way, until a slice of it comes."""
+        way = self._ways.get(order.way)
+        if way is not None and way.order.identity == order.identity:
+            way.refused = (reason, message)
 
     def heard(self, callers: str, now_s: float) -> None:
         """Note that a report came from the prober of these callers, whatever was in it."""
@@ -345,7 +355,7 @@ def _book(order: ProbeOrder) -> WayBook:
 
 def _said(way: _Way, now_s: float) -> WayEvidence:
     """A fault that waits for its explanation takes PASS away, and is not held against anybody yet."""
-    found = replace(way.book.evidence(now_s), lowered_per_s=way.lowered_per_s)
+    found = replace(way.book.evidence(now_s), lowered_per_s=way.lowered_per_s, refused=way.refused)
     if way.eager is not None:
         found = replace(found, suspected=way.eager.evidence(now_s))
     if way.held and found.verdict is Verdict.PASS:

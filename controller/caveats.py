@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from controller.model import WHOLE, Observed, Side, SplitKind, Wish
-from controller.ports import is_opaque
+from controller.ports import is_opaque, port_to_probe, protocol_to_probe
+from controller.question import is_connect_only
 from controller.standing import Standing
 
 Caveat = Callable[[Observed, Standing], Iterator[tuple[str, str]]]
@@ -71,6 +72,19 @@ def slowed(seen: Observed, _st: Standing) -> Iterator[tuple[str, str]]:
                 f" {found.lowered_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress"
             )
             yield "ProbesLowered", message
+
+
+def connect_only(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
+    """A port that only takes connections may be a proxy's, or an application's that answers nothing."""
+    service = seen.clusters[st.target].service
+    port = port_to_probe(service.ports, st.wish.probe) if service and st.wish else None
+    if port and st.wish and is_connect_only(st.wish.probe, protocol_to_probe(port, st.wish.probe)):
+        message = (
+            f"probes only connect to port {port.number}: they see that a connection is taken and kept, not"
+            " that anything is answered; say what the server says first in probe-expect-body, or probe"
+            " another port"
+        )
+        yield "ConnectOnly", message
 
 
 # --- of the two Services --------------------------------------------------------------------------
@@ -187,6 +201,7 @@ ALL: tuple[Caveat, ...] = (
     unproven,
     standing_apart,
     slowed,
+    connect_only,
     rewritten,
     fewer_endpoints,
     session_affinity,

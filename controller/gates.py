@@ -38,8 +38,10 @@ from controller.model import (
     WayEvidence,
     Wish,
 )
-from controller.ports import port_to_probe
+from controller.ports import port_to_probe, protocol_to_probe
+from controller.question import rejection, shown_ports, unfit
 from controller.standing import Standing, latches, of_these_clusters, stored
+from prober.contract import WRONG_CLUSTER
 
 Gate = Callable[[Observed, Standing, datetime], Refusal | None]
 
@@ -174,6 +176,8 @@ def link_lost(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
 def _bad(callers: str, side: str, found: WayEvidence) -> str:
     share = "" if found.bad_share_3s is None else f"{found.bad_share_3s * 100:.3g} % of "
     answer = f", usually {found.usual_answer}" if found.usual_answer else ""
+    if found.wrong_cluster_3s:
+        answer = f", {found.wrong_cluster_3s} of them answered by another cluster"
     what = "slower than slo-latency" if found.objective == "latency" else "bad"
     return (
         f"{share}the probes of callers in {callers} to {side} were {what} in the last 3 s{answer}"
@@ -399,7 +403,7 @@ def ports_differ(seen: Observed, _st: Standing, _now: datetime) -> Refusal | Non
     if mine != theirs:
         return hold(
             "PortsDiffer",
-            f"the ports differ: {_ports(mine)} in {one}, {_ports(theirs)} in {two}; make them equal",
+            f"the ports differ: {shown_ports(mine)} in {one}, {shown_ports(theirs)} in {two}; make them equal",
         )
     spoken = {p.name: p.app_protocol for p in second.ports}
     for port in first.ports:
@@ -413,27 +417,14 @@ def ports_differ(seen: Observed, _st: Standing, _now: datetime) -> Refusal | Non
     return None
 
 
-def _ports(ports: Iterable[tuple[str, int, str]]) -> str:
-    return ", ".join(
-        f"{name or '(no name)'} {number}/{proto}" for name, number, proto in sorted(ports)
-    )
-
-
 def probe_port(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
-    """There is a port to probe."""
+    """There is a port to probe, and it speaks what is asked of it."""
     service = seen.clusters[st.target].service
-    if service is None or st.wish is None:
+    wish = seen.wish if isinstance(seen.wish, Wish) else st.wish
+    if service is None or wish is None:
         return None
-    if port_to_probe(service.ports, st.wish.probe.port) is None:
-        known = _ports({(p.name, p.number, p.protocol) for p in service.ports})
-        asked = st.wish.probe.port
-        if asked is None:
-            return hold(
-                "NoPortToProbe",
-                f"no port of {seen.key} looks like HTTP ({known}): name one in probe-port",
-            )
-        return hold("NoPortToProbe", f"probe-port is {asked}, but {seen.key} has {known}")
-    return None
+    wrong = unfit(seen.key, service.ports, wish.probe)
+    return hold(*wrong) if wrong else None
 
 
 def split_kind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -554,7 +545,7 @@ def own_pods(seen: Observed, st: Standing, _now: datetime) -> Iterator[Refusal]:
     """Each cluster's own pods are probed by their address."""
     for name, cluster in seen.clusters.items():
         if cluster.current and cluster.service and st.wish:
-            port = port_to_probe(cluster.service.ports, st.wish.probe.port)
+            port = port_to_probe(cluster.service.ports, st.wish.probe)
             if port and not cluster.endpoints.pods.get(port.name):
                 yield hold(
                     "NoPodsToProbe",
@@ -727,23 +718,47 @@ def rejected(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     """Every way gives the same unexpected answer: it is the question that is wrong."""
     if st.above_home or st.wish is None:
         return None
-    ways = _four(seen, st)
-    answers = {found.usual_answer for _, found in ways}
-    if len(answers) != 1:
+    service = seen.clusters[st.target].service
+    port = port_to_probe(service.ports, st.wish.probe) if service else None
+    protocol = protocol_to_probe(port, st.wish.probe) if port else None
+    answers = {found.usual_answer for _, found in _four(seen, st)}
+    if protocol is None or len(answers) != 1:
         return None
-    (answer,) = answers
-    if not answer.isdigit() or _expected(int(answer), st.wish.probe.expect):
-        return None
-    expect = ",".join(f"{a}-{b}" if a != b else str(a) for a, b in st.wish.probe.expect)
-    return hold(
-        "ProbeRejected",
-        f"GET {st.wish.probe.path} is answered {answer} on every way: set probe-path, or"
-        f" probe-expect={expect},{answer}",
-    )
+    wrong = rejection(answers.pop(), st.wish.probe, protocol)
+    return hold("ProbeRejected", wrong) if wrong else None
 
 
-def _expected(status: int, expect: tuple[tuple[int, int], ...]) -> bool:
-    return any(low <= status <= high for low, high in expect)
+def wrong_cluster(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """At home already, a way is answered by another cluster than was asked (facts 4)."""
+    if st.above_home or st.wish is None:
+        return None
+    for way, found in _four(seen, st):
+        if found.usual_answer == WRONG_CLUSTER:
+            end = _end(st, way)
+            why = (
+                f"the gateway of {end} may not obey its pin, or"
+                if end != way.callers
+                else "its own pods were asked, so"
+            )
+            return hold(
+                "WrongCluster",
+                f"callers in {way.callers} who ask {end} get no answer that names {end} in the header"
+                f" {st.wish.probe.cluster_header}: {why} the application names its cluster wrongly",
+            )
+    return None
+
+
+def unprobed(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """A prober that cannot ask what it should: it says what to do about it."""
+    for way, found in _four(seen, st):
+        if found.refused:
+            reason, message = found.refused
+            return hold(
+                reason or "ProbeRefused",
+                f"the prober in {way.callers} does not probe {_end(st, way)}: {message}",
+                alert=st.above_home,
+            )
+    return None
 
 
 def bad_at_home(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
@@ -867,7 +882,16 @@ GROUND: tuple[Gate, ...] = (
 )
 HAND: tuple[Gate, ...] = (unreadable, edited, paused, fleet_paused)
 FOOTING: tuple[Gate, ...] = (stale, lease, made, begun, pins_old, loop_free, settling)
-EVIDENCE: tuple[Gate, ...] = (rejected, bad_at_home, blind, home_bad, dwell, collecting)
+EVIDENCE: tuple[Gate, ...] = (
+    unprobed,
+    rejected,
+    wrong_cluster,
+    bad_at_home,
+    blind,
+    home_bad,
+    dwell,
+    collecting,
+)
 BEFORE_SLOT: tuple[Gate, ...] = (*AT_REST, *WISH, *GROUND, *HAND)
 ALL: tuple[Gate, ...] = (*WAY_HOME, *BEFORE_SLOT, slot, *FOOTING, *EVIDENCE)
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from controller.model import LatencyWish
+from prober.contract import GRPC_STATUSES
 
 MAX_SHOWN = 60
 """How much of a value a message repeats, in characters."""
@@ -21,6 +22,9 @@ MAX_SHOWN = 60
 MAX_STEPS = 20
 MAX_STEP_PERMILLE = 900
 MAX_PATH = 256
+MAX_TEXT = 256
+"""Of a header's value and of a part of the body, in characters."""
+
 MAX_STRETCH_S = 7 * 24 * 3600
 PROBE_TIMEOUT_MS = 1000
 """A probe is given up after 1 s, so that no latency objective above it can be measured."""
@@ -33,6 +37,9 @@ _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CODES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _LATENCY = re.compile(r"([0-9]+)ms@(.+)", re.DOTALL)
 _LOOP = 508
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_HEADER_VALUE = re.compile(rf"[!-~]([ -~]{{0,{MAX_TEXT - 2}}}[!-~])?")
+_GRPC_SERVICE = re.compile(rf"[!-~]{{1,{MAX_TEXT}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +155,22 @@ def _path(text: str) -> str | Wrong:
 
 
 def _expect(text: str) -> tuple[tuple[int, int], ...] | Wrong:
+    items = text.split(",")
+    named = [item for item in items if item in GRPC_STATUSES]
+    if named:
+        other = next((item for item in items if item not in GRPC_STATUSES), None)
+        if other is not None:
+            why = f'where "{shortened(other)}" is no status of gRPC, as {named[0]} is'
+            return Wrong(why, ",".join(named))
+        return tuple((GRPC_STATUSES.index(name),) * 2 for name in named)
     ranges: list[tuple[int, int]] = []
-    for item in text.split(","):
+    for item in items:
         found = _CODES.fullmatch(item)
         if not found:
-            return Wrong(f'where "{shortened(item)}" is no status code of 100 to 599 and no range')
+            return Wrong(
+                f'where "{shortened(item)}" is no status code of 100 to 599, no range, and no status'
+                " of gRPC"
+            )
         low, high = int(found[1]), int(found[2] or found[1])
         if low > high:
             return Wrong(f"where {item} runs backwards")
@@ -161,7 +179,7 @@ def _expect(text: str) -> tuple[tuple[int, int], ...] | Wrong:
     if without_loop != tuple(ranges):
         return Wrong(
             "which takes in 508, and that is how a gateway reports a loop",
-            _shown_expect(without_loop),
+            shown_expect(without_loop),
         )
     return without_loop
 
@@ -173,6 +191,42 @@ def _without_loop(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             yield from ((first, last) for first, last in pieces if first <= last)
         else:
             yield low, high
+
+
+def _grpc_service(text: str) -> str | Wrong:
+    if _GRPC_SERVICE.fullmatch(text):
+        return text
+    return Wrong(f"which is not 1 to {MAX_TEXT} characters of printable ASCII without spaces")
+
+
+def _header_name(text: str) -> str | Wrong:
+    # Names of headers have no case, and those of HTTP/2 are written in lower case.
+    return text.lower() if _HEADER_NAME.fullmatch(text) else Wrong("which is no name of a header")
+
+
+def _header(text: str) -> tuple[str, str] | Wrong:
+    name, equals, value = text.partition("=")
+    if not equals:
+        return Wrong('which is not a name, "=" and a value')
+    known = _header_name(name)
+    if isinstance(known, Wrong):
+        return Wrong(f'where "{shortened(name)}" is no name of a header')
+    if not _HEADER_VALUE.fullmatch(value):
+        return Wrong(
+            f"whose value is not 1 to {MAX_TEXT} characters of printable ASCII without a space at"
+            " either end"
+        )
+    return known, value
+
+
+def _body(text: str) -> str | Wrong:
+    if not text:
+        return Wrong("which is empty, and every body contains that")
+    if len(text) > MAX_TEXT:
+        return Wrong(f"which is {len(text)} characters long, more than {MAX_TEXT}")
+    if not text.isprintable():
+        return Wrong("which holds a character that cannot be printed")
+    return text
 
 
 def _objective(text: str) -> Decimal | Wrong:
@@ -225,8 +279,15 @@ def _shown_stretch(seconds: float) -> str:
     return f"{whole // _UNITS_S[unit]}{unit}"
 
 
-def _shown_expect(ranges: tuple[tuple[int, int], ...]) -> str:
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+def shown_expect(ranges: tuple[tuple[int, int], ...]) -> str:
+    """Give statuses as probe-expect has them."""
+    return ",".join(_shown_range(low, high) for low, high in ranges)
+
+
+def _shown_range(low: int, high: int) -> str:
+    if high < len(GRPC_STATUSES):
+        return ",".join(GRPC_STATUSES[low : high + 1])
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _shown_latency(latency: LatencyWish) -> str:
@@ -235,6 +296,7 @@ def _shown_latency(latency: LatencyWish) -> str:
 
 # --- the table ----------------------------------------------------------------------------------------
 
+_PROTOCOLS = ("http", "h2c", "grpc", "tcp")
 _SPLITS = ("auto", "trafficsplit", "httproute")
 _TRAFFIC = ("off", "advisory", "required")
 _STRETCH_WRITE = "a whole number and s, m or h, from 1s to 168h"
@@ -295,19 +357,55 @@ GRAMMAR = (
     Row(
         "probe-protocol",
         "protocol",
-        partial(_one_of, words=("http",)),
+        partial(_one_of, words=_PROTOCOLS),
         str,
-        '"http"',
-        "http",
+        '"http", "h2c", "grpc" or "tcp"',
+        "grpc",
+        of_probe=True,
+    ),
+    Row(
+        "probe-grpc-service",
+        "grpc_service",
+        _grpc_service,
+        str,
+        "the name of a service that the server's grpc.health.v1 knows",
+        "shop.Cart",
         of_probe=True,
     ),
     Row(
         "probe-expect",
         "expect",
         _expect,
-        _shown_expect,
-        "status codes and ranges from 100 to 599 with commas and no spaces",
+        shown_expect,
+        "status codes and ranges from 100 to 599, or statuses of gRPC, with commas and no spaces",
         "200-399,404",
+        of_probe=True,
+    ),
+    Row(
+        "probe-expect-header",
+        "header",
+        _header,
+        "=".join,
+        "the name of a header, =, and the value that it must have",
+        "x-ready=yes",
+        of_probe=True,
+    ),
+    Row(
+        "probe-expect-body",
+        "body",
+        _body,
+        str,
+        f"a text of at most {MAX_TEXT} printable characters",
+        "ready",
+        of_probe=True,
+    ),
+    Row(
+        "probe-cluster-header",
+        "cluster_header",
+        _header_name,
+        str,
+        "the name of the header that names the cluster that answered",
+        "x-cluster",
         of_probe=True,
     ),
     Row(

@@ -56,6 +56,10 @@ _SERVICES = {
         "no port looks like HTTP, or probe-port names none",
         "set the annotation probe-port to a name or number of the Service's ports",
     ),
+    "ProbeUnfit": _block(
+        "the probe's annotations ask what the port's protocol cannot do",
+        "write what the message says, or set the annotation probe-protocol",
+    ),
     "AppProtocolDiffers": _warn(
         "a port has an appProtocol in one cluster only",
         "write the same in both, or in none",
@@ -67,6 +71,10 @@ _SERVICES = {
     "ConnectionsStay": _warn(
         "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
         "nothing; open connections stay where they began, also in a revert, until callers reconnect",
+    ),
+    "ConnectOnly": _warn(
+        "probes only connect, and so do not see whether anything is answered",
+        "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
     ),
     "HostHeaderMatters": _warn(
         "the application answers otherwise when the Host header is the Service's full name, as it is"
@@ -232,7 +240,19 @@ _TOLD = {
     ),
     "ProbeRejected": _block(
         "the application gives the same unexpected answer on every way",
-        "set the annotation probe-path or probe-expect",
+        "set the annotation that the message names",
+    ),
+    "WrongCluster": _block(
+        "the answers of a way do not name the cluster that was asked in probe-cluster-header",
+        "see that both gateways obey their pins, and what the application writes in that header",
+    ),
+    "ProtocolUnserved": _block(
+        "a prober does not speak the protocol of the port, as it is installed",
+        "install mesh-migrate[http2] in the prober's image",
+    ),
+    "ProbeRefused": _block(
+        "a prober does not probe what the controller asks of it",
+        "run controller and probers of one version; the message is the prober's own",
     ),
     "TargetBad": _block(
         "the way to the target fails its objective, now or when the attempt was reverted",

@@ -16,6 +16,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from prober.contract import GRPC_STATUSES, Protocol
+
 PREFIX = "migrate.tradeshift/"
 """Of every annotation that is ours."""
 
@@ -71,13 +73,27 @@ class Frozen(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class ProbeWish(Frozen, frozen=True):
-    """What to probe and what counts as good; ``port`` is a name or number of the Service's ports."""
+    """What to probe and what counts as good; ``port`` is a name or number of the Service's ports.
+
+    ``protocol`` is None where the port says it. ``expect`` are statuses of HTTP, or of gRPC by number (0 to
+    16), inclusive; ``header`` is a name and its value, ``body`` what the body contains, and
+    ``cluster_header`` the name of the header in which the application says which cluster answered.
+    """
 
     port: str | int | None = None
     path: str = "/"
-    protocol: Literal["http"] = "http"
+    protocol: Protocol | None = None
     expect: tuple[tuple[int, int], ...] = ((200, 399),)
     rate_per_s: int = 10
+    grpc_service: str = ""
+    header: tuple[str, str] | None = None
+    body: str = ""
+    cluster_header: str = ""
+
+    @property
+    def expects_grpc(self) -> bool:
+        """Whether ``expect`` names statuses of gRPC: all of them do, or none."""
+        return any(low < len(GRPC_STATUSES) for low, _ in self.expect)
 
 
 class LatencyWish(Frozen, frozen=True):
@@ -362,7 +378,9 @@ class WayEvidence:
     ``suspected`` is the same way with the faults that still wait for an explanation counted: only for
     own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
     ``lowered_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
-    ``usual_answer`` is what nearly every probe was answered (``404``, ``timeout``), "" when mixed.
+    ``usual_answer`` is what nearly every probe was answered (``404``, ``UNAVAILABLE``, ``timeout``), "" when
+    mixed; ``wrong_cluster_3s`` counts the answers of another cluster than was asked, over the last 3 s.
+    ``refused`` is why the prober does not probe this way at all, as a reason and a sentence.
     """
 
     verdict: Verdict
@@ -381,10 +399,12 @@ class WayEvidence:
     all_bad_1s: bool = False
     unanswered_1s: bool = False
     usual_answer: str = ""
+    wrong_cluster_3s: int = 0
     success_share: float | None = None
     rate_per_s: float = 0.0
     lowered_per_s: float | None = None
     suspected: WayEvidence | None = None
+    refused: tuple[str, str] | None = None
 
 
 # --- decisions ------------------------------------------------------------------------------------
@@ -472,6 +492,7 @@ class ProbeOrder:
     mirror_of: str
     port: int
     addresses: tuple[str, ...]
+    protocol: Protocol
     probe: ProbeWish
     success_percent: Decimal
     latency: LatencyWish | None

@@ -47,7 +47,7 @@ from controller.model import (
     WritePin,
     WriteSplit,
 )
-from controller.ports import port_to_probe
+from controller.ports import port_to_probe, protocol_to_probe
 from controller.standing import (
     Standing,
     away_for,
@@ -428,8 +428,9 @@ def _probes(seen: Observed, st: Standing) -> tuple[ProbeOrder, ...]:
     orders: list[ProbeOrder] = []
     for callers, far in ((st.origin, st.target), (st.target, st.origin)):
         service = seen.clusters[callers].service
-        port = port_to_probe(service.ports, wish.probe.port) if service else None
-        if port is None:
+        port = port_to_probe(service.ports, wish.probe) if service else None
+        protocol = protocol_to_probe(port, wish.probe) if port else None
+        if port is None or protocol is None:
             continue
         pods = tuple(sorted(seen.clusters[callers].endpoints.pods.get(port.name, ())))
         own, across = Side.HOME, Side.TARGET
@@ -449,13 +450,14 @@ def _probes(seen: Observed, st: Standing) -> tuple[ProbeOrder, ...]:
                     mirror_of=mirror_of,
                     port=port.number,
                     addresses=pods if route == "pods" else (),
+                    protocol=protocol,
                     probe=wish.probe,
                     success_percent=wish.success_percent,
                     latency=wish.latency,
                     traffic_on=_traffic_on(seen, wish),
                     above_home=st.above_home,
                     generation=seen.generation,
-                    identity=identity(seen, attempt, wish, way),
+                    identity=(*identity(seen, attempt, wish, way), protocol),
                 )
             )
     return tuple(orders)

@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.accounts import Heard
 from controller.model import Key, ProbeOrder, Side, Way
+from controller.question import expected
 from prober import contract
 
 DIAL_DEADLINE_S = 5.0
@@ -53,6 +54,7 @@ class _Stream:
     ids: dict[int, ProbeOrder] = field(default_factory=dict)
     expiring: list[tuple[float, int]] = field(default_factory=list)
     told: set[int] = field(default_factory=set)
+    refused: list[tuple[ProbeOrder, str, str]] = field(default_factory=list)
     hello: contract.Hello | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -155,6 +157,7 @@ class Probers:
         finally:
             stream.socket, stream.hello = None, None
             stream.assigned, stream.ids, stream.expiring, stream.told = {}, {}, [], set()
+            stream.refused = []
             self._count(cluster)
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -210,7 +213,13 @@ class Probers:
                 "prober stream stands", cluster=cluster, stream=stream.part, prober=message.prober
             )
         elif isinstance(message, contract.Refused):
-            self._log.error("prober refused", cluster=cluster, message=message.message)
+            order = stream.ids.get(message.id) if message.id is not None else None
+            about = str(order.key) if order else ""
+            self._log.error(
+                "prober refused", cluster=cluster, migration=about, message=message.message
+            )
+            if order is not None:
+                stream.refused.append((order, message.reason, message.message))
         else:
             self._heard(self._read(cluster, stream, message, now_s))
         return ""
@@ -227,6 +236,7 @@ class Probers:
         stream.told |= busy
         busy.update(report.pending)
         mine = [(n, order) for n, order in stream.assigned.values() if n in stream.told]
+        refused, stream.refused = tuple(stream.refused), []
         return Heard(
             cluster=cluster,
             stream=stream.part,
@@ -238,6 +248,7 @@ class Probers:
                 for number, order in mine
                 if number in report.lowered
             },
+            refused=refused,
             now_s=now_s,
         )
 
@@ -292,6 +303,9 @@ class Probers:
         return messages
 
     def _assign(self, number: int, order: ProbeOrder, part: int, cluster: str) -> contract.Assign:
+        probe = order.probe
+        asked = order.mirror_of or order.way.callers
+        names_cluster = probe.cluster_header and order.route != "apex"
         return contract.Assign(
             id=number,
             key=f"{order.key}/{order.way.callers}/{order.way.side}",
@@ -299,15 +313,20 @@ class Probers:
             service=order.key.service,
             route=order.route,
             port=order.port,
-            rate_per_s=float(order.probe.rate_per_s),
-            expect=order.probe.expect,
-            path=order.probe.path,
+            rate_per_s=float(probe.rate_per_s),
+            expect=expected(probe, order.protocol),
+            path=probe.path,
             mirror_of=order.mirror_of,
             addresses=order.addresses,
             part=part,
             parts=len(self._streams[cluster]),
             priority=2 if order.way.side is Side.APEX else int(not order.above_home),
             latency_limit_s=order.latency.limit_s if order.latency else None,
+            protocol=order.protocol,
+            grpc_service=probe.grpc_service,
+            header=probe.header,
+            body=probe.body,
+            cluster=(probe.cluster_header, asked) if names_cluster else None,
         )
 
 

@@ -16,12 +16,12 @@ from controller.model import (
     Attempt,
     ClusterSeen,
     Latch,
-    Malformed,
     Observed,
     Record,
     Reverted,
     Wish,
 )
+from controller.question import unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _standing(
     previous: Attempt | None,
     previous_completed: bool,
 ) -> Standing:
-    wish = _in_force(seen.wish, attempt)
+    wish = _in_force(seen, attempt)
     origin, target = _ends(seen, attempt, wish)
     mine = [r for r in records.values() if attempt and r.attempt and _same(r.attempt, attempt)]
     finished = [record.completed for record in mine if record.completed]
@@ -260,10 +260,18 @@ def latches(seen: Observed) -> list[Latch]:
     return [c.pin.latch for c in seen.clusters.values() if c.pin and c.pin.latch]
 
 
-def _in_force(wish: Wish | Malformed | None, attempt: Attempt | None) -> Wish | None:
-    if isinstance(wish, Wish) and wish.target is not None:
-        return wish
-    return attempt.wish if attempt else None
+def _in_force(seen: Observed, attempt: Attempt | None) -> Wish | None:
+    """Give what is asked for, else what the attempt began with or took on later.
+
+    Also of a wish that cannot be probed: nothing that a person writes takes the evidence away.
+    """
+    wish = seen.wish
+    if not isinstance(wish, Wish) or wish.target is None:
+        return attempt.wish if attempt else None
+    service = seen.clusters[attempt.target].service if attempt else None
+    if attempt and service and unfit(seen.key, service.ports, wish.probe):
+        return attempt.wish
+    return wish
 
 
 def _ends(seen: Observed, attempt: Attempt | None, wish: Wish | None) -> tuple[str, str]:

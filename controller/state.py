@@ -74,6 +74,9 @@ class State:
                 accounts = self._known[order.key].accounts
                 accounts.take(order, part, heard.now_s, void=report.void, reference_clean=clean)
                 accounts.lowered(order, heard.lowered.get((order.key, order.way)))
+        for order, reason, message in heard.refused:
+            if order.key in self._known:
+                self._known[order.key].accounts.refused(order, reason, message)
         for order in () if report.void else heard.idle:
             if order.key in self._known:
                 self._known[order.key].accounts.idle(order)

@@ -20,9 +20,9 @@ from controller.evidence.points import (
     alpha_share,
     fail_threshold,
 )
-from controller.evidence.window import Window
+from controller.evidence.window import Window, is_answer
 from controller.model import LatencyWish, Verdict, WayEvidence
-from prober.contract import Counts
+from prober.contract import LOOP, Counts
 
 FRESH_S = 0.3
 """Three missed heartbeats: from here on a way is silent."""
@@ -39,7 +39,6 @@ fault (a shared database) differ by chance, and going home would then only add a
 
 _ALL_BAD_S = 1.0
 _ALL_BAD_PROBES = 4
-_LOOP = "508"
 _NO_PROBES = Counts()
 
 
@@ -222,6 +221,7 @@ class WayBook:
             all_bad_1s=all_bad,
             unanswered_1s=all_bad and window.unanswered_since(now_s - _ALL_BAD_S),
             usual_answer=window.usual_answer,
+            wrong_cluster_3s=window.wrong_cluster,
             success_share=1 - self._bad / self._sent if self._sent else None,
             rate_per_s=window.rate_per_s,
         )
@@ -255,10 +255,10 @@ class WayBook:
         if tick.loops and tick.count_loops:
             self._loop_s = now_s
             self._looped_above_home = self._above_home
-        if tick.loops or tick.answers.get(_LOOP):
+        if tick.loops or tick.answers.get(LOOP):
             # A void 508 proves nothing against the way, and still less that its pin works.
             self._answering_since_s = inf
-        elif any(count and answer.isdecimal() for answer, count in tick.answers.items()):
+        elif any(count and is_answer(answer) for answer, count in tick.answers.items()):
             self._answering_since_s = min(self._answering_since_s, now_s)
 
     def _forgive_at_home(self) -> None:

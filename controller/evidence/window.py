@@ -6,11 +6,20 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prober.contract import OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER
+
 WINDOW_S = 3.0
 """How far back the sums reach; what tells that callers follow is a matter of seconds."""
 
-GATEWAY_ANSWERS = frozenset({"502", "503", "504"})
-"""What proxies answer for what they do not reach (facts 16 and 19)."""
+GATEWAY_ANSWERS = frozenset({"502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+"""What proxies answer for what they do not reach (facts 16 and 19), by HTTP and by gRPC."""
+
+_ANSWERS_IN_WORDS = frozenset({OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER})
+
+
+def is_answer(word: str) -> bool:
+    """Tell a status, or what was wrong with an answer, from a kind of error, which is in small letters."""
+    return not word.islower() or word in _ANSWERS_IN_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,11 @@ class Window:
         answer, count = self._answers.most_common(1)[0]
         return answer if 10 * count >= 9 * total else ""
 
+    @property
+    def wrong_cluster(self) -> int:
+        """How many answers came from another cluster than was asked."""
+        return self._answers[WRONG_CLUSTER]
+
     def all_bad_since(self, start_s: float, at_least: int) -> bool:
         """Whether after ``start_s`` at least so many probes were sent, all bad, beside a clean reference."""
         ticks = [tick for tick in self._sums if tick.at_s > start_s]
@@ -95,4 +109,4 @@ class Window:
     def unanswered_since(self, start_s: float) -> bool:
         """Whether no application gave any of the answers after ``start_s``."""
         answers = (a for tick in self._sums if tick.at_s > start_s for a in tick.answers)
-        return all(not answer.isdecimal() or answer in GATEWAY_ANSWERS for answer in answers)
+        return all(not is_answer(answer) or answer in GATEWAY_ANSWERS for answer in answers)

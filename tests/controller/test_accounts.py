@@ -25,6 +25,7 @@ def order(way: Way = MIRROR, *, generation: int = 0, number: int = 1) -> ProbeOr
         mirror_of="" if way == PODS else "eks",
         port=80,
         addresses=(POD, OTHER) if way == PODS else (),
+        protocol="http",
         probe=ProbeWish(),
         success_percent=Decimal(99),
         latency=None,

@@ -105,13 +105,29 @@ def test_without_target_there_is_a_wish_that_moves_nothing() -> None:
         ("probe-path", "/", Wish()),
         ("probe-path", "/a?to=http://b/%20", Wish(probe=ProbeWish(path="/a?to=http://b/%20"))),
         ("probe-path", "/" + "a" * 255, Wish(probe=ProbeWish(path="/" + "a" * 255))),
-        ("probe-protocol", "http", Wish()),
+        ("probe-protocol", "http", Wish(probe=ProbeWish(protocol="http"))),
+        ("probe-protocol", "h2c", Wish(probe=ProbeWish(protocol="h2c"))),
+        ("probe-protocol", "grpc", Wish(probe=ProbeWish(protocol="grpc"))),
+        ("probe-protocol", "tcp", Wish(probe=ProbeWish(protocol="tcp"))),
+        ("probe-grpc-service", "shop.Cart", Wish(probe=ProbeWish(grpc_service="shop.Cart"))),
+        ("probe-grpc-service", "s" * 256, Wish(probe=ProbeWish(grpc_service="s" * 256))),
         (
             "probe-expect",
             "200-399,404",
             Wish(probe=ProbeWish(expect=((200, 399), (404, 404)))),
         ),
         ("probe-expect", "100-507,509-599", Wish(probe=ProbeWish(expect=((100, 507), (509, 599))))),
+        ("probe-expect", "OK,NOT_FOUND", Wish(probe=ProbeWish(expect=((0, 0), (5, 5))))),
+        ("probe-expect", "UNAUTHENTICATED", Wish(probe=ProbeWish(expect=((16, 16),)))),
+        (
+            "probe-expect-header",
+            "X-Ready=yes, a=b",
+            Wish(probe=ProbeWish(header=("x-ready", "yes, a=b"))),
+        ),
+        ("probe-expect-header", "a=" + "v" * 256, Wish(probe=ProbeWish(header=("a", "v" * 256)))),
+        ("probe-expect-body", '"state": "grün"', Wish(probe=ProbeWish(body='"state": "grün"'))),
+        ("probe-expect-body", " ", Wish(probe=ProbeWish(body=" "))),
+        ("probe-cluster-header", "X-Cluster", Wish(probe=ProbeWish(cluster_header="x-cluster"))),
         ("probe-rate", "1", Wish(probe=ProbeWish(rate_per_s=1))),
         ("probe-rate", "100", Wish(probe=ProbeWish(rate_per_s=100))),
         ("slo-success", "50", Wish(success_percent=Decimal(50))),
@@ -194,7 +210,29 @@ def test_one_objective_has_one_text() -> None:
                 "/" + "a" * 256,
             )
         ),
-        *(("probe-protocol", v) for v in ("", "https", "grpc", "HTTP")),
+        *(("probe-protocol", v) for v in ("", "https", "http2", "HTTP")),
+        *(("probe-grpc-service", v) for v in ("", "a b", "s" * 257, "é")),
+        *(
+            ("probe-expect", v)
+            for v in ("OK,200", "200,OK", "ok", "OK-NOT_FOUND", "0", "OK,", "NOPE")
+        ),
+        *(
+            ("probe-expect-header", v)
+            for v in (
+                "",
+                "x-ready",
+                "=yes",
+                "a b=c",
+                "a=",
+                "a= b",
+                "a=b ",
+                "a=é",
+                "a=" + "v" * 257,
+                ":x=y",
+            )
+        ),
+        *(("probe-expect-body", v) for v in ("", "a" * 257, "a\nb", "\x00")),
+        *(("probe-cluster-header", v) for v in ("", "a b", "a:", "a=b", "h" * 65)),
         *(
             ("probe-expect", v)
             for v in ("", "99", "600", "200-", "-200", "399-200", "200,", "2xx", "200 404", "508")
@@ -334,7 +372,8 @@ def test_bad_value(key: str, value: str) -> None:
             (
                 f"{P}record is not a key: remove it with {P}record-; the keys are target, attempt, "
                 "paused, abort, steps, dwell, soak, probe-port, probe-path, probe-protocol, "
-                "probe-expect, probe-rate, slo-success, slo-latency, origin-floor, split, traffic."
+                "probe-grpc-service, probe-expect, probe-expect-header, probe-expect-body, "
+                "probe-cluster-header, probe-rate, slo-success, slo-latency, origin-floor, split, traffic."
             ),
         ),
     ],
@@ -519,6 +558,7 @@ percents = st.decimals(50, Decimal("99.99"), places=2).map(
 )
 stretches = st.integers(1, 604_800).map(float)
 ranges = st.tuples(st.integers(100, 599), st.integers(100, 599)).map(lambda r: (min(r), max(r)))
+names = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
 wishes = st.builds(
     Wish,
     target=st.sampled_from([None, *CLUSTERS]),
@@ -535,11 +575,16 @@ wishes = st.builds(
         | st.integers(1, 65535)
         | st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
         path=st.from_regex(r"/([!-\"$-.0-~][!-\"$-~]{0,200})?", fullmatch=True),
-        protocol=st.just("http"),
+        protocol=st.sampled_from([None, "http", "h2c", "grpc", "tcp"]),
         expect=st.lists(
             ranges.filter(lambda r: not r[0] <= 508 <= r[1]), min_size=1, max_size=8
-        ).map(tuple),
+        ).map(tuple)
+        | st.lists(st.integers(0, 16).map(lambda n: (n, n)), min_size=1, max_size=8).map(tuple),
         rate_per_s=st.integers(1, 100),
+        grpc_service=st.from_regex(r"[!-~]{0,50}", fullmatch=True),
+        header=st.none() | st.tuples(names, st.from_regex(r"[!-~]([ -~]*[!-~])?", fullmatch=True)),
+        body=st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=60),
+        cluster_header=st.just("") | names,
     ),
     success_percent=percents,
     latency=st.none()
@@ -606,7 +651,19 @@ def test_documented_default_is_the_default(cells: list[str]) -> None:
     if re.fullmatch(r"`[^`]+`", default):
         assert Wish() == read({"legacy": {P + key: default.strip("`")}}, CLUSTERS)
     else:
-        assert key in {"target", "attempt", "probe-port", "slo-latency", "traffic"}
+        assert key in {
+            "target",
+            "attempt",
+            "probe-port",
+            "probe-protocol",
+            "probe-grpc-service",
+            "probe-expect",
+            "probe-expect-header",
+            "probe-expect-body",
+            "probe-cluster-header",
+            "slo-latency",
+            "traffic",
+        }
 
 
 @pytest.mark.parametrize("line", re.findall(r"kubectl annotate .*", DOC))

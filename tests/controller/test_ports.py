@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from controller.model import Port
-from controller.ports import port_to_probe
+from controller.model import Port, ProbeWish
+from controller.ports import port_to_probe, protocol_to_probe
 
 WEB = Port("web", 8080)
 HTTP = Port("http", 3000)
@@ -26,7 +28,7 @@ PLAIN = Port("", 4000)
         ([GRPC, Port("x", 80)], None, Port("x", 80)),
         ([WEB, HTTP], None, HTTP),
         ([PLAIN], None, PLAIN),
-        ([GRPC, PLAIN], None, None),
+        ([GRPC, PLAIN], None, GRPC),
         ([UDP], None, None),
         ([UDP, PLAIN], None, PLAIN),
         ([], None, None),
@@ -40,4 +42,59 @@ PLAIN = Port("", 4000)
 )
 def test_port_to_probe(ports: list[Port], asked: str | int | None, port: Port | None) -> None:
     """The port asked for by name or number, else the first that looks like HTTP, over TCP only."""
-    assert port_to_probe(ports, asked) == port
+    assert port_to_probe(ports, ProbeWish(port=asked)) == port
+
+
+H2C = Port("api", 9001, app_protocol="kubernetes.io/h2c")
+TCP = Port("tcp-queue", 5672)
+TLS = Port("https", 443)
+SQL = Port("db", 5432, app_protocol="postgresql")
+
+
+@pytest.mark.parametrize(
+    ("ports", "asked", "port"),
+    [
+        ([TCP, H2C, GRPC, HTTP], None, HTTP),
+        ([TCP, GRPC, H2C, WEB], None, WEB),
+        ([TCP, GRPC, H2C, PLAIN], None, H2C),
+        ([TCP, GRPC, PLAIN], None, GRPC),
+        ([TLS, TCP, PLAIN], None, TCP),
+        ([TLS], None, None),
+        ([SQL], None, None),
+        ([SQL], "tcp", SQL),
+        ([TLS, SQL], "tcp", None),
+        ([HTTP, GRPC], "grpc", GRPC),
+        ([HTTP, WEB], "grpc", WEB),
+        ([HTTP], "grpc", HTTP),
+        ([HTTP, TCP], "h2c", None),
+    ],
+)
+def test_port_of_a_protocol(ports: list[Port], asked: Any, port: Port | None) -> None:
+    """The first port that speaks what is asked, HTTP before the rest where nothing is; never one that says
+    that it speaks something else, but where it is the only one and the owner says so."""
+    assert port_to_probe(ports, ProbeWish(protocol=asked)) == port
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol"),
+    [
+        (PLAIN, "http"),
+        (HTTP2, "http"),
+        (GRPC, "grpc"),
+        (Port("grpc-api", 1), "grpc"),
+        (Port("grpcish", 1), "http"),
+        (Port("http2", 1), "h2c"),
+        (H2C, "h2c"),
+        (TCP, "tcp"),
+        (Port("http", 1, app_protocol="grpc"), "grpc"),
+        (Port("http", 1, app_protocol="linkerd.io/opaque"), "tcp"),
+        (Port("x", 1, app_protocol="kubernetes.io/ws"), "http"),
+        (TLS, None),
+        (Port("https-web", 1), None),
+        (SQL, None),
+    ],
+)
+def test_protocol_of_a_port(port: Port, protocol: str | None) -> None:
+    """Its appProtocol counts, else the beginning of the name, else HTTP/1.1; the owner's word before all."""
+    assert protocol_to_probe(port, ProbeWish()) == protocol
+    assert protocol_to_probe(port, ProbeWish(protocol="grpc")) == "grpc"

@@ -76,6 +76,8 @@ class World:
         self.mesh = Mesh(self._away, self._pinned, FAR)
         self.silent: set[tuple[str, int]] = set()
         self.void: dict[str, str] = {}
+        self.refusing: dict[str, tuple[str, str]] = {}
+        """By cluster: why its prober does not probe anything, as a reason and a sentence."""
         self.bad_references: set[str] = set()
         self.deaf: set[tuple[str, str]] = set()
         """Pairs (API server, cluster): it cannot be watched from there, and is written to all the same."""
@@ -259,6 +261,14 @@ class World:
             self.set_pods(name, [Pod(f"10.{base}.0.{n}:8080") for n in range(pods)], key)
         return key
 
+    def set_port(self, port: Json, key: Key = A) -> None:
+        """Let a Service have this one port, in both clusters."""
+        for name, api in self.apis.items():
+            service = api.get(Resource.SERVICES, *key)
+            spec = {**service["spec"], "ports": [port]}
+            api.put(Resource.SERVICES, {"metadata": service["metadata"], "spec": spec})
+            self.sync(name, key)
+
     def set_pods(self, cluster: str, pods: list[Pod], key: Key = A) -> None:
         """Set a Service's pods, and with them its slices here and the mirror's there."""
         self.mesh.pods[cluster, key] = pods
@@ -271,10 +281,11 @@ class World:
     def sync(self, cluster: str, key: Key = A) -> None:
         """Write EndpointSlice and mirror of a Service's pods."""
         ready = [pod for pod in self.mesh.pods[cluster, key] if pod.ready]
-        self.apis[cluster].put(Resource.ENDPOINTSLICES, slice_body(key, ready))
+        service = self.apis[cluster].get(Resource.SERVICES, *key)
+        name = service["spec"]["ports"][0]["name"]
+        self.apis[cluster].put(Resource.ENDPOINTSLICES, slice_body(key, ready, name))
         far = FAR[cluster]
         mirror = Key(key.namespace, mirror_name(key.service, cluster))
-        service = self.apis[cluster].get(Resource.SERVICES, *key)
         self.apis[far].put(Resource.SERVICES, mirror_body(mirror, cluster, service))
         self.apis[far].put(Resource.ENDPOINTSLICES, gateway_body(mirror, ready=bool(ready)))
 
@@ -461,7 +472,7 @@ def mirror_body(mirror: Key, cluster: str, service: Json) -> Json:
     }
 
 
-def slice_body(key: Key, ready: list[Pod]) -> Json:
+def slice_body(key: Key, ready: list[Pod], port: str = "http") -> Json:
     """The EndpointSlice of a Service's ready pods."""
     endpoints = [
         {
@@ -471,17 +482,18 @@ def slice_body(key: Key, ready: list[Pod]) -> Json:
         }
         for pod in ready
     ]
-    return _slice(key, endpoints, 8080, {})
+    return _slice(key, endpoints, {"name": port, "port": 8080}, {})
 
 
 def gateway_body(mirror: Key, *, ready: bool) -> Json:
     """The EndpointSlice of a mirror: the gateway's address, where the Service behind it has a ready pod."""
     endpoints = [{"addresses": ["192.0.2.1"]}] if ready else []
     identity = "linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local"
-    return _slice(mirror, endpoints, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity})
+    port = {"name": "http", "port": 4143}
+    return _slice(mirror, endpoints, port, {"mirror.linkerd.io/remote-gateway-identity": identity})
 
 
-def _slice(key: Key, endpoints: list[Json], port: int, annotations: Json) -> Json:
+def _slice(key: Key, endpoints: list[Json], port: Json, annotations: Json) -> Json:
     return {
         "metadata": {
             "name": f"{key.service}-slice",
@@ -491,5 +503,5 @@ def _slice(key: Key, endpoints: list[Json], port: int, annotations: Json) -> Jso
         },
         "addressType": "IPv4",
         "endpoints": endpoints,
-        "ports": [{"name": "http", "port": port}],
+        "ports": [port],
     }

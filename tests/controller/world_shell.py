@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from controller import status
+from controller import question, status
 from controller.accounts import Heard
 from controller.model import (
     Action,
@@ -40,9 +40,9 @@ from controller.splits import MANAGER, mirror_name, pin
 from controller.splits.kinds import PROVIDERS
 from controller.state import State
 from controller.views import NEEDED
-from prober.contract import Counts, Report, Slice
+from prober.contract import GRPC_STATUSES, OPEN, Counts, Report, Slice
 from tests.controller.world_api import AwayError, ConflictError, ExistsError, MissingError
-from tests.controller.world_mesh import SILENT
+from tests.controller.world_mesh import GOOD, SILENT
 
 if TYPE_CHECKING:
     from tests.controller.world import World
@@ -178,12 +178,16 @@ class Shell:
     def _send(self, order: ProbeOrder, probes: int) -> None:
         """One slice: all that one stream sends for this order in this tick."""
         callers, stream = order.way.callers, self.world.ticks % STREAMS
+        if callers in self.world.refusing:
+            return
         if not self.world.hears(self.at, callers, stream):
             return
         answers: Counter[str] = Counter()
         faults: Counter[str] = Counter()
         for _ in range(probes):
             answer, address = self.world.mesh.answer(order)
+            if answer == GOOD:
+                answer = {"grpc": "OK", "tcp": OPEN}.get(order.protocol, GOOD)
             answers[answer] += 1
             if address and not expected(answer, order):
                 faults[address] += 1
@@ -239,6 +243,12 @@ class Shell:
                 and (order.key, order.way) not in busy
             ),
             lowered={},
+            refused=tuple(
+                (order, *refusal)
+                for orders in self.orders.values()
+                for order in orders
+                if order.way.callers == cluster and (refusal := self.world.refusing.get(cluster))
+            ),
             now_s=now_s,
         )
         self.state.heard(heard)
@@ -498,4 +508,7 @@ class Shell:
 
 def expected(answer: str, order: ProbeOrder) -> bool:
     """Tell whether an answer is one that the wish calls good."""
-    return answer.isdigit() and any(a <= int(answer) <= b for a, b in order.probe.expect)
+    if answer in GRPC_STATUSES:
+        answer = str(GRPC_STATUSES.index(answer))
+    good = question.expected(order.probe, order.protocol)
+    return answer == OPEN or (answer.isdigit() and any(a <= int(answer) <= b for a, b in good))
