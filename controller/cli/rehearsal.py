@@ -32,9 +32,6 @@ from controller.standing import stand
 AT_A_TIME = 16
 """Requests to one cluster at a time."""
 
-NO_DRY_RUN = "does not support dry run"
-"""Of a webhook with side effects: the API server asks it nothing, and refuses the dry run in its place."""
-
 Say = Callable[[str], None]
 
 
@@ -164,17 +161,25 @@ async def rehearse(apis: Mapping[str, Api], writes: Sequence[Write], say: Say) -
         said,
     )
     refused: dict[Key, tuple[str, ...]] = {}
-    notes: dict[str, None] = {}
     for write, answer in zip(tried, answers, strict=True):
-        if answer and NO_DRY_RUN in answer:
-            notes[f"{write.cluster}: {write.resource.value} could not be tried: {answer}"] = None
-        elif answer:
+        if answer:
             sentence = f"{write.cluster} refuses {write}: {answer}"
             refused[write.key] = (*refused.get(write.key, ()), sentence)
+    return Rehearsed(refused, _untried(may))
+
+
+def _untried(may: Mapping[tuple[str, Right], bool | None]) -> tuple[str, ...]:
+    """Say what was not tried because whoever asks may not do it, once for all namespaces."""
+    where: dict[tuple[str, str, str], list[str]] = {}
     for (cluster, right), allowed in may.items():
         if allowed is False:
-            notes[f"{cluster}: writes were not tried where you may not {right}"] = None
-    return Rehearsed(refused, tuple(sorted(notes)))
+            doing = (cluster, right.verb, right.resource.value)
+            where.setdefault(doing, []).append(right.namespace or "")
+    return tuple(
+        f"{cluster}: writes were not tried where you may not {verb} {resource}:"
+        f" {namespaces[0] if len(namespaces) == 1 else f'{len(namespaces)} namespaces'}"
+        for (cluster, verb, resource), namespaces in sorted(where.items())
+    )
 
 
 async def _try(write: Write, api: Api) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,28 @@ KINDS = {
     "namespaces": ("v1", "Namespace"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }
+
+
+def well(cluster: str, name: str, namespace: str, *, pods: int = 2) -> Iterator[tuple[str, Json]]:
+    """The objects in one cluster of a Service that is well in both, each with its plural."""
+    yield "services", service_object((namespace, name))
+    yield "endpointslices", pods_slice(name, namespace, pods)
+    yield from mirrored(FAR[cluster], name, namespace)
+
+
+def pods_slice(name: str, namespace: str, count: int) -> Json:
+    """The EndpointSlice of so many ready pods."""
+    ready = [Pod(f"{name}-{n}", f"10.1.{len(name)}.{n}") for n in range(count)]
+    return slice_object((namespace, name), ready, 8080)
+
+
+def mirrored(
+    of: str, name: str, namespace: str, *, reach: Reach = "ready", identity: str = IDENTITY
+) -> Iterator[tuple[str, Json]]:
+    """The mirror of a Service of cluster ``of``, and its EndpointSlice."""
+    made = mirror_service(service_object((namespace, name)), of)
+    yield "services", made
+    yield "endpointslices", mirror_slice(made, RemoteGateway(of, "10.9.9.9", identity), reach)
 
 
 class CheckPair:
@@ -82,14 +105,12 @@ class CheckPair:
     ) -> None:
         """A Service that is well in both clusters: exported, mirrored, with ready pods."""
         for cluster in self.apis:
-            self.put(cluster, "services", service_object((namespace, name)))
-            self.pods(cluster, name, pods, namespace)
-            self.mirror(cluster, name, namespace)
+            for plural, body in well(cluster, name, namespace, pods=pods):
+                self.put(cluster, plural, body)
 
     def pods(self, cluster: str, name: str, count: int, namespace: str = "default") -> None:
         """Set how many pods are ready."""
-        ready = [Pod(f"{name}-{n}", f"10.1.{len(name)}.{n}") for n in range(count)]
-        self.put(cluster, "endpointslices", slice_object((namespace, name), ready, 8080))
+        self.put(cluster, "endpointslices", pods_slice(name, namespace, count))
 
     def mirror(
         self,
@@ -101,10 +122,8 @@ class CheckPair:
         identity: str = IDENTITY,
     ) -> None:
         """The mirror, in the other cluster, of a Service of this one."""
-        gateway = RemoteGateway(of, "10.9.9.9", identity)
-        made = mirror_service(service_object((namespace, name)), of)
-        self.put(FAR[of], "services", made)
-        self.put(FAR[of], "endpointslices", mirror_slice(made, gateway, reach))
+        for plural, made in mirrored(of, name, namespace, reach=reach, identity=identity):
+            self.put(FAR[of], plural, made)
 
     def split(self, cluster: str, local: Any, mirror: Any, **changed: Any) -> None:
         """Somebody's split of service-a."""
