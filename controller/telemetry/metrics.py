@@ -28,7 +28,7 @@ API_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
 """0.3 s is when a way counts as silent (design section 7): lag beyond it blinds us."""
 
-HOME_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+HOME_BUCKETS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 """Two seconds are what is promised from the fault on (design section 1); the rest is for a revert that waits."""
 
 REVERTS = (
@@ -168,6 +168,9 @@ class Metrics:
         self._threshold = self._of_services(
             "way_points_threshold", "Penalty points that mean FAIL.", *ends
         )
+        self._highest = self._gauge(
+            "way_points_highest", "The most penalty points since probing began.", _WAY
+        )
         self._clean = self._of_services(
             "way_clean_probes", "Clean probes of the objective furthest from PASS.", *ends
         )
@@ -195,7 +198,9 @@ class Metrics:
         self._loops = self._counter(
             "way_loops", "Probes that a gateway refused because they had passed it before.", _WAY
         )
-        self._counted = _Counted(self._clock, (self._probes, self._answers, self._loops))
+        self._counted = _Counted(
+            self._clock, (self._probes, self._answers, self._loops, self._highest)
+        )
 
     def _gauge_shell(self) -> None:
         self._streams = self._gauge(
@@ -321,6 +326,8 @@ class Metrics:
             self._loops.labels(*key, *way)
             for outcome in ("good", "bad"):
                 self._probes.labels(*key, *way, outcome)
+        for way, seen in judged.items():
+            self._highest.labels(*key, *way).set(self._counted.highest(key, way, seen.points))
 
     def probed(self, key: Key, way: Way, told: Slice) -> None:
         """Count the probes of one slice; those of a Service that is not probed any more are left out."""
@@ -394,19 +401,21 @@ class _OfServices(Generic[V]):
 
 
 class _Counted:
-    """Which Services have counters, and which of their series: all go some time after probing ended."""
+    """Of which Services and ways something is counted: all of it goes some time after probing ended."""
 
-    def __init__(self, clock: Callable[[], float], counters: tuple[Counter, ...]) -> None:
+    def __init__(self, clock: Callable[[], float], metrics: tuple[Counter | Gauge, ...]) -> None:
         self._clock = clock
-        self._counters = counters
+        self._metrics = metrics
         self._ways: dict[Key, set[Way]] = {}
+        self._highest: dict[Key, dict[Way, float]] = {}
         self._ended_s: dict[Key, float] = {}
 
     def ways(self, key: Key, ways: Mapping[Way, object]) -> set[Way]:
         """Note the ways that are probed now; give those that were not counted before."""
         now_s = self._clock()
         if ways:
-            self._ended_s.pop(key, None)
+            if self._ended_s.pop(key, None) is not None:
+                self._highest.pop(key, None)
         elif key in self._ways:
             self._ended_s.setdefault(key, now_s)
         for gone in [k for k, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
@@ -422,10 +431,17 @@ class _Counted:
         """Tell whether a way of a Service is counted."""
         return way in self._ways.get(key, ())
 
+    def highest(self, key: Key, way: Way, points: float) -> float:
+        """Give the most points of a way since its probing began, these included."""
+        known = self._highest.setdefault(key, {})
+        known[way] = max(points, known.get(way, 0.0))
+        return known[way]
+
     def _remove(self, key: Key) -> None:
         del self._ways[key], self._ended_s[key]
-        for counter in self._counters:
-            counter.remove_by_labels({"namespace": key.namespace, "service": key.service})
+        self._highest.pop(key, None)
+        for metric in self._metrics:
+            metric.remove_by_labels({"namespace": key.namespace, "service": key.service})
 
 
 def _known(value: float | None) -> Mapping[tuple[()], float]:

@@ -325,6 +325,18 @@ def test_probes_stay_counted_until_every_scrape_has_seen_them() -> None:
     assert series_of(metrics, KEY) == []
 
 
+def test_the_points_that_brought_it_home_are_still_there() -> None:
+    """The most points of a way outlast its probing, and start anew when it is probed again."""
+    metrics = Metrics("1")
+    for points in (3.0, 21.5, 20.0):
+        metrics.evidence(KEY, {TARGET_WAY: replace(JUDGED, points=points)})
+    metrics.evidence(KEY, {})
+    assert value(metrics, "way_points", **LABELS) is None
+    assert value(metrics, "way_points_highest", **LABELS) == 21.5
+    metrics.evidence(KEY, {TARGET_WAY: replace(JUDGED, points=1.0)})
+    assert value(metrics, "way_points_highest", **LABELS) == 1.0
+
+
 def test_where_a_migration_stands_is_one_series() -> None:
     """Phase and reason are labels of one series; telling them anew replaces it, telling nothing removes it."""
     metrics = Metrics("1")
@@ -416,22 +428,22 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
         metrics.evidence(key, {home: good, target: good})
         metrics.shares(key, {"legacy": 10, "eks": 1000})
     whole = series_of(metrics, other)
-    assert gauges(whole) == 2 * (4 + 3) + 2
+    assert gauges(whole) == 2 * (5 + 3) + 2
 
     metrics.evidence(KEY, {home: good})
     metrics.shares(KEY, {"legacy": 0, "eks": None})
-    assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1
+    assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1 + 2
     labels = {"namespace": "shop", "service": "cart", "cluster": "legacy"}
     assert value(metrics, "share_permille", **labels) == 0
 
     metrics.evidence(KEY, {})
     metrics.shares(KEY, {})
-    assert gauges(series_of(metrics, KEY)) == 0
+    assert gauges(series_of(metrics, KEY)) == 2
     assert series_of(metrics, other) == whole
 
 
 def gauges(names: list[str]) -> int:
-    """How many of these series are no counters, which stay a while."""
+    """How many of these series are no counters, which stay a while as the highest points do."""
     return sum(not name.endswith(("_total", "_created")) for name in names)
 
 
