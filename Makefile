@@ -10,7 +10,7 @@ PACKAGES := tests/real/tools/packages
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench dashboards check-dashboards model-check lock ci clean
+.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures model-check lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ dashboards: setup ## build the boards' JSON and the rules' YAML from dashboards/
 check-dashboards: setup ## run every query and rule on a real Prometheus that watches a story; one line of JSON
 	@$(PACKAGES)
 	$(BIN)/python -m dashboards check
+
+pictures: setup ## draw the README's pictures of the boards, after the same story
+	@$(PACKAGES)
+	$(BIN)/python -m dashboards draw
 
 model-check: setup ## explore every story within bounds, with the product's own plan; DEEP=--deep for more
 	$(BIN)/python -m tests.faults.model $(DEEP)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
-from dashboards import build, check, rules
+from dashboards import build, check, pictures, rules
 
 
 def main() -> None:
@@ -14,6 +15,11 @@ def main() -> None:
     asked = _arguments()
     if asked.what == "build":
         for path in build.write(asked.folder, asked.runbooks):
+            sys.stdout.write(f"{path}\n")
+        return
+    if asked.what == "draw":
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        for path in asyncio.run(pictures.take(asked.folder, _say)):
             sys.stdout.write(f"{path}\n")
         return
     report = check.check(_say)
@@ -39,6 +45,10 @@ def _arguments() -> argparse.Namespace:
     )
     built.add_argument("--folder", type=Path, default=build.OUT, help=f"default {build.OUT}")
     what.add_parser("check", help="check them all, with a story on the local clusters")
+    drawn = what.add_parser("draw", help="draw the boards that the README shows, after that story")
+    drawn.add_argument(
+        "--folder", type=Path, default=pictures.PICTURES, help=f"default {pictures.PICTURES}"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
-"""A story for the boards: five migrations on the local clusters, watched by a real Prometheus.
+"""A story for the boards: seven migrations on the local clusters, watched by a real Prometheus.
 
-One goes all the way, one turns bad and goes home, one is edited by hand, one is paused by its owner, one is
-in the middle, and one is written wrongly.
+One goes all the way, one turns bad and goes home, one is paused by its owner, one is edited by hand, one is
+in the middle, one is written wrongly, and one is only enrolled.
 """
 
 from __future__ import annotations
@@ -21,28 +21,36 @@ from deploy.local.mesh.kube import SPLITS
 from deploy.local.pair import CLUSTERS, Pair, Plan
 from deploy.local.prometheus import Prometheus
 
-MOVES, REVERTS, EDITED, PAUSED, RISES, WRONG = (
+MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "cart",
     "checkout",
-    "search",
     "users",
+    "search",
     "orders",
     "profile",
+    "mail",
 )
 SCRAPE_S = 1.0
 CALLS_HZ = 10.0
 LIMIT_S = 150.0
+FAULT = 0.1
+"""The part of its requests that the bad target fails: small, so that its points are seen to rise."""
+
+BETWEEN_S = 3.0
+"""From one wish to the next."""
+
 AFTERWARDS_S = 12.0
 """What is watched after the last thing that happens, so that it lies well within the picture."""
 
 QUICK = {"slo-success": "99", "probe-rate": "20", "dwell": "3s", "soak": "6s", "target": EKS}
 WISHES = {
     MOVES: {"steps": "10,25,50"},
-    REVERTS: {"steps": "10,25,50", "dwell": "8s"},
-    EDITED: {"steps": "10", "dwell": "1h", "probe-rate": "10"},
+    REVERTS: {"steps": "1,10,25,50", "dwell": "6s"},
     PAUSED: {"steps": "1,25", "dwell": "4s", "probe-rate": "10"},
-    RISES: {"steps": "25,50", "dwell": "20s", "probe-rate": "10"},
+    EDITED: {"steps": "10", "dwell": "30s", "probe-rate": "10"},
+    RISES: {"steps": "10,25,50", "dwell": "15s", "probe-rate": "10"},
     WRONG: {"steps": "fast"},
+    ENROLLED: {"paused": "true"},
 }
 
 
@@ -88,9 +96,8 @@ async def _service(pair: Pair, name: str) -> None:
 
 
 async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
-    for name, wishes in WISHES.items():
-        await pair.annotate(LEGACY, name, {**QUICK, **wishes})
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_wish(pair))
         tasks.create_task(_revert(pair, say))
         tasks.create_task(_edit(pair, say))
         tasks.create_task(_pause(pair, say))
@@ -99,11 +106,17 @@ async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
     await asyncio.sleep(AFTERWARDS_S)
 
 
+async def _wish(pair: Pair) -> None:
+    for name, wishes in WISHES.items():
+        await pair.annotate(LEGACY, name, {**QUICK, **wishes})
+        await asyncio.sleep(BETWEEN_S)
+
+
 async def _revert(pair: Pair, say: Callable[[str], None]) -> None:
-    await _share(pair, REVERTS, 25.0)
-    await asyncio.sleep(2.0)
-    pair.workloads[EKS, REVERTS].fail(0.3)
-    say(f"{REVERTS}: eks answers 500 to 30 % of its requests")
+    await _share(pair, REVERTS, 50.0)
+    await asyncio.sleep(3.0)
+    pair.workloads[EKS, REVERTS].fail(FAULT)
+    say(f"{REVERTS}: eks answers 500 to {FAULT:.0%} of its requests")
     await _phase(pair, REVERTS, "Reverted", say)
 
 

@@ -206,8 +206,10 @@ def _judgement(found: Dashboard) -> None:
     judged = 'side!="apex"'
     points = lines(
         "Penalty points against the threshold",
-        "Points of each way that is judged; at the dashed line it FAILs. docs/evidence.md has the sum.",
+        "Points of each way that is judged, and the most that they were: a revert is quicker than any"
+        " scrape. At the dashed line a way FAILs; docs/evidence.md has the sum.",
         over_time(way("points", judged), "{{callers}} to {{side}}"),
+        over_time(f"max({way('points_highest', judged)})", "highest"),
         over_time(f"max(migrate_controller_way_points_threshold{{{ONE}}})", "FAIL"),
         width=8,
     )

@@ -23,6 +23,7 @@ TARGETS = [
     "bench",
     "dashboards",
     "check-dashboards",
+    "pictures",
     "model-check",
     "lock",
     "ci",
