@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
+CHART := tests/deploy/tools/build
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures model-check lock ci clean
+.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,7 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	  [ -z "$$CI_ALL" ]; \
 	fi
 	@$(PACKAGES) || { echo "real Prometheus: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
+	@$(CHART) || { echo "the chart: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	$(BIN)/python -m pytest -ra
 
 lint: setup ## check style, types and the import rules
@@ -49,9 +51,10 @@ format: setup ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tools: ## get what the tests need: a Prometheus (Debian's); kube-apiserver, etcd, kubectl (Go; 8 minutes, once)
+tools: ## get what the tests need: Prometheus (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes, once)
 	$(PACKAGES)
 	$(REAL)
+	$(CHART)
 
 demo: setup ## run two local clusters and every story in them
 	$(BIN)/python -m deploy.local --story all
@@ -72,6 +75,18 @@ pictures: setup ## draw the README's pictures of the boards, after the same stor
 
 model-check: setup ## explore every story within bounds, with the product's own plan; DEEP=--deep for more
 	$(BIN)/python -m tests.faults.model $(DEEP)
+
+manifests: ## render the chart anew into deploy/manifests
+	$(CHART)
+	for values in legacy eks; do \
+	  .tools/bin/helm template migrate deploy/chart --namespace migrate --include-crds \
+	    --values deploy/examples/$$values.yaml >deploy/manifests/$$values.yaml || exit 1; \
+	done
+
+check-deploy: setup ## check chart, manifests, guards, rights and Containerfile: helm, kubeconform, hadolint, a real API server
+	$(CHART)
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
+	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy
 
 # Compiled on the oldest Python we support; each file is held to the pins of the one before it.
 # `make lock UPGRADE=--upgrade` also takes newer versions.

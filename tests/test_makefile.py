@@ -25,6 +25,8 @@ TARGETS = [
     "check-dashboards",
     "pictures",
     "model-check",
+    "manifests",
+    "check-deploy",
     "lock",
     "ci",
     "clean",

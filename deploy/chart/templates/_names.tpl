@@ -1,0 +1,66 @@
+{{- define "migrate.labels" -}}
+app.kubernetes.io/part-of: mesh-migrate
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "migrate.image" -}}
+{{ .root.Values.images.registry }}/{{ .name }}:{{ .root.Values.images.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* The user that the controller is to this cluster's API server. */}}
+{{- define "migrate.user" -}}
+{{- if and (eq .Values.role "prober") .Values.remote.user -}}
+{{ .Values.remote.user }}
+{{- else -}}
+system:serviceaccount:{{ .Release.Namespace }}:migrate-controller
+{{- end }}
+{{- end }}
+
+{{/* That user as the subject of a binding. */}}
+{{- define "migrate.subject" -}}
+{{- if and (eq .Values.role "prober") .Values.remote.user -}}
+- apiGroup: rbac.authorization.k8s.io
+  kind: User
+  name: {{ .Values.remote.user | quote }}
+{{- else -}}
+- kind: ServiceAccount
+  name: migrate-controller
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+{{- end }}
+
+{{/* A workload's identity in the mesh: (dict "account" ... "namespace" ... "root" .) */}}
+{{- define "migrate.identity" -}}
+{{ .account }}.{{ .namespace }}.serviceaccount.identity.linkerd.{{ .root.Values.trustDomain }}
+{{- end }}
+
+{{/* What every Pod of ours has: nothing of root, nothing to write, no service links. */}}
+{{- define "migrate.podSecurity" -}}
+enableServiceLinks: false
+terminationGracePeriodSeconds: 15
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "migrate.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Replicas on different nodes and zones, as far as there are some. */}}
+{{- define "migrate.spread" -}}
+topologySpreadConstraints:
+{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {app.kubernetes.io/name: {{ $.name }}}
+{{- end }}
+{{- end }}

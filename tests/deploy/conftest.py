@@ -1,0 +1,53 @@
+"""Helm, and a real API server with everything that the chart meets in a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.realapi import MISSING, RealApi, find_binaries
+from tests.deploy.rendering import tool
+from tests.deploy.server import install, known_crds
+
+NO_TOOL = "is missing: `make check-deploy` builds it into .tools/bin with Go, or put it on PATH"
+
+
+def missing(what: str) -> None:
+    """Skip for this reason; where nothing may be skipped, fail."""
+    if os.environ.get("CI_ALL") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def helm() -> None:
+    """The helm that tools/go.mod names, for everything here that renders the chart."""
+    if tool("helm") is None:
+        missing(f"helm {NO_TOOL}")
+
+
+@pytest.fixture(scope="session")
+def kubeconform() -> None:
+    """The kubeconform that tools/go.mod names."""
+    if tool("kubeconform") is None:
+        missing(f"kubeconform {NO_TOOL}")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RealApi]:
+    """A kube-apiserver with the kinds of Linkerd and of the Gateway API; each module has its own."""
+    if find_binaries() is None:
+        missing(MISSING)
+    server = RealApi("chart")
+
+    async def start() -> None:
+        await server.start()
+        async with server.session() as session:
+            await install(session, known_crds())
+
+    asyncio.run(start())
+    yield server
+    asyncio.run(server.stop())

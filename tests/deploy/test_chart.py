@@ -1,0 +1,283 @@
+"""The chart in every way of installing it that deploy/README.md names."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+
+from controller.settings import load as load_controller
+from deploy.local.realapi import RealApi
+from prober.settings import load as load_prober
+from tests.deploy import schemas
+from tests.deploy.rendering import (
+    CHART,
+    EXAMPLES,
+    MANIFESTS,
+    ROOT,
+    Json,
+    example,
+    one,
+    render,
+    run,
+    template,
+)
+from tests.deploy.server import Refused, apply, install, path_of
+
+pytestmark = pytest.mark.usefixtures("helm")
+
+README = (ROOT / "deploy" / "README.md").read_text()
+PODS = ("migrate-controller", "migrate-prober")
+every_example = pytest.mark.parametrize("values", EXAMPLES, ids=lambda path: path.stem)
+
+
+def deployments(objects: list[Json]) -> list[Json]:
+    """The Deployments among them."""
+    return [found for found in objects if found["kind"] == "Deployment"]
+
+
+def test_readme_names_every_example() -> None:
+    """The README's table of ways to install names each values file there is, and no other."""
+    assert set(re.findall(r"`examples/([a-z-]+)\.yaml`", README)) == {p.stem for p in EXAMPLES}
+
+
+@every_example
+def test_lint(values: Path) -> None:
+    """Helm's own lint finds nothing, warnings included."""
+    done = run("helm", "lint", "--strict", str(CHART), f"--values={values}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
+
+
+@every_example
+def test_settings_are_good(values: Path, tmp_path: Path) -> None:
+    """The settings that the chart writes are settings that both programs take."""
+    objects = render(values)
+    for name, load in (("controller", load_controller), ("prober", load_prober)):
+        for found in objects:
+            if (found["kind"], found["metadata"]["name"]) == ("ConfigMap", f"migrate-{name}"):
+                path = tmp_path / f"{name}.yaml"
+                path.write_text(found["data"][f"{name}.yaml"])
+                load(path, {})
+    one(objects, "ConfigMap", "migrate-prober")
+
+
+def test_more_settings_go_through(tmp_path: Path) -> None:
+    """What stands under controller.settings is in the settings file, as the example of large fleets has it."""
+    found = one(render(example("large")), "ConfigMap", "migrate-controller")
+    path = tmp_path / "controller.yaml"
+    path.write_text(found["data"]["controller.yaml"])
+    assert load_controller(path, {}).max_in_progress == 50
+
+
+@every_example
+def test_probers_are_where_the_controller_looks(values: Path) -> None:
+    """The prober Service has the name and port of the settings, and is exported where it is dialled from afar."""
+    objects = render(values)
+    service = one(objects, "Service", "prober")
+    exported = service["metadata"]["labels"].get("mirror.linkerd.io/exported") == "true"
+    role = yaml.safe_load(values.read_text())["role"]
+    assert exported == (role == "prober")
+    if role == "controller":
+        text = one(objects, "ConfigMap", "migrate-controller")["data"]["controller.yaml"]
+        urls = {name: c["prober"] for name, c in yaml.safe_load(text)["clusters"].items()}
+        assert urls == {
+            "legacy": "ws://prober.migrate.svc.cluster.local:8080",
+            "eks": "ws://prober-eks.migrate.svc.cluster.local:8080",
+        }
+    assert [port["port"] for port in service["spec"]["ports"]] == [8080]
+
+
+@every_example
+def test_pods_are_two_and_apart(values: Path) -> None:
+    """Each program has two replicas at least, spread, with a budget that never blocks a broken one."""
+    objects = render(values)
+    for found in deployments(objects):
+        name = found["metadata"]["name"]
+        labels = {"app.kubernetes.io/name": name}
+        assert found["spec"]["replicas"] >= 2
+        spread = found["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert {s["topologyKey"] for s in spread} == {
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        }
+        budget = one(objects, "PodDisruptionBudget", name)["spec"]
+        assert budget["selector"]["matchLabels"] == labels
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container)
+
+
+@every_example
+def test_mounts_can_change_under_way(values: Path) -> None:
+    """Settings, tokens and kubeconfig are mounted as folders, so that they are rotated without a restart."""
+    for found in deployments(render(values)):
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        assert all("subPath" not in mount for mount in container["volumeMounts"])
+
+
+@every_example
+def test_no_secret_is_written(values: Path) -> None:
+    """The chart holds no secret: those it needs are named, and made by whoever owns them."""
+    assert [found for found in render(values) if found["kind"] == "Secret"] == []
+
+
+# --- what helm refuses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("role=both", "role"),
+        ("cluster.name=Legacy", "cluster"),
+        ("peer.acess.token=a", "acess"),
+        ("peer.access.kubeconfigSecret=", "write exactly one of token, exec and kubeconfigSecret"),
+        ("peer.access.token.server=http://eks", "server"),
+        ("controller.settings.lease=1", "the chart writes this key itself"),
+        ("namespaces=some", "namespaces"),
+        ("guards.action=Audit", "action"),
+        ("guards.editorGroups[0]=it's", "editorGroups"),
+        ("images.registry=", "registry"),
+    ],
+)
+def test_wrong_values_are_refused(written: str, said: str) -> None:
+    """A value that cannot be used stops helm, and the message names its place."""
+    done = template(example("legacy"), f"--set={written}")
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_every_value_is_in_the_schema() -> None:
+    """Whatever values.yaml has, the schema knows by name, at every level."""
+
+    def unknown(values: Json, schema: Json, path: str) -> list[str]:
+        found = []
+        for key, value in values.items():
+            inner = schema.get("properties", {}).get(key)
+            if inner is None:
+                found.append(f"{path}{key}")
+            elif isinstance(value, dict) and "properties" in inner:
+                found += unknown(value, inner, f"{path}{key}.")
+        return found
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    assert unknown(values, schema, "") == []
+
+
+# --- the plain manifests ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("manifest", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_manifests_are_current(manifest: Path) -> None:
+    """The plain manifests are what the chart renders now: `make manifests` writes them."""
+    assert manifest.read_text() == template(example(manifest.stem), "--include-crds").stdout
+
+
+# --- in a real API server ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("kubeconform")
+def test_kubeconform(cluster: RealApi, tmp_path: Path) -> None:
+    """Every object of every example fits the schema of its kind, strictly: no key that is not there."""
+    objects = {path: template(path, "--include-crds").stdout for path in EXAMPLES}
+    documents = [d for text in objects.values() for d in yaml.safe_load_all(text) if d]
+
+    async def publish() -> None:
+        async with cluster.session() as session:
+            await schemas.write(session, documents, tmp_path)
+
+    asyncio.run(publish())
+    for path, text in objects.items():
+        location = f"-schema-location={tmp_path}/{schemas.LOCATION}"
+        done = run("kubeconform", "-strict", "-summary", location, text=text)
+        assert done.returncode == 0, f"{path.stem}: {done.stdout}{done.stderr}"
+        assert "Skipped: 0" in done.stdout
+    misspelt = objects[EXAMPLES[0]].replace(
+        "terminationGracePeriodSeconds", "terminationGraceSeconds"
+    )
+    assert run("kubeconform", "-strict", location, text=misspelt).returncode == 1
+
+
+@pytest.mark.real
+@every_example
+async def test_server_takes_all_of_it(cluster: RealApi, values: Path) -> None:
+    """A real API server takes every object, with --dry-run=server and for real, twice: an upgrade is one too."""
+    objects = render(values, "--include-crds")
+    async with cluster.session() as session:
+        for found in objects:
+            await apply(session, found, dry_run=True)
+        for _ in range(2):
+            await install(session, objects)
+
+
+@pytest.mark.real
+async def test_helm_installs_and_removes(cluster: RealApi, tmp_path: Path) -> None:
+    """`helm install`, `upgrade` and `uninstall` go through, and the CRD and its Migrations stay."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig()))
+    where = (f"--kubeconfig={kubeconfig}", "--namespace=by-helm", "--create-namespace")
+    values = f"--values={example('labelled')}"
+    async with cluster.session() as session:
+        await _remove_cluster_wide(session, render(example("labelled")))
+        for arguments in (
+            ("install", "migrate", str(CHART), values, *where),
+            ("upgrade", "migrate", str(CHART), values, "--set=controller.replicas=3", *where[:2]),
+        ):
+            done = await asyncio.to_thread(run, "helm", *arguments)
+            assert done.returncode == 0, done.stderr
+        assert "kubectl annotate service service-a migrate.tradeshift/target=eks" in done.stdout
+        migration = {
+            "apiVersion": "migrate.tradeshift/v1alpha1",
+            "kind": "Migration",
+            "metadata": {"name": "a", "namespace": "default"},
+        }
+        await apply(session, migration)
+        done = await asyncio.to_thread(run, "helm", "uninstall", "migrate", *where[:2])
+        assert done.returncode == 0, done.stderr
+        path = "/apis/migrate.tradeshift/v1alpha1/namespaces/default/migrations/a"
+        async with session.get(path) as answer:
+            assert answer.status == 200
+        async with session.get("/apis/apps/v1/namespaces/by-helm/deployments") as answer:
+            assert (await answer.json())["items"] == []
+
+
+async def _remove_cluster_wide(session: aiohttp.ClientSession, objects: list[Json]) -> None:
+    """What other tests applied outside of the release's namespace is nobody's; helm wants it to be its own."""
+    for found in objects:
+        if found["metadata"].get("namespace") != "migrate":
+            async with session.delete(path_of(found)) as answer:
+                assert answer.status in (200, 404)
+
+
+@pytest.mark.real
+@every_example
+async def test_pods_are_restricted(cluster: RealApi, values: Path) -> None:
+    """The Pods are taken in a namespace that enforces Pod Security `restricted`; a privileged one is not."""
+    space = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": "restricted",
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+    async with cluster.session() as session:
+        await apply(session, space)
+        for found in deployments(render(values)):
+            inner = found["spec"]["template"]
+            meta = {**inner["metadata"], "name": "pod", "namespace": "restricted"}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": inner["spec"]}
+            await apply(session, pod, dry_run=True)
+            (container,) = inner["spec"]["containers"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            free = {**container, "securityContext": {}}
+            with pytest.raises(Refused, match="violates PodSecurity"):
+                await apply(
+                    session, {**pod, "spec": {**inner["spec"], "containers": [free]}}, dry_run=True
+                )
