@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,15 @@ Server = EmbeddedApi | RealApi
 class BarePair:
     """A namespace of the same name in two API servers, and a controller over both."""
 
-    def __init__(self, clients: dict[str, Client], folder: Path) -> None:
+    def __init__(
+        self, clients: dict[str, Client], folder: Path, users: Mapping[str, Json] | None = None
+    ) -> None:
         self.clients = clients
         self.folder = folder
+        self.users = users or {}
         self.namespace = f"t-{secrets.token_hex(4)}"
+        # Rights name the lease that the chart has; without any, each test has its own.
+        self.lease = "migrate-controller" if users else self.namespace
         self.probers = {name: FakeProber(name, TOKEN) for name in CLUSTERS}
         self.controller = Program("controller", folder / "controller.yaml", folder / "log")
 
@@ -202,22 +207,21 @@ class BarePair:
         }
 
     def _write_settings(self) -> None:
-        merged: Json = {"apiVersion": "v1", "kind": "Config"}
-        for part in ("clusters", "users", "contexts"):
-            configs = [client.server.kubeconfig() for client in self.clients.values()]
-            merged[part] = [entry for config in configs for entry in config[part]]
-        (self.folder / "kubeconfig").write_text(yaml.safe_dump(merged))
+        for name, client in self.clients.items():
+            config = client.server.kubeconfig()
+            if name in self.users:
+                config["users"][0]["user"] = self.users[name]
+            (self.folder / f"{name}.kubeconfig").write_text(yaml.safe_dump(config))
         (self.folder / "token").write_text(TOKEN)
         settings = {
             "clusters": {
                 name: {
-                    "kubeconfig": str(self.folder / "kubeconfig"),
-                    "context": client.server.kubeconfig()["contexts"][0]["name"],
+                    "kubeconfig": str(self.folder / f"{name}.kubeconfig"),
                     "prober": self.probers[name].url,
                 }
-                for name, client in self.clients.items()
+                for name in self.clients
             },
-            "lease": {"cluster": "legacy", "name": self.namespace, "duration_s": LEASE_S},
+            "lease": {"cluster": "legacy", "name": self.lease, "duration_s": LEASE_S},
             "prober": {"token_file": str(self.folder / "token")},
             "listen": f"127.0.0.1:{_free_port()}",
         }
@@ -246,14 +250,19 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def running(servers: dict[str, Server], folder: Path) -> AsyncIterator[BarePair]:
-    """Run a controller over two API servers that run already."""
+async def running(
+    servers: dict[str, Server], folder: Path, users: Mapping[str, Json] | None = None
+) -> AsyncIterator[BarePair]:
+    """Run a controller over two API servers that run already, as administrator or as these users.
+
+    ``users`` holds, by cluster, the ``user`` of a kubeconfig.
+    """
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(connected(server))
             for name, server in servers.items()
         }
-        pair = BarePair(clients, folder)
+        pair = BarePair(clients, folder, users)
         try:
             await pair.start()
             yield pair
