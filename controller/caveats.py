@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from controller.model import WHOLE, Observed, Side, SplitKind, Wish
+from controller.model import WHOLE, Observed, Side, SplitKind, Way, Wish
 from controller.ports import is_opaque, port_to_probe, protocol_to_probe
 from controller.question import is_connect_only
 from controller.standing import Standing
@@ -140,6 +140,37 @@ def app_protocol(seen: Observed, _st: Standing) -> Iterator[tuple[str, str]]:
         yield "AppProtocolDiffers", message
 
 
+def host_header(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
+    """Through a mirror the application sees its full name as Host, whatever the client sent (facts 18).
+
+    Where all calls stay local, the apex is asked by the short name and the pods by the full one, so two
+    answers, one of them good, are the application's own.
+    """
+    for name, cluster in seen.clusters.items():
+        if name not in (st.origin, st.target) or (cluster.split and cluster.split.away_permille):
+            continue
+        side = Side.HOME if name == st.origin else Side.TARGET
+        own, apex = seen.ways.get(Way(name, side)), seen.ways.get(Way(name, Side.APEX))
+        if own is None or apex is None or st.wish is None:
+            continue
+        answers = (apex.usual_answer, own.usual_answer)
+        if not all(_is_of_an_application(answer) for answer in answers):
+            continue
+        good = [any(low <= int(a) <= high for low, high in st.wish.probe.expect) for a in answers]
+        if good[0] != good[1]:
+            message = (
+                f"in {name} the application answers {answers[0]} where its Host is {seen.key.service}, and"
+                f" {answers[1]} where it is its full name, which is what it sees of all calls through a"
+                " mirror: let it serve both alike"
+            )
+            yield "HostHeaderMatters", message
+
+
+def _is_of_an_application(answer: str) -> bool:
+    """Tell whether this is a status, and none by which a proxy says that nobody answered."""
+    return answer.isdigit() and len(answer) == 3 and answer not in ("502", "503", "504", "508")
+
+
 def opaque_ports(seen: Observed, _st: Standing) -> Iterator[tuple[str, str]]:
     """TCP may migrate, and its connections stay where they began (facts 14)."""
     for name, cluster in seen.clusters.items():
@@ -207,4 +238,5 @@ ALL: tuple[Caveat, ...] = (
     session_affinity,
     app_protocol,
     opaque_ports,
+    host_header,
 )

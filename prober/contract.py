@@ -90,6 +90,7 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     ``priority`` says what keeps its rate when the prober's cap is reached: 0 above home, 1 at home,
     2 apex; the highest number is lowered first. ``latency_limit_s`` is where an answer counts as
     slow.
+    The apex is asked with the Service's short name as its Host, every other route with its full name.
     ``expect`` holds inclusive ranges of status codes. ``mirror_of`` names the other cluster when
     ``route`` is ``mirror``; ``addresses`` are ``ip:port`` when it is ``pods``.
 

@@ -95,7 +95,10 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
     if assign.route == "mirror":
         service = f"{assign.service}-{assign.mirror_of}"
     host = _host(service, assign.namespace, domain)
-    return (_ask(assign, f"{host}:{assign.port}", {}, ""),)
+    # The apex sees the Host that callers beside it send, the pods and the mirror the full name: what differs
+    # between them is what the application makes of its Host (facts 18).
+    headers = {"Host": _authority_of(service, assign.port)} if assign.route == "apex" else {}
+    return (_ask(assign, f"{host}:{assign.port}", headers, ""),)
 
 
 def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[Ask, ...]:

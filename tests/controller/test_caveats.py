@@ -96,6 +96,26 @@ def test_a_split_that_will_be_rewritten() -> None:
     assert "SplitWillBeRewritten" not in told(world)
 
 
+@pytest.mark.parametrize(("apex", "own"), [("200", "404"), ("404", "200")])
+def test_an_application_that_depends_on_its_host(apex: str, own: str) -> None:
+    """Two answers to two Hosts, of which one is good, are told with both; the proxy's own answers are not."""
+    world = World()
+    world.ask()
+    world.until(lambda: world.shell.observe(A).ways)
+    world.fault("legacy", "apex", apex)
+    world.fault("legacy", "home", own)
+    assert f"answers {apex} where its Host is service-a, and {own}" in told_later(world)
+    world.heal()
+    world.fault("legacy", "apex", "503")
+    assert "HostHeaderMatters" not in told(world)
+
+
+def told_later(world: World) -> str:
+    """What is said of the Host once the probes of the last seconds say so alike."""
+    world.until(lambda: "HostHeaderMatters" in told(world), limit_s=30)
+    return told(world)["HostHeaderMatters"]
+
+
 @pytest.mark.parametrize(
     ("port", "annotation", "opaque"),
     [

@@ -30,17 +30,19 @@ def but(**changes: Any) -> Assign:
     return msgspec.structs.replace(GOOD, **changes)
 
 
-def test_the_apex_is_asked_by_the_name_of_its_service() -> None:
-    """The apex is the Service's own name in the cluster's domain."""
+def test_the_apex_is_asked_as_callers_beside_it_ask() -> None:
+    """The apex is the Service's own name in the cluster's domain; its Host is the short one, as callers send."""
     (ask,) = asks_of(but(port=8080, path="/ready?deep=1"), DOMAIN)
     assert str(ask.url) == "http://web.default.svc.cluster.local:8080/ready?deep=1"
-    assert ask.headers == {}
+    assert ask.headers == {"Host": "web:8080"}
+    assert ask.authority == "web:8080"
 
 
 def test_a_mirror_is_asked_by_the_name_linkerd_gives_it() -> None:
     """The mirror of another cluster's Service is ``<service>-<cluster>``."""
     (ask,) = asks_of(but(route="mirror", mirror_of="eks"), DOMAIN)
     assert ask.url.host == "web-eks.default.svc.cluster.local"
+    assert ask.headers == {}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_a_mirror_is_asked_by_the_name_linkerd_gives_it() -> None:
     [(80, "web.default.svc.cluster.local"), (8080, "web.default.svc.cluster.local:8080")],
 )
 def test_pods_are_asked_by_address_with_the_host_of_the_service(port: int, host: str) -> None:
-    """A pod sees the Host that a client of the Service would send."""
+    """A pod sees the full name as its Host, as through a mirror."""
     asks = asks_of(
         but(route="pods", addresses=("10.0.0.1:9000", "[fd00::1]:9000"), port=port), DOMAIN
     )

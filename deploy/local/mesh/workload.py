@@ -47,6 +47,7 @@ class Faults:
     latency_s: float = 0.0
     hanging: bool = False
     missing: frozenset[str] = field(default_factory=frozenset)
+    hosts: frozenset[str] | None = None
 
 
 class Workload:
@@ -127,6 +128,10 @@ class Workload:
         """Answer 404 for these paths."""
         self.faults.missing = frozenset(paths)
 
+    def serve_only(self, *hosts: str) -> None:
+        """Answer 404 to every Host but these, as an application with virtual hosts does."""
+        self.faults.hosts = frozenset(hosts)
+
     def heal(self) -> None:
         """Be well again. What hung stays unanswered until its caller gives up."""
         self.faults = Faults()
@@ -138,11 +143,11 @@ class Workload:
             return None
         path = request.target.partition(b"?")[0].decode("latin-1")
         status = 200
-        if path in faults.missing:
+        host = (first(request.fields, b"host") or b"").decode("latin-1")
+        if path in faults.missing or (faults.hosts is not None and host not in faults.hosts):
             status = 404
         elif faults.share and self._rng.random() < faults.share:
             status = faults.status
-        host = (first(request.fields, b"host") or b"").decode("latin-1")
         told = {"cluster": self.cluster, "pod": pod, "host": host, "path": path}
         body = json.dumps(told).encode()
         fields = [
