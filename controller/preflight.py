@@ -33,8 +33,8 @@ ASKED: tuple[gates.Gate, ...] = (
 )
 """The gates that a preflight asks: those that need no probe, no lease, no slot and no clock."""
 
-BY_WISH = frozenset({"Paused", "FleetPaused", "NoSlot"})
-"""What a Migration holds for because a person, the settings or the queue said so: nothing to mend."""
+BY_WISH = frozenset({"NoTarget", "Paused", "FleetPaused", "NoSlot"})
+"""What a Migration holds for because a person, the settings or the queue said so, or nobody asked yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,15 @@ def test_asking_for_a_target_leaves_the_rest(seen: Observed) -> None:
         assert asked.wish == msgspec.structs.replace(seen.wish or Wish(), target="eks")
 
 
+@pytest.mark.parametrize("reason", sorted(preflight.BY_WISH))
+def test_what_a_person_said_blocks_nothing(reason: str) -> None:
+    """A Migration that waits for its owner, the settings or the queue has nothing that is to be mended."""
+    facts = Facts(told=Told(blocked=True, reason=reason, message="..."))
+    clusters = {n: ClusterSeen(n, current=True) for n in ("legacy", "eks")}
+    seen = asked_for(Observed(KEY, Fleet(("legacy", "eks")), clusters, None, {}), "eks")
+    assert reason not in [finding.reason for finding in findings(seen, facts, NOW)]
+
+
 def test_unread_pins_are_not_missing() -> None:
     """Where ServiceProfiles may not be read, an enrolled Service is not said to have no pin."""
     split = Split(
