@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from controller.accounts import Heard
+from controller.cluster import Backoff
 from controller.model import Key, ProbeOrder, Side, Way
 from controller.question import expected
 from prober import contract
@@ -34,7 +34,7 @@ SEND_DEADLINE_S = 5.0
 KEEP_WITHDRAWN_S = 3.0
 """A withdrawn assignment's last slices still come: probes in flight end within 1 s."""
 
-LONGEST_BACKOFF_S = 5.0
+PAUSE_S, LONGEST_PAUSE_S = 0.4, 5.0
 
 
 class StreamMeter(Protocol):
@@ -122,12 +122,13 @@ class Probers:
 
     async def _keep(self, session: aiohttp.ClientSession, cluster: str, stream: _Stream) -> None:
         """Dial, serve until it breaks, and dial again: with full jitter, 5 s at the longest."""
-        failures = 0
+        backoff = Backoff(PAUSE_S, LONGEST_PAUSE_S)
         while True:
             began = self._clock()
             reason = await self._once(session, cluster, stream)
-            failures = 0 if self._clock() - began > LONGEST_BACKOFF_S else failures + 1
-            pause = random.uniform(0.0, min(LONGEST_BACKOFF_S, 0.2 * 2**failures))  # noqa: S311 - jitter is no secret
+            if self._clock() - began > LONGEST_PAUSE_S:
+                backoff.reset()
+            pause = backoff.after_failure_s()
             self._log.warning(
                 "prober stream ended",
                 cluster=cluster,
@@ -191,8 +192,7 @@ class Probers:
                     return "an assignment could not be sent"
         finally:
             teller.cancel()
-            with suppress(asyncio.CancelledError):
-                await teller
+            await asyncio.wait([teller])  # unlike awaiting it, this tells its end from our own
 
     def _take(self, cluster: str, stream: _Stream, text: str) -> str:
         """Take one message; a reason to end the stream, or ""."""
@@ -221,7 +221,16 @@ class Probers:
             if order is not None:
                 stream.refused.append((order, message.reason, message.message))
         else:
-            self._heard(self._read(cluster, stream, message, now_s))
+            return self._hear_safely(self._read(cluster, stream, message, now_s))
+        return ""
+
+    def _hear_safely(self, heard: Heard) -> str:
+        """Pass on; an error of ours over one report must not disarm the way home of everybody."""
+        try:
+            self._heard(heard)
+        except Exception:  # noqa: BLE001 - see the docstring; it is logged, and the stream made anew
+            self._log.exception("report not taken", cluster=heard.cluster, stream=heard.stream)
+            return "an error of ours"
         return ""
 
     def _read(self, cluster: str, stream: _Stream, report: contract.Report, now_s: float) -> Heard:

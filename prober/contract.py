@@ -14,7 +14,7 @@ not written, so an older peer meets a new field only where it is used: an older 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -76,6 +76,10 @@ OPEN = "open"
 
 PROTOCOL_UNSERVED = "ProtocolUnserved"
 """The reason of a refusal: this prober, as it is installed, does not speak the protocol."""
+
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+"""Of things that were counted."""
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -143,9 +147,9 @@ class Counts(Frozen, frozen=True):
     here: its slice is void.
     """
 
-    sent: int = 0
-    bad: int = 0
-    slow: int = 0
+    sent: Number = 0
+    bad: Number = 0
+    slow: Number = 0
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be: the arithmetic behind them would raise later, far from here."""
@@ -172,8 +176,8 @@ class Slice(Frozen, frozen=True):
     base: Counts = Counts()
     burst: Counts = Counts()
     void: str = ""
-    answers: dict[str, int] = {}
-    loops: int = 0
+    answers: dict[str, Number] = {}
+    loops: Number = 0
     faults: dict[str, tuple[Counts, Counts]] = {}
 
 

@@ -184,8 +184,7 @@ class Server:
         watch = asyncio.create_task(self._beat())
         yield
         watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        await asyncio.wait([watch])
 
     async def _beat(self) -> None:
         while True:
