@@ -19,10 +19,11 @@ from typing import Any
 import structlog
 
 from controller.accounts import Heard
+from controller.callers import Answered
 from controller.cluster import Cluster, ClusterAccess, Pace
 from controller.leader import Leader
 from controller.probers import Probers
-from controller.reconcile import Reconciler, Telemetry
+from controller.reconcile import Evidence, Reconciler, Telemetry
 from controller.settings import CONFIG_ENV, Settings, SettingsError, load, reread
 from controller.state import State
 from controller.telemetry import (
@@ -34,6 +35,7 @@ from controller.telemetry import (
     serve,
     tracing_to,
 )
+from controller.traffic import Traffic, prometheus_of
 
 REREAD_S = 5.0
 """How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
@@ -90,7 +92,12 @@ class _Controller:
         self._metrics = Metrics(release)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
         one, other = settings.clusters
-        self._state = State((one, other), settings.domain)
+        self._state = State(
+            (one, other),
+            settings.domain,
+            prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
+            tick_s=settings.traffic.tick_s,
+        )
         self._settings_error = ""
         self._clusters = {
             name: Cluster(
@@ -122,17 +129,26 @@ class _Controller:
             meter=self._metrics,
             log=self._log,
         )
+        self._traffic = Traffic(
+            prometheus_of(settings, self._metrics),
+            tick_s=settings.traffic.tick_s,
+            answered=self._answered,
+            log=self._log,
+        )
         self._reconciler = Reconciler(
             settings,
             self._state,
             self._clusters,
-            self._probers,
+            Evidence(self._probers, self._traffic),
             self._leader,
             Telemetry(self._metrics, self._tracing, self._log),
         )
 
     def _heard(self, heard: Heard) -> None:
         self._reconciler.heard(heard)
+
+    def _answered(self, answered: Answered) -> None:
+        self._reconciler.answered(answered)
 
     def _leadership_changed(self) -> None:
         self._metrics.leads(self._leader.leads, self._leader.epoch)
@@ -164,6 +180,7 @@ class _Controller:
                 *(c.run(self._reconciler.absorb) for c in self._clusters.values()),
                 self._leader.run(),
                 self._probers.run(),
+                self._traffic.run(),
                 self._reconciler.run(),
                 self._watch_settings(),
                 beat_with_loop(health, self._metrics),

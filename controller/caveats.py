@@ -25,22 +25,49 @@ def told(seen: Observed, st: Standing) -> tuple[tuple[str, str], ...]:
 # --- of the way -----------------------------------------------------------------------------------
 
 
-def callers(_seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
-    """A TrafficSplit does not reach callers that were busy when it was made (facts 11)."""
-    for name, record in st.records.items():
-        if record.made is None or record.kind is not SplitKind.TRAFFICSPLIT:
+def callers(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
+    """A TrafficSplit does not reach callers that were busy when it was made (facts 11).
+
+    Where real traffic tells who does not follow they are named; once callers were seen to follow, and nobody
+    not to, nothing is said any more.
+    """
+    advice = ""
+    if st.completed:
+        advice = f"; do not scale {st.origin} down before that"
+    for name, cluster in seen.clusters.items():
+        record, traffic = st.records.get(name), seen.traffic.get(name)
+        if cluster.split is None or cluster.split.kind is not SplitKind.TRAFFICSPLIT:
             continue
-        advice = ""
-        if st.completed:
-            advice = (
-                f"; do not scale {st.origin} down before its callers restarted or were idle for 5 s"
+        if traffic and traffic.ignoring:
+            message = (
+                f"in {name} these callers do not follow the split, so the share is not theirs:"
+                f" {_named(traffic.ignoring)}; restart them, or let them be idle for 5 s{advice}"
             )
-        made = f"{record.made:%Y-%m-%dT%H:%M:%SZ}"
+            yield "CallersDoNotFollow", message
+        elif record and record.made and not (traffic and traffic.follow):
+            made = f"{record.made:%Y-%m-%dT%H:%M:%SZ}"
+            message = (
+                f"the split in {name} was made or rewritten at {made}: callers that were busy then"
+                f" follow it only once they restarted or were idle for 5 s{advice}"
+            )
+            yield "CallersMayNotFollow", message
+
+
+def unmeshed(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
+    """Who is not in the mesh has no proxy that could obey a split: those calls stay at the origin."""
+    traffic = seen.traffic.get(st.origin)
+    if traffic and traffic.unmeshed:
         message = (
-            f"the split in {name} was made or rewritten at {made}: callers that were busy then follow"
-            f" it only after 5 s without a call{advice}"
+            f"{traffic.unmeshed} requests of the last 2 minutes reached the pods in {st.origin} from"
+            f" outside the mesh: such callers never follow a split and stay in {st.origin}; give them"
+            " a proxy (linkerd.io/inject), or move them yourself"
         )
-        yield "CallersMayNotFollow", message
+        yield "CallersUnmeshed", message
+
+
+def _named(workloads: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(workloads) - most} more" if len(workloads) > most else ""
+    return ", ".join(workloads[:most]) + more
 
 
 def unproven(seen: Observed, _st: Standing) -> Iterator[tuple[str, str]]:
@@ -229,6 +256,7 @@ def standing_apart(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
 
 ALL: tuple[Caveat, ...] = (
     callers,
+    unmeshed,
     unproven,
     standing_apart,
     slowed,

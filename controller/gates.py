@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.evidence import cluster_fails, home_is_worse
+from controller.evidence import cluster_fails, home_is_worse, traffic_fails
 from controller.model import (
     SLIVER,
     WHOLE,
@@ -32,6 +32,8 @@ from controller.model import (
     Refusal,
     Side,
     SplitKind,
+    TrafficEvidence,
+    TrafficMode,
     Unreadable,
     Verdict,
     Way,
@@ -183,6 +185,46 @@ def _bad(callers: str, side: str, found: WayEvidence) -> str:
         f"{share}the probes of callers in {callers} to {side} were {what} in the last 3 s{answer}"
         f" ({found.points:.1f} points, {found.threshold:.1f} allowed)"
     )
+
+
+def traffic_bad(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Callers above home whose own requests to the target miss the objective, whatever the probes say."""
+    if not st.unfinished:
+        return None
+    for callers in st.away_from_home:
+        found = seen.traffic.get(callers)
+        if found and traffic_fails(found, evidence(seen, callers, Side.HOME)):
+            return revert("TrafficBad", _traffic_bad(callers, st, found))
+    return None
+
+
+def _traffic_bad(callers: str, st: Standing, found: TrafficEvidence) -> str:
+    home = ""
+    if found.home_bad_share is not None:
+        home = f", and {found.home_bad_share * 100:.3g} % of those to {st.origin}"
+    return (
+        f"{(found.bad_share or 0) * 100:.3g} % of the last requests of real callers in {callers} to"
+        f" {st.target} failed{home} ({found.failures} of {found.requests} in this attempt;"
+        f" {found.points:.1f} points, {found.threshold:.1f} allowed)"
+    )
+
+
+def traffic_loops(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Callers were answered 508, and the gateway of their cluster says that it refused a loop (facts 21).
+
+    The gateway does not say of which Service, so both must be seen: one Service's loop ends no other attempt.
+    """
+    if not st.unfinished:
+        return None
+    for callers in st.away_from_home:
+        found = seen.traffic.get(callers)
+        if found and found.looped:
+            return revert(
+                "TrafficLoop",
+                f"requests of real callers in {callers} were answered 508 and its gateway refused"
+                " loops: they bounced between the two gateways, so a pin is not obeyed",
+            )
+    return None
 
 
 # --- who may go home ------------------------------------------------------------------------------
@@ -454,12 +496,21 @@ def split_kind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return None
 
 
+def traffic_mode(seen: Observed, wish: Wish | None) -> TrafficMode:
+    """Give how real traffic is judged: as the owner says, else as the settings do."""
+    return (wish.traffic if wish else None) or seen.fleet.traffic
+
+
 def traffic_known(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
-    """Evidence that the owner requires must be there to be had."""
-    if st.wish and st.wish.traffic == "required" and not seen.fleet.traffic_configured:
+    """Evidence that is required must be there to be had."""
+    if traffic_mode(seen, st.wish) != "required":
+        return None
+    without = [name for name in seen.fleet.clusters if name not in seen.fleet.prometheus]
+    if without:
         return hold(
             "TrafficUnavailable",
-            "traffic is required, but the controller has no Prometheus: write advisory or off",
+            f"traffic is required, but the controller has no Prometheus of {' and '.join(without)}:"
+            " write advisory or off",
         )
     return None
 
@@ -808,6 +859,22 @@ def home_bad(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return None
 
 
+def traffic_away(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
+    """Where real traffic is required, a Prometheus that does not tell holds; too few requests do not."""
+    if traffic_mode(seen, st.wish) != "required":
+        return None
+    for name in seen.fleet.clusters:
+        found = seen.traffic.get(name)
+        if found is None:
+            return wait("TrafficUnknown", f"the first answer of the Prometheus of {name}")
+        if found.unknown:
+            return hold(
+                "TrafficUnknown",
+                f"traffic is required, and the Prometheus of {name} does not tell: {found.unknown}",
+            )
+    return None
+
+
 def dwell(_seen: Observed, st: Standing, now: datetime) -> Refusal | None:
     """The least time at a step, or the soak."""
     if st.wish is None or st.since is None or not st.above_home:
@@ -856,6 +923,8 @@ WAY_HOME: tuple[Gate, ...] = (
     loops,
     target_gone,
     target_bad,
+    traffic_bad,
+    traffic_loops,
     link_lost,
 )
 AT_REST: tuple[Gate, ...] = (over, completed, remembered, abort_asked)
@@ -889,6 +958,7 @@ EVIDENCE: tuple[Gate, ...] = (
     bad_at_home,
     blind,
     home_bad,
+    traffic_away,
     dwell,
     collecting,
 )

@@ -203,6 +203,14 @@ _SPLITS = {
         "a TrafficSplit was made or rewritten while callers may have been busy",
         "restart them, or let them be idle for 5 s, before the origin is scaled down",
     ),
+    "CallersDoNotFollow": _warn(
+        "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+        "restart the workloads that are named, or let them be idle for 5 s",
+    ),
+    "CallersUnmeshed": _warn(
+        "requests reach the origin's pods from outside the mesh: such callers never follow a split",
+        "give those callers a proxy (linkerd.io/inject), or move them yourself",
+    ),
 }
 
 _WISH = {
@@ -215,6 +223,18 @@ _WISH = {
     "TrafficUnavailable": _block(
         "traffic is required, and the controller has no Prometheus",
         "write advisory or off, or give the controller a Prometheus",
+    ),
+    "TrafficUnknown": _block(
+        "traffic is required, and the Prometheus of a cluster is away or stale",
+        "mend that Prometheus, or write traffic: advisory",
+    ),
+    "TrafficBad": _block(
+        "the target failed real callers, whatever the probes said, and the attempt was reverted",
+        "mend the target; then kubectl migrate retry",
+    ),
+    "TrafficLoop": _block(
+        "real callers were answered 508 and their gateway refused loops: a pin was not obeyed",
+        "look at the pin, and at the destination controller of that cluster; then retry",
     ),
     "Aborted": _block(
         "the annotation abort is true, or an attempt was aborted",

@@ -68,6 +68,10 @@ Stretch = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
 """Seconds, up to the longest that the annotations allow."""
 
 
+TrafficMode = Literal["off", "advisory", "required"]
+"""Whether real traffic is judged, and whether one that is not known holds the rise."""
+
+
 class Frozen(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A value that is also stored as JSON, in the record."""
 
@@ -121,7 +125,7 @@ class Wish(Frozen, frozen=True):
     latency: LatencyWish | None = None
     origin_floor_percent: int = 50
     split: Literal["auto", "trafficsplit", "httproute"] = "auto"
-    traffic: Literal["off", "advisory", "required"] | None = None
+    traffic: TrafficMode | None = None
 
     def __post_init__(self) -> None:
         """Refuse an objective that cannot be judged: a record may come from any hand. Raises ValueError."""
@@ -407,6 +411,43 @@ class WayEvidence:
     refused: tuple[str, str] | None = None
 
 
+class Calls(NamedTuple):
+    """Requests of real callers, and how many of them failed."""
+
+    requests: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficEvidence:
+    """What real callers of one cluster see, by the Prometheus of that cluster.
+
+    ``judged``: an attempt is, and ``points``, ``requests`` and ``failures`` are of what the target answered
+    in it. ``unknown`` is why Prometheus does not tell ("": it does). ``bad_share`` is of the last requests to the
+    target, ``home_bad_share`` of the last 50 to the origin (None: fewer in this attempt). ``share`` is
+    the part of the last minutes' requests that the target answered (None: too few).
+    ``looped``: callers were answered 508 while a gateway refused a loop.
+    ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
+    were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
+    """
+
+    verdict: Verdict
+    reason: str
+    unknown: str = ""
+    judged: bool = False
+    points: float = 0.0
+    threshold: float = 0.0
+    requests: int = 0
+    failures: int = 0
+    bad_share: float | None = None
+    home_bad_share: float | None = None
+    share: float | None = None
+    looped: bool = False
+    ignoring: tuple[str, ...] = ()
+    follow: bool | None = None
+    unmeshed: int = 0
+
+
 # --- decisions ------------------------------------------------------------------------------------
 
 
@@ -503,6 +544,24 @@ class ProbeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficOrder:
+    """Real traffic of one Service to be counted. ``kinds`` and ``made`` are of the splits, by cluster, and
+    ``pods`` are the addresses (``ip:port``) of the own pods.
+
+    ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
+    its evidence is keyed by.
+    """
+
+    key: Key
+    target: str
+    kinds: Mapping[str, SplitKind]
+    made: Mapping[str, datetime | None]
+    pods: Mapping[str, tuple[str, ...]]
+    success_percent: Decimal | None = None
+    identity: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do next for one migration, what to probe, what to tell, and when to look again.
 
@@ -516,6 +575,7 @@ class Plan:
     refusal: Refusal | None
     actions: tuple[Action, ...] = ()
     probes: tuple[ProbeOrder, ...] = ()
+    traffic: TrafficOrder | None = None
     wants_slot: bool = False
     rate_per_s: float = 0.0
     number: int = 1
@@ -531,6 +591,8 @@ class Fleet:
 
     ``leads``: this process holds the lease, and ``epoch`` is its term. ``may_go_home``: no other process is
     known to hold it, so this one may bring callers home (design section 5: going home needs no lease).
+    ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
+    have one.
     """
 
     clusters: tuple[str, str]
@@ -538,7 +600,8 @@ class Fleet:
     leads: bool = False
     may_go_home: bool = False
     epoch: int = 0
-    traffic_configured: bool = False
+    traffic: TrafficMode = "advisory"
+    prometheus: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,7 +611,7 @@ class Observed:
     ``wish`` is None where neither Service carries an annotation of ours. ``settled_s`` is the time since a
     change of the weights of either split was last seen. ``just_read``: both splits were read for this decision.
     ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
-    queue for a slot, from 1 (0: not queued).
+    queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster.
     """
 
     key: Key
@@ -562,6 +625,7 @@ class Observed:
     settled_s: float = float("inf")
     started_s: float = float("inf")
     generation: int = 0
+    traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

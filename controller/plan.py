@@ -42,6 +42,7 @@ from controller.model import (
     Split,
     SplitKind,
     Told,
+    TrafficOrder,
     Way,
     Wish,
     WritePin,
@@ -82,6 +83,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
         refusal=refusal,
         actions=tuple(actions),
         probes=_probes(seen, st),
+        traffic=_traffic(seen, st),
         wants_slot=_wants_slot(seen, st, now),
         rate_per_s=WAYS_PER_CLUSTER * float(st.wish.probe.rate_per_s) if st.wish else 0.0,
         number=st.number,
@@ -480,7 +482,30 @@ def identity(seen: Observed, attempt: Attempt, wish: Wish, way: Way) -> tuple[ob
 
 
 def _traffic_on(seen: Observed, wish: Wish) -> bool:
-    return seen.fleet.traffic_configured and wish.traffic != "off"
+    return bool(seen.fleet.prometheus) and gates.traffic_mode(seen, wish) != "off"
+
+
+def _traffic(seen: Observed, st: Standing) -> TrafficOrder | None:
+    """Count real traffic of every Service that has splits, and judge it while an attempt is under way."""
+    kinds = {name: c.split.kind for name, c in seen.clusters.items() if c.split}
+    if not (seen.fleet.prometheus and kinds):
+        return None
+    attempt, wish = st.attempt, st.wish
+    judged = st.unfinished and wish is not None and _traffic_on(seen, wish)
+    return TrafficOrder(
+        key=seen.key,
+        target=st.target,
+        kinds=kinds,
+        made={name: record.made for name, record in st.records.items()},
+        pods={
+            name: tuple(address for pods in c.endpoints.pods.values() for address in pods)
+            for name, c in seen.clusters.items()
+        },
+        success_percent=wish.success_percent if judged and wish else None,
+        identity=(attempt.number, attempt.target, attempt.started, wish.success_percent)
+        if judged and attempt and wish
+        else (),
+    )
 
 
 def _wants_slot(seen: Observed, st: Standing, now: datetime) -> bool:

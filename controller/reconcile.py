@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller import status
 from controller.accounts import Heard
+from controller.callers import Answered
 from controller.cluster import (
     AlreadyExists,
     ApiError,
@@ -57,6 +58,7 @@ from controller.splits.kinds import PROVIDERS
 from controller.standing import stand
 from controller.state import State
 from controller.telemetry import Metrics, Tracing
+from controller.traffic import Traffic
 
 TICK_S = 0.1
 """A tick of evidence (verdicts.md)."""
@@ -93,6 +95,14 @@ class Telemetry:
     log: FilteringBoundLogger
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Who is asked how the ways are, and how real callers fare."""
+
+    probers: Probers
+    traffic: Traffic
+
+
 class Reconciler:
     """All migrations of one pair of clusters."""
 
@@ -101,7 +111,7 @@ class Reconciler:
         settings: Settings,
         state: State,
         clusters: Mapping[str, Cluster],
-        probers: Probers,
+        evidence: Evidence,
         leader: Leadership,
         telemetry: Telemetry,
         clock: Callable[[], float] = monotonic,
@@ -109,7 +119,11 @@ class Reconciler:
         self._settings = settings
         self._state = state
         self._clusters = clusters
-        self._probers = probers
+        self._probers = evidence.probers
+        self._traffic = evidence.traffic
+        self._prometheus = frozenset(
+            name for name, cluster in settings.clusters.items() if cluster.prometheus.url
+        )
         self._leader = leader
         self._metrics = telemetry.metrics
         self._tracing = telemetry.tracing
@@ -149,6 +163,12 @@ class Reconciler:
         )
         for order, part in counted:
             self._metrics.probed(order.key, order.way, part)
+
+    def answered(self, answered: Answered) -> None:
+        """Take what one cluster's Prometheus says in."""
+        self._metrics.prometheus_tells(answered.cluster, not answered.error)
+        for key in self._state.answered(answered):
+            self._queue.add(key)
 
     def resettle(self, settings: Settings) -> None:
         """Take settings that were re-read in: only ``paused`` and ``max_in_progress`` may differ."""
@@ -220,6 +240,8 @@ class Reconciler:
             seen, decided = self._decide(key, now, just_read=just_read)
         self._probers.order(key, decided.probes)
         self._state.order(key, decided.probes)
+        self._traffic.order(key, decided.traffic)
+        self._state.order_traffic(key, decided.traffic, self._clock())
         for action in decided.actions:
             self._act(action)
         self._tell(seen, decided, now)
@@ -246,6 +268,7 @@ class Reconciler:
         found = figures(seen, decided, now)
         self._metrics.shares(seen.key, decided.shares)
         self._metrics.evidence(seen.key, seen.ways if decided.probes else {})
+        self._metrics.traffic(seen.key, seen.traffic)
         self._metrics.stands(seen.key, found)
         self._time_home(seen, found)
         if self._phases.get(seen.key) is not decided.phase:
@@ -257,6 +280,7 @@ class Reconciler:
         self._reverting.pop(key, None)
         self._metrics.shares(key, {})
         self._metrics.evidence(key, {})
+        self._metrics.traffic(key, {})
         self._metrics.stands(key, None)
         if self._phases.pop(key, None):
             self._metrics.migrations(Counter(self._phases.values()))
@@ -294,6 +318,8 @@ class Reconciler:
             leads=self._leader.leads and not self._stopping,
             may_go_home=self._leader.may_go_home,
             epoch=self._leader.epoch,
+            traffic=self._settings.traffic.mode,
+            prometheus=self._prometheus,
         )
 
     def _now(self) -> datetime:
@@ -321,6 +347,7 @@ class Reconciler:
         self._held_since.pop(key, None)
         self._probed.pop(key, None)
         self._probers.order(key, ())
+        self._traffic.order(key, None)
         self._hush(key)
         if self._wants.pop(key, None):
             self._regrant()

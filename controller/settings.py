@@ -44,8 +44,44 @@ class _Section(msgspec.Struct, frozen=True):
     """A mapping of the file. Each field's description says, in words, what may be written there."""
 
 
+class PrometheusSettings(_Section, frozen=True):
+    """How to reach the Prometheus that has what this cluster's Linkerd proxies count."""
+
+    url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^\s?#]+\Z")] | None,
+        Meta(
+            description="the http(s):// URL of a Prometheus with this cluster's Linkerd metrics;"
+            " null: none"
+        ),
+    ] = None
+    token_file: Annotated[
+        str | None, Meta(description="the path of a file with a bearer token for it; null: none")
+    ] = None
+    ca_file: Annotated[
+        str | None,
+        Meta(
+            description="the path of the CA that signs its certificate; null: those that are known"
+        ),
+    ] = None
+
+
+class TrafficSettings(_Section, frozen=True):
+    """How real traffic is judged beside the probes."""
+
+    mode: Annotated[
+        Literal["off", "advisory", "required"],
+        Meta(
+            description="off, advisory (it can send callers home, and never holds) or required (a"
+            " Prometheus that does not tell holds the rise), where the annotation traffic says nothing"
+        ),
+    ] = "advisory"
+    tick_s: Annotated[
+        float, Meta(ge=1, le=60, description="seconds between two looks, from 1 to 60")
+    ] = 10.0
+
+
 class ClusterSettings(_Section, frozen=True):
-    """How to reach one cluster: its API server and its prober."""
+    """How to reach one cluster: its API server, its prober and its Prometheus."""
 
     kubeconfig: Annotated[
         str | None, Meta(description="a path; null: this Pod's own service account")
@@ -63,6 +99,7 @@ class ClusterSettings(_Section, frozen=True):
             description="ws://host:port of this cluster's prober, as seen from the controller",
         ),
     ] = "ws://prober.migrate.svc.cluster.local:8080"
+    prometheus: PrometheusSettings = PrometheusSettings()
 
 
 class LeaseSettings(_Section, frozen=True):
@@ -101,6 +138,7 @@ class Settings(_Section, frozen=True):
     ]
     lease: LeaseSettings
     prober: ProberSettings
+    traffic: TrafficSettings = TrafficSettings()
     domain: Annotated[
         str,
         Meta(
@@ -345,6 +383,12 @@ def _check_together(settings: Settings) -> None:
     if settings.lease.cluster not in names:
         raise SettingsError(
             f"lease.cluster: is {settings.lease.cluster!r}; write {' or '.join(names)}"
+        )
+    without = [name for name in names if settings.clusters[name].prometheus.url is None]
+    if settings.traffic.mode == "required" and without:
+        raise SettingsError(
+            f"traffic.mode: is 'required', but clusters.{without[0]}.prometheus.url is not set; "
+            "write it, or advisory"
         )
     if settings.listen_address[1] > 65535:
         raise SettingsError(f"listen: is {settings.listen!r}; write a port up to 65535")

@@ -13,6 +13,7 @@ from math import inf
 
 from controller.accounts import Accounts, Heard
 from controller.annotations import read
+from controller.callers import Answered, Callers, Source
 from controller.gates import SETTLE_S
 from controller.model import (
     PREFIX,
@@ -23,6 +24,7 @@ from controller.model import (
     MigrationKnown,
     Observed,
     ProbeOrder,
+    TrafficOrder,
     Wish,
 )
 from controller.objects import Change
@@ -34,6 +36,7 @@ class _Migration:
     """What is remembered of one migration between two decisions."""
 
     first_seen_s: float
+    callers: Callers
     accounts: Accounts = field(default_factory=Accounts)
     weights: dict[str, int | None] = field(default_factory=dict)
     changed_s: float = -inf
@@ -44,9 +47,19 @@ class _Migration:
 
 
 class State:
-    """Both clusters and all migrations. ``clusters`` are the two names, ``domain`` the DNS domain."""
+    """Both clusters and all migrations. ``clusters`` are the two names, ``domain`` the DNS domain.
 
-    def __init__(self, clusters: tuple[str, str], domain: str) -> None:
+    ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked.
+    """
+
+    def __init__(
+        self,
+        clusters: tuple[str, str],
+        domain: str,
+        *,
+        prometheus: Iterable[str] = (),
+        tick_s: float = 10.0,
+    ) -> None:
         one, other = clusters
         self.clusters = clusters
         self.views = {
@@ -54,6 +67,8 @@ class State:
             other: ClusterView(other, one, domain),
         }
         self._known: dict[Key, _Migration] = {}
+        self._tick_s = tick_s
+        self._sources = {name: Source(name, tick_s=tick_s) for name in prometheus}
 
     # --- what is told -------------------------------------------------------------------------------
 
@@ -90,10 +105,26 @@ class State:
             and (migration.accounts.fold(now_s) or not migration.settled)
         }
 
+    def answered(self, answered: Answered) -> set[Key]:
+        """Take what one cluster's Prometheus says in; give the migrations to look at again because of it."""
+        fresh = self._sources[answered.cluster].absorb(answered)
+        for key, migration in self._known.items():
+            migration.callers.absorb(key, answered, fresh=fresh)
+        return {
+            key
+            for key, migration in self._known.items()
+            if migration.callers.notable(self._sources, answered.now_s)
+        }
+
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
         """Keep accounts for exactly these ways."""
         if key in self._known or orders:
             self._known[key].accounts.order(orders)
+
+    def order_traffic(self, key: Key, order: TrafficOrder | None, now_s: float) -> None:
+        """Count real traffic for exactly this."""
+        if key in self._known:
+            self._known[key].callers.order(order, now_s)
 
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
@@ -139,7 +170,10 @@ class State:
         """Put together what one decision may look at."""
         busy = frozenset(writing)
         seen = {n: view.seen(key, writing=n in busy) for n, view in self.views.items()}
-        migration = self._known.setdefault(key, _Migration(first_seen_s=now_s))
+        migration = self._known.get(key)
+        if migration is None:
+            migration = _Migration(now_s, Callers(tick_s=self._tick_s))
+            self._known[key] = migration
         self._watch_weights(migration, seen, now_s)
         self._watch_ground(migration, seen, now_s)
         return Observed(
@@ -154,6 +188,7 @@ class State:
             settled_s=now_s - migration.changed_s,
             started_s=now_s - migration.first_seen_s,
             generation=migration.generation,
+            traffic=migration.callers.evidence(self._sources, now_s),
         )
 
     # --- how it is done ------------------------------------------------------------------------------
@@ -176,9 +211,11 @@ class State:
     ) -> None:
         """Notice pods and pins that come and go."""
         accounts = migration.accounts
+        missing = any(cluster.current and cluster.pin is None for cluster in seen.values())
+        if missing:
+            migration.callers.void_loops(now_s)
         if not accounts.active:
             return
-        missing = any(cluster.current and cluster.pin is None for cluster in seen.values())
         accounts.pins(missing=missing, now_s=now_s)
         target = self._target(seen)
         for name, cluster in seen.items():

@@ -19,6 +19,7 @@ from controller.model import (
     Phase,
     Plan,
     Side,
+    TrafficEvidence,
     Verdict,
     Way,
     WayEvidence,
@@ -138,8 +139,20 @@ def stamp(when: datetime) -> str:
 
 
 def share_text(seen: Observed, plan: Plan) -> str:
-    """Give the shares of both clusters in percent, in the settings' order: ``10/100``."""
-    return "/".join(percent(plan.shares.get(name)) for name in seen.fleet.clusters)
+    """Give the shares of both clusters in percent, in the settings' order: ``10/100``.
+
+    ``10?`` says that these are the weights, and that callers were seen who do not follow them.
+    """
+    return "/".join(
+        percent(plan.shares.get(name)) + ("?" if _doubtful(seen, name) else "")
+        for name in seen.fleet.clusters
+    )
+
+
+def _doubtful(seen: Observed, cluster: str) -> bool:
+    """Tell whether callers who ignore the split make a difference: those go to the local Service."""
+    traffic, split = seen.traffic.get(cluster), seen.clusters[cluster].split
+    return bool(traffic and traffic.ignoring and split and split.away_permille)
 
 
 def percent(share_permille: int | None) -> str:
@@ -209,6 +222,7 @@ def _body(
         "waitingFor": plan.waiting_for,
         "alert": bool(plan.refusal and plan.refusal.alert),
         "ways": [_way(way, found) for way, found in sorted(seen.ways.items())],
+        "traffic": [_traffic(name, found) for name, found in sorted(seen.traffic.items())],
         "warnings": [{"reason": r, "message": m} for r, m in plan.warnings],
         "conditions": list(conditions),
         "history": list(history),
@@ -235,6 +249,28 @@ def _way(way: Way, found: WayEvidence) -> dict[str, Any]:
         told["successPercent"] = round(found.success_share * 100, 2)
     if found.bad_share_3s is not None:
         told["badPercent3s"] = round(found.bad_share_3s * 100, 2)
+    return told
+
+
+def _traffic(callers: str, found: TrafficEvidence) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "callers": callers,
+        "verdict": found.verdict.value if found.judged else "",
+        "reason": found.reason,
+        "unknown": found.unknown,
+        "points": round(found.points, 2),
+        "threshold": round(found.threshold, 2),
+        "requests": found.requests,
+        "failures": found.failures,
+        "ignoring": list(found.ignoring),
+        "unmeshed": found.unmeshed,
+    }
+    shares = {
+        "badPercent": found.bad_share,
+        "homeBadPercent": found.home_bad_share,
+        "sharePercent": found.share,
+    }
+    told |= {name: round(share * 100, 2) for name, share in shares.items() if share is not None}
     return told
 
 

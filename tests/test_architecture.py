@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 PURE = [
     "accounts",
     "annotations",
+    "callers",
     "evidence",
     "gates",
     "grammar",
@@ -24,6 +25,7 @@ PURE = [
     "splits",
     "standing",
     "state",
+    "tally",
     "views",
 ]
 WORLDLY = {"asyncio", "logging", "os", "random", "structlog", "time"}

@@ -52,6 +52,24 @@ class Way(_Read, frozen=True):
     bad_percent_3s: float | None = None
 
 
+class Traffic(_Read, frozen=True):
+    """What real callers of one cluster see; ``unknown`` is why that is not known."""
+
+    callers: str
+    verdict: str = ""
+    reason: str = ""
+    unknown: str = ""
+    points: float = 0.0
+    threshold: float = 0.0
+    requests: int = 0
+    failures: int = 0
+    bad_percent: float | None = None
+    home_bad_percent: float | None = None
+    share_percent: float | None = None
+    ignoring: tuple[str, ...] = ()
+    unmeshed: int = 0
+
+
 class Transition(_Read, frozen=True):
     """One line of the history."""
 
@@ -84,7 +102,8 @@ class AskedBy(_Read, frozen=True):
 
 
 class Status(_Read, frozen=True):
-    """All that is told. ``share`` is percent in the order of ``clusters``, as ``10/100``; ``?`` is not known."""
+    """All that is told. ``share`` is percent in the order of ``clusters``, as ``10/100``; ``?`` is not
+    known, and ``10?`` not what callers do, because some were seen who do not follow."""
 
     observed: Wanted = Wanted()
     clusters: tuple[str, ...] = ()
@@ -96,6 +115,7 @@ class Status(_Read, frozen=True):
     next: str = ""
     waiting_for: str = ""
     ways: tuple[Way, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
     warnings: tuple[Warned, ...] = ()
     conditions: tuple[Condition, ...] = ()
     history: tuple[Transition, ...] = ()
@@ -133,7 +153,7 @@ class Status(_Read, frozen=True):
         A cluster whose callers were on the target before stands at 100 % all the time, so the lowest.
         """
         try:
-            shares = [round(float(text) * 10) for text in self.shares.values()]
+            shares = [round(float(text.rstrip("?")) * 10) for text in self.shares.values()]
         except (ValueError, OverflowError):
             return None
         lowest = min(shares, default=-1)

@@ -93,7 +93,7 @@ class Pair:
 
         Whether it has a Prometheus is not known here; the Migration of an enrolled Service tells.
         """
-        fleet = Fleet(self.names, leads=True, may_go_home=True, traffic_configured=True)
+        fleet = Fleet(self.names, leads=True, may_go_home=True, prometheus=frozenset(self.names))
         seen = self.state.observe(key, fleet, 0.0)
         own = seen.wish.target if isinstance(seen.wish, (Wish, Malformed)) else None
         return asked_for(seen, target or own or self.names[1])

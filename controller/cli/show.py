@@ -36,6 +36,8 @@ def status_page(found: Migration, now: datetime) -> str:
     parts = [status_table([found], now), _facts(found, now)]
     if status.ways:
         parts.append(ways_table(status))
+    if status.traffic:
+        parts.append(traffic_table(status))
     if status.warnings:
         parts.append(warnings(status))
     return "\n\n".join(part for part in parts if part)
@@ -58,6 +60,8 @@ def explain_page(found: Migration, now: datetime) -> str:
         parts.append(table(head, rows))
     if status.ways:
         parts.append(ways_table(status))
+    if status.traffic:
+        parts.append(traffic_table(status))
     if status.warnings:
         parts.append(warnings(status))
     return "\n\n".join(part for part in parts if part)
@@ -102,6 +106,34 @@ def ways_table(status: Status) -> str:
     """Points of what is allowed, and clean probes of what is needed, by way."""
     head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
     return table(head, (_way(status, way) for way in status.ways))
+
+
+def traffic_table(status: Status) -> str:
+    """What real callers see, by their cluster: failures in the last requests, to the target and home."""
+    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "HOME", "MEASURED")
+    rows = [
+        (
+            traffic.callers,
+            traffic.verdict,
+            traffic.reason,
+            f"{traffic.points:.1f}/{traffic.threshold:.1f}" if traffic.threshold else "",
+            f"{traffic.failures}/{traffic.requests}" if traffic.threshold else "",
+            _known(traffic.bad_percent),
+            _known(traffic.home_bad_percent),
+            _known(traffic.share_percent),
+        )
+        for traffic in status.traffic
+    ]
+    unknown = [
+        f"The Prometheus of {traffic.callers} does not tell: {traffic.unknown}"
+        for traffic in status.traffic
+        if traffic.unknown
+    ]
+    return "\n".join([table(head, rows), *unknown])
+
+
+def _known(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:g} %"
 
 
 def warnings(status: Status) -> str:

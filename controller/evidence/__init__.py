@@ -1,4 +1,4 @@
-"""Slices to verdicts: penalty points for FAIL, credit for PASS, one book per way.
+"""Slices, and real traffic, to verdicts: penalty points for FAIL, credit for PASS, one book per way.
 
 Pure arithmetic: no clock, no log, no I/O. Time is an argument, in monotonic seconds. The seam is
 what is named in ``__all__``.
@@ -17,6 +17,7 @@ from controller.evidence.points import (
     fail_threshold,
     suspected_shares,
 )
+from controller.evidence.traffic import ENOUGH, TrafficBook, traffic_fails
 from controller.evidence.way import (
     FRESH_S,
     LOST_S,
@@ -30,6 +31,7 @@ __all__ = [
     "ALPHA",
     "BETA",
     "DECIDING_WAYS",
+    "ENOUGH",
     "FRESH_S",
     "LOST_S",
     "MIN_PROBES",
@@ -37,6 +39,7 @@ __all__ = [
     "Credit",
     "Points",
     "Tick",
+    "TrafficBook",
     "WayBook",
     "allowed_bad",
     "alpha_share",
@@ -44,4 +47,5 @@ __all__ = [
     "fail_threshold",
     "home_is_worse",
     "suspected_shares",
+    "traffic_fails",
 ]

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from controller.figures import Figures
-from controller.model import Key, Phase, Verdict, Way, WayEvidence
+from controller.model import Key, Phase, TrafficEvidence, Verdict, Way, WayEvidence
 from controller.telemetry.tracing import exemplar
 from prober.contract import Slice
 
@@ -36,6 +36,8 @@ REVERTS = (
     "TargetWithoutEndpoints",
     "GatewayLoop",
     "LinkLost",
+    "TrafficBad",
+    "TrafficLoop",
     "Aborted",
     "TargetChanged",
 )
@@ -64,6 +66,7 @@ class Metrics:
         self._count_decisions()
         self._gauge_services()
         self._gauge_ways()
+        self._gauge_traffic()
         self._gauge_shell()
         build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
         build.info({"version": version, "python": platform.python_version()})
@@ -202,6 +205,41 @@ class Metrics:
             self._clock, (self._probes, self._answers, self._loops, self._highest)
         )
 
+    def _gauge_traffic(self) -> None:
+        self._traffic_points = self._of_services(
+            "traffic_points", "Penalty points of real traffic.", "callers"
+        )
+        self._traffic_threshold = self._of_services(
+            "traffic_points_threshold", "Penalty points of real traffic that mean FAIL.", "callers"
+        )
+        verdict = Enum(
+            f"{PREFIX}traffic_verdict",
+            "The verdict of real traffic: 1 for the one it has, 0 for the others.",
+            ("namespace", "service", "callers"),
+            states=[str(verdict) for verdict in Verdict],
+            registry=self.registry,
+        )
+        self._traffic_verdict = _OfServices(verdict, Enum.state)
+        self._ignoring = self._of_services(
+            "callers_ignoring_split", "Workloads that do not follow the TrafficSplit.", "callers"
+        )
+        self._unmeshed = self._of_services(
+            "callers_unmeshed_requests",
+            "Requests of the last two minutes that came from outside the mesh.",
+            "callers",
+        )
+        self._questions = self._histogram(
+            "prometheus_query_seconds",
+            "Questions to the Prometheus of a cluster, by what became of them.",
+            API_BUCKETS_S,
+            ("cluster", "outcome"),
+        )
+        self._prometheus = self._gauge(
+            "prometheus_tells",
+            "1 where a cluster's Prometheus answered the last tick.",
+            ("cluster",),
+        )
+
     def _gauge_shell(self) -> None:
         self._streams = self._gauge(
             "prober_streams", "Streams to the probers that are connected.", ("cluster",)
@@ -329,6 +367,16 @@ class Metrics:
         for way, seen in judged.items():
             self._highest.labels(*key, *way).set(self._counted.highest(key, way, seen.points))
 
+    def traffic(self, key: Key, found: Mapping[str, TrafficEvidence]) -> None:
+        """Say what is known of a migration's real callers, by their cluster."""
+        judged = {(name,): seen for name, seen in found.items() if seen.judged}
+        self._traffic_verdict.tell(key, {at: str(seen.verdict) for at, seen in judged.items()})
+        self._traffic_points.tell(key, {at: seen.points for at, seen in judged.items()})
+        self._traffic_threshold.tell(key, {at: seen.threshold for at, seen in judged.items()})
+        told = {(name,): seen for name, seen in found.items() if not seen.unknown}
+        self._ignoring.tell(key, {at: len(seen.ignoring) for at, seen in told.items()})
+        self._unmeshed.tell(key, {at: seen.unmeshed for at, seen in told.items()})
+
     def probed(self, key: Key, way: Way, told: Slice) -> None:
         """Count the probes of one slice; those of a Service that is not probed any more are left out."""
         if not self._counted.counts(key, way):
@@ -340,6 +388,14 @@ class Metrics:
             self._answers.labels(*key, *way, answer).inc(count)
 
     # --- the shell ------------------------------------------------------------------------------
+
+    def asked_prometheus(self, cluster: str, outcome: str, seconds: float) -> None:
+        """Count one question to a Prometheus."""
+        self._questions.labels(cluster, outcome).observe(seconds)
+
+    def prometheus_tells(self, cluster: str, tells: bool) -> None:
+        """Say whether a cluster's Prometheus answered the last tick."""
+        self._prometheus.labels(cluster).set(tells)
 
     def prober_streams(self, cluster: str, connected: int) -> None:
         """Say how many streams to a cluster's prober are connected."""

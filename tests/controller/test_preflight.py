@@ -148,7 +148,7 @@ WISHES = st.sampled_from(
 OBSERVED = st.builds(
     lambda one, other, wish, traffic: Observed(
         key=KEY,
-        fleet=Fleet(("legacy", "eks"), leads=True, may_go_home=True, traffic_configured=traffic),
+        fleet=Fleet(("legacy", "eks"), leads=True, may_go_home=True, prometheus=traffic),
         clusters={"legacy": one, "eks": other},
         wish=wish,
         ways={},
@@ -156,7 +156,7 @@ OBSERVED = st.builds(
     clusters("legacy"),
     clusters("eks"),
     WISHES,
-    st.booleans(),
+    st.sampled_from([frozenset(), frozenset({"legacy", "eks"})]),
 )
 TEXT = st.text(max_size=5)
 FACTS = st.builds(

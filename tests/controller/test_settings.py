@@ -195,7 +195,7 @@ def test_a_wrong_variable_is_named(file: Path, environ: dict[str, str], told: st
             "kubconfig",
             "clusters.legacy.kubconfig: unknown key; did you mean kubeconfig?",
         ),
-        ("prober", "zzz", "zzz: unknown key; known are clusters, lease, prober, domain"),
+        ("prober", "zzz", "zzz: unknown key; known are clusters, lease, prober, traffic"),
         ("{cluster: legacy}", "", "lease.cluster: is missing; write the cluster that holds"),
         ("{cluster: legacy}", "5", "lease: is 5; write a mapping of keys"),
         ("cluster: legacy", "cluster: other", "lease.cluster: is 'other'; write legacy or eks"),

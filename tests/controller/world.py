@@ -68,8 +68,15 @@ class Written:
 class World:
     """Two linked clusters with a Service in both, and one controller, in ``at``."""
 
-    def __init__(self, at: str = "legacy", *, services: tuple[str, ...] = (A.service,)) -> None:
+    def __init__(
+        self,
+        at: str = "legacy",
+        *,
+        services: tuple[str, ...] = (A.service,),
+        prometheus: frozenset[str] = frozenset(),
+    ) -> None:
         self.clusters = CLUSTERS
+        self.prometheus = prometheus
         self.ticks = 0
         self.now_s = 1000.0
         self.apis = {name: Api(name, lambda: self.now) for name in CLUSTERS}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller import question, status
 from controller.accounts import Heard
+from controller.callers import Answered
 from controller.model import (
     Action,
     Answer,
@@ -24,6 +25,8 @@ from controller.model import (
     Plan,
     ProbeOrder,
     ReadSplits,
+    TrafficMode,
+    TrafficOrder,
     Way,
     WritePin,
     WriteSplit,
@@ -98,12 +101,13 @@ class Shell:
     caps: dict[str, float] = field(default_factory=dict)
     probing: bool = True
     alive: bool = True
-    traffic_configured: bool = False
+    traffic: TrafficMode = "advisory"
 
     def __post_init__(self) -> None:
         """Know nothing yet."""
         world = self.world
-        self.state = State(world.clusters, DOMAIN)
+        self.state = State(world.clusters, DOMAIN, prometheus=world.prometheus)
+        self.traffic_orders: dict[Key, TrafficOrder] = {}
         self.orders: dict[Key, tuple[ProbeOrder, ...]] = {}
         self.plans: dict[Key, Plan] = {}
         self.seen: dict[Key, Observed] = {}
@@ -253,6 +257,10 @@ class Shell:
         )
         self.state.heard(heard)
 
+    def answered(self, answered: Answered) -> None:
+        """Take what a Prometheus says in."""
+        self._queue |= self.state.answered(answered)
+
     def fold(self) -> None:
         """Close the tick."""
         self._queue |= self.state.fold(self.world.now_s)
@@ -287,7 +295,8 @@ class Shell:
                 leads=self.leads,
                 may_go_home=self.may_go_home,
                 epoch=self.epoch,
-                traffic_configured=self.traffic_configured,
+                traffic=self.traffic,
+                prometheus=self.world.prometheus,
             ),
             self.world.now_s,
             writing=self._writing(key, "split", "pin"),
@@ -307,6 +316,11 @@ class Shell:
         self.plans[key], self.seen[key] = decided, seen
         self.orders[key] = decided.probes
         self.state.order(key, decided.probes)
+        self.state.order_traffic(key, decided.traffic, self.world.now_s)
+        if decided.traffic is None:
+            self.traffic_orders.pop(key, None)
+        else:
+            self.traffic_orders[key] = decided.traffic
         self._want(key, decided)
         for action in decided.actions:
             self._act(action)
