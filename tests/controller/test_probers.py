@@ -44,6 +44,7 @@ def order(side: Side = Side.TARGET, addresses: tuple[str, ...] = (), **differs: 
         "mirror_of": "",
         "port": 80,
         "addresses": addresses,
+        "protocol": "http",
         "probe": ProbeWish(),
         "success_percent": Decimal(99),
         "latency": None,
