@@ -8,11 +8,19 @@ import sys
 from pathlib import Path
 
 from dashboards import build, check, pictures, rules
+from dashboards.play import StoryFailed
+from deploy.local.prometheus import PrometheusFailed
 
 
 def main() -> None:
-    """Do what is asked; exit 1 where the check found something wrong."""
-    asked = _arguments()
+    """Do what is asked; exit 1 where something is wrong, with a sentence for each."""
+    try:
+        _do(_arguments())
+    except (StoryFailed, PrometheusFailed) as error:
+        sys.exit(f"dashboards: {error}")
+
+
+def _do(asked: argparse.Namespace) -> None:
     if asked.what == "build":
         for path in build.write(asked.folder, asked.runbooks):
             sys.stdout.write(f"{path}\n")

@@ -271,7 +271,7 @@ def listing(
     by: str = "",
     link: tuple[str, str, str] | None = None,
 ) -> table.Panel:
-    """A table of Services. ``columns`` are (field, name, unit) in order; what is not named is left out.
+    """A table of Services. ``columns`` are (field, name, unit) in order, of all labels that are asked for.
 
     ``by`` is the column to sort by, the highest first; ``link`` is (column, title, URL).
     """
@@ -283,7 +283,7 @@ def listing(
             options={
                 "indexByName": {field: place for place, (field, _, _) in enumerate(columns)},
                 "renameByName": {field: name for field, name, _ in columns},
-                "includeByName": {field: True for field, _, _ in columns},
+                "excludeByName": dict.fromkeys(("Time", *_unnamed(asks, columns)), True),
             },
         )
     )
@@ -296,6 +296,15 @@ def listing(
     if by:
         panel.sort_by([common.TableSortByFieldState().display_name(by).desc(True)])
     return panel
+
+
+def _unnamed(
+    asks: Sequence[prometheus.Dataquery], columns: Sequence[tuple[str, str, str]]
+) -> list[str]:
+    """The values of those queries that are asked for their labels only."""
+    named = {field for field, _, _ in columns}
+    values = (f"Value #{letter}" for letter, _ in zip("ABCDEFGHIJ", asks, strict=False))
+    return [value for value in values if value not in named]
 
 
 def thresholds(steps: Sequence[tuple[float | None, str]]) -> dashboard.ThresholdsConfig:

@@ -1,12 +1,14 @@
 """A story for the boards: seven migrations on the local clusters, watched by a real Prometheus.
 
 One goes all the way, one turns bad and goes home, one is paused by its owner, one is edited by hand, one is
-in the middle, one is written wrongly, and one is only enrolled.
+in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import SPLITS
 from deploy.local.pair import CLUSTERS, Pair, Plan
@@ -38,6 +41,9 @@ FAULT = 0.1
 
 BETWEEN_S = 3.0
 """From one wish to the next."""
+
+STALL_S = 0.5
+AWAY_S = 2.0
 
 AFTERWARDS_S = 12.0
 """What is watched after the last thing that happens, so that it lies well within the picture."""
@@ -96,13 +102,17 @@ async def _service(pair: Pair, name: str) -> None:
 
 
 async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_wish(pair))
-        tasks.create_task(_revert(pair, say))
-        tasks.create_task(_edit(pair, say))
-        tasks.create_task(_pause(pair, say))
-        tasks.create_task(_phase(pair, MOVES, "Completed", say))
-        tasks.create_task(_phase(pair, WRONG, "Pending", say))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_wish(pair))
+            tasks.create_task(_revert(pair, say))
+            tasks.create_task(_edit(pair, say))
+            tasks.create_task(_pause(pair, say))
+            tasks.create_task(_phase(pair, MOVES, "Completed", say))
+            tasks.create_task(_phase(pair, WRONG, "Pending", say))
+    except* StoryFailed as failed:
+        raise StoryFailed("; ".join(str(one) for one in failed.exceptions)) from None
+    await _trouble(pair, say)
     await asyncio.sleep(AFTERWARDS_S)
 
 
@@ -134,6 +144,26 @@ async def _pause(pair: Pair, say: Callable[[str], None]) -> None:
     await _share(pair, PAUSED, 25.0)
     await pair.annotate(LEGACY, PAUSED, {"paused": "true"})
     await _phase(pair, PAUSED, "Holding", say)
+
+
+async def _trouble(pair: Pair, say: Callable[[str], None]) -> None:
+    """A prober that hangs for a moment, and an API server that is away for another."""
+    say(
+        f"the prober in {EKS} stands still for {STALL_S:g} s, its API server is away for {AWAY_S:g} s"
+    )
+    prober = pair.probers[EKS].pid
+    os.kill(prober, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(STALL_S)
+    finally:
+        os.kill(prober, signal.SIGCONT)
+    api = pair.apis[EKS]
+    if not isinstance(api, EmbeddedApi):
+        raise StoryFailed("this story is for embedded API servers: only they can be away and back")
+    port = int(api.url.rpartition(":")[2])
+    await api.stop()
+    await asyncio.sleep(AWAY_S)
+    await api.start(port=port)
 
 
 async def _phase(pair: Pair, name: str, phase: str, say: Callable[[str], None]) -> None:

@@ -84,7 +84,7 @@ def stat(axes: Axes, shown: Shown) -> None:
     wide, _ = shown.size_px
     for place, (name, series) in enumerate(named):
         value = series.points[-1][1]
-        said = (name or "advancing") if by_name else text(value, shown.unit, shown.ended_s)
+        said = name if by_name else text(value, shown.unit, shown.ended_s)
         x = (place + 0.5) / len(named)
         room = wide / len(named)
         size = min(23.0, 0.95 * room / max(len(said), 4))

@@ -131,7 +131,10 @@ def _standing(found: Dashboard) -> None:
         number(
             "Why it does not advance",
             "The reason that its status gives; docs/operations.md says what each means.",
-            now(f"max by (reason) ({INFO}{{{ONE}}})", "{{reason}}"),
+            now(
+                f'label_replace(max by (reason) ({INFO}{{{ONE}}}), "reason", "advancing", "reason", "^$")',
+                "{{reason}}",
+            ),
             named=True,
         )
     )
