@@ -60,13 +60,23 @@ _REVIEW = msgspec.json.Decoder(_Review)
 D = TypeVar("D")
 
 
-class Api:
-    """One namespace of one cluster. Every request has a deadline of 10 s and raises the ApiError family."""
+Account = tuple[str, str]
+"""A service account: namespace and name."""
 
-    def __init__(self, place: Place) -> None:
+
+class Api:
+    """One namespace of one cluster. Every request has a deadline of 10 s and raises the ApiError family.
+
+    With an ``account`` everything is asked as that service account, which one must be allowed to act as.
+    """
+
+    def __init__(self, place: Place, account: Account | None = None) -> None:
         self.place = place
         access = ClusterAccess(place.kubeconfig, place.context)
-        self._transport = Transport(str(place), access, _Unmetered(), user_agent=FIELD_MANAGER)
+        as_user = "system:serviceaccount:{}:{}".format(*account) if account else ""
+        self._transport = Transport(
+            str(place), access, _Unmetered(), user_agent=FIELD_MANAGER, as_user=as_user
+        )
         self._places = Places(self._transport)
 
     async def __aenter__(self) -> Self:
@@ -176,7 +186,7 @@ class Api:
             content_type="application/json" if name is None else "application/merge-patch+json",
         )
 
-    async def allowed(self, asked: Mapping[str, str], account: tuple[str, str] | None) -> bool:
+    async def allowed(self, asked: Mapping[str, str], account: Account | None) -> bool:
         """Ask whether something may be done (``resourceAttributes`` of an access review), by whoever asks or
         by a service account (namespace, name). Raises where that cannot be asked."""
         spec: dict[str, Any] = {"resourceAttributes": asked}

@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, contextmanager
 import msgspec
 
 from controller.cli import kubeconfig, report
-from controller.cli.api import Api
+from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.ending import Exit, Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.pair import Pair, paired
-from controller.cli.rehearsal import Say, rehearse, rights_of, writes_of
+from controller.cli.rehearsal import Actor, Say, actor, rehearse, rights_of, writes_of
 from controller.cli.survey import Survey, survey
 from controller.cli.verbs import refuse_mirror
 from controller.meanings import Level
@@ -39,7 +39,12 @@ async def check(api: Api, asked: Asked) -> Exit:
             await stack.enter_async_context(there)
             here, far = await _both(api, there, namespace)
         pair = paired(here, far)
-        found = await _report(pair, {pair.names[0]: api, pair.names[1]: there}, asked, say)
+        account = _account(asked.controller)
+        actors = {}
+        for name, each in zip(pair.names, (api, there), strict=True):
+            stage = await stack.enter_async_context(Api(each.place, account))
+            actors[name] = await actor(name, each, stage, account)
+        found = await _report(pair, actors, asked, say)
     _show(found, asked)
     return Exit.BLOCKED if found.blocks else Exit.OK
 
@@ -100,17 +105,17 @@ def _other(here: Survey) -> Place:
 # --- what is found --------------------------------------------------------------------------------
 
 
-async def _report(pair: Pair, apis: Mapping[str, Api], asked: Asked, say: Say) -> report.Report:
+async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Say) -> report.Report:
     target = _target(pair, asked)
     keys = _keys(pair, asked, target)
     say(f"looking at {len(keys)} Services")
     seen = {key: pair.observed(key, asked.toward and target) for key in keys}
-    now = next(iter(apis.values())).now()
+    now = actors[pair.names[0]].api.now()
     writes = [write for each in seen.values() for write in writes_of(each, pair, now)]
-    tried = await rehearse(apis, writes, say)
+    tried = await rehearse(actors, writes, say)
     say("asking for the controller's rights")
     lacking, notes = await rights_of(
-        apis, pair, {key.namespace for key in keys}, _account(asked.controller)
+        actors, pair, {key.namespace for key in keys}, _account(asked.controller)
     )
     return report.Report(
         clusters=pair.names,
@@ -155,7 +160,7 @@ def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:
     )
 
 
-def _account(text: str) -> tuple[str, str]:
+def _account(text: str) -> Account:
     namespace, _, name = text.partition("/")
     return namespace, name
 

@@ -8,20 +8,20 @@ for by access reviews, where those may be made.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from controller import gates
-from controller.cli.api import Api
+from controller.cli.api import Account, Api
 from controller.cli.ending import Exit, Failure
 from controller.cli.pair import Pair
-from controller.cluster import ApiError, Conflict, Refused, Unavailable
+from controller.cluster import ApiError, Conflict, Unavailable
 from controller.cluster.places import PLACES
 from controller.meanings import Level
-from controller.model import Key, Observed, Record, Split, WritePin, WriteSplit
+from controller.model import PREFIX, Key, Observed, Record, Split, WritePin, WriteSplit
 from controller.objects import Resource
 from controller.plan import plan
 from controller.preflight import Finding
@@ -37,7 +37,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write to try. ``name`` is None where the object would be made."""
+    """One write to try. ``name`` is None where the object would be made; ``managed``: it is there, and has
+    the controller's record already."""
 
     key: Key
     cluster: str
@@ -45,6 +46,14 @@ class Write:
     namespace: str
     name: str | None
     body: Mapping[str, Any]
+    managed: bool = False
+
+    def bare(self) -> Write:
+        """Give the same without annotations of ours."""
+        metadata = dict(self.body["metadata"])
+        notes = metadata.pop("annotations", {})
+        metadata["annotations"] = {k: v for k, v in notes.items() if not k.startswith(PREFIX)}
+        return replace(self, body={**self.body, "metadata": metadata})
 
     def __str__(self) -> str:
         """Say in words what it does."""
@@ -105,7 +114,8 @@ def writes_of(seen: Observed, pair: Pair, now: datetime) -> list[Write]:
             for name, cluster in seen.clusters.items()
             if (split := cluster.split) and name not in planned
         ]
-    return [_write(action, pair) for action in actions]
+    ours = st.records
+    return [_write(action, pair, managed=action.cluster in ours) for action in actions]
 
 
 def _is_latch(action: WriteSplit | WritePin) -> bool:
@@ -127,7 +137,7 @@ def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
     )
 
 
-def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
+def _write(action: WriteSplit | WritePin, pair: Pair, *, managed: bool) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
         namespace = pair.surveys[cluster].gateway_namespace
@@ -136,10 +146,47 @@ def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     provider = PROVIDERS[action.kind]
     body = provider.body(action, mirror_name(key.service, pair.other(cluster)))
     made = action.name if action.resource_version is not None else None
-    return Write(key, cluster, provider.RESOURCE, key.namespace, made, body)
+    return Write(key, cluster, provider.RESOURCE, key.namespace, made, body, managed=managed)
 
 
 # --- trying it ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """By whom writes are tried in one cluster: the controller's ``account`` where there is one that whoever
+    asks may act as, else (None) themselves. ``api`` is theirs, for questions; ``stage`` is the actor's.
+    ``known``: there is such an account."""
+
+    api: Api
+    stage: Api
+    account: Account | None
+    known: bool
+    note: str
+
+
+async def actor(name: str, api: Api, stage: Api, account: Account) -> Actor:
+    """Find out who may try writes in a cluster; ``stage`` is the same cluster, asked as the account."""
+    who = "/".join(account)
+    try:
+        known = await api.has_account(*account)
+        may = known and await api.allowed(_impersonation(account), None)
+    except Unavailable as error:
+        raise Failure(f"{name} is not reached any more: {error}", code=Exit.UNREACHED) from error
+    except ApiError as error:
+        note = f"{name}: writes were tried as you; whether there is {who} is not known: {error}"
+        return Actor(api, api, None, known=False, note=note)
+    if may:
+        return Actor(api, stage, account, known=True, note=f"{name}: writes were tried as {who}")
+    why = f"you may not act as {who}" if known else f"there is no service account {who}"
+    note = f"{name}: writes were tried as you: {why}"
+    return Actor(api, api, None, known=known, note=note)
+
+
+def _impersonation(account: Account) -> dict[str, str]:
+    namespace, name = account
+    asked = {"verb": "impersonate", "resource": "serviceaccounts"}
+    return {**asked, "namespace": namespace, "name": name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +197,27 @@ class Rehearsed:
     notes: tuple[str, ...]
 
 
-async def rehearse(apis: Mapping[str, Api], writes: Sequence[Write], say: Say) -> Rehearsed:
-    """Try all writes, so many at a time. Raises Failure where a cluster is not reached any more."""
-    may = await _rights(apis, {(w.cluster, w.right) for w in writes}, None)
-    tried = [write for write in writes if may.get((write.cluster, write.right)) is not False]
+async def rehearse(actors: Mapping[str, Actor], writes: Sequence[Write], say: Say) -> Rehearsed:
+    """Try all writes, so many at a time. Raises Failure where a cluster is not reached any more.
+
+    Tried as the controller, a write is whole. Tried as somebody else it is without what only the controller
+    may write: its annotations, and splits that have them already, which a policy may keep for it.
+    """
+    whole = {name for name, who in actors.items() if who.account}
+    mine = [w for w in writes if w.cluster in whole or not w.managed]
+    may = await _rights(
+        {name: who.api for name, who in actors.items()},
+        {(w.cluster, w.right) for w in mine if w.cluster not in whole},
+        None,
+    )
+    tried = [write for write in mine if may.get((write.cluster, write.right)) is not False]
     said = _Counted(say, len(tried))
     answers = await _each(
-        apis,
-        [(write.cluster, partial(_try, write)) for write in tried],
+        {name: who.stage for name, who in actors.items()},
+        [
+            (write.cluster, partial(_try, write if write.cluster in whole else write.bare()))
+            for write in tried
+        ],
         said,
     )
     refused: dict[Key, tuple[str, ...]] = {}
@@ -165,7 +225,7 @@ async def rehearse(apis: Mapping[str, Api], writes: Sequence[Write], say: Say) -
         if answer:
             sentence = f"{write.cluster} refuses {write}: {answer}"
             refused[write.key] = (*refused.get(write.key, ()), sentence)
-    return Rehearsed(refused, _untried(may))
+    return Rehearsed(refused, (*(who.note for who in actors.values()), *_untried(may)))
 
 
 def _untried(may: Mapping[tuple[str, Right], bool | None]) -> tuple[str, ...]:
@@ -198,72 +258,62 @@ async def _try(write: Write, api: Api) -> str:
 
 
 async def rights_of(
-    apis: Mapping[str, Api], pair: Pair, namespaces: Iterable[str], account: tuple[str, str]
+    actors: Mapping[str, Actor], pair: Pair, namespaces: Iterable[str], account: Account
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """Ask for everything that the controller must be allowed to do, as its service account in each cluster.
 
-    Gives what it lacks, and notes that say whose rights were asked for, or why they were not.
+    Gives what it lacks, and notes that say where its rights were not asked for.
     """
     who = "/".join(account)
-    notes: list[str] = []
+    within = sorted(set(namespaces))
     asked: list[tuple[str, Right]] = []
-    for name, api in apis.items():
-        try:
-            known = await api.has_account(*account)
-        except Refused as refused:
-            notes.append(f"{name}: the rights of {who} were not asked for: {refused}")
-            continue
-        if not known:
-            notes.append(
-                f"{name}: there is no service account {who} whose rights could be asked for"
-            )
-            continue
-        asked += [(name, right) for right in _needed(pair, name, namespaces)]
-    may = await _rights(apis, asked, account)
-    for name in apis:
-        answers = [allowed for (cluster, _), allowed in may.items() if cluster == name]
-        if None in answers:
-            notes.append(f"{name}: you may not ask for the rights of {who}")
-        elif answers:
-            notes.append(f"{name}: the rights of {who} were asked for")
+    for name, each in actors.items():
+        survey = pair.surveys[name]
+        splits = (p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in survey.unserved)
+        if each.known:
+            rights = needed(survey.gateway_namespace, splits, within)
+            asked += [(name, right) for right in rights]
+    may = await _rights({name: each.api for name, each in actors.items()}, asked, account)
+    unsaid = {name for (name, _), allowed in may.items() if allowed is None}
     lacking = tuple(
         Finding(Level.BLOCK, "RightsMissing", f"in {name} {who} may not {right}")
         for (name, right), allowed in may.items()
         if allowed is False
     )
-    return lacking, tuple(notes)
+    notes = tuple(
+        f"{name}: {'you may not ask for the rights of' if name in unsaid else 'asked for the rights of'} {who}"
+        for name, each in actors.items()
+        if each.known
+    )
+    return lacking, notes
 
 
-WATCH = ("get", "list", "watch")
+LIST = ("list", "watch")
+GET = ("get", *LIST)
 WRITE = ("create", "patch")
 
 
-def _needed(pair: Pair, name: str, namespaces: Iterable[str]) -> list[Right]:
-    """Name the rights that the controller needs in a cluster, as its ClusterRole grants them."""
-    survey = pair.surveys[name]
-    splits = [p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in survey.unserved]
-    watched = (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.MIGRATIONS, *splits)
-    rights = [Right(resource, verb) for resource in watched for verb in WATCH]
-    pins = survey.gateway_namespace
-    rights += [Right(Resource.SERVICEPROFILES, verb, pins) for verb in (*WATCH, *WRITE)]
-    written = (*splits, Resource.MIGRATIONS, Resource.EVENTS)
-    rights += [
-        Right(resource, verb, namespace)
-        for namespace in sorted(set(namespaces))
-        for resource in written
-        for verb in WRITE
-    ]
-    rights += [
-        Right(Resource.MIGRATIONS, "patch", namespace, "status")
-        for namespace in sorted(set(namespaces))
-    ]
-    return rights
+def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> Iterator[Right]:
+    """Name the rights that the controller needs in a cluster, as the chart's roles grant them.
+
+    ``pins`` is the gateway's namespace; lists are of all namespaces, writes are asked for in each.
+    """
+    splits = tuple(splits)
+    read = {Resource.SERVICES: LIST, Resource.ENDPOINTSLICES: LIST, Resource.MIGRATIONS: GET}
+    for resource, verbs in (read | dict.fromkeys(splits, GET)).items():
+        yield from (Right(resource, verb) for verb in verbs)
+    yield from (Right(Resource.SERVICEPROFILES, verb, pins) for verb in (*GET, *WRITE))
+    for namespace in sorted(set(namespaces)):
+        for resource in (*splits, Resource.EVENTS):
+            yield from (Right(resource, verb, namespace) for verb in WRITE)
+        yield Right(Resource.MIGRATIONS, "create", namespace)
+        yield Right(Resource.MIGRATIONS, "patch", namespace, "status")
 
 
 async def _rights(
     apis: Mapping[str, Api],
     asked: Iterable[tuple[str, Right]],
-    account: tuple[str, str] | None,
+    account: Account | None,
 ) -> dict[tuple[str, Right], bool | None]:
     """Ask for rights, each once; None where that cannot be asked."""
     wanted = sorted(set(asked), key=lambda each: (each[0], str(each[1])))
@@ -274,7 +324,7 @@ async def _rights(
     return dict(zip(wanted, answers, strict=True))
 
 
-async def _allowed(right: Right, account: tuple[str, str] | None, api: Api) -> bool | None:
+async def _allowed(right: Right, account: Account | None, api: Api) -> bool | None:
     try:
         return await api.allowed(right.attributes(), account)
     except Unavailable:

@@ -60,7 +60,7 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 class Transport:
-    """Requests to one cluster. Close it at the end."""
+    """Requests to one cluster. Close it at the end. ``as_user`` is whom to act as, where one may."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Transport:
         deadline_s: float = DEADLINE_S,
         monotonic: Callable[[], float] = time.monotonic,
         user_agent: str = "migrate-controller",
+        as_user: str = "",
     ) -> None:
         self.clock = ServerClock()
         self._cluster = cluster
@@ -82,7 +83,9 @@ class Transport:
         self._loading: asyncio.Task[Credentials] | None = None
         self._renew_at_s = math.inf
         self._session: aiohttp.ClientSession | None = None
-        self._user_agent = user_agent
+        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        if as_user:
+            self._headers["Impersonate-User"] = as_user
 
     async def request(
         self,
@@ -232,7 +235,7 @@ class Transport:
         content_type: str | None,
         silent_s: float | None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = dict(self._headers)
         authorization = await credentials.authorization()
         if authorization:
             headers["Authorization"] = authorization

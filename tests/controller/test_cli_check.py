@@ -9,7 +9,6 @@ import pytest
 
 from controller.cli.ending import Exit
 from controller.meanings import MEANINGS
-from controller.splits import RECORD
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.objects import link_object, service_object
 from tests.controller.check_pair import GATEWAYS, IDENTITY, CheckPair
@@ -458,16 +457,24 @@ async def test_of_several_links_the_context_says_which(pair: CheckPair) -> None:
     assert (await pair.run("check", "service-a", "--other-context", "eks")).code == Exit.OK
 
 
-async def test_an_enrolled_service_is_tried_as_it_stands(pair: CheckPair) -> None:
-    """A split with a record is tried with what it says already, and stays as it is."""
-    pair.put("legacy", "trafficsplits", split())
-    before = pair.get("legacy", "trafficsplits", "own")
-    await pair.run("check", "service-a")
-    assert pair.get("legacy", "trafficsplits", "own") == before
+@pytest.mark.parametrize("managed", [False, True])
+async def test_a_split_that_is_there_is_tried_as_it_stands(
+    pair: CheckPair,
+    managed: bool,
+) -> None:
+    """Somebody's split is tried with what it says, and stays as it is; the controller's own only as itself."""
+    pair.split("legacy", 1, 0)
+    if managed:
+        pair.put("legacy", "trafficsplits", split())
+        pair.remove("legacy", "trafficsplits", "service-a")
+    name = "own" if managed else "service-a"
+    before = pair.get("legacy", "trafficsplits", name)
+    done = await pair.run("check", "service-a")
+    assert pair.get("legacy", "trafficsplits", name) == before
     tried = {
         (r.verb, r.resource, r.name)
         for r in pair.apis["legacy"].requests
         if r.user_agent == "kubectl-migrate" and r.verb in ("create", "patch")
     }
-    assert ("patch", "trafficsplits", "own") in tried
-    assert RECORD in before["metadata"]["annotations"]
+    assert (("patch", "trafficsplits", name) in tried) is not managed
+    assert "legacy: writes were tried as you: there is no service account migrate/" in done.out

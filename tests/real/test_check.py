@@ -23,13 +23,20 @@ from deploy.local.mesh.objects import link_object
 from deploy.local.realapi import RealApi
 from tests.controller.check_pair import GATEWAYS, IDENTITY, KINDS, well
 from tests.controller.cli_cluster import Ended, decoded, run
-from tests.real.client import Client, Json, connected
+from tests.real.client import Client, Json, connected, split
 
 pytestmark = pytest.mark.real
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ACCOUNT = "migrate-controller"
+EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+NEW_SPLITS = {
+    "apiGroups": ["split.smi-spec.io"],
+    "apiVersions": ["*"],
+    "operations": ["CREATE"],
+    "resources": ["trafficsplits"],
+}
 
 
 class HalfReal:
@@ -88,6 +95,25 @@ class HalfReal:
         done = await self.client.create(path, body)
         assert done.status == 201, done.body
         return str(done.body["status"]["token"])
+
+    async def deny(self, name: str, unless: str, message: str) -> None:
+        """A policy that refuses new splits of the test's namespace unless this expression holds."""
+        named = {"metadata": {"name": f"{self.namespace}-{name}"}}
+        constraints = {"resourceRules": [NEW_SPLITS], "namespaceSelector": _only(self.namespace)}
+        validations = [{"expression": unless, "message": message}]
+        spec = {"matchConstraints": constraints, "validations": validations}
+        await self.create(f"{ADMISSION}/validatingadmissionpolicies", {**named, "spec": spec})
+        binding = {"policyName": named["metadata"]["name"], "validationActions": ["Deny"]}
+        path = f"{ADMISSION}/validatingadmissionpolicybindings"
+        await self.create(path, {**named, "spec": binding})
+
+    async def until_refused(self, controller: str = "migrate/migrate-controller") -> str:
+        """Check until a write is refused: the API server has to see a new rule itself; give the sentence."""
+        async with asyncio.timeout(30):
+            while True:
+                done = await self.check("service-a", "--controller", controller)
+                if done.code == Exit.BLOCKED:
+                    return sentence(done)
 
     async def check(self, *argv: str, token: str | None = None) -> Ended:
         """Check service-a, as the administrator or with another's token in legacy."""
@@ -155,47 +181,15 @@ async def test_a_quota_that_is_full_refuses_the_split(pair: HalfReal) -> None:
     await pair.create(path, {"metadata": {"name": "full"}, "spec": {"hard": {quota: "0"}}})
     status = {"status": {"hard": {quota: "0"}, "used": {quota: "0"}}}
     assert (await pair.client.merge(f"{path}/full/status", status)).status == 200
-    told = ""
-    async with asyncio.timeout(30):
-        while not told:  # the quota is enforced once the API server's own watch has seen it
-            done = await pair.check("service-a")
-            told = sentence(done) if done.code == Exit.BLOCKED else ""
+    told = await pair.until_refused()
     assert told.startswith(f"legacy refuses a new TrafficSplit {pair.namespace}/service-a: 403")
     assert "exceeded quota: full" in told
 
 
 async def test_a_policy_that_denies_is_found(pair: HalfReal) -> None:
     """A ValidatingAdmissionPolicy that lets nobody make splits is told in its own words."""
-    name = f"{pair.namespace}-no-splits"
-    policy = {
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": ["split.smi-spec.io"],
-                        "apiVersions": ["*"],
-                        "operations": ["CREATE"],
-                        "resources": ["trafficsplits"],
-                    }
-                ],
-                "namespaceSelector": _only(pair.namespace),
-            },
-            "validations": [{"expression": "false", "message": "splits are made by Flux only"}],
-        },
-    }
-    binding = {
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }
-    await pair.create(f"{ADMISSION}/validatingadmissionpolicies", policy)
-    await pair.create(f"{ADMISSION}/validatingadmissionpolicybindings", binding)
-    told = ""
-    async with asyncio.timeout(30):
-        while not told:  # as with quotas
-            done = await pair.check("service-a")
-            told = sentence(done) if done.code == Exit.BLOCKED else ""
-    assert "splits are made by Flux only" in told
+    await pair.deny("splits", "false", "splits are made by Flux only")
+    assert "splits are made by Flux only" in await pair.until_refused()
 
 
 @pytest.mark.parametrize(
@@ -210,14 +204,7 @@ async def test_a_webhook_that_denies_or_is_away_is_found(
         hook = {
             "name": "no.example.com",
             "clientConfig": {**client, "caBundle": _bundle(pair.server)},
-            "rules": [
-                {
-                    "apiGroups": ["split.smi-spec.io"],
-                    "apiVersions": ["*"],
-                    "operations": ["CREATE"],
-                    "resources": ["trafficsplits"],
-                }
-            ],
+            "rules": [NEW_SPLITS],
             "namespaceSelector": _only(pair.namespace),
             "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
@@ -225,11 +212,7 @@ async def test_a_webhook_that_denies_or_is_away_is_found(
         }
         body = {"metadata": {"name": f"{pair.namespace}-hook"}, "webhooks": [hook]}
         await pair.create(f"{ADMISSION}/validatingwebhookconfigurations", body)
-        told = ""
-        async with asyncio.timeout(30):
-            while not told:  # as with quotas
-                done = await pair.check("service-a")
-                told = sentence(done) if done.code == Exit.BLOCKED else ""
+        told = await pair.until_refused()
     assert words in told
 
 
@@ -248,15 +231,40 @@ async def test_rights_that_the_controller_lacks_are_named(pair: HalfReal) -> Non
         in lacking
     )
     assert not [line for line in lacking if "trafficsplits" in line]
-    assert f"legacy: the rights of {who} were asked for" in told["notes"]
-    assert any(note.startswith("eks: there is no service account") for note in told["notes"])
+    assert f"legacy: asked for the rights of {who}" in told["notes"]
+    assert f"eks: writes were tried as you: there is no service account {who}" in told["notes"]
 
 
 async def test_an_account_with_all_rights_lacks_none(pair: HalfReal) -> None:
     """An account that may do everything is asked about, and nothing blocks."""
-    await pair.account(ACCOUNT, {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})
+    await pair.account(ACCOUNT, EVERYTHING)
     done = await pair.check()
     assert (done.code, decoded(done.out)["general"]) == (Exit.OK, [])
+
+
+async def test_writes_are_tried_as_the_controller_where_one_may(pair: HalfReal) -> None:
+    """A policy against the controller alone refuses nobody else, and is found by acting as it."""
+    await pair.account(ACCOUNT, EVERYTHING)
+    user = f"system:serviceaccount:{pair.namespace}:{ACCOUNT}"
+    await pair.deny("splits", f"request.userInfo.username != '{user}'", "it has not opted in")
+    told = await pair.until_refused(f"{pair.namespace}/{ACCOUNT}")
+    assert "it has not opted in" in told
+    alone = await pair.check("service-a")
+    assert (alone.code, reasons(alone)) == (Exit.OK, [])
+
+
+async def test_what_only_the_controller_may_write_is_no_finding(pair: HalfReal) -> None:
+    """Policies that keep record and pin for the controller refuse nobody who checks, enrolled or not."""
+    ours = "object.metadata.annotations.exists(k, k.startsWith('migrate.tradeshift/'))"
+    free = f"!has(object.metadata.annotations) || !{ours}"
+    await pair.deny("splits", free, "it is the controller's")
+    probe = split("probe", ("probe", 1), annotations={"migrate.tradeshift/record": "{}"})
+    path = pair.client.splits()
+    async with asyncio.timeout(30):
+        while (await pair.client.create(path, probe, dryRun="All")).status != 422:
+            pass  # the policy is in force once the API server's own watch has seen it
+    done = await pair.check("service-a")
+    assert (done.code, reasons(done)) == (Exit.OK, [])
 
 
 async def test_what_one_may_not_write_oneself_is_no_finding(pair: HalfReal) -> None:
