@@ -213,13 +213,16 @@ ALERTS = (
     Alert(
         "MigrateCallersDoNotFollow",
         "max by (namespace, service, reason) "
-        '(migrate_controller_migration_warning{reason=~"CallersMayNotFollow|CallersDoNotFollow"})'
+        '(migrate_controller_migration_warning{reason="CallersDoNotFollow"})'
+        " or max by (namespace, service, reason) "
+        '(migrate_controller_migration_warning{reason="CallersMayNotFollow"})'
         " and on (namespace, service) " + _info('phase="Completed"'),
         "10m",
         "ticket",
-        f"Callers of {_SERVICE} may still be served by its old cluster",
-        "The migration is completed, and callers that were busy when its split was made follow it only after"
-        " 5 s without a call. Do not scale the origin down before they did.",
+        f"Callers of {_SERVICE} do not follow its split, or may not",
+        "CallersDoNotFollow: workloads were seen to call past the split, so the share is not theirs."
+        " CallersMayNotFollow: the migration is completed, and whoever was busy when its split was made"
+        " follows only after 5 s without a call. Do not scale the origin down before they did.",
     ),
     Alert(
         "MigrateHandEdited",
