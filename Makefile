@@ -39,7 +39,7 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	fi
 	@$(PACKAGES) || { echo "real Prometheus: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	@$(CHART) || { echo "the chart: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
-	$(BIN)/python -m pytest -ra
+	$(BIN)/python -m pytest -raR
 
 lint: setup ## check style, types and the import rules
 	$(BIN)/ruff check .
