@@ -56,7 +56,7 @@ async def _guard(cluster: RealApi) -> None:
             _pin(),
             _elsewhere(_service(target="eks")),
         ):
-            await _until(session, bad, 422)
+            await _until(session, bad, 422, dry=False)
 
 
 @pytest.fixture
@@ -147,10 +147,12 @@ async def _create(
         return answer.status, (await answer.json()).get("message", "")
 
 
-async def _until(session: aiohttp.ClientSession, found: Json, status: int) -> None:
-    """Wait until a dry run is answered so: the server reads its policies in its own time."""
+async def _until(
+    session: aiohttp.ClientSession, found: Json, status: int, *, dry: bool = True
+) -> None:
+    """Wait until the making of it is answered so: the server reads its policies in its own time."""
     async with asyncio.timeout(20):
-        while (await _create(session, found))[0] != status:  # noqa: ASYNC110 - nothing tells when
+        while (await _create(session, found, dry=dry))[0] != status:  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.05)
 
 
@@ -377,7 +379,7 @@ async def test_managed_split_is_for_the_controller_and_editors(
 async def test_record_is_the_controllers(api: aiohttp.ClientSession, kind: int) -> None:
     """Nobody but the controller makes, changes or removes a record, the named group neither."""
     found = _managed_kinds()[kind]
-    status, message = await _create(api, found, "anna", EDITORS)
+    status, message = await _create(api, found, "anna", EDITORS, dry=False)
     assert (status, f"{RECORD} is written by" in message) == (422, True), message
     path = await _stands(api, found)
     for record in ('{"v":1,"sharePermille":1000}', None):
@@ -400,7 +402,7 @@ async def test_other_peoples_splits_are_theirs(api: aiohttp.ClientSession) -> No
 async def test_pin_is_the_controllers(api: aiohttp.ClientSession) -> None:
     """Nobody but the controller makes, changes or deletes a pin; other ServiceProfiles are free."""
     pin = _pin()
-    assert (await _create(api, pin, "anna", EDITORS))[0] == 422
+    assert (await _create(api, pin, "anna", EDITORS, dry=False))[0] == 422
     path = await _stands(api, pin)
     route = {"name": "GET /", "condition": {"method": "GET"}}
     status, message = await _patch(api, path, {"spec": {"routes": [route]}}, "anna", EDITORS)
@@ -411,6 +413,12 @@ async def test_pin_is_the_controllers(api: aiohttp.ClientSession) -> None:
     assert (await _patch(api, path, {"metadata": {"labels": {"by": "us"}}}, CONTROLLER))[0] == 200
     other = {**pin, "metadata": {"name": _name("b"), "namespace": "linkerd-multicluster"}}
     assert (await _create(api, other, "anna"))[0] == 201
+
+
+async def test_anybody_may_try_the_controllers_writes(api: aiohttp.ClientSession) -> None:
+    """A dry run of what only the controller may write is let through: kubectl migrate check makes them."""
+    for found in (*_managed_kinds(), _pin()):
+        assert (await _create(api, found, "anna"))[0] == 201
 
 
 async def test_cluster_cleans_up(api: aiohttp.ClientSession) -> None:

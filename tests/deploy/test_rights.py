@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
 import yaml
 
+from controller.cli.rehearsal import _needed
 from controller.cluster import ClusterAccess
 from deploy.local.realapi import MISSING, RealApi, find_binaries
 from tests.deploy.conftest import missing
@@ -221,6 +224,17 @@ def test_clusters_differ_by_the_lease() -> None:
     here, there = ({(g.role, g.resource, g.verb) for g in grants(name)} for name in CLUSTERS)
     assert {resource for _, resource, _ in here - there} == {"leases"}
     assert there <= here
+
+
+def test_check_asks_for_what_the_chart_grants() -> None:
+    """The rights that kubectl migrate check asks for are those of the manifest, but for the lease."""
+    survey = SimpleNamespace(unserved=(), gateway_namespace="linkerd-multicluster")
+    pair: Any = SimpleNamespace(surveys={"eks": survey})
+    asked = {
+        (str(right.resource) + (right.subresource and f"/{right.subresource}"), right.verb)
+        for right in _needed(pair, "eks", ["default"])
+    }
+    assert asked == {(grant.resource, grant.verb) for grant in grants("eks")}
 
 
 # --- all of it is needed --------------------------------------------------------------------------------------
