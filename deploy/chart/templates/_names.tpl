@@ -64,3 +64,17 @@ topologySpreadConstraints:
       matchLabels: {app.kubernetes.io/name: {{ $.name }}}
 {{- end }}
 {{- end }}
+
+{{/* A cluster's Prometheus, as the controller's settings have it. */}}
+{{- define "migrate.prometheus" -}}
+{{- if .prometheus.url -}}
+prometheus:
+  url: {{ .prometheus.url }}
+  {{- if .prometheus.tokenSecret }}
+  token_file: /etc/migrate/prometheus-{{ .name }}/token
+  {{- end }}
+  {{- if .prometheus.caSecret }}
+  ca_file: /etc/migrate/prometheus-{{ .name }}/ca.crt
+  {{- end }}
+{{- end }}
+{{- end }}
