@@ -11,15 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 import pytest
 import yaml
 
-from controller.cli.rehearsal import _needed
+from controller.cli.rehearsal import needed
 from controller.cluster import ClusterAccess
+from controller.splits.kinds import PROVIDERS
 from deploy.local.realapi import MISSING, RealApi, find_binaries
 from tests.deploy.conftest import missing
 from tests.deploy.rendering import MANIFESTS, Json, one, render
@@ -228,11 +227,10 @@ def test_clusters_differ_by_the_lease() -> None:
 
 def test_check_asks_for_what_the_chart_grants() -> None:
     """The rights that kubectl migrate check asks for are those of the manifest, but for the lease."""
-    survey = SimpleNamespace(unserved=(), gateway_namespace="linkerd-multicluster")
-    pair: Any = SimpleNamespace(surveys={"eks": survey})
+    splits = [provider.RESOURCE for provider in PROVIDERS.values()]
     asked = {
-        (str(right.resource) + (right.subresource and f"/{right.subresource}"), right.verb)
-        for right in _needed(pair, "eks", ["default"])
+        (f"{right.resource}{right.subresource and '/'}{right.subresource}", right.verb)
+        for right in needed("linkerd-multicluster", splits, ["default"])
     }
     assert asked == {(grant.resource, grant.verb) for grant in grants("eks")}
 
