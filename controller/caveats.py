@@ -125,8 +125,8 @@ def fewer_endpoints(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
     here, there = origin.endpoints.ready, target.endpoints.ready
     if 0 < there < here:
         message = (
-            f"{st.target} has {there} ready pods and {st.origin} has {here}: is that enough for every"
-            " call?"
+            f"{st.target} has fewer ready pods ({there}) than {st.origin} ({here}): is that enough for"
+            " every call?"
         )
         yield "FewerEndpoints", message
 

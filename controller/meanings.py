@@ -258,6 +258,34 @@ _TOLD = {
         "the mirror answers 508: the other gateway does not obey its pin",
         "does the destination controller of that cluster run, and is the ServiceProfile there?",
     ),
+    "Blind": _block(
+        "a prober is silent, or does not trust itself",
+        "see /readyz of the prober, its token, and migrate_controller_prober_streams",
+    ),
+    "WayBad": _block(
+        "above home, a way home fails while the target is good",
+        "mend the origin or its gateway before you need it",
+    ),
+    "BothWaysBad": _block(
+        "the way home is as bad as the way to the target, so callers stay where they are",
+        "mend what both depend on; then the callers go by themselves",
+    ),
+    "HomeWithoutEndpoints": _block(
+        "a revert is due, and nothing is ready at home",
+        "scale the origin up; then the callers go by themselves",
+    ),
+    "LinkSuspect": _block(
+        "a revert is due, and the link between the clusters looks dead",
+        "mend the link; the callers go once anything is heard of it",
+    ),
+    "ClusterStale": _block(
+        "the controller has heard nothing of a cluster for a while",
+        "see /readyz of the controller, and whether it reaches that API server",
+    ),
+    "NoLease": _block(
+        "no controller holds the lease, so nobody may raise",
+        "does the controller run, and does it reach the lease's cluster?",
+    ),
     "ProbeRejected": _block(
         "the application gives the same unexpected answer on every way",
         "set the annotation that the message names",

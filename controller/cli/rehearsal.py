@@ -172,7 +172,7 @@ async def actor(name: str, api: Api, stage: Api, account: Account) -> Actor:
         known = await api.has_account(*account)
         may = known and await api.allowed(_impersonation(account), None)
     except Unavailable as error:
-        raise Failure(f"{name} is not reached any more: {error}", code=Exit.UNREACHED) from error
+        raise _gone(name, error) from error
     except ApiError as error:
         note = f"{name}: writes were tried as you; whether there is {who} is not known: {error}"
         return Actor(api, api, None, known=False, note=note)
@@ -356,19 +356,27 @@ async def _each(
 
     The first cluster that does not answer ends it, as one sentence. Raises Failure.
     """
-    gates_of = {name: asyncio.Semaphore(AT_A_TIME) for name in apis}
+    turns = {name: asyncio.Semaphore(AT_A_TIME) for name in apis}
 
     async def one(cluster: str, ask: Callable[[Api], Awaitable[Any]]) -> Any:
-        async with gates_of[cluster]:
-            answer = await ask(apis[cluster])
+        async with turns[cluster]:
+            try:
+                answer = await ask(apis[cluster])
+            except Unavailable as error:
+                raise _gone(cluster, error) from error
             done()
             return answer
 
+    gone: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(cluster, ask)) for cluster, ask in work]
-    except* Unavailable as failed:
-        raise Failure(
-            f"a cluster is not reached any more: {failed.exceptions[0]}", code=Exit.UNREACHED
-        ) from failed
+    except* Failure as failed:
+        gone = failed.exceptions[0]
+    if gone is not None:
+        raise gone
     return [task.result() for task in tasks]
+
+
+def _gone(cluster: str, error: Unavailable) -> Failure:
+    return Failure(f"{cluster} is not reached any more: {error}", code=Exit.UNREACHED)

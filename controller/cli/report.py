@@ -124,15 +124,17 @@ def drawn(report: Report, *, namespaces: bool) -> Iterable[Any]:
 
     found = rows(report, namespaces=namespaces)
     if found:
-        table = Table(*HEAD, box=None, pad_edge=False, padding=(0, 2, 1, 0))
+        table = Table(*HEAD, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name, level, reason, message in found:
             colour = "red" if level == Level.BLOCK else "yellow"
             table.add_row(Text(name), Text(level, colour), Text(reason), Text(message))
         yield table
-        legend = Table("REASON", "MEANS", "DO", box=None, pad_edge=False, padding=(0, 2, 1, 0))
+        yield ""
+        legend = Table("REASON", "MEANS", "DO", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for row in meanings(report):
             legend.add_row(*map(Text, row))
         yield legend
+        yield ""
     yield Text(_ending(report))
 
 

@@ -128,6 +128,7 @@ async def _keep(pair: Pair) -> None:
         "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal:\n\n"
         f"    export KUBECONFIG={pair.kubeconfig}\n"
         f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY}\n"
+        f"    .venv/bin/kubectl-migrate check {SERVICE} --context {LEGACY}\n"
         f"    .venv/bin/kubectl-migrate start {SERVICE} --to {EKS} --context {LEGACY}\n"
         f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY} --watch\n\n"
         f"Metrics of the controller: {pair.controller_url}/metrics\n"

@@ -43,7 +43,7 @@ def test_fewer_endpoints() -> None:
     """A target with fewer ready pods than the origin is told with both numbers; with none it is a gate."""
     world = asking()
     world.set_pods("eks", [Pod("10.9.0.1:8080")])
-    assert told(world)["FewerEndpoints"].startswith("eks has 1 ready pods and legacy has 3")
+    assert told(world)["FewerEndpoints"].startswith("eks has fewer ready pods (1) than legacy (3)")
     world.set_pods("eks", [])
     assert "FewerEndpoints" not in told(world)
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import pty
+import re
+import termios
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from controller.cli.ending import Exit
 from controller.meanings import MEANINGS
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.objects import link_object, service_object
 from tests.controller.check_pair import GATEWAYS, IDENTITY, CheckPair
-from tests.controller.cli_cluster import condition, decoded, migration, split
+from tests.controller.cli_cluster import COMMAND, condition, decoded, migration, split, until
 
 Harm = Callable[[CheckPair], None]
 PROFILE = "service-a.default.svc.cluster.local"
@@ -150,7 +157,7 @@ HARMS: dict[str, tuple[Harm, str]] = {
     "MirrorUnproven": (other_domain, "cluster.local and eks.test"),
     "TargetWithoutEndpoints": (lambda p: p.pods("eks", "service-a", 0), "ready in eks"),
     "NoPodsToProbe": (lambda p: p.pods("legacy", "service-a", 0), "legacy has no ready pod"),
-    "FewerEndpoints": (lambda p: p.pods("eks", "service-a", 1), "eks has 1 ready pods"),
+    "FewerEndpoints": (lambda p: p.pods("eks", "service-a", 1), "eks has fewer ready pods (1)"),
     "NoPortToProbe": (
         both_with_ports(7001, 7002),
         "name one in probe-port",
@@ -478,3 +485,60 @@ async def test_a_split_that_is_there_is_tried_as_it_stands(
     }
     assert (("patch", "trafficsplits", name) in tried) is not managed
     assert "legacy: writes were tried as you: there is no service account migrate/" in done.out
+
+
+class Dying(EmbeddedApi):
+    """An API server that is read from, and breaks off whatever is to be written."""
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "POST" and request.transport is not None:
+            request.transport.abort()
+        return await super()._answer(request)
+
+
+async def test_a_cluster_that_dies_in_between(tmp_path: Path) -> None:
+    """A cluster that is gone when writes are tried is one sentence and the same exit code, however many writes."""
+    async with EmbeddedApi("legacy") as legacy, Dying("eks") as eks:
+        pair = CheckPair({"legacy": legacy, "eks": eks}, tmp_path / "kubeconfig")
+        for letter in "abcdefgh":
+            pair.service(f"service-{letter}")
+        done = await pair.run("check", "--all")
+    assert (done.code, done.out, done.err.count("\n")) == (Exit.UNREACHED, "", 1)
+    assert done.err.startswith("kubectl migrate: eks is not reached any more: connection")
+
+
+async def test_on_a_terminal_the_table_fits(pair: CheckPair) -> None:
+    """On a terminal the table is no wider than it, and what is being done is shown meanwhile."""
+    pair.remove("eks", "services", "service-a")
+    controlling, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (50, 90))
+    os.set_blocking(controlling, False)
+    environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("check", "service-a", "--kubeconfig", str(pair.kubeconfig)),
+        stdout=terminal,
+        stderr=terminal,
+        env={**environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    drawn = bytearray()
+
+    def ended() -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):  # EIO: nobody has the terminal any more
+            drawn.extend(os.read(controlling, 65536))
+        return process.returncode is not None
+
+    try:
+        waiting = asyncio.create_task(process.wait())
+        await until(ended)
+        ended()
+        assert await waiting == Exit.BLOCKED
+    finally:
+        os.close(controlling)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
+    assert "reading context legacy" in text
+    assert "service-a to eks: something blocks it" in text
+    table = [line for line in text.splitlines() if line.startswith("service-a ")]
+    assert table
+    assert max(map(len, table)) <= 90

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -281,7 +282,7 @@ def test_unread_pins_are_not_missing() -> None:
 SAYING = {"hold", "wait", "revert", "Flaw"}
 
 
-def reasons_in(path: str, functions: set[str]) -> set[str]:
+def reasons_in(path: str, functions: set[str], saying: Collection[str] = SAYING) -> set[str]:
     """The reasons that functions of a module name: first in a refusal, a flaw, or a pair that is yielded."""
     found = set()
     for function in ast.walk(ast.parse((ROOT / path).read_text())):
@@ -289,7 +290,7 @@ def reasons_in(path: str, functions: set[str]) -> set[str]:
             continue
         for node in ast.walk(function):
             said: list[ast.expr] = []
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in saying:
                 said = node.args
             elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
                 said = node.value.elts
@@ -318,6 +319,20 @@ def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> Non
     assert named, "the gates were not found"
     assert {reason for reason in named if reason not in MEANINGS} == set()
     assert {MEANINGS[reason].level for reason in named} == {level}
+
+
+def test_what_only_the_controller_holds_for_has_meanings() -> None:
+    """Every other refusal that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
+    defined = {
+        node.name
+        for node in ast.walk(ast.parse((ROOT / "controller/gates.py").read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    by_itself = {"Completed", "SplitFlawed"} | reasons_in("controller/gates.py", defined, {"wait"})
+    named = reasons_in("controller/gates.py", defined, {"hold", "revert"})
+    unsaid = named - by_itself - preflight.BY_WISH - set(MEANINGS)
+    assert (unsaid, len(named) > 30) == (set(), True)
+    assert {MEANINGS[reason].level for reason in named & set(MEANINGS)} == {Level.BLOCK}
 
 
 def test_flaws_have_meanings() -> None:
