@@ -23,6 +23,7 @@ from tests.real.bare_pair import CLUSTERS
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
 
 README = (ROOT / "deploy" / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 NOT_HERE = ("docker ",)
 """What needs an engine for images."""
 
@@ -123,6 +124,9 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
 
     for command in commands("Upgrade"):
         await shell.run(command)
+    (rotate,) = re.findall(r"^    (deploy/peer-kubeconfig .*)$", OPERATIONS, re.MULTILINE)
+    await shell.run(rotate)
+    assert await _lets_in(shell, tmp_path)
     for command in commands("Guards"):
         await shell.run(command.replace("kubectl ", "kubectl --context legacy "))
 
