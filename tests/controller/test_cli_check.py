@@ -464,17 +464,17 @@ async def test_of_several_links_the_context_says_which(pair: CheckPair) -> None:
     assert (await pair.run("check", "service-a", "--other-context", "eks")).code == Exit.OK
 
 
-@pytest.mark.parametrize("managed", [False, True])
+@pytest.mark.parametrize("ours", [False, True])
 async def test_a_split_that_is_there_is_tried_as_it_stands(
     pair: CheckPair,
-    managed: bool,
+    ours: bool,
 ) -> None:
-    """Somebody's split is tried with what it says, and stays as it is; the controller's own only as itself."""
-    pair.split("legacy", 1, 0)
-    if managed:
+    """A split, somebody's or with a record, is tried with what it says, and stays as it is."""
+    name = "own" if ours else "service-a"
+    if ours:
         pair.put("legacy", "trafficsplits", split())
-        pair.remove("legacy", "trafficsplits", "service-a")
-    name = "own" if managed else "service-a"
+    else:
+        pair.split("legacy", 1, 0)
     before = pair.get("legacy", "trafficsplits", name)
     done = await pair.run("check", "service-a")
     assert pair.get("legacy", "trafficsplits", name) == before
@@ -483,7 +483,7 @@ async def test_a_split_that_is_there_is_tried_as_it_stands(
         for r in pair.apis["legacy"].requests
         if r.user_agent == "kubectl-migrate" and r.verb in ("create", "patch")
     }
-    assert (("patch", "trafficsplits", name) in tried) is not managed
+    assert ("patch", "trafficsplits", name) in tried
     assert "legacy: writes were tried as you: there is no service account migrate/" in done.out
 
 

@@ -23,7 +23,7 @@ from deploy.local.mesh.objects import link_object
 from deploy.local.realapi import RealApi
 from tests.controller.check_pair import GATEWAYS, IDENTITY, KINDS, well
 from tests.controller.cli_cluster import Ended, decoded, run
-from tests.real.client import Client, Json, connected, split
+from tests.real.client import Client, Json, connected
 
 pytestmark = pytest.mark.real
 
@@ -251,20 +251,6 @@ async def test_writes_are_tried_as_the_controller_where_one_may(pair: HalfReal) 
     assert "it has not opted in" in told
     alone = await pair.check("service-a")
     assert (alone.code, reasons(alone)) == (Exit.OK, [])
-
-
-async def test_what_only_the_controller_may_write_is_no_finding(pair: HalfReal) -> None:
-    """Policies that keep record and pin for the controller refuse nobody who checks, enrolled or not."""
-    ours = "object.metadata.annotations.exists(k, k.startsWith('migrate.tradeshift/'))"
-    free = f"!has(object.metadata.annotations) || !{ours}"
-    await pair.deny("splits", free, "it is the controller's")
-    probe = split("probe", ("probe", 1), annotations={"migrate.tradeshift/record": "{}"})
-    path = pair.client.splits()
-    async with asyncio.timeout(30):
-        while (await pair.client.create(path, probe, dryRun="All")).status != 422:
-            pass  # the policy is in force once the API server's own watch has seen it
-    done = await pair.check("service-a")
-    assert (done.code, reasons(done)) == (Exit.OK, [])
 
 
 async def test_what_one_may_not_write_oneself_is_no_finding(pair: HalfReal) -> None:
