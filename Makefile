@@ -7,11 +7,12 @@ SETUP := $(VENV)/.setup
 REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
+BROWSER := tests/real/tools/browser
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures model-check manifests check-deploy lock ci clean
+.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,7 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	fi
 	@$(PACKAGES) || { echo "real Prometheus: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	@$(CHART) || { echo "the chart: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
+	@$(BROWSER) || { echo "real browser: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	$(BIN)/python -m pytest -raR
 
 lint: setup ## check style, types and the import rules
@@ -51,8 +53,9 @@ format: setup ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tools: ## get what the tests need: Prometheus (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes, once)
+tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes)
 	$(PACKAGES)
+	$(BROWSER)
 	$(REAL)
 	$(CHART)
 
@@ -72,6 +75,10 @@ check-dashboards: setup ## run every query and rule on a real Prometheus that wa
 pictures: setup ## draw the README's pictures of the boards, after the same story
 	@$(PACKAGES)
 	$(BIN)/python -m dashboards draw
+
+screenshots: setup ## photograph the board for the README, during a story, in a real browser
+	@$(BROWSER)
+	$(BIN)/python -m tests.board
 
 model-check: setup ## explore every story within bounds, with the product's own plan; DEEP=--deep for more
 	$(BIN)/python -m tests.faults.model $(DEEP)

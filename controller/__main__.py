@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from controller.accounts import Heard
+from controller.board import Feed, serve_board
 from controller.callers import Answered
 from controller.cluster import Cluster, ClusterAccess, Pace
 from controller.leader import Leader
@@ -135,13 +136,14 @@ class _Controller:
             answered=self._answered,
             log=self._log,
         )
+        self._board = Feed()
         self._reconciler = Reconciler(
             settings,
             self._state,
             self._clusters,
             Evidence(self._probers, self._traffic),
             self._leader,
-            Telemetry(self._metrics, self._tracing, self._log),
+            Telemetry(self._metrics, self._tracing, self._log, self._board),
         )
 
     def _heard(self, heard: Heard) -> None:
@@ -176,6 +178,7 @@ class _Controller:
                 await stack.enter_async_context(cluster)
             runner = await serve(self._settings.listen_address, self._metrics, health)
             stack.push_async_callback(runner.cleanup)
+            await self._open_board(stack)
             parts: list[Coroutine[Any, Any, None]] = [
                 *(c.run(self._reconciler.absorb) for c in self._clusters.values()),
                 self._leader.run(),
@@ -189,6 +192,18 @@ class _Controller:
             await self._until(stopped, parts)
         await asyncio.to_thread(self._tracing.shutdown, 1.0)
         self._log.info("controller stopped")
+
+    async def _open_board(self, stack: AsyncExitStack) -> None:
+        """Serve the board where one is asked for; without it everything else works as it does with it."""
+        address = self._settings.board_address
+        if address is None:
+            return
+        try:
+            runner = await serve_board(address, self._board)
+        except OSError as error:
+            self._log.error("board not served", board=self._settings.board, error=str(error))
+            return
+        stack.push_async_callback(runner.cleanup)
 
     async def _until(self, stopped: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
         """Run all parts until told to stop. A part that ends by itself ends the process: Kubernetes

@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller import status
 from controller.accounts import Heard
+from controller.board import Feed, Shown
 from controller.callers import Answered
 from controller.cluster import (
     AlreadyExists,
@@ -93,6 +94,7 @@ class Telemetry:
     metrics: Metrics
     tracing: Tracing
     log: FilteringBoundLogger
+    board: Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Reconciler:
         self._metrics = telemetry.metrics
         self._tracing = telemetry.tracing
         self._log = telemetry.log
+        self._board = telemetry.board
         self._clock = clock
         self._probed: dict[Key, float] = {}
         self._queue = Queue(clock, at_risk=self._probed.__contains__)
@@ -245,6 +248,8 @@ class Reconciler:
         for action in decided.actions:
             self._act(action)
         self._tell(seen, decided, now)
+        self._board.leads = self._leader.leads
+        self._board.put(key, lambda: self._shown(seen, decided, now))
         if decided.wake_s is not None:
             self._queue.add_in(key, decided.wake_s)
         if decided.probes:
@@ -343,6 +348,7 @@ class Reconciler:
         self._state.forget(key)
         self._hands.forget(key)
         self._queue.forget(key)
+        self._board.drop(key)
         self._stories.pop(key, None)
         self._held_since.pop(key, None)
         self._probed.pop(key, None)
@@ -568,6 +574,20 @@ class Reconciler:
             self._noted[key] = telling.story.note
             self._note(seen, decided, telling.status)
         self._hands.take(place, lambda: self._write_status(key, home, telling))
+
+    def _shown(self, seen: Observed, decided: Plan, now: datetime) -> Shown:
+        """Give what the board shows: what was decided here, else what the replica that decides has told."""
+        key = seen.key
+        home = self._status_cluster(key)
+        migration = self._state.views[home].migration(key) if home else None
+        told = migration.status if migration else {}
+        if not self._leader.may_go_home:
+            return Shown(told)
+        story = self._stories.get(key) or status.remember(told)
+        body = status.body_of(
+            seen, decided, self._state.known(key), story.history, story.conditions
+        )
+        return Shown(body, figures(seen, decided, now).due)
 
     def _note(self, seen: Observed, decided: Plan, told: Mapping[str, Any]) -> None:
         """One log line, and the numbers, of a transition."""

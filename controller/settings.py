@@ -153,6 +153,13 @@ class Settings(_Section, frozen=True):
             description="host:port of /metrics, /healthz and /readyz",
         ),
     ] = "0.0.0.0:9990"  # every Pod's own network: nothing but the Pod answers there
+    board: Annotated[
+        Annotated[str, Meta(pattern=r"^([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}\Z")] | None,
+        Meta(
+            description="host:port of the board; on 127.0.0.1 only kubectl port-forward reaches it;"
+            " null: none"
+        ),
+    ] = "127.0.0.1:9991"
     max_in_progress: Annotated[
         int, Meta(ge=1, le=1000, description="how many migrations at once, from 1 to 1000; re-read")
     ] = 20
@@ -175,8 +182,17 @@ class Settings(_Section, frozen=True):
     @property
     def listen_address(self) -> tuple[str, int]:
         """``listen`` as (host, port)."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.listen)
+
+    @property
+    def board_address(self) -> tuple[str, int] | None:
+        """``board`` as (host, port), None where there is none."""
+        return None if self.board is None else _address(self.board)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Settings:
@@ -390,8 +406,9 @@ def _check_together(settings: Settings) -> None:
             f"traffic.mode: is 'required', but clusters.{without[0]}.prometheus.url is not set; "
             "write it, or advisory"
         )
-    if settings.listen_address[1] > 65535:
-        raise SettingsError(f"listen: is {settings.listen!r}; write a port up to 65535")
+    for place, listen in (("listen", settings.listen), ("board", settings.board)):
+        if listen is not None and _address(listen)[1] > 65535:
+            raise SettingsError(f"{place}: is {listen!r}; write a port up to 65535")
 
 
 def _written(section: _Section, indent: str) -> list[str]:

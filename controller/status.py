@@ -122,7 +122,7 @@ def tell(
         }
         story = replace(story, note=note, history=(*story.history, entry)[-HISTORY:])
     conditions = _conditions(story.conditions, seen, plan, now)
-    body = _body(seen, plan, known, story.history, conditions)
+    body = body_of(seen, plan, known, story.history, conditions)
     watched = bool(plan.probes) or plan.phase is Phase.REVERTING
     due = watched and now_s - story.written_s >= REFRESH_S
     fresh = dict(body) != story.written
@@ -199,13 +199,14 @@ def _event(seen: Observed, plan: Plan) -> Event:
     return Event(reason, message, "Warning" if loud else "Normal")
 
 
-def _body(
+def body_of(
     seen: Observed,
     plan: Plan,
     known: MigrationKnown,
     history: Sequence[Mapping[str, Any]],
     conditions: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
+    """Give the status of this decision, without its time."""
     wish = seen.wish
     target = wish.target if isinstance(wish, (Wish, Malformed)) else None
     body: dict[str, Any] = {

@@ -24,6 +24,7 @@ TARGETS = [
     "dashboards",
     "check-dashboards",
     "pictures",
+    "screenshots",
     "model-check",
     "manifests",
     "check-deploy",

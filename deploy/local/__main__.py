@@ -131,6 +131,7 @@ async def _keep(pair: Pair) -> None:
         f"    .venv/bin/kubectl-migrate check {SERVICE} --context {LEGACY}\n"
         f"    .venv/bin/kubectl-migrate start {SERVICE} --to {EKS} --context {LEGACY}\n"
         f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY} --watch\n\n"
+        f"The board: {pair.board_url}\n"
         f"Metrics of the controller: {pair.controller_url}/metrics\n"
         f"Logs: {pair.folder}\n"
     )

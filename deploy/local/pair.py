@@ -31,6 +31,7 @@ MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations") 
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
+BOARD_PORT = 9991
 LEASE_S = 2.0
 PROBER_CAP_PER_S = 2000.0
 READY_S = 30.0
@@ -176,6 +177,8 @@ class Pair:
         ip = self.mesh.addresses.take()
         listen = f"127.{ip[3:]}:{CONTROLLER_PORT}"
         self.controller_url = f"http://{listen}"
+        board = f"127.{ip[3:]}:{BOARD_PORT}"
+        self.board_url = f"http://{board}/"
         self.scraped["controller"] = [listen]
         domain = f"migrate.svc.cluster.local:{PROBER_PORT}"
         return self._yaml(
@@ -197,6 +200,7 @@ class Pair:
                     "proxy_url": await self.mesh.sidecar(home, "controller", "migrate"),
                 },
                 "listen": listen,
+                "board": board,
                 "otlp_endpoint": self.plan.otlp_endpoint,
             },
         )
