@@ -16,7 +16,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.benchmarks import annotation_to_patched, bad_to_home, calls, memory, prober_rate
+from tests.benchmarks import (
+    annotation_to_patched,
+    bad_to_home,
+    calls,
+    check_all,
+    memory,
+    prober_rate,
+)
 from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, table
 
@@ -26,6 +33,7 @@ KEYS = {
     "memory": ("rss_mb", "start_to_ready_s"),
     "calls": ("writes_per_step", "idle_calls_per_minute"),
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),
+    "check_all": ("check_s",),
 }
 """Of the JSON object, by benchmark."""
 
@@ -76,6 +84,7 @@ def _run(name: str, idle_s: float) -> Result:
         "memory": memory.measure,
         "calls": lambda say: calls.measure(say, idle_s),
         "prober_rate": prober_rate.measure,
+        "check_all": check_all.measure,
     }
 
     def say(what: str) -> None:

@@ -9,10 +9,16 @@ its standard input does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import AsyncIterator
+from typing import Any
 
 from deploy.local.apiserver import EmbeddedApi
+from deploy.local.apiserver.kubeconfig import kubeconfig
 from tests.benchmarks.inventory import Inventory
+
+FILLED_S = 120.0
 
 
 async def serve(cluster: str, inventory: Inventory) -> None:
@@ -23,6 +29,32 @@ async def serve(cluster: str, inventory: Inventory) -> None:
         sys.stdout.write(f"{api.url}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
+
+
+@contextlib.asynccontextmanager
+async def filled(cluster: str, inventory: Inventory) -> AsyncIterator[dict[str, Any]]:
+    """Run this module as a process of its own; give a kubeconfig of it once everything is there."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.benchmarks.filled_api",
+        cluster,
+        str(inventory.legacy),
+        str(inventory.eks),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(FILLED_S):
+            url = (await process.stdout.readline()).decode().strip()
+        if not url:
+            raise RuntimeError(f"the API server of {cluster} ended at its start")
+        yield kubeconfig(cluster, url, None, None)
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 if __name__ == "__main__":

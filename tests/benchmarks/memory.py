@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-from deploy.local.apiserver.kubeconfig import kubeconfig
+from tests.benchmarks.filled_api import filled
 from tests.benchmarks.ground import CLUSTERS
 from tests.benchmarks.inventory import Inventory
 from tests.benchmarks.product import Product, Progress
@@ -30,7 +27,6 @@ IN_EKS = 8
 """Of so many Services in legacy one stands in eks too (409 and 51 in the article)."""
 
 STARTS = 3
-FILLED_S = 120.0
 RELIST_S = 8.0
 SETTLE_S = 12.0
 """Longer than :data:`RELIST_S` with its jitter."""
@@ -75,7 +71,7 @@ async def _controller_with(inventory: Inventory) -> tuple[list[float], float, di
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         configs = {
-            name: await stack.enter_async_context(_server(name, inventory)) for name in CLUSTERS
+            name: await stack.enter_async_context(filled(name, inventory)) for name in CLUSTERS
         }
         for _ in range(STARTS - 1):
             product = Product(folder, configs)
@@ -88,28 +84,3 @@ async def _controller_with(inventory: Inventory) -> tuple[list[float], float, di
         first_mb = product.memory_mb()["VmRSS"]
         await asyncio.sleep(SETTLE_S)
         return starts_s, first_mb, product.memory_mb()
-
-
-@contextlib.asynccontextmanager
-async def _server(cluster: str, inventory: Inventory) -> AsyncIterator[dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.benchmarks.filled_api",
-        cluster,
-        str(inventory.legacy),
-        str(inventory.eks),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(FILLED_S):
-            url = (await process.stdout.readline()).decode().strip()
-        if not url:
-            raise RuntimeError(f"the API server of {cluster} ended at its start")
-        yield kubeconfig(cluster, url, None, None)
-    finally:
-        process.stdin.close()
-        await process.wait()

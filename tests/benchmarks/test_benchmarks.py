@@ -24,6 +24,7 @@ def test_the_json_object_has_exactly_these_keys() -> None:
     assert sorted(key for keys in KEYS.values() for key in keys) == [
         "annotation_to_patched_ms",
         "bad_to_home_ms",
+        "check_s",
         "cpu_ms_per_probe",
         "idle_calls_per_minute",
         "probes_per_s",
