@@ -203,12 +203,16 @@ ALERTS = (
     ),
     Alert(
         "MigrateGatewayLoopSeen",
-        "sum by (namespace, service) (increase(migrate_controller_way_loops_total[5m])) > 0",
+        "sum by (namespace, service) (increase(migrate_controller_way_loops_total[5m])) > 0"
+        " or 1 + 0 * (max by (namespace, service) "
+        '(migrate_controller_reverted_timestamp_seconds{reason="TrafficLoop"})'
+        " > time() - 300)",
         "0s",
         "page",
         f"A request of {_SERVICE} bounced between the gateways",
-        "Probes answered 508 in the last five minutes: {{ $value | humanize }}. A gateway did not obey its"
-        " pin. Above home this alone brings every caller home.",
+        "Requests answered 508 in the last five minutes, as far as they are known one by one:"
+        " {{ $value | humanize }}. A gateway did not obey its pin. Above home this alone brings every caller"
+        " home.",
     ),
     Alert(
         "MigrateCallersDoNotFollow",
