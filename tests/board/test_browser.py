@@ -158,6 +158,32 @@ async def test_it_is_used_by_keyboard() -> None:
         assert await opened.evaluate(focused) == second
 
 
+async def test_a_change_leaves_the_focus_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is on a row stays on it when it says something else, and when it moves to another place."""
+    monkeypatch.setattr(site.Site.__init__, "__kwdefaults__", {"pace_s": 0.05})
+    feed = fleet(30)
+    async with board(feed) as opened:
+        button = opened.get_by_role("button", name="service-5", exact=True)
+        row = opened.locator("#rows tr").filter(has=button)
+        await button.focus()
+        for phase, message in (("Reverted", "still here"), ("Reverting", "on top")):
+            feed.put(key(5), shows(status(phase, message=message)))
+            await expect(row).to_contain_text(message)
+            await expect(button).to_be_focused()
+        await expect(opened.locator("#rows tr").first).to_contain_text("service-5")
+
+
+async def test_a_narrow_page_has_it_all() -> None:
+    """On a telephone nothing is cut off sideways, what is filtered out is gone, and it still is a table."""
+    async with board(fleet(12)) as opened:
+        await opened.set_viewport_size({"width": 390, "height": 800})
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await opened.evaluate(wide) <= 0
+        await opened.click("#phases button[data-phase=Holding]")
+        await expect(opened.locator("#rows tr:visible")).to_have_count(2)
+        await expect(opened.get_by_role("rowheader")).to_have_count(2)
+
+
 async def test_a_story_has_an_address() -> None:
     """The address names the story: opened anew it shows the same, and one that is none says so."""
     async with board(fleet(3), path="#billing/service-1") as opened:

@@ -8,17 +8,28 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 
 from controller.board import Feed, Shown, serve_board, site
 from controller.board.rows import row, story
 from controller.model import Key
+from controller.objects import Deleted, Resource
+from controller.probers import Probers
+from controller.reconcile import Evidence, Reconciler, Telemetry
+from controller.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
+from controller.state import State
+from controller.telemetry import Metrics, tracing_to
 from tests.board.fleet import fleet, key, shows, status
+from tests.controller.world import A as WORLD_A
+from tests.controller.world import World
 
 A = Key("default", "service-a")
 B = Key("default", "service-b")
@@ -310,3 +321,99 @@ async def test_a_reader_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
                     number += 1
                     feed.put(A, shows(status(message=f"{number} {long}")))
                     await asyncio.sleep(0.01)
+
+
+# --- what the controller puts on it -------------------------------------------------------------------
+
+
+@dataclass
+class Holder:
+    """Whether this replica holds the lease."""
+
+    leads: bool
+    epoch: int = 1
+    left_s: float = 10.0
+
+    @property
+    def may_go_home(self) -> bool:
+        """Only the holder's word counts here."""
+        return self.leads
+
+
+class Clock:
+    """A cluster that is only asked for its time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        """The world's time."""
+        return self._world.now
+
+
+def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
+    """A controller that has listed this world, and its board; it writes and probes nothing."""
+    board = Feed()
+    state = State(("legacy", "eks"), "cluster.local")
+    log = structlog.get_logger()
+    settings = Settings(
+        clusters={name: ClusterSettings() for name in world.clusters},
+        lease=LeaseSettings(cluster="legacy"),
+        prober=ProberSettings(token_file="-"),
+    )
+    probers = Probers(
+        {}, token_file=Path("-"), streams=2, proxy_url=None, heard=print, meter=Mock(), log=log
+    )
+    made = Reconciler(
+        settings,
+        state,
+        {name: cast("Any", Clock(world)) for name in world.clusters},
+        Evidence(probers, Mock()),
+        Holder(leads),
+        Telemetry(Metrics("test"), tracing_to(None, "test"), log, board),
+    )
+    for api in world.apis.values():
+        for listed in api.listed():
+            made.absorb(listed)
+    return board, made
+
+
+async def test_the_leader_shows_what_it_decides_and_a_standby_what_was_written() -> None:
+    """A standby shows the Migration as it stands; the leader its own word, and when the next step is due."""
+    world = World()
+    world.begin_on_legacy()
+    world.ask()
+    world.until_share(100)
+    written = world.status()
+    board, standby = replica(world, leads=False)
+    standby.look(WORLD_A)
+    told = json.loads(board.story(WORLD_A) or b"{}")
+    assert not board.leads
+    assert (told["phase"], told["reason"]) == (written["phase"], written["reason"])
+    assert (told["shares"], told["due"]) == ({"legacy": 10.0, "eks": 10.0}, "")
+    assert [one["share"] for one in told["history"]][-1] == "10/10"
+    board, leader = replica(world, leads=True)
+    leader.look(WORLD_A)
+    told = json.loads(board.story(WORLD_A) or b"{}")
+    assert board.leads
+    assert told["reason"] == "ClusterStale"
+    assert datetime.fromisoformat(told["due"]) > world.now - timedelta(seconds=10)
+
+
+async def test_a_service_that_is_no_migration_any_more_leaves_the_board() -> None:
+    """Where neither annotation nor record is left, the row goes."""
+    world = World()
+    world.ask()
+    world.run(1)
+    board, standby = replica(world, leads=False)
+    standby.look(WORLD_A)
+    assert board.row(WORLD_A) is not None
+    for name in world.clusters:
+        gone = [
+            Deleted(name, kind, *WORLD_A, "999999")
+            for kind in (Resource.SERVICES, Resource.TRAFFICSPLITS)
+        ]
+        for change in gone:
+            standby.absorb(change)
+    standby.look(WORLD_A)
+    assert board.row(WORLD_A) is None

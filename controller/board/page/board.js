@@ -54,10 +54,7 @@ function share(cluster, percent) {
 
 function fill(entry) {
   const data = entry.data;
-  const [name, target, shares, phase, verdict, why, , by] = entry.cells;
-  const button = entry.button;
-  button.textContent = data.name;
-  name.replaceChildren(button, make("span", "small", data.namespace));
+  const [, target, shares, phase, verdict, why, , by] = entry.cells;
   target.replaceChildren(make("span", "", data.target || "–"));
   if (data.attempt > 1) target.append(make("span", "small", `attempt ${data.attempt}`));
   shares.replaceChildren(...Object.entries(data.shares).map(([cluster, percent]) => share(cluster, percent)));
@@ -107,11 +104,15 @@ function put(data) {
     const cells = ["", "tell", "wide", "tell", "tell", "why wide", "in", "by"].map((name, number) => {
       const cell = make(number ? "td" : "th", name);
       if (!number) cell.scope = "row";
+      // Said aloud, because a narrow page is laid out as blocks and would be no table any more.
+      cell.setAttribute("role", number ? "cell" : "rowheader");
       return cell;
     });
+    tr.setAttribute("role", "row");
     tr.append(...cells);
-    const button = make("button", "name");
+    const button = make("button", "name", data.name);
     button.type = "button";
+    cells[0].append(button, make("span", "small", data.namespace));
     button.addEventListener("click", () => { location.hash = `#${encodeURIComponent(key)}`; });
     entry = { tr, cells, button, key, order: "" };
     rows.set(key, entry);
@@ -132,7 +133,7 @@ function arrange() {
   const focused = document.activeElement;
   const sorted = [...rows.values()].sort((a, b) => (a.order < b.order ? -1 : 1));
   at("rows").replaceChildren(...sorted.map((entry) => entry.tr));
-  if (focused && focused.isConnected && focused !== document.activeElement) focused.focus();
+  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 // --- the filters ----------------------------------------------------------------------------------
