@@ -11,9 +11,18 @@ from contextlib import suppress
 
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.pair import Pair, Plan
+from deploy.local.prometheus import MISSING, PrometheusFailed, find_binary
 from deploy.local.realapi import RealApiFailed
 from deploy.local.screen import Screen
-from deploy.local.stories import CONDITIONS, SERVICE, STORIES, Result, Stage, StoryBroken
+from deploy.local.stories import (
+    CONDITIONS,
+    ON_PROMETHEUS,
+    SERVICE,
+    STORIES,
+    Result,
+    Stage,
+    StoryBroken,
+)
 
 STORY_LIMIT_S = 240.0
 KEEP_LIMIT_S = 7200.0
@@ -26,7 +35,7 @@ def main() -> None:
     asked = _arguments()
     try:
         broken = asyncio.run(_tell(asked))
-    except RealApiFailed as error:
+    except (PrometheusFailed, RealApiFailed) as error:
         sys.exit(f"deploy.local: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -53,6 +62,12 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help=f"other Services that stand in legacy, default {SERVICES}; one in eight in eks",
     )
+    parser.add_argument(
+        "--prometheus",
+        action="store_true",
+        help="a real Prometheus in each cluster (make tools), so that real traffic is judged too;"
+        f" {', '.join(sorted(ON_PROMETHEUS))} always has one",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of all that is random")
     parser.add_argument("--json", action="store_true", help="one JSON line per story, no screen")
     parser.add_argument(
@@ -71,7 +86,13 @@ def _count(text: str) -> int:
 
 async def _tell(asked: argparse.Namespace) -> bool:
     """Tell the stories one after the other, each on clusters of its own."""
-    names = list(STORIES) if asked.story == "all" else [asked.story]
+    names = [asked.story]
+    if asked.story == "all":
+        names = list(STORIES)
+        if find_binary("prometheus") is None:
+            names = [name for name in names if name not in ON_PROMETHEUS]
+            left_out = ", ".join(sorted(ON_PROMETHEUS))
+            sys.stderr.write(f"deploy.local: left out: {left_out}; {MISSING}\n")
     broken = False
     for number, name in enumerate(names):
         last = number == len(names) - 1
@@ -87,7 +108,13 @@ async def _tell(asked: argparse.Namespace) -> bool:
 
 async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
     result = Result(name)
-    pair = Pair(Plan(api=asked.api, services=asked.services, seed=asked.seed))
+    plan = Plan(
+        api=asked.api,
+        services=asked.services,
+        seed=asked.seed,
+        prometheus=asked.prometheus or name in ON_PROMETHEUS,
+    )
+    pair = Pair(plan)
 
     def say(line: str) -> None:
         if not asked.json:

@@ -23,6 +23,7 @@ from deploy.local.mesh.kube import SERVICES, SPLITS, Resource
 from deploy.local.mesh.objects import service_object
 from deploy.local.mesh.watch import Follow
 from deploy.local.processes import Program
+from deploy.local.prometheus import Prometheus
 from deploy.local.realapi import RealApi
 
 CLUSTERS = (LEGACY, EKS)
@@ -33,6 +34,9 @@ PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
 BOARD_PORT = 9991
 LEASE_S = 2.0
+SCRAPE_S = 0.5
+TRAFFIC_TICK_S = 1.0
+"""Short, as everything in a story: Linkerd's Prometheus scrapes every 10 s, and the controller's default is 10."""
 PROBER_CAP_PER_S = 2000.0
 READY_S = 30.0
 BULK = 16
@@ -46,7 +50,8 @@ ApiKind = Literal["embedded", "real"]
 class Plan:
     """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks.
 
-    ``otlp_endpoint`` is the URL that the controller sends its traces to.
+    ``otlp_endpoint`` is the URL that the controller sends its traces to. ``prometheus``: each cluster has
+    a real one, that scrapes its proxies and that the controller asks.
     """
 
     api: ApiKind = "embedded"
@@ -55,6 +60,7 @@ class Plan:
     controller_in: str = LEGACY
     probe_cap_per_s: float = PROBER_CAP_PER_S
     otlp_endpoint: str | None = None
+    prometheus: bool = False
 
 
 class Pair:
@@ -79,6 +85,7 @@ class Pair:
         self._versions: set[tuple[str, str]] = set()
         self._following: list[asyncio.Task[None]] = []
         self.controller_url = ""
+        self.prometheus: dict[str, Prometheus] = {}
         self.scraped: dict[str, list[str]] = {"controller": [], "prober": []}
         """Who tells metrics, by job: ``host:port``."""
 
@@ -103,6 +110,8 @@ class Pair:
             *self.probers.values(),
         ):
             await program.stop()
+        for server in self.prometheus.values():
+            await server.stop()
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
@@ -167,10 +176,19 @@ class Pair:
                 ("migrate", "prober"), PROBER_PORT, [ip], PROBER_PORT
             )
         await self.mesh.mirrored()
+        if self.plan.prometheus:
+            await self._start_prometheus()
         self.controller = Program(
             "controller", await self._controller_config(), self._log("controller")
         )
         self.controller.start()
+
+    async def _start_prometheus(self) -> None:
+        """One for each cluster. Raises PrometheusFailed."""
+        for name, cluster in self.mesh.clusters.items():
+            jobs = {"linkerd-proxy": [cluster.metrics.address]}
+            self.prometheus[name] = Prometheus(jobs, every_s=SCRAPE_S)
+            await self.prometheus[name].start()
 
     async def _controller_config(self) -> Path:
         home = self.plan.controller_in
@@ -191,6 +209,9 @@ class Pair:
                         "prober": f"ws://prober.{domain}"
                         if name == home
                         else f"ws://prober-{name}.{domain}",
+                        "prometheus": {
+                            "url": self.prometheus[name].url if self.prometheus else None
+                        },
                     }
                     for name in CLUSTERS
                 },
@@ -201,6 +222,7 @@ class Pair:
                 },
                 "listen": listen,
                 "board": board,
+                "traffic": {"tick_s": TRAFFIC_TICK_S},
                 "otlp_endpoint": self.plan.otlp_endpoint,
             },
         )

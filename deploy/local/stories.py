@@ -177,6 +177,26 @@ async def revert(stage: Stage) -> None:
     await stage.measure({LEGACY: 0.0, EKS: 0.0})
 
 
+async def callers(stage: Stage) -> None:
+    """At 25 % eks fails every call but the probes': what Prometheus tells of the callers brings them home."""
+    pair, tell = stage.pair, stage.screen.tell
+    await stage.set_up()
+    await pair.annotate(LEGACY, SERVICE, {**WISHES, "dwell": "1m", "steps": "25"})
+    await stage.ask(target=EKS, probe_path="/healthz")
+    await until(lambda: at_share(pair, 25.0), "25 % was not reached", END_S)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    tell("eks answers 500 to everything but /healthz, where the probes go")
+    pair.workloads[EKS, SERVICE].fail(spared=("/healthz",))
+    await until(lambda: at_share(pair, 0.0), "the callers were not brought home", 50.0)
+    stage.result.seconds_bad_to_home = round(loop.time() - began, 2)
+    tell(f"both splits are home, {stage.result.seconds_bad_to_home} s later")
+    await stage.reach("Reverted", EKS, 15.0)
+    if pair.status(SERVICE).get("reason") != "TrafficBad":
+        stage.result.broken.append(f"the reason is {pair.status(SERVICE).get('reason')}")
+    await stage.measure({LEGACY: 0.0, EKS: 0.0})
+
+
 async def crash(stage: Stage) -> None:
     """There and back, while the controller is killed with SIGKILL ten times at random moments."""
     await stage.set_up()
@@ -231,6 +251,14 @@ async def article(stage: Stage) -> None:
     await asyncio.sleep(2.0)
     still = pair.served(SERVICE)[LEGACY]
     tell(f"the busy callers in legacy do not follow: {still[LEGACY]} of their calls by legacy")
+    if pair.prometheus:
+        await until(
+            lambda: any(CALLER in text for text in warned(pair, "CallersDoNotFollow")),
+            "the callers that do not follow were not named",
+            15.0,
+        )
+        tell(f"status warns: {warned(pair, 'CallersDoNotFollow')[0]}")
+        tell(f"the share is told as {pair.status(SERVICE).get('share')}")
     if still[EKS]:
         stage.result.broken.append(
             "busy callers followed a rewritten split, which Linkerd does not do"
@@ -262,7 +290,12 @@ def warned(pair: Pair, reason: str) -> list[str]:
 STORIES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "move": move,
     "revert": revert,
+    "callers": callers,
     "return": back,
     "crash": crash,
     "article": article,
 }
+"""By name, in the order in which all of them are told."""
+
+ON_PROMETHEUS = frozenset({"callers"})
+"""Stories that are nothing without a Prometheus."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from deploy.local.mesh.addresses import AddressBlock
 from deploy.local.mesh.config import ClusterConfig, Key, Object, profile_name
+from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.gateway import NAMESPACE, Gateway
 from deploy.local.mesh.http1 import Response, first, parse_response, response_body
 from deploy.local.mesh.kube import Resource
@@ -189,6 +190,7 @@ class Side:
     gateway: Gateway
     workload: Workload
     pair: Pair
+    counts: Counts
     sidecars: list[Sidecar] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
@@ -200,6 +202,7 @@ class Side:
             namespace=namespace,
             clock=self.pair.clock,
             rng=random.Random(f"{self.pair.seed}/{self.name}/{seed}"),
+            counts=self.counts,
         )
         client = Client(await sidecar.start(self.pair.addresses.take()))
         self.sidecars.append(sidecar)
@@ -292,10 +295,12 @@ async def running_pair(
 
 async def _side(pair: Pair, name: str, other: str, domain: str, pods: int) -> Side:
     config = ClusterConfig()
+    counts = Counts(namespace="default", name="client", far=other)
     gateway = Gateway(
         config,
         ip=pair.addresses.take(),
         clock=pair.clock,
+        counts=Counts(namespace=NAMESPACE, name="linkerd-gateway", far=other),
         rng=random.Random(f"{pair.seed}/{name}/gateway"),
         trust_domain=domain,
         loop_penalty_s=0.0,
@@ -310,7 +315,7 @@ async def _side(pair: Pair, name: str, other: str, domain: str, pods: int) -> Si
     config.put("Service", service_object(WEB))
     await workload.start(pods)
     await gateway.start()
-    return Side(name, other, config, Store(config), gateway, workload, pair)
+    return Side(name, other, config, Store(config), gateway, workload, pair, counts)
 
 
 async def until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:

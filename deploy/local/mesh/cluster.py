@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from deploy.local.mesh.addresses import AddressBlock
+from deploy.local.mesh.addresses import AddressBlock, wire
 from deploy.local.mesh.clock import Clock
 from deploy.local.mesh.config import ClusterConfig, Key
+from deploy.local.mesh.counts import Counts, MetricsPage
+from deploy.local.mesh.gateway import NAMESPACE as GATEWAYS
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import (
     PROFILES,
@@ -32,13 +34,17 @@ _FOLLOWED: Final = (SERVICES, SLICES, SPLITS, PROFILES)
 
 
 class MeshCluster:
-    """Made by Mesh. ``rng`` gives each part a generator of its own, so that runs repeat."""
+    """Made by Mesh. ``rng`` gives each part a generator of its own, so that runs repeat.
+
+    ``far`` is the other cluster.
+    """
 
     def __init__(
         self,
         name: str,
         access: ApiAccess,
         *,
+        far: str,
         addresses: AddressBlock,
         clock: Clock,
         rng: Callable[[str], random.Random],
@@ -50,11 +56,14 @@ class MeshCluster:
         self._addresses = addresses
         self._clock = clock
         self._rng = rng
+        self._far = far
+        self.metrics = MetricsPage()
         self.gateway = Gateway(
             self.config,
             ip=addresses.take(),
             clock=clock,
             rng=rng(f"{name}/gateway"),
+            counts=self._counts("linkerd-gateway", GATEWAYS),
             trust_domain=trust_domain,
         )
         self._sidecars: dict[Key, Sidecar] = {}
@@ -73,6 +82,7 @@ class MeshCluster:
             for follower in followers:
                 await follower.listed.wait()
         await self.gateway.start()
+        await self.metrics.start(wire(self._addresses.take()))
 
     async def stop(self) -> None:
         """End everything of this cluster."""
@@ -80,6 +90,7 @@ class MeshCluster:
         for sidecar in self._sidecars.values():
             await sidecar.stop()
         await self.gateway.stop()
+        await self.metrics.stop()
         for workload in self._workloads.values():
             await workload.stop()
         for task in self._following:
@@ -97,6 +108,7 @@ class MeshCluster:
                 namespace=namespace,
                 clock=self._clock,
                 rng=self._rng(f"{self.name}/{namespace}/{name}"),
+                counts=self._counts(name, namespace),
             )
             await sidecar.start(self._addresses.take())
             self._sidecars[namespace, name] = sidecar
@@ -139,6 +151,9 @@ class MeshCluster:
         load.start()
         self._loads.append(load)
         return load
+
+    def _counts(self, name: str, namespace: str) -> Counts:
+        return self.metrics.add(Counts(namespace=namespace, name=name, far=self._far))
 
     def _follower(self, resource: Resource) -> Follow:
         return Follow(

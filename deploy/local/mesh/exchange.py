@@ -61,6 +61,8 @@ class Downstream(asyncio.Protocol):
     def __init__(self, serve: Serve, connections: set[Downstream]) -> None:
         self.request: Request | None = None
         self.work: asyncio.Task[None] | None = None
+        self.counted: Callable[[int], None] | None = None
+        """Hears the status of the answer, where an endpoint gives one."""
         self._serve = serve
         self._connections = connections
         self._buffer = bytearray()
@@ -173,7 +175,7 @@ class Downstream(asyncio.Protocol):
             self.reply(502, "connection closed before an answer")
 
     def _end(self, *, close: bool) -> None:
-        self.request = self._body = None
+        self.request = self._body = self.counted = None
         if close:
             self._transport.close()
             return
@@ -335,6 +337,8 @@ class Upstream(asyncio.Protocol):
                 if response.status >= 200:
                     break
                 downstream.write(block)
+            if downstream.counted is not None:
+                downstream.counted(response.status)
             self._body = response_body(response, to_head=self._to_head)
             self._keep_alive = response.keep_alive and type(self._body) is not Body
             taken = self._body.take(data)

@@ -15,6 +15,7 @@ from typing import Final, Literal, cast
 from deploy.local.mesh.addresses import wire
 from deploy.local.mesh.clock import Clock
 from deploy.local.mesh.config import ClusterConfig, service_of_name
+from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.exchange import GREETED, GREETING, Downstream, Serve
 from deploy.local.mesh.http1 import MAX_HEAD_BYTES, Request
 from deploy.local.mesh.proxy import CANONICAL, Errand, Proxy, end_to_end
@@ -44,6 +45,7 @@ class Gateway:
         ip: str,
         clock: Clock,
         rng: random.Random,
+        counts: Counts,
         trust_domain: str = "cluster.local",
         loop_penalty_s: float = LOOP_PENALTY_S,
     ) -> None:
@@ -60,7 +62,9 @@ class Gateway:
             is_gateway=True,
             clock=clock,
             rng=rng,
+            counts=counts,
         )
+        self._counts = counts
         self._ready: asyncio.Server | None = None
         self._death: Death | None = None
         self._cut = False
@@ -134,6 +138,7 @@ class Gateway:
         self._proxy.send(Errand(down, request, request.target, fields, int(port)), service)
 
     async def _refuse_loop(self, down: Downstream) -> None:
+        self._counts.looped()
         if self._loop_penalty_s:
             await asyncio.sleep(self._loop_penalty_s)
         down.reply(508, "gateway loop")

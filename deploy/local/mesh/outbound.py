@@ -115,9 +115,10 @@ class _Slices:
 class Backend:
     """One backend of one name in one proxy: its addresses in turn, and whether it is skipped."""
 
-    __slots__ = ("_dead", "_port", "_slices", "_turn", "failing_since")
+    __slots__ = ("_dead", "_port", "_slices", "_turn", "failing_since", "name")
 
-    def __init__(self, slices: _Slices, port: int, dead: set[Endpoint]) -> None:
+    def __init__(self, name: str, slices: _Slices, port: int, dead: set[Endpoint]) -> None:
+        self.name = name
         self._slices = slices
         self._port = port
         self._dead = dead
@@ -233,6 +234,10 @@ class Outbound:
         drawn = self._draw(name, split, service[0], port, now)
         return (drawn, _NONE_LEFT) if drawn is None else (drawn, drawn.next(now, now))
 
+    def by_profile(self, service: Key, port: int) -> bool:
+        """Whether the proxy routes a name in use by profile and TrafficSplit, not by policy (11)."""
+        return self._names[service][port].live
+
     def mark_dead(self, endpoint: Endpoint) -> None:
         """Take an address out of turn: it could not be connected to."""
         self._dead.add(endpoint)
@@ -289,7 +294,7 @@ class Outbound:
             if slices is None:
                 slices = _Slices(self._config.endpoints(service))
                 self._slices[service] = slices
-            backend = name.backends[service[1]] = Backend(slices, port, self._dead)
+            backend = name.backends[service[1]] = Backend(service[1], slices, port, self._dead)
         return backend
 
     def _changed(self, topic: Topic) -> None:

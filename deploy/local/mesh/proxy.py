@@ -11,6 +11,7 @@ from typing import Final
 
 from deploy.local.mesh.clock import Clock
 from deploy.local.mesh.config import ClusterConfig, Endpoint, Key
+from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.exchange import Downstream, Pool
 from deploy.local.mesh.http1 import HOP_BY_HOP, Fields, Request, head
 from deploy.local.mesh.outbound import Backend, Decision, Drop, Hold, Outbound, Refuse
@@ -57,8 +58,10 @@ class Proxy:
         is_gateway: bool,
         clock: Clock,
         rng: random.Random,
+        counts: Counts,
     ) -> None:
         self._clock = clock
+        self._counts = counts
         self._rng = rng
         self._identity = identity.encode()
         self._outbound = Outbound(
@@ -111,6 +114,9 @@ class Proxy:
     def send(self, errand: Errand, service: Key) -> None:
         """Route a request by the Service that it names."""
         backend, decision = self._outbound.decide(service, errand.port, self._clock.now())
+        if backend is not None:
+            by_profile = self._outbound.by_profile(service, errand.port)
+            errand.down.counted = self._counts.call(service, backend.name, by_profile=by_profile)
         if isinstance(decision, Endpoint):
             upstream = self._pool(decision).take()
             if upstream is not None:

@@ -13,6 +13,7 @@ from typing import Final
 from deploy.local.mesh.addresses import is_pod_ip, wire
 from deploy.local.mesh.clock import Clock
 from deploy.local.mesh.config import ClusterConfig, Endpoint, Key, service_of_name
+from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.exchange import Downstream
 from deploy.local.mesh.http1 import Request, first
 from deploy.local.mesh.proxy import Errand, Proxy, end_to_end
@@ -34,6 +35,7 @@ class Sidecar:
         namespace: str = "default",
         clock: Clock,
         rng: random.Random,
+        counts: Counts,
     ) -> None:
         self.name = name
         self.url = ""
@@ -44,6 +46,7 @@ class Sidecar:
             is_gateway=False,
             clock=clock,
             rng=rng,
+            counts=counts,
         )
         self._known: dict[bytes, Where] = {}
 

@@ -48,6 +48,7 @@ class Faults:
     hanging: bool = False
     missing: frozenset[str] = field(default_factory=frozenset)
     hosts: frozenset[str] | None = None
+    spared: frozenset[str] = field(default_factory=frozenset)
 
 
 class Workload:
@@ -112,9 +113,10 @@ class Workload:
                 await self._write()
                 await self._retire([old])
 
-    def fail(self, share: float = 1.0, status: int = 500) -> None:
-        """Answer that share of requests with that status."""
+    def fail(self, share: float = 1.0, status: int = 500, *, spared: Sequence[str] = ()) -> None:
+        """Answer that share of requests with that status, but for these paths."""
         self.faults.share, self.faults.status = share, status
+        self.faults.spared = frozenset(spared)
 
     def latency(self, seconds: float) -> None:
         """Take so long for each answer."""
@@ -146,7 +148,7 @@ class Workload:
         host = (first(request.fields, b"host") or b"").decode("latin-1")
         if path in faults.missing or (faults.hosts is not None and host not in faults.hosts):
             status = 404
-        elif faults.share and self._rng.random() < faults.share:
+        elif path not in faults.spared and self._rng.random() < faults.share:
             status = faults.status
         told = {"cluster": self.cluster, "pod": pod, "host": host, "path": path}
         body = json.dumps(told).encode()

@@ -43,6 +43,7 @@ class Mesh:
             name: MeshCluster(
                 name,
                 access,
+                far=EKS if name == LEGACY else LEGACY,
                 addresses=self.addresses,
                 clock=clock or LoopClock(),
                 rng=self._rng,
