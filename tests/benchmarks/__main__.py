@@ -23,6 +23,7 @@ from tests.benchmarks import (
     check_all,
     memory,
     prober_rate,
+    traffic,
 )
 from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, table
@@ -34,6 +35,7 @@ KEYS = {
     "calls": ("writes_per_step", "idle_calls_per_minute"),
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),
     "check_all": ("check_s",),
+    "traffic": ("prometheus_queries_per_tick", "traffic_answers_ms", "traffic_evaluation_ms"),
 }
 """Of the JSON object, by benchmark."""
 
@@ -85,6 +87,7 @@ def _run(name: str, idle_s: float) -> Result:
         "calls": lambda say: calls.measure(say, idle_s),
         "prober_rate": prober_rate.measure,
         "check_all": check_all.measure,
+        "traffic": traffic.measure,
     }
 
     def say(what: str) -> None:

@@ -28,8 +28,11 @@ def test_the_json_object_has_exactly_these_keys() -> None:
         "cpu_ms_per_probe",
         "idle_calls_per_minute",
         "probes_per_s",
+        "prometheus_queries_per_tick",
         "rss_mb",
         "start_to_ready_s",
+        "traffic_answers_ms",
+        "traffic_evaluation_ms",
         "writes_per_step",
     ]
 
