@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 from controller.evidence import ENOUGH, TrafficBook
@@ -98,20 +98,29 @@ class Source:
 class _Recent:
     """What the callers of one cluster did in the last ``RECENT_S``."""
 
-    ticks: deque[tuple[float, Calls, Calls, int]] = field(default_factory=deque)
+    ticks: deque[tuple[float, int, int, int]] = field(default_factory=deque)
+    to_target: int = 0
+    to_home: int = 0
+    unmeshed: int = 0
     ignoring: dict[str, float] = field(default_factory=dict)
     followed: bool = False
     watched_since_s: float = inf
 
     def add(self, now_s: float, target: Calls, home: Calls, growth: Growth) -> None:
-        self.ticks.append((now_s, target, home, growth.unmeshed))
+        self.ticks.append((now_s, target.requests, home.requests, growth.unmeshed))
+        self.to_target += target.requests
+        self.to_home += home.requests
+        self.unmeshed += growth.unmeshed
         self.ignoring.update(dict.fromkeys(growth.ignoring, now_s))
         self.followed = self.followed or bool(growth.following)
         self.watched_since_s = min(self.watched_since_s, now_s)
 
     def forget(self, now_s: float) -> None:
         while self.ticks and now_s - self.ticks[0][0] >= RECENT_S:
-            self.ticks.popleft()
+            _, to_target, to_home, unmeshed = self.ticks.popleft()
+            self.to_target -= to_target
+            self.to_home -= to_home
+            self.unmeshed -= unmeshed
         for workload in [w for w, at_s in self.ignoring.items() if now_s - at_s >= RECENT_S]:
             del self.ignoring[workload]
 
@@ -122,9 +131,8 @@ class _Recent:
         return True if self.followed and now_s - self.watched_since_s >= RECENT_S else None
 
     def share(self) -> float | None:
-        target = sum(tick[1].requests for tick in self.ticks)
-        home = sum(tick[2].requests for tick in self.ticks)
-        return target / (target + home) if target + home >= ENOUGH else None
+        requests = self.to_target + self.to_home
+        return self.to_target / requests if requests >= ENOUGH else None
 
 
 class _Cluster:
@@ -137,6 +145,7 @@ class _Cluster:
         self.own_loop_s = -inf
         self.gateway_loop_s = -inf
         self.loops_void_until_s = -inf
+        self.told: object = None
 
     def absorb(self, growth: Growth, answered: Answered, *, is_target: bool) -> None:
         target, home = growth.across, growth.here
@@ -155,35 +164,54 @@ class _Cluster:
             self.gateway_loop_s = now_s
 
     def evidence(self, unknown: str, now_s: float) -> TrafficEvidence:
-        self.recent.forget(now_s)
-        found = TrafficEvidence(
-            Verdict.UNKNOWN,
-            "Away" if unknown else "NotJudged",
+        recent, book = self.recent, self.book
+        recent.forget(now_s)
+        verdict, reason = self._verdict(unknown)
+        return TrafficEvidence(
+            verdict,
+            reason,
             unknown=unknown,
-            share=self.recent.share(),
-            ignoring=tuple(sorted(self.recent.ignoring)),
-            follow=self.recent.follow(now_s),
-            unmeshed=sum(tick[3] for tick in self.recent.ticks),
+            judged=book is not None,
+            points=book.points if book else 0.0,
+            threshold=book.threshold if book else 0.0,
+            requests=book.requests if book else 0,
+            failures=book.failures if book else 0,
+            bad_share=book.bad_share if book else None,
+            home_bad_share=book.home_bad_share if book else None,
+            share=recent.share(),
+            looped=self._looped(now_s),
+            ignoring=tuple(sorted(recent.ignoring)),
+            follow=recent.follow(now_s),
+            unmeshed=recent.unmeshed,
         )
-        if self.book is None:
-            return found
-        verdict, reason = self.book.verdict()
-        if unknown and verdict is not Verdict.FAIL:
-            verdict, reason = Verdict.UNKNOWN, "Away"
-        return replace(
-            found,
-            verdict=verdict,
-            reason=reason,
-            judged=True,
-            points=self.book.points,
-            threshold=self.book.threshold,
-            requests=self.book.requests,
-            failures=self.book.failures,
-            bad_share=self.book.bad_share,
-            home_bad_share=self.book.home_bad_share,
-            looped=now_s - max(self.own_loop_s, self.gateway_loop_s) < STALE_S
-            and abs(self.own_loop_s - self.gateway_loop_s) < STALE_S,
+
+    def said(self, unknown: str, now_s: float) -> object:
+        """What makes a migration worth a look when it changes."""
+        recent = self.recent
+        recent.forget(now_s)
+        return (
+            self._verdict(unknown),
+            unknown == "",
+            self._looped(now_s),
+            frozenset(recent.ignoring),
+            recent.follow(now_s),
+            recent.unmeshed > 0,
         )
+
+    @property
+    def failed(self) -> bool:
+        return self.book is not None and self.book.verdict()[0] is Verdict.FAIL
+
+    def _verdict(self, unknown: str) -> tuple[Verdict, str]:
+        judged = self.book.verdict() if self.book else (Verdict.UNKNOWN, "NotJudged")
+        if unknown and judged[0] is not Verdict.FAIL:
+            return Verdict.UNKNOWN, "Away"
+        return judged
+
+    def _looped(self, now_s: float) -> bool:
+        latest = max(self.own_loop_s, self.gateway_loop_s)
+        together = abs(self.own_loop_s - self.gateway_loop_s) < STALE_S
+        return now_s - latest < STALE_S and together
 
 
 class Callers:
@@ -193,7 +221,6 @@ class Callers:
         self._tick_s = tick_s
         self._order: TrafficOrder | None = None
         self._clusters: dict[str, _Cluster] = {}
-        self._said: object = None
 
     def order(self, order: TrafficOrder | None, now_s: float) -> None:
         """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
@@ -243,20 +270,12 @@ class Callers:
             if name in sources
         }
 
-    def notable(self, sources: Mapping[str, Source], now_s: float) -> bool:
-        """Tell whether it says something else than when this was asked last."""
-        said = {
-            name: (
-                e.verdict,
-                e.reason,
-                e.unknown == "",
-                e.looped,
-                e.ignoring,
-                e.follow,
-                e.unmeshed > 0,
-            )
-            for name, e in self.evidence(sources, now_s).items()
-        }
-        before, self._said = self._said, said
-        failing = any(said[name][0] is Verdict.FAIL for name in said)
-        return failing or said != before
+    def notable(self, source: Source, cluster: str, now_s: float) -> bool:
+        """Tell whether what is said of one cluster's callers is other than before, or FAIL: that is looked
+        at at every tick, because whether home is any better may change."""
+        known = self._clusters.get(cluster)
+        if known is None:
+            return False
+        said = known.said(source.unknown(now_s), now_s)
+        before, known.told = known.told, said
+        return said != before or known.failed

@@ -107,14 +107,14 @@ class State:
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; give the migrations to look at again because of it."""
-        fresh = self._sources[answered.cluster].absorb(answered)
+        source = self._sources[answered.cluster]
+        fresh = source.absorb(answered)
+        notable: set[Key] = set()
         for key, migration in self._known.items():
             migration.callers.absorb(key, answered, fresh=fresh)
-        return {
-            key
-            for key, migration in self._known.items()
-            if migration.callers.notable(self._sources, answered.now_s)
-        }
+            if migration.callers.notable(source, answered.cluster, answered.now_s):
+                notable.add(key)
+        return notable
 
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
         """Keep accounts for exactly these ways."""

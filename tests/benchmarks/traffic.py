@@ -113,6 +113,8 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
     }
     source = Source("legacy", tick_s=TICK_S)
     accounts = {key: Callers(tick_s=TICK_S) for key in keys}
+    for key, account in accounts.items():
+        account.order(orders[key], 0.0)
     _call(proxies, keys)
     await _until_scraped(client, orders, len(keys))
     measured = _Measured()
@@ -124,7 +126,7 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
         measured.asked_s.append(perf_counter() - began_s)
         measured.questions.append(len(meter.questions))
         began_s = perf_counter()
-        _evaluate(source, accounts, orders, answered)
+        _evaluate(source, accounts, answered)
         measured.evaluated_s.append(perf_counter() - began_s)
     if percentile(measured.questions, 0) != percentile(measured.questions, 100):
         raise CannotMeasure(f"Prometheus did not answer every tick: {answered.error}")
@@ -134,16 +136,13 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
 def _evaluate(
     source: Source,
     accounts: dict[Key, Callers],
-    orders: dict[Key, TrafficOrder],
     answered: Answered,
 ) -> None:
     """What the state does with one answer."""
     fresh = source.absorb(answered)
-    sources = {"legacy": source}
     for key, account in accounts.items():
-        account.order(orders[key], answered.now_s - TICK_S)
         account.absorb(key, answered, fresh=fresh)
-        account.notable(sources, answered.now_s)
+        account.notable(source, "legacy", answered.now_s)
 
 
 def _call(proxies: Proxies, keys: list[Key]) -> None:

@@ -32,7 +32,7 @@ def test_what_only_real_callers_see_sends_them_home() -> None:
     callers.bad = {"eks": 50}
     callers.until(lambda: world.phase is Phase.REVERTED, 120)
     assert_home(world, "TrafficBad")
-    assert "5 % of the last requests of real callers in" in world.message
+    assert "4.8 % of the last requests of real callers in legacy to eks failed" in world.message
     assert "allowed)" in world.message
 
 

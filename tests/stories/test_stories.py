@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local import prometheus
 from deploy.local.realapi import MISSING, find_binaries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,6 +64,35 @@ def real_binaries() -> None:
         if os.environ.get("CI_ALL") == "1":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
+
+
+@pytest.fixture
+def real_prometheus() -> None:
+    """A real Prometheus can be had here."""
+    if prometheus.find_binary("prometheus") is None:
+        if os.environ.get("CI_ALL") == "1":
+            pytest.fail(prometheus.MISSING)
+        pytest.skip(prometheus.MISSING)
+
+
+@pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
+def test_what_callers_see_brings_them_home(real_prometheus: None) -> None:
+    """Probes are clean and real callers fail: what Prometheus tells of them brings everyone home."""
+    result = told("callers")
+    assert (result["phase"], result["shares"]) == ("Reverted", AT_HOME)
+    assert result["seconds_bad_to_home"] > 0
+    assert result["failed_by_target"] > 0
+
+
+@pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
+def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
+    """The article's busy callers ignore a rewritten split, and the status names them and doubts the share."""
+    ended = run("--story", "article", "--prometheus", "--services", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert "CallersDoNotFollow: in legacy these callers do not follow the split" in ended.stdout
+    assert "the share is told as 100?/100" in ended.stdout
 
 
 @pytest.mark.story
