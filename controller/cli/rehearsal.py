@@ -18,7 +18,7 @@ from controller import gates
 from controller.cli.api import Account, Api
 from controller.cli.ending import Exit, Failure
 from controller.cli.pair import Pair
-from controller.cluster import ApiError, Conflict, Unavailable
+from controller.cluster import AlreadyExists, ApiError, Conflict, Unavailable
 from controller.cluster.places import PLACES
 from controller.meanings import Level
 from controller.model import Key, Observed, Record, Split, WritePin, WriteSplit
@@ -232,6 +232,9 @@ async def _try(write: Write, api: Api) -> str:
         await api.rehearse(write.resource, write.namespace, write.name, write.body)
     except Conflict:
         return ""  # it was changed since it was read, and that it can be
+    except AlreadyExists as error:
+        # A pin that may not be read is as good as one that is seen.
+        return "" if write.resource is Resource.SERVICEPROFILES else str(error)
     except Unavailable as error:
         if error.status != 500:  # what a webhook that does not answer makes of it
             raise

@@ -280,6 +280,25 @@ async def test_what_may_not_be_read_is_told(pair: HalfReal) -> None:
         assert any(f"{resource} were not read: 403" in note for note in told["notes"])
 
 
+async def test_a_pin_that_may_not_be_read_is_no_finding(pair: HalfReal) -> None:
+    """Who may make ServiceProfiles and not list them is not told that a pin which is there is refused."""
+    name = f"service-a.{pair.namespace}.svc.cluster.local"
+    meta = {"name": name, "namespace": GATEWAYS}
+    await pair.create(
+        _path("serviceprofiles", GATEWAYS), _whole("serviceprofiles", {"metadata": meta})
+    )
+    read = {
+        "apiGroups": ["", "discovery.k8s.io", "split.smi-spec.io"],
+        "resources": ["services", "endpointslices", "trafficsplits"],
+        "verbs": ["list"],
+    }
+    make = {"apiGroups": ["linkerd.io"], "resources": ["serviceprofiles"], "verbs": ["create"]}
+    await pair.account("maker", read, make)
+    token = await pair.token("maker")
+    done = await pair.check("service-a", "--other-context", "eks", token=token)
+    assert (done.code, reasons(done)) == (Exit.OK, [])
+
+
 async def test_services_that_may_not_be_read_are_an_error(pair: HalfReal) -> None:
     """Where not even Services may be listed there is no report, but the server's own sentence."""
     await pair.account("nobody", {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]})
