@@ -180,7 +180,7 @@ def _standing(
             name: share_of(cluster, is_target=name == target)
             for name, cluster in seen.clusters.items()
         },
-        reverted=_latch(seen, attempt, mine),
+        reverted=_latch(seen, attempt, records),
         completed=max(finished) if finished and len(finished) == len(mine) else None,
     )
 
@@ -281,10 +281,23 @@ def _ends(seen: Observed, attempt: Attempt | None, wish: Wish | None) -> tuple[s
     return (other if target == one else one), target
 
 
-def _latch(seen: Observed, attempt: Attempt | None, mine: list[Record]) -> Reverted | None:
+def _latch(
+    seen: Observed, attempt: Attempt | None, records: Mapping[str, Record]
+) -> Reverted | None:
+    """Find the latch of an attempt, by its target and number alone.
+
+    Two controllers may have begun it at once, each on one split, so that the records differ in when it
+    started: what ended the one ended the other.
+    """
     if attempt is None:
         return None
-    latched = [record.reverted for record in mine if record.reverted]
+    latched = [
+        record.reverted
+        for record in records.values()
+        if record.attempt
+        and record.reverted
+        and (record.attempt.target, record.attempt.number) == (attempt.target, attempt.number)
+    ]
     latched += [
         latch.reverted
         for latch in latches(seen)

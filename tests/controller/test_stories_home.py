@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model import PREFIX, Phase, Reverted, Side, WriteSplit
 from controller.objects import Resource
+from controller.plan import plan
+from controller.splits import encode_record
 from tests.controller.world import A, World, way
 from tests.controller.world_mesh import Pod
 from tests.controller.world_shell import Shell
@@ -714,3 +719,28 @@ def test_508_above_home_otherwise_reverts() -> None:
     world.mesh.pinned = lambda _cluster, _key: False
     world.run(2)
     assert_home(world, "GatewayLoop")
+
+
+def test_a_latch_ends_an_attempt_that_two_controllers_began() -> None:
+    """Where each of two controllers began the attempt on one split, what ended the one ended the other."""
+    world = risen(250)
+    world.annotate(abort="true")
+    world.until_phase(Phase.REVERTED)
+    world.annotate(abort=None)
+    record = world.record("eks")
+    assert record is not None
+    assert record.attempt is not None
+    later = record.attempt.started + timedelta(seconds=1)
+    attempt = msgspec.structs.replace(record.attempt, started=later)
+    other = msgspec.structs.replace(record, attempt=attempt, reverted=None)
+    world.unrecord("eks", encode_record(other))
+    world.shell.watch()
+    seen = world.shell.observe(A)
+    bare = {
+        name: replace(cluster, pin=cluster.pin and replace(cluster.pin, latch=None))
+        for name, cluster in seen.clusters.items()
+    }
+    assert plan(replace(seen, clusters=bare), world.now).phase is Phase.REVERTING
+    world.run(30)
+    assert world.phase is Phase.REVERTED
+    assert world.shares() == (0, 0)

@@ -42,6 +42,8 @@ def decided(moment: Moment, who: Controller, weather: Weather, write: SplitWrite
         )
         _require(write.note.reverted is not None, "a revert does not latch")
     _require(after in (write.note.share, before), "record and weights tell two shares")
+    for place in who.views:
+        _after_a_revert(attempt, place.split.note if place.split else None)
     if after <= before:
         return
     _require(weather.passes, f"a share rises while the evidence is: {weather.name}")
@@ -49,10 +51,25 @@ def decided(moment: Moment, who: Controller, weather: Weather, write: SplitWrite
     wish = WISHES[moment.wish]
     _require(wish.rises, f"a share rises while the annotations say: {wish.name}")
     _require(
-        (attempt.target, attempt.number) not in moment.over,
+        _name(attempt) not in moment.over,
         "a share rises in an attempt that is over",
     )
+    for place in who.views:
+        known = place.split.note if place.split else None
+        latched = known and known.reverted and known.attempt and _name(known.attempt)
+        _require(latched != _name(attempt), "a share rises though a record is latched")
     _require(after <= _next_step(who, attempt), f"a share rises to {after}, more than one step")
+
+
+def _after_a_revert(attempt: Try, known: Note | None) -> None:
+    """After a revert only an attempt with a higher number is written, whatever its target."""
+    if known is None or known.attempt is None or known.reverted is None:
+        return
+    if _name(attempt) != _name(known.attempt) and attempt.started > known.attempt.started:
+        _require(
+            attempt.number > known.attempt.number,
+            f"attempt {attempt.number} begins though attempt {known.attempt.number} was reverted",
+        )
 
 
 def landed(before: Moment, write: SplitWrite, after: Moment) -> None:
@@ -90,24 +107,20 @@ def _epochs(before: Moment, write: SplitWrite, old: SplitAt | None) -> None:
 
 
 def _against(note: Note, attempt: Try, known: Note, other: Try, *, same_split: bool) -> None:
-    """Compare a record that lands with one that stands, on the same split or the other.
+    """Compare a record that lands with one of the same attempt that stands, on the same split or the other.
 
     A raise that was under way when the revert began may still land on the other split: nothing can call it
     back. It meets the revert's next write, and no raise is decided any more (see ``decided``).
     """
-    if (attempt.target, attempt.number, attempt.started) == (
-        other.target,
-        other.number,
-        other.started,
-    ):
-        _require(attempt.home == other.home, "home changes within an attempt")
-        kept = note.reverted is not None or known.reverted is None or not same_split
-        _require(kept, "the latch of a revert is written over")
-    elif known.reverted is not None and attempt.started > other.started:
-        _require(
-            attempt.number > other.number,
-            f"attempt {attempt.number} begins though attempt {other.number} was reverted",
-        )
+    if (*_name(attempt), attempt.started) != (*_name(other), other.started):
+        return
+    _require(attempt.home == other.home, "home changes within an attempt")
+    kept = note.reverted is not None or known.reverted is None or not same_split
+    _require(kept, "the latch of a revert is written over")
+
+
+def _name(attempt: Try) -> tuple[str, int]:
+    return attempt.target, attempt.number
 
 
 def _home(before: Moment, attempt: Try) -> None:
@@ -136,7 +149,8 @@ def at_rest(moment: Moment) -> None:
     newest = max(attempts, key=lambda a: a.started)
     shares = [share(place, k, newest.target) for k, place in enumerate(moment.servers)]
     above = [now > home for now, home in zip(shares, newest.home, strict=True)]
-    latched = [note.reverted for note in notes if note.reverted and note.attempt == newest]
+    ended = [note for note in notes if note.reverted and note.attempt]
+    latched = [note for note in ended if note.attempt and _name(note.attempt) == _name(newest)]
     completed = [note.completed for note in notes if note.completed and note.attempt == newest]
     both = attempts == [newest, newest]
     _require(both or not any(above), "callers moved, and the two records tell two attempts")
@@ -145,7 +159,7 @@ def at_rest(moment: Moment) -> None:
         _require(weather.keeps or not any(above), f"callers stay at {shares} after a revert")
         copies = [place.pin.latch for place in moment.servers if place.pin]
         known = {(c.target, c.attempt) for c in copies if c}
-        _require((newest.target, newest.number) in known, "no pin remembers the revert")
+        _require(_name(newest) in known, "no pin remembers the revert")
         return
     if len(completed) == 2:
         _require(shares == [WHOLE, WHOLE], f"completed at {shares}")
@@ -156,7 +170,7 @@ def at_rest(moment: Moment) -> None:
     _require(
         not (weather.leaves and any(above)), f"callers stay at {shares} with a target that is bad"
     )
-    done = (newest.target, newest.number) in moment.over
+    done = _name(newest) in moment.over
     free = weather.passes and wish.rises and not done
     _require(not free, f"it stops at {shares}, though nothing is in the way")
 
