@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from aiohttp import web
 
 from controller.accounts import Heard
 from controller.board import Feed, serve_board
@@ -61,7 +62,10 @@ def main() -> None:
     configure_logging(settings.log_level)
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()
-    asyncio.run(_Controller(settings, Path(path)).run())
+    try:
+        asyncio.run(_Controller(settings, Path(path)).run())
+    except SettingsError as error:
+        sys.exit(_mistake(str(error)))
 
 
 def _arguments() -> argparse.Namespace:
@@ -176,7 +180,7 @@ class _Controller:
         async with AsyncExitStack() as stack:
             for cluster in self._clusters.values():
                 await stack.enter_async_context(cluster)
-            runner = await serve(self._settings.listen_address, self._metrics, health)
+            runner = await self._serve(health)
             stack.push_async_callback(runner.cleanup)
             await self._open_board(stack)
             parts: list[Coroutine[Any, Any, None]] = [
@@ -204,6 +208,13 @@ class _Controller:
             self._log.error("board not served", board=self._settings.board, error=str(error))
             return
         stack.push_async_callback(runner.cleanup)
+
+    async def _serve(self, health: Health) -> web.AppRunner:
+        try:
+            return await serve(self._settings.listen_address, self._metrics, health)
+        except OSError as error:
+            where = self._settings.listen
+            raise SettingsError(f"cannot listen on {where}: {error.strerror}") from error
 
     async def _until(self, stopped: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
         """Run all parts until told to stop. A part that ends by itself ends the process: Kubernetes
