@@ -91,7 +91,9 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.faults.model",
         description="Explores every story of a migration within bounds; docs/guarantees.md says more.",
     )
-    parser.add_argument("--deep", action="store_true", help="more troubles at once, up to the limit")
+    parser.add_argument(
+        "--deep", action="store_true", help="more troubles at once, up to the limit"
+    )
     parser.add_argument(
         "--limit",
         type=int,
