@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Callable
 
@@ -49,6 +50,8 @@ class Names:
     async def address(self, url: URL) -> tuple[str, int]:
         """Give where to connect for ``url``: one lookup at a time for a name. Raises ``OSError``."""
         host, port = url.host or "", url.port or 80
+        if _is_address(host):
+            return host, port
         until, known = self._known.get(host, (0.0, ""))
         if self._clock() < until:
             return known, port
@@ -64,3 +67,11 @@ class Names:
         address = found[0]["host"]
         self._known[host] = (self._clock() + TTL_S, address)
         return address
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
