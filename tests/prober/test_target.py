@@ -116,6 +116,26 @@ def test_the_reference_is_the_probers_own_service() -> None:
         {"expect": ((0, 200),)},
         {"expect": ((200, 600),)},
         {"expect": ((200, 200),) * 101},
+        {"protocol": "h2c", "expect": ((0, 0),)},
+        {"protocol": "grpc", "expect": ((200, 200),)},
+        {"protocol": "grpc", "expect": ((0, 17),)},
+        {"protocol": "grpc", "expect": ((0, 0),), "path": "/healthz"},
+        {"protocol": "grpc", "expect": ((0, 0),), "path": "/a.B/C/D"},
+        {"protocol": "grpc", "expect": ((0, 0),), "path": "/a..B/C"},
+        {"protocol": "grpc", "expect": ((0, 0),), "path": "/a.B/C?x=1"},
+        {"grpc_service": "a b"},
+        {"grpc_service": "s" * 257},
+        {"header": ("X-Ready", "yes")},
+        {"header": ("", "yes")},
+        {"header": ("a:b", "yes")},
+        {"header": ("a", "")},
+        {"header": ("a", "yes\r\nX: y")},
+        {"header": ("a", "v" * 257)},
+        {"cluster": ("x cluster", "eks")},
+        {"cluster": ("x-cluster", " eks")},
+        {"body": "b" * 257},
+        {"body": "a\nb"},
+        {"body": "a", "method": "HEAD"},
     ],
 )
 def test_what_is_outside_the_contract_is_not_served(changes: dict[str, Any]) -> None:
@@ -184,7 +204,43 @@ assigns = st.builds(
     path=paths,
     mirror_of=st.one_of(st.just(""), names),
     addresses=st.lists(addresses, max_size=2).map(tuple),
+    protocol=st.sampled_from(["http", "h2c", "tcp"]),
+    header=st.none() | st.tuples(nasty, nasty),
+    body=nasty,
+    cluster=st.none() | st.tuples(st.just("x-cluster"), names),
 )
+
+
+@given(assigns, nasty)
+def test_a_call_of_grpc_goes_to_the_computed_host_too(assign: Assign, service: str) -> None:
+    """An accepted method is nothing but a path, and the name of a service only part of the message."""
+    call = msgspec.structs.replace(
+        assign, protocol="grpc", expect=((0, 0),), grpc_service=service, path="/a.v1.B/Call"
+    )
+    try:
+        asks = asks_of(call, DOMAIN)
+    except NotServedError:
+        return
+    for ask in asks:
+        assert (ask.method, ask.url.raw_path_qs) == ("POST", "/a.v1.B/Call")
+        name = ask.authority.partition(":")[0]
+        assert name == call.service or name.endswith(f".{call.namespace}.svc.{DOMAIN}")
+        assert ask.message == b"\0\0\0\0\0"
+
+
+def test_the_check_of_grpc_health_is_encoded() -> None:
+    """Without a path it is the Check of grpc.health.v1 that is called, for the service that is named."""
+    mirror = but(route="mirror", mirror_of="eks")
+    (ask,) = asks_of(
+        msgspec.structs.replace(
+            mirror, protocol="grpc", expect=((0, 0),), grpc_service="shop.Cart"
+        ),
+        DOMAIN,
+    )
+    assert str(ask.url) == "http://web-eks.default.svc.cluster.local/grpc.health.v1.Health/Check"
+    assert ask.headers == {"content-type": "application/grpc", "te": "trailers"}
+    assert ask.authority == "web-eks.default.svc.cluster.local"
+    assert ask.message == b"\0\0\0\0\x0b\x0a\x09shop.Cart"
 
 
 @given(assigns)
