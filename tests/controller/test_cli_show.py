@@ -59,6 +59,34 @@ def test_the_page_of_one() -> None:
     assert warning == "Warning   MirrorUnproven: only the pins prove the way"
 
 
+def test_the_page_has_what_real_callers_see() -> None:
+    """Where a Prometheus is known the page tells what callers see, by their cluster, or why it does not."""
+    seen = {
+        "callers": "legacy",
+        "verdict": "FAIL",
+        "reason": "SuccessMissed",
+        "points": 20.04,
+        "threshold": 16.67,
+        "requests": 1000,
+        "failures": 50,
+        "badPercent": 5.0,
+        "homeBadPercent": 0.0,
+        "sharePercent": 24.8,
+    }
+    away = {"callers": "eks", "verdict": "UNKNOWN", "reason": "Away", "unknown": "it answers 503"}
+    found = told(traffic=[seen, away], share="10?/100")
+    _, facts, _, traffic, _ = show.status_page(found, NOW).split("\n\n")
+    assert facts.startswith("Share         legacy 10? %, eks 100 %")
+    assert found.status.step_permille == 100
+    assert traffic.splitlines() == [
+        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   HOME   MEASURED",
+        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %    24.8 %",
+        "eks            UNKNOWN   Away            -           -         -      -      -",
+        "The Prometheus of eks does not tell: it answers 503",
+    ]
+    assert traffic in show.explain_page(found, NOW)
+
+
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [

@@ -41,7 +41,8 @@ async def test_who_follows_a_split_counts_responses_by_backend(pair: Pair) -> No
     by_backend = told(pair.legacy.counts, "response_total", "dst_service", "dst_target_cluster")
     assert sum(by_backend.values()) == len(answers)
     assert set(by_backend) == {("web", ""), ("web-eks", "eks")}
-    assert not told(pair.legacy.counts, "outbound_http_route_backend_requests_total")
+    for family in ("requests", "response_statuses"):
+        assert not told(pair.legacy.counts, f"outbound_http_route_backend_{family}_total")
 
 
 async def test_who_ignores_a_split_counts_routes_too(pair: Pair) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+import aiohttp
 import pytest
 
 from controller.callers import Answered
@@ -194,6 +195,46 @@ async def test_copies_of_a_series_count_once() -> None:
         found.proxies.count(response("service-a", pod="web-2"), 5)
         await found.scraped(4)
         assert found.total.here == Calls(15, 0)
+
+
+@pytest.mark.parametrize(("honor_labels", "copies"), [(True, "1"), (False, "2")])
+async def test_a_federation_tells_nothing_twice(honor_labels: bool, copies: str) -> None:
+    """Where a Prometheus scrapes proxies and another Prometheus that does, each call counts once, whether
+    its samples fall into one series or make another."""
+    async with (
+        Proxies() as proxies,
+        prometheus.Prometheus({"linkerd-proxy": [proxies.address]}, every_s=EVERY_S) as inner,
+        prometheus.Prometheus(
+            {
+                "linkerd-proxy": [proxies.address],
+                "federate": {
+                    "metrics_path": "/federate",
+                    "params": {"match[]": ['{job="linkerd-proxy"}']},
+                    "honor_labels": honor_labels,
+                    "static_configs": [{"targets": [inner.url.removeprefix("http://")]}],
+                },
+            },
+            every_s=EVERY_S,
+        ) as outer,
+    ):
+        found = Watched(proxies, outer.url, order())
+        found.proxies.count(response("service-a"), 10)
+        await found.scraped(4)
+        await _copies(found, 'count(response_total{dst_service="service-a"})', copies)
+        found.proxies.count(response("service-a"), 5)
+        await found.scraped(6)
+        assert found.total.here == Calls(5, 0)
+
+
+async def _copies(found: Watched, query: str, expected: str) -> None:
+    """Wait until the series is there so often, so that the test proves what it says."""
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession(found.client._access.url) as session:
+        while True:
+            async with session.get("/api/v1/query", params={"query": query}) as answer:
+                result = (await answer.json())["data"]["result"]
+            if result and result[0]["value"][1] == expected:
+                return
+            await found.look()
 
 
 async def test_a_restart_is_no_traffic_and_hides_none() -> None:
