@@ -231,7 +231,7 @@ def _process(found: Dashboard) -> None:
         ),
         over_time("vector(0.3)", "blind"),
         unit="s",
-        width=8,
+        width=6,
     )
     found.with_panel(limit(lag, "^blind$"))
     ours = "* on (job, instance) group_left () (migrate_controller_leader * 0 + 1)"
@@ -241,7 +241,7 @@ def _process(found: Dashboard) -> None:
             "Of one core.",
             over_time(f"rate(process_cpu_seconds_total{{{HERE}}}[{RATE}]) {ours}", WHERE),
             unit="percentunit",
-            width=8,
+            width=6,
         )
     )
     found.with_panel(
@@ -250,6 +250,17 @@ def _process(found: Dashboard) -> None:
             "Resident.",
             over_time(f"process_resident_memory_bytes{{{HERE}}} {ours}", WHERE),
             unit="bytes",
-            width=8,
+            width=6,
+        )
+    )
+    slow = f"sum by (cluster, outcome, le) ({_rate('prometheus_query_seconds_bucket')})"
+    found.with_panel(
+        lines(
+            "Questions to Prometheus",
+            "What asking for real traffic takes, within which 99 % of the questions lie, by what became of"
+            " them. Where it is away, real traffic is UNKNOWN.",
+            over_time(f"histogram_quantile(0.99, {slow})", "{{outcome}} from {{cluster}}"),
+            unit="s",
+            width=6,
         )
     )

@@ -78,19 +78,32 @@ class StoryFailed(Exception):  # noqa: N818 - it is the finding
 async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Played]:
     """Play the story and keep Prometheus up inside the ``with`` block. Raises StoryFailed."""
     async with _collector() as (endpoint, traces):
-        pair = Pair(Plan(otlp_endpoint=endpoint))
+        pair = Pair(Plan(otlp_endpoint=endpoint, prometheus=True))
         try:
             await pair.start()
             for name in WISHES:
                 await _service(pair, name)
             await pair.product()
-            async with Prometheus(pair.scraped, every_s=SCRAPE_S, rules=[rules]) as prometheus:
+            jobs = {**pair.scraped, **_proxies(pair)}
+            async with Prometheus(jobs, every_s=SCRAPE_S, rules=[rules]) as prometheus:
                 found = Played(prometheus.url, time.time(), traces=traces)
                 await _tell(pair, say)
                 found.ended_s = time.time()
                 yield found
         finally:
             await pair.stop()
+
+
+def _proxies(pair: Pair) -> dict[str, dict[str, object]]:
+    """A job for the proxies of each cluster, whose series say which one it is."""
+    return {
+        f"linkerd-proxy-{name}": {
+            "static_configs": [
+                {"targets": [cluster.metrics.address], "labels": {"cluster": name}},
+            ]
+        }
+        for name, cluster in pair.mesh.clusters.items()
+    }
 
 
 async def _service(pair: Pair, name: str) -> None:

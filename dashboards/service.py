@@ -323,7 +323,44 @@ def _traffic(found: Dashboard) -> None:
                 "callers in {{callers}}",
             ),
             unit="percentunit",
-            width=12,
+            width=8,
             ceiling=1.0,
         )
+    )
+    found.with_panel(
+        lines(
+            "Real traffic by serving cluster",
+            "Answers that Linkerd's proxies counted at the callers, by who gave them. Where no proxy is"
+            " scraped, or nobody calls, there is nothing to see.",
+            over_time(_served("$service", by=" by (cluster)"), "own pods in {{cluster}}"),
+            *(
+                over_time(_served(f"$service-${end}"), f"${end}, through the link")
+                for end in ("target", "origin")
+            ),
+            unit="reqps",
+            width=8,
+            stacked=True,
+        )
+    )
+    real = lines(
+        "Real traffic against the threshold",
+        "Penalty points of what real callers got from the target; at the dashed line it FAILs. Only with a"
+        " Prometheus in the controller's settings.",
+        over_time(
+            f"max by (callers) (migrate_controller_traffic_points{{{ONE}}})",
+            "callers in {{callers}}",
+        ),
+        over_time(f"max(migrate_controller_traffic_points_threshold{{{ONE}}})", "FAIL"),
+        width=8,
+    )
+    found.with_panel(limit(real, "^FAIL$"))
+
+
+def _served(backend: str, by: str = "") -> str:
+    """Answers per second of a backend: of a TrafficSplit, or of an HTTPRoute (docs/mesh-facts.md, 20)."""
+    split = f'direction="outbound",dst_namespace="$namespace",dst_service="{backend}"'
+    route = f'parent_namespace="$namespace",parent_name="$service",backend_name="{backend}"'
+    return (
+        f"sum{by} (rate(response_total{{{split}}}[{RATE}]))"
+        f" or sum{by} (rate(outbound_http_route_backend_response_statuses_total{{{route}}}[{RATE}]))"
     )
