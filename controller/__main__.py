@@ -96,9 +96,8 @@ class _Controller:
         self._log = structlog.get_logger()
         self._metrics = Metrics(release)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
-        one, other = settings.clusters
         self._state = State(
-            (one, other),
+            {name: c.gateway_namespace for name, c in settings.clusters.items()},
             settings.domain,
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
             tick_s=settings.traffic.tick_s,
@@ -108,7 +107,6 @@ class _Controller:
             name: Cluster(
                 name,
                 ClusterAccess(cluster.kubeconfig, cluster.context),
-                gateway_namespace=cluster.gateway_namespace,
                 meter=self._metrics,
                 log=self._log.bind(cluster=name),
                 pace=Pace(relist_s=settings.relist_s),

@@ -26,7 +26,8 @@ def told(seen: Observed, st: Standing) -> tuple[tuple[str, str], ...]:
 
 
 def callers(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
-    """A TrafficSplit does not reach callers that were busy when it was made (facts 11).
+    """A TrafficSplit does not reach callers that were busy when it was made (facts 11), nor does an HTTPRoute
+    those that were busy when it took a TrafficSplit's place (facts 12).
 
     Where real traffic tells who does not follow they are named; once callers were seen to follow, and nobody
     not to, nothing is said any more.
@@ -36,19 +37,19 @@ def callers(seen: Observed, st: Standing) -> Iterator[tuple[str, str]]:
         advice = f"; do not scale {st.origin} down before that"
     for name, cluster in seen.clusters.items():
         record, traffic = st.records.get(name), seen.traffic.get(name)
-        if cluster.split is None or cluster.split.kind is not SplitKind.TRAFFICSPLIT:
-            continue
-        if traffic and traffic.ignoring:
+        is_split = cluster.split is not None and cluster.split.kind is SplitKind.TRAFFICSPLIT
+        since = (record.made if is_split else record.converted) if record else None
+        if traffic and traffic.ignoring and is_split:
             message = (
                 f"in {name} these callers do not follow the split, so the share is not theirs:"
                 f" {_named(traffic.ignoring)}; restart them, or let them be idle for 5 s{advice}"
             )
             yield "CallersDoNotFollow", message
-        elif record and record.made and not (traffic and traffic.follow):
-            made = f"{record.made:%Y-%m-%dT%H:%M:%SZ}"
+        elif since and not (traffic and traffic.follow):
+            what = "made or rewritten" if is_split else "converted to an HTTPRoute"
             message = (
-                f"the split in {name} was made or rewritten at {made}: callers that were busy then"
-                f" follow it only once they restarted or were idle for 5 s{advice}"
+                f"the split in {name} was {what} at {since:%Y-%m-%dT%H:%M:%SZ}: callers that were busy"
+                f" then follow it only once they restarted or were idle for 5 s{advice}"
             )
             yield "CallersMayNotFollow", message
 

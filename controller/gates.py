@@ -42,6 +42,7 @@ from controller.model import (
 )
 from controller.ports import port_to_probe, protocol_to_probe
 from controller.question import rejection, shown_ports, unfit
+from controller.splits import choice
 from controller.standing import Standing, latches, of_these_clusters, stored
 from prober.contract import WRONG_CLUSTER
 
@@ -75,8 +76,11 @@ LINK_SHOWN_S = 2.5
 
 BLIND_S = 0.3
 
-SERVED = frozenset({SplitKind.TRAFFICSPLIT})
-"""The kinds of split that this controller can write."""
+GROUPS = {
+    SplitKind.TRAFFICSPLIT: "split.smi-spec.io",
+    SplitKind.HTTPROUTE: "gateway.networking.k8s.io",
+}
+"""By kind of split, the API group that serves it."""
 
 UNHEARD = WayEvidence(Verdict.UNKNOWN, "NoStream")
 
@@ -356,7 +360,7 @@ def foreign(seen: Observed, _st: Standing, _now: datetime) -> Iterator[Refusal]:
         for owner in filter(None, owners):
             yield hold("ForeignOwner", f"in {name} the traffic of {seen.key} belongs to {owner}")
         if len(cluster.splits) > 1:
-            names = " and ".join(split.name for split in cluster.splits)
+            names = " and ".join(f"the {s.kind.api_kind} {s.name}" for s in cluster.splits)
             yield hold(
                 "SecondSplit",
                 f"in {name} there are two splits for {seen.key}, {names}: delete the one that is"
@@ -469,31 +473,58 @@ def probe_port(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
     return hold(*wrong) if wrong else None
 
 
-def split_kind(seen: Observed, st: Standing, _now: datetime) -> Refusal | None:
-    """The kind of split is one that both clusters and this controller serve, and does not change."""
-    wish = st.wish
-    if wish is None:
-        return None
+@Each
+def split_kind(seen: Observed, st: Standing, _now: datetime) -> Iterator[Refusal]:
+    """The kind of split that is asked for is served, and is the one that the Service has."""
+    if st.wish is None:
+        return
+    asked = choice.asked(seen, st)
     for name, cluster in seen.clusters.items():
-        record = st.records.get(name)
-        if record and wish.split not in ("auto", record.kind):
-            return hold(
+        has = cluster.split.kind if cluster.split else None
+        if has and st.wish.split not in (None, "auto", has):
+            yield hold(
                 "SplitKindFixed",
-                f"split is {wish.split}, but {seen.key} has a {record.kind} in {name} already, which"
-                f" is kept: write auto or {record.kind}",
+                f"split is {st.wish.split}, but {seen.key} has a {has.api_kind} in {name} already, which is"
+                f" kept: write auto or {has}, or see kubectl migrate convert",
             )
-        if wish.split != "auto" and wish.split not in SERVED:
-            return hold(
+        kind = choice.kind_of(seen, st, cluster)
+        if not cluster.current or (kind and kind in cluster.split_kinds):
+            continue
+        if kind is None:
+            yield hold(
                 "SplitKindUnserved",
-                f"split is {wish.split}, which this controller does not write: write auto or"
-                " trafficsplit",
+                f"{name} serves neither HTTPRoute ({GROUPS[SplitKind.HTTPROUTE]}) nor TrafficSplit"
+                f" ({GROUPS[SplitKind.TRAFFICSPLIT]}): install the Gateway API's CRDs",
             )
-        if cluster.current and not cluster.split_kinds & SERVED:
-            return hold(
+        else:
+            yield hold(
                 "SplitKindUnserved",
-                f"{name} serves no TrafficSplit (split.smi-spec.io): install Linkerd's SMI extension",
+                f"split is {asked}, but {name} serves no {kind.api_kind} ({GROUPS[kind]}): install it"
+                " there, or write auto",
             )
-    return None
+
+
+@Each
+def route_fits(seen: Observed, st: Standing, _now: datetime) -> Iterator[Refusal]:
+    """An HTTPRoute can carry the Service, and nothing that Linkerd puts before it is there (facts 13)."""
+    if st.wish is None:
+        return
+    why = choice.why_no_route(seen)
+    for name, cluster in seen.clusters.items():
+        if choice.kind_of(seen, st, cluster) is not SplitKind.HTTPROUTE:
+            continue
+        if why:
+            yield hold(
+                "RouteUnfit",
+                f"an HTTPRoute cannot carry the calls in {name}: {why}; use a TrafficSplit, or a Service"
+                " for each port",
+            )
+        for rival in cluster.rivals:
+            yield hold(
+                "TwoMechanisms",
+                f"in {name} {rival} and an HTTPRoute both route the calls to {seen.key}, and Linkerd"
+                " follows the first: remove it",
+            )
 
 
 def traffic_mode(seen: Observed, wish: Wish | None) -> TrafficMode:
@@ -938,6 +969,7 @@ WISH: tuple[Gate, ...] = (
     ports_differ,
     probe_port,
     split_kind,
+    route_fits,
     traffic_known,
     missing,
 )

@@ -151,6 +151,39 @@ _SPLITS = {
         "a split sends calls to a Service that is neither the local one nor the mirror",
         "remove that backend",
     ),
+    "TwoMechanisms": _block(
+        "a ServiceProfile with routes or overrides, or an HTTPRoute in a client's namespace, beats the HTTPRoute"
+        " that splits the Service",
+        "remove it",
+    ),
+    "RouteUnfit": _block(
+        "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
+        "let it have a TrafficSplit, or make a Service for each port",
+    ),
+    "WeightsAllZero": _block(
+        "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
+        "write weights of 0 to 1,000 that are not all 0, and restart the callers",
+    ),
+    "BackendWithoutPort": _block(
+        "a backend of an HTTPRoute has no port: Linkerd answers 500 to its part",
+        "write the Service's port",
+    ),
+    "ParentsForeign": _block(
+        "an HTTPRoute is for others too, whose calls our weights would move",
+        "give the Service a route of its own, with one parent",
+    ),
+    "RulesDiffer": _block(
+        "the rules of an HTTPRoute send different shares to the mirror",
+        "give them all the same weights, or one rule",
+    ),
+    "RouteIgnored": _block(
+        "an HTTPRoute has a filter for which Linkerd ignores all of it",
+        "remove the filter",
+    ),
+    "RouteRedirects": _block(
+        "a rule of an HTTPRoute answers with a redirect, so its weights count for nothing",
+        "remove the filter",
+    ),
     "WeightsHarmful": _block(
         "a weight is negative or no number, or the sum is above 429,496: proxies freeze",
         "write weights of 0 to 1,000, and restart the callers",

@@ -45,6 +45,11 @@ class SplitKind(StrEnum):
     TRAFFICSPLIT = "trafficsplit"
     HTTPROUTE = "httproute"
 
+    @property
+    def api_kind(self) -> str:
+        """The kind as the API and people write it."""
+        return {"trafficsplit": "TrafficSplit", "httproute": "HTTPRoute"}[self.value]
+
 
 class Phase(StrEnum):
     """Where a migration stands (design section 3)."""
@@ -70,6 +75,8 @@ Stretch = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
 
 TrafficMode = Literal["off", "advisory", "required"]
 """Whether real traffic is judged, and whether one that is not known holds the rise."""
+SplitChoice = Literal["auto", "trafficsplit", "httproute"]
+"""Which kind of split is made; ``auto`` is decided by what can be served (controller.splits.choice)."""
 
 
 class Frozen(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -110,7 +117,7 @@ class LatencyWish(Frozen, frozen=True):
 class Wish(Frozen, frozen=True):
     """What the owner asks for. ``steps`` are per mille, rising; ``"now"`` is one raise to the sliver.
 
-    ``attempt`` and ``traffic`` are None where the annotations do not say.
+    ``attempt``, ``split`` and ``traffic`` are None where the annotations do not say.
     """
 
     target: str | None = None
@@ -124,7 +131,7 @@ class Wish(Frozen, frozen=True):
     success_percent: Decimal = Decimal("99.9")
     latency: LatencyWish | None = None
     origin_floor_percent: int = 50
-    split: Literal["auto", "trafficsplit", "httproute"] = "auto"
+    split: SplitChoice | None = None
     traffic: TrafficMode | None = None
 
     def __post_init__(self) -> None:
@@ -165,7 +172,11 @@ class Reverted(Frozen, frozen=True):
 
 
 class Attempt(Frozen, frozen=True):
-    """What (target, number) identifies. ``home`` is the share of each cluster before it, 0 or 1,000."""
+    """What (target, number) identifies. ``home`` is the share of each cluster before it, 0 or 1,000.
+
+    ``kinds`` is by cluster the kind of split that the attempt began on: one that is deleted is made anew as
+    it was. Records of before HTTPRoute have none.
+    """
 
     number: int
     origin: str
@@ -174,6 +185,7 @@ class Attempt(Frozen, frozen=True):
     origin_ready: int
     wish: Wish
     started: Moment
+    kinds: dict[str, SplitKind] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no controller writes: a record may come from any hand. Raises ValueError."""
@@ -188,13 +200,15 @@ class Record(Frozen, frozen=True):
 
     ``share_permille`` and ``since`` are of this split; the rest is equal on both. ``since`` is when the
     attempt wrote the share (None: callers stand where it found them). ``made`` is when we made or rewrote
-    the split (None: found as it is). Without ``attempt`` the Service is only enrolled.
+    the split (None: found as it is), ``converted`` when it took the place of one of another kind. Without
+    ``attempt`` the Service is only enrolled.
     """
 
     kind: SplitKind
     v: int = 1
     epoch: int = 0
     made: Moment | None = None
+    converted: Moment | None = None
     attempt: Attempt | None = None
     share_permille: Annotated[int, msgspec.Meta(ge=0, le=WHOLE)] = 0
     since: Moment | None = None
@@ -233,9 +247,9 @@ class Split:
     """One cluster's split of a Service, as it was read.
 
     ``away_permille`` is what really goes to the mirror now (the effective share: a split that Linkerd
-    ignores sends all calls to the local Service). ``tidy`` is false where the object says the same in
-    other words than ours: it is normalised with our next write. ``editor`` is the field manager that wrote
-    the weights last, ``edited`` when.
+    ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
+    ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
+    stands beside the weights in lists that are written whole, for the provider alone.
     """
 
     kind: SplitKind
@@ -246,10 +260,11 @@ class Split:
     weights: Weights
     record: Record | Unreadable | None = None
     flaws: tuple[Flaw, ...] = ()
-    tidy: bool = True
     foreign: str = ""
     editor: str = ""
     edited: datetime | None = None
+    port: int | None = None
+    carried: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +333,8 @@ class Pin:
 class ClusterSeen:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name."""
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``rivals``
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
 
     name: str
     current: bool
@@ -329,6 +345,7 @@ class ClusterSeen:
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
+    rivals: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     writing: bool = False
@@ -482,8 +499,8 @@ class Told(NamedTuple):
 class WriteSplit:
     """Put this share's weights and this record on the split of ``cluster``, or make the split.
 
-    ``away_permille`` is the mirror's weight; the local Service has the rest. ``revert`` goes ahead of
-    everything and needs no lease.
+    ``away_permille`` is the mirror's weight; the local Service has the rest. ``port`` and
+    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease.
     """
 
     cluster: str
@@ -494,6 +511,8 @@ class WriteSplit:
     resource_version: str | None
     name: str
     api_version: str
+    port: int | None = None
+    carried: str = ""
     revert: bool = False
     told: Told | None = None
 
@@ -593,6 +612,7 @@ class Fleet:
     known to hold it, so this one may bring callers home (design section 5: going home needs no lease).
     ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
     have one.
+    ``split`` is the kind of split for whoever names none.
     """
 
     clusters: tuple[str, str]
@@ -600,6 +620,7 @@ class Fleet:
     leads: bool = False
     may_go_home: bool = False
     epoch: int = 0
+    split: SplitChoice = "auto"
     traffic: TrafficMode = "advisory"
     prometheus: frozenset[str] = frozenset()
 

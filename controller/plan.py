@@ -28,7 +28,6 @@ from controller.model import (
     Answer,
     Attempt,
     ClusterSeen,
-    Key,
     Latch,
     Observed,
     Phase,
@@ -49,6 +48,7 @@ from controller.model import (
     WriteSplit,
 )
 from controller.ports import port_to_probe, protocol_to_probe
+from controller.splits.choice import kind_of, port_of
 from controller.standing import (
     Standing,
     away_for,
@@ -122,8 +122,8 @@ def _go_home(
         if not out and cluster.split is None:
             continue
         share = attempt.home[name] if out else (st.shares[name] or 0)
-        latched = _latched_record(seen, record, attempt, cluster, share, latch, now)
-        actions.append(_write(cluster, st, seen.key, latched, share, revert=True))
+        latched = _latched_record(seen, st, attempt, cluster, share, latch, now)
+        actions.append(_write(seen, cluster, st, latched, share, revert=True))
     actions += _latch_pins(seen, attempt, latch)
     if kept is None:
         return actions, refusal
@@ -151,17 +151,19 @@ def _latch_pins(seen: Observed, attempt: Attempt, latch: Reverted) -> list[Actio
 
 def _latched_record(
     seen: Observed,
-    before: Record | None,
+    st: Standing,
     attempt: Attempt,
     cluster: ClusterSeen,
     share: int,
     latch: Reverted,
     now: datetime,
 ) -> Record:
+    before = st.records.get(cluster.name)
     return Record(
-        kind=_kind(cluster),
+        kind=_kind(seen, st, cluster),
         epoch=max(before.epoch if before else 0, seen.fleet.epoch if seen.fleet.leads else 0),
         made=before.made if before else None,
+        converted=before.converted if before else None,
         attempt=attempt,
         share_permille=share,
         since=now,
@@ -217,6 +219,7 @@ def _record_again(
         kind=cluster.split.kind,
         epoch=seen.fleet.epoch,
         made=before.made if before else None,
+        converted=before.converted if before else None,
         attempt=msgspec.structs.replace(st.attempt, wish=stored(st.wish)),
         share_permille=share,
         since=before.since if same_share and before else since,
@@ -224,7 +227,7 @@ def _record_again(
     )
     if record == before:
         return []
-    return [_write(cluster, st, seen.key, record, share)]
+    return [_write(seen, cluster, st, record, share)]
 
 
 # --- making, mending, beginning -------------------------------------------------------------------
@@ -276,7 +279,7 @@ def _remade(
     here = share_without_split(is_target=cluster.name == st.target)
     share = max(min(here, st.step), attempt.home[cluster.name])
     record = Record(
-        kind=_kind(cluster),
+        kind=_kind(seen, st, cluster),
         epoch=seen.fleet.epoch,
         made=now,
         attempt=attempt,
@@ -288,7 +291,7 @@ def _remade(
         f"the split in {cluster.name} was deleted during the attempt and is made anew, at"
         f" {share / 10:g} %",
     )
-    return replace(_write(cluster, st, seen.key, record, share), told=told)
+    return replace(_write(seen, cluster, st, record, share), told=told)
 
 
 def _make(seen: Observed, st: Standing, now: datetime) -> list[Action]:
@@ -318,9 +321,12 @@ def _make(seen: Observed, st: Standing, now: datetime) -> list[Action]:
 def _made(seen: Observed, st: Standing, cluster: ClusterSeen, now: datetime) -> WriteSplit:
     """A split at the share that changes nothing: local where somebody is ready, else at the mirror."""
     away = 0 if cluster.endpoints.ready else WHOLE
-    record = Record(kind=_kind(cluster), epoch=seen.fleet.epoch, made=now)
-    told = Told("SplitMade", f"made a {record.kind} in {cluster.name} that changes nothing yet")
-    return replace(_write_away(cluster, seen.key, record, away), told=told)
+    record = Record(kind=_kind(seen, st, cluster), epoch=seen.fleet.epoch, made=now)
+    told = Told(
+        "SplitMade",
+        f"made the {record.kind.api_kind} {seen.key.service} in {cluster.name}, which changes nothing yet",
+    )
+    return replace(_write_away(seen, cluster, record, away), told=told)
 
 
 def _rewritten(
@@ -336,7 +342,7 @@ def _rewritten(
         "SplitRewritten",
         f"rewrote {split.name} in {cluster.name} without moving traffic: {what}",
     )
-    return replace(_write_away(cluster, seen.key, record, split.away_permille), told=told)
+    return replace(_write_away(seen, cluster, record, split.away_permille), told=told)
 
 
 def _begin(seen: Observed, st: Standing, refusal: Refusal, now: datetime) -> list[Action]:
@@ -361,6 +367,7 @@ def _begin(seen: Observed, st: Standing, refusal: Refusal, now: datetime) -> lis
         origin_ready=seen.clusters[st.origin].endpoints.ready,
         wish=stored(st.wish),
         started=now,
+        kinds={name: _kind(seen, st, cluster) for name, cluster in seen.clusters.items()},
     )
     begun = replace(st, attempt=attempt)
     return [
@@ -387,20 +394,20 @@ def _stood_since(begun: Standing, now: datetime) -> datetime | None:
 
 
 def _write(
+    seen: Observed,
     cluster: ClusterSeen,
     st: Standing,
-    key: Key,
     record: Record,
     share: int,
     *,
     revert: bool = False,
 ) -> WriteSplit:
     away = away_for(share, is_target=cluster.name == st.target)
-    return replace(_write_away(cluster, key, record, away), revert=revert)
+    return replace(_write_away(seen, cluster, record, away), revert=revert)
 
 
-def _write_away(cluster: ClusterSeen, key: Key, record: Record, away: int) -> WriteSplit:
-    split = cluster.split
+def _write_away(seen: Observed, cluster: ClusterSeen, record: Record, away: int) -> WriteSplit:
+    split, key = cluster.split, seen.key
     return WriteSplit(
         cluster=cluster.name,
         key=key,
@@ -410,12 +417,14 @@ def _write_away(cluster: ClusterSeen, key: Key, record: Record, away: int) -> Wr
         resource_version=split.resource_version if split else None,
         name=split.name if split else key.service,
         api_version=split.api_version if split else "",
+        port=port_of(seen, cluster) if record.kind is SplitKind.HTTPROUTE else None,
+        carried=split.carried if split else "",
     )
 
 
-def _kind(cluster: ClusterSeen) -> SplitKind:
-    """The kind is chosen once: what the Service has, else the one that we write."""
-    return cluster.split.kind if cluster.split else SplitKind.TRAFFICSPLIT
+def _kind(seen: Observed, st: Standing, cluster: ClusterSeen) -> SplitKind:
+    """Where neither kind is served nothing is made: a gate holds that. Only a revert may still write."""
+    return kind_of(seen, st, cluster) or SplitKind.TRAFFICSPLIT
 
 
 # --- what to probe --------------------------------------------------------------------------------

@@ -323,6 +323,7 @@ class Reconciler:
             leads=self._leader.leads and not self._stopping,
             may_go_home=self._leader.may_go_home,
             epoch=self._leader.epoch,
+            split=self._settings.split,
             traffic=self._settings.traffic.mode,
             prometheus=self._prometheus,
         )
@@ -428,6 +429,8 @@ class Reconciler:
         with self._span(action):
             try:
                 async with asyncio.timeout(limit):
+                    if action.resource_version is None and await self._has_other_kind(action):
+                        return
                     await self._put(
                         action.cluster,
                         provider.RESOURCE,
@@ -450,6 +453,18 @@ class Reconciler:
         )
         if action.told:
             await self._say(action.key, action.told)
+
+    async def _has_other_kind(self, action: WriteSplit) -> bool:
+        """Tell whether a split of another kind stands there, of which the streams have not told yet.
+
+        Each kind has a stream of its own, so a split that was converted may be seen to go before its
+        successor is seen to come.
+        """
+        for kind, provider in PROVIDERS.items():
+            if kind is not action.kind:
+                at = (provider.RESOURCE, action.key.namespace, action.name)
+                await self._read(action.cluster, *at)
+        return bool(self._state.views[action.cluster].splits(action.key))
 
     def _span(self, action: WriteSplit) -> AbstractContextManager[object]:
         """Trace a write of an attempt; one that only enrols belongs to none."""

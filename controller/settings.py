@@ -166,6 +166,13 @@ class Settings(_Section, frozen=True):
     paused: Annotated[
         bool, Meta(description="true (no migration advances, all stay armed) or false; re-read")
     ] = False
+    split: Annotated[
+        Literal["auto", "trafficsplit", "httproute"],
+        Meta(
+            description="auto (HTTPRoute where it is served), trafficsplit or httproute: what is made for"
+            " a Service that has no split and names none"
+        ),
+    ] = "auto"
     relist_s: Annotated[
         float,
         Meta(ge=1, le=86400, description="seconds between two whole lists, from 1 to 86400"),

@@ -7,7 +7,7 @@ splits: whatever is lost here comes back from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -47,24 +47,25 @@ class _Migration:
 
 
 class State:
-    """Both clusters and all migrations. ``clusters`` are the two names, ``domain`` the DNS domain.
+    """Both clusters and all migrations. ``gateways`` are the namespaces of the gateways by the two clusters'
+    names, ``domain`` is the DNS domain.
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked.
     """
 
     def __init__(
         self,
-        clusters: tuple[str, str],
+        gateways: Mapping[str, str],
         domain: str,
         *,
         prometheus: Iterable[str] = (),
         tick_s: float = 10.0,
     ) -> None:
-        one, other = clusters
-        self.clusters = clusters
+        one, other = gateways
+        self.clusters = (one, other)
         self.views = {
-            one: ClusterView(one, other, domain),
-            other: ClusterView(other, one, domain),
+            one: ClusterView(one, other, domain, gateways[one]),
+            other: ClusterView(other, one, domain, gateways[other]),
         }
         self._known: dict[Key, _Migration] = {}
         self._tick_s = tick_s

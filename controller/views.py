@@ -37,7 +37,7 @@ from controller.objects import (
     endpoints_of,
     identify,
 )
-from controller.splits import foreign_owner, mirror_name, pin
+from controller.splits import foreign_owner, mirror_name, pin, rivalry
 from controller.splits.kinds import PROVIDER_OF
 
 NEEDED = (
@@ -52,16 +52,19 @@ Name = tuple[str, str]
 
 
 class ClusterView:
-    """One cluster, by Service. ``far`` is the other cluster, whose mirrors are here."""
+    """One cluster, by Service. ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the
+    namespace of this cluster's gateway, whose ServiceProfiles are pins."""
 
-    def __init__(self, name: str, far: str, domain: str) -> None:
+    def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
         self._far = far
         self._domain = domain
+        self._gateways = gateways
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
         self._slices: dict[Key, dict[str, EndpointSliceObject]] = {}
         self._splits: dict[Key, dict[tuple[str, Resource], Any]] = {}
         self._pins: dict[Key, ServiceProfileObject] = {}
+        self._rivals: dict[Key, dict[tuple[Resource, Name], str]] = {}
         self._elsewhere: dict[Key, set[str]] = {}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
@@ -129,8 +132,10 @@ class ClusterView:
             about = set(provider.services_of(found))
             for key in about:
                 self._splits.setdefault(key, {})[found.metadata.name, resource] = found
-            return about
+            return about | self._rival(resource, found)
         if isinstance(found, ServiceProfileObject):
+            if not self._is_pin(found):
+                return self._rival(resource, found)
             pinned = pin.key_of(found.metadata.name, self._domain)
             if pinned is None:
                 return set()
@@ -156,8 +161,10 @@ class ClusterView:
             about = set(provider.services_of(found))
             for key in about:
                 self._splits.get(key, {}).pop((name[1], resource), None)
-            return about
+            return about | self._no_rival(resource, found)
         if isinstance(found, ServiceProfileObject):
+            if not self._is_pin(found):
+                return self._no_rival(resource, found)
             pinned = pin.key_of(found.metadata.name, self._domain)
             return {pinned} if pinned and self._pins.pop(pinned, None) else set()
         if isinstance(found, ServiceObject) and (leads := self._leads_elsewhere(found)):
@@ -165,6 +172,22 @@ class ClusterView:
             self._elsewhere.get(origin, set()).discard(cluster)
             return {origin, *self._with_origin(Key(*name))}
         return self._with_origin(Key(*name))
+
+    def _is_pin(self, found: ServiceProfileObject) -> bool:
+        return found.metadata.namespace == self._gateways
+
+    def _rival(self, resource: Resource, found: Any) -> set[Key]:
+        """Note what an object takes from an HTTPRoute of the Service itself; give the Services it is about."""
+        keys, what = rivalry.of(found, self._domain)
+        for key in keys if what else ():
+            self._rivals.setdefault(key, {})[resource, identify(found)[:2]] = what
+        return set(keys) if what else set()
+
+    def _no_rival(self, resource: Resource, found: Any) -> set[Key]:
+        keys, what = rivalry.of(found, self._domain)
+        for key in keys if what else ():
+            self._rivals.get(key, {}).pop((resource, identify(found)[:2]), None)
+        return set(keys) if what else set()
 
     def _with_origin(self, key: Key) -> set[Key]:
         """A change of a mirror is a change of the Service that it mirrors."""
@@ -240,6 +263,7 @@ class ClusterView:
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
+            rivals=tuple(what for _, what in sorted(self._rivals.get(key, {}).items())),
             pin=self.pin(key),
             split_kinds=self._kinds,
             writing=writing,
@@ -254,11 +278,16 @@ class ClusterView:
         return endpoints_of(self._slices.get(key, {}).values())
 
     def splits(self, key: Key) -> tuple[Split, ...]:
-        """Read every split that is about this Service, by name."""
+        """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)
-        found = sorted(self._splits.get(key, {}).items())
-        read = (PROVIDER_OF[of].read(split, key, mirror) for (_, of), split in found)
-        return tuple(split for split in read if split is not None)
+        here = self._splits.get(key, {})
+        found = [
+            provider.read(here[name, of], key, mirror)
+            for resource, provider in PROVIDER_OF.items()
+            for name, of in sorted(here)
+            if of is resource
+        ]
+        return tuple(split for split in found if split is not None)
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""

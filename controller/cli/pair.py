@@ -55,12 +55,12 @@ class Pair:
     @cached_property
     def state(self) -> State:
         """Everything that was read, taken in as the controller takes in what it watches."""
-        state = State(self.names, self.domain)
+        gateways = {name: survey.gateway_namespace for name, survey in self.surveys.items()}
+        state = State(gateways, self.domain)
         for name, survey in self.surveys.items():
             for resource, objects in survey.objects.items():
                 served = resource not in survey.unserved
-                kept = tuple(_kept(survey, resource, objects))
-                state.absorb(Listed(name, resource, kept, served=served))
+                state.absorb(Listed(name, resource, tuple(objects), served=served))
                 state.absorb(Freshness(name, resource, current=True))
         return state
 
@@ -168,18 +168,6 @@ def _said(found: Migration) -> Told:
         message=status.message,
         warnings=tuple((warned.reason, warned.message) for warned in status.warnings),
     )
-
-
-def _kept(
-    survey: Survey, resource: Resource, objects: tuple[KubeObject | Undecodable, ...]
-) -> Iterator[KubeObject | Undecodable]:
-    """The controller sees ServiceProfiles of the gateway's namespace only: the others are no pins."""
-    for found in objects:
-        if resource is not Resource.SERVICEPROFILES or (
-            isinstance(found, ServiceProfileObject)
-            and found.metadata.namespace == survey.gateway_namespace
-        ):
-            yield found
 
 
 def _is_own(key: Key) -> bool:

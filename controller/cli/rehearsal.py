@@ -286,10 +286,11 @@ def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> 
     ``pins`` is the gateway's namespace; lists are of all namespaces, writes are asked for in each.
     """
     splits = tuple(splits)
-    read = {Resource.SERVICES: LIST, Resource.ENDPOINTSLICES: LIST, Resource.MIGRATIONS: GET}
+    lists = (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.SERVICEPROFILES)
+    read = dict.fromkeys(lists, LIST) | {Resource.MIGRATIONS: GET}
     for resource, verbs in (read | dict.fromkeys(splits, GET)).items():
         yield from (Right(resource, verb) for verb in verbs)
-    yield from (Right(Resource.SERVICEPROFILES, verb, pins) for verb in (*GET, *WRITE))
+    yield from (Right(Resource.SERVICEPROFILES, verb, pins) for verb in ("get", *WRITE))
     for namespace in sorted(set(namespaces)):
         for resource in (*splits, Resource.EVENTS):
             yield from (Right(resource, verb, namespace) for verb in WRITE)

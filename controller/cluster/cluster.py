@@ -43,7 +43,6 @@ class Cluster:
         name: str,
         access: ClusterAccess,
         *,
-        gateway_namespace: str,
         meter: Meter,
         log: Any,
         pace: Pace | None = None,
@@ -51,7 +50,6 @@ class Cluster:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self.name = name
-        self._gateway_namespace = gateway_namespace
         self._meter = meter
         self._log = log
         self._pace = pace or Pace()
@@ -82,11 +80,9 @@ class Cluster:
         """Deliver what is seen to ``absorb``, synchronously and in order per resource, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for resource in WATCHED:
-                in_gateway = resource is Resource.SERVICEPROFILES
                 reflector = Reflector(
                     self.name,
                     resource,
-                    self._gateway_namespace if in_gateway else None,
                     self._transport,
                     self._places,
                     absorb,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 from controller.cluster.answers import NotFound, NotServed, Unavailable
 from controller.cluster.transport import Transport
 from controller.objects import Resource
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.TRAFFICSPLITS: Place(
             "split.smi-spec.io", ("v1alpha2", "v1alpha1"), "TrafficSplit"
         ),
+        Resource.HTTPROUTES: Place("gateway.networking.k8s.io", ("v1", "v1beta1"), "HTTPRoute"),
         Resource.SERVICEPROFILES: Place("linkerd.io", ("v1alpha2",), "ServiceProfile"),
         Resource.MIGRATIONS: Place("migrate.tradeshift", ("v1alpha1",), "Migration"),
         Resource.EVENTS: Place("", ("v1",), "Event"),
@@ -50,7 +54,16 @@ class _Group(msgspec.Struct):
     versions: list[_Version] | None = None
 
 
+class _Kind(msgspec.Struct):
+    name: str = ""
+
+
+class _Kinds(msgspec.Struct):
+    resources: list[_Kind] | None = None
+
+
 _GROUP = msgspec.json.Decoder(_Group)
+_KINDS = msgspec.json.Decoder(_Kinds)
 
 
 class Places:
@@ -86,12 +99,24 @@ class Places:
         self._known.pop(resource, None)
 
     async def _discover(self, resource: Resource, place: Place) -> str | None:
+        """Give the best version that has the kind: a group may be served without it, or have it in an old one."""
+        path = f"/apis/{place.group}"
+        group = await self._ask(resource, path, _GROUP)
+        served = {found.version for found in (group.versions if group else None) or ()}
+        for version in place.versions:
+            if version in served:
+                kinds = await self._ask(resource, f"{path}/{version}", _KINDS)
+                if any(kind.name == resource.value for kind in (kinds and kinds.resources) or ()):
+                    return version
+        return None
+
+    async def _ask(
+        self, resource: Resource, path: str, decoder: msgspec.json.Decoder[T]
+    ) -> T | None:
+        """Read a discovery document, None where there is none. Raises Unavailable where that is not known."""
         try:
-            answer = await self._transport.request("GET", resource.value, f"/apis/{place.group}")
-            group = _GROUP.decode(answer)
+            return decoder.decode(await self._transport.request("GET", resource.value, path))
         except NotFound:
             return None
         except (ValueError, RecursionError) as error:
-            raise Unavailable(f"/apis/{place.group}: {error}") from error
-        served = {found.version for found in group.versions or ()}
-        return next((version for version in place.versions if version in served), None)
+            raise Unavailable(f"{path}: {error}") from error

@@ -106,13 +106,12 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 class Reflector:
-    """One resource of one cluster; ``namespace`` None is all of them. ``run`` it until cancelled."""
+    """One resource of one cluster, in all namespaces. ``run`` it until cancelled."""
 
     def __init__(  # noqa: PLR0913 - each part is replaced by tests or differs by resource
         self,
         cluster: str,
         resource: Resource,
-        namespace: str | None,
         transport: Transport,
         places: Places,
         absorb: Absorb,
@@ -124,7 +123,6 @@ class Reflector:
     ) -> None:
         self._cluster = cluster
         self._resource = resource
-        self._namespace = namespace
         self._transport = transport
         self._places = places
         self._absorb = absorb
@@ -196,7 +194,7 @@ class Reflector:
 
     async def _list(self) -> None:
         """List all pages. Without a resource version each is a quorum read, of one and the same moment."""
-        path = await self._places.path(self._resource, self._namespace)
+        path = await self._places.path(self._resource)
         query = {"limit": str(self._pace.page)}
         found: list[KubeObject | Undecodable] = []
         while True:
@@ -250,7 +248,7 @@ class Reflector:
 
     async def _watch(self) -> None:
         """Follow the changes since the list or the last event, until the server ends it or it breaks."""
-        path = await self._places.path(self._resource, self._namespace)
+        path = await self._places.path(self._resource)
         life_s = self._watch_life_s()
         query = {
             "watch": "1",

@@ -14,6 +14,7 @@ class Resource(StrEnum):
     SERVICES = "services"
     ENDPOINTSLICES = "endpointslices"
     TRAFFICSPLITS = "trafficsplits"
+    HTTPROUTES = "httproutes"
     SERVICEPROFILES = "serviceprofiles"
     MIGRATIONS = "migrations"
     EVENTS = "events"

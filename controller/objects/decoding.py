@@ -25,6 +25,7 @@ from controller.objects.values import (
     EndpointPort,
     EndpointSliceObject,
     EventObject,
+    HTTPRouteObject,
     KubeObject,
     LeaseObject,
     LinkObject,
@@ -33,6 +34,9 @@ from controller.objects.values import (
     MigrationObject,
     NamespaceObject,
     OwnerReference,
+    ParentRef,
+    RouteBackend,
+    RouteRule,
     ServiceObject,
     ServiceProfileObject,
     TrafficSplitObject,
@@ -53,6 +57,8 @@ _MANAGED = msgspec.json.Decoder(list[shapes.ManagedEntry] | None)
 _FIELDS = msgspec.json.Decoder(shapes.Fields)
 _HEAD = msgspec.json.Decoder(shapes.Head)
 _TEXT = msgspec.json.Decoder(str)
+_PARENTS = msgspec.json.Decoder(list[shapes.ParentRef] | None)
+_RULES = msgspec.json.Decoder(list[shapes.RouteRule] | None)
 
 # What msgspec raises at bytes that are not the JSON asked for; the last for absurdly deep nesting.
 _BROKEN = (ValueError, RecursionError)
@@ -216,17 +222,21 @@ def read_weight(written: str) -> Decimal | None:
     return value.scaleb(int(exponent) if exponent else _SCALES.get(suffix, 0))
 
 
-def _backend(wire: shapes.Backend) -> Backend:
-    raw = bytes(wire.weight)
+def _weight(raw: bytes, absent: Decimal) -> tuple[Decimal | None, str]:
+    """Give the weight, None where it is no number, and the text that was found for it."""
     if raw in {b"", b"null"}:
-        return Backend(wire.service, Decimal(0), "")
+        return absent, ""
     written = raw.decode(errors="replace")
     if raw.startswith(b'"'):
         try:
             written = _TEXT.decode(raw)
         except _BROKEN:
-            return Backend(wire.service, None, written[:_LONGEST_WEIGHT])
-    return Backend(wire.service, read_weight(written.strip()), written[:_LONGEST_WEIGHT])
+            return None, written[:_LONGEST_WEIGHT]
+    return read_weight(written.strip()), written[:_LONGEST_WEIGHT]
+
+
+def _backend(wire: shapes.Backend) -> Backend:
+    return Backend(wire.service, *_weight(bytes(wire.weight), Decimal(0)))
 
 
 def _traffic_split(wire: shapes.TrafficSplit) -> TrafficSplitObject:
@@ -235,6 +245,47 @@ def _traffic_split(wire: shapes.TrafficSplit) -> TrafficSplitObject:
         metadata=_metadata(wire.metadata),
         api_version=intern(wire.api_version),
         spec=TrafficSplitSpec(spec.service, tuple(_backend(b) for b in spec.backends or ())),
+    )
+
+
+def _http_route(wire: shapes.HttpRoute) -> HTTPRouteObject:
+    meta = _metadata(wire.metadata)
+    spec = wire.spec or shapes.RouteSpec()
+    parents, rules = bytes(spec.parent_refs) or b"[]", bytes(spec.rules) or b"[]"
+    return HTTPRouteObject(
+        metadata=meta,
+        api_version=intern(wire.api_version),
+        parents=tuple(_parent(ref, meta.namespace) for ref in _PARENTS.decode(parents) or ()),
+        rules=tuple(
+            RouteRule(
+                filters=tuple(intern(found.type) for found in rule.filters or ()),
+                backends=tuple(_route_backend(r, meta.namespace) for r in rule.backend_refs or ()),
+            )
+            for rule in _RULES.decode(rules) or ()
+        ),
+        parents_written=parents.decode(),
+        rules_written=rules.decode(),
+    )
+
+
+def _parent(wire: shapes.ParentRef, namespace: str) -> ParentRef:
+    return ParentRef(
+        group=intern(wire.group or ""),
+        kind=intern(wire.kind or ""),
+        namespace=intern(wire.namespace or namespace),
+        name=intern(wire.name),
+        port=wire.port,
+    )
+
+
+def _route_backend(wire: shapes.BackendRef, namespace: str) -> RouteBackend:
+    return RouteBackend(
+        group=intern(wire.group or ""),
+        kind=intern(wire.kind or ""),
+        namespace=intern(wire.namespace or namespace),
+        name=intern(wire.name),
+        port=wire.port,
+        weight=_weight(bytes(wire.weight), Decimal(1))[0],
     )
 
 
@@ -321,6 +372,7 @@ DECODERS: Mapping[Resource, Decode] = MappingProxyType(
         Resource.SERVICES: _tolerant(shapes.Service, _service),
         Resource.ENDPOINTSLICES: _tolerant(shapes.EndpointSlice, _endpoint_slice),
         Resource.TRAFFICSPLITS: _tolerant(shapes.TrafficSplit, _traffic_split),
+        Resource.HTTPROUTES: _tolerant(shapes.HttpRoute, _http_route),
         Resource.SERVICEPROFILES: _tolerant(shapes.ServiceProfile, _service_profile),
         Resource.MIGRATIONS: _tolerant(shapes.Migration, _migration),
         Resource.EVENTS: _tolerant(shapes.Event, _event),

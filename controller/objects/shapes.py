@@ -113,6 +113,45 @@ class TrafficSplit(Wire):
     spec: SplitSpec | None = None
 
 
+class ParentRef(Wire):
+    """The defaults are those of the API: who writes no kind means a Gateway."""
+
+    name: str = ""
+    namespace: str | None = None
+    group: str | None = "gateway.networking.k8s.io"
+    kind: str | None = "Gateway"
+    port: int | None = None
+
+
+class BackendRef(Wire):
+    name: str = ""
+    namespace: str | None = None
+    group: str | None = ""
+    kind: str | None = "Service"
+    port: int | None = None
+    weight: msgspec.Raw = msgspec.Raw()
+
+
+class RouteFilter(Wire):
+    type: str = ""
+
+
+class RouteRule(Wire):
+    filters: list[RouteFilter] | None = None
+    backend_refs: list[BackendRef] | None = None
+
+
+class RouteSpec(Wire):
+    parent_refs: msgspec.Raw = msgspec.Raw()
+    rules: msgspec.Raw = msgspec.Raw()
+
+
+class HttpRoute(Wire):
+    metadata: Meta
+    api_version: str = ""
+    spec: RouteSpec | None = None
+
+
 class ProfileSpec(Wire):
     dst_overrides: list[msgspec.Raw] | None = None
     routes: list[msgspec.Raw] | None = None

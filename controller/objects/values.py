@@ -134,7 +134,61 @@ class TrafficSplitObject(Value, frozen=True):
     spec: TrafficSplitSpec
 
 
-SplitObject = TrafficSplitObject
+class ParentRef(Value, frozen=True):
+    """Whose calls a route is for. ``namespace`` is that of the parent, written or not; ``group`` of a Service
+    is "" or ``core``."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    port: int | None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a Service."""
+        return self.group in ("", "core") and self.kind == "Service"
+
+
+class RouteBackend(Value, frozen=True):
+    """A backend of a route, as ParentRef; ``weight`` is None where what is written is no number.
+
+    An absent weight is one, as the API says.
+    """
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    port: int | None
+    weight: Decimal | None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a Service."""
+        return self.group in ("", "core") and self.kind == "Service"
+
+
+class RouteRule(Value, frozen=True):
+    """One rule of a route: the types of its filters, and its backends."""
+
+    filters: tuple[str, ...]
+    backends: tuple[RouteBackend, ...]
+
+
+class HTTPRouteObject(Value, frozen=True):
+    """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
+    a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again."""
+
+    metadata: Metadata
+    api_version: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
+    parents_written: str
+    rules_written: str
+
+
+SplitObject = TrafficSplitObject | HTTPRouteObject
 """What may hold the weights."""
 
 

@@ -7,10 +7,13 @@ from types import MappingProxyType
 
 from controller.model import SplitKind
 from controller.objects import Resource
-from controller.splits import Provider, trafficsplit
+from controller.splits import Provider, httproute, trafficsplit
 
-PROVIDERS: Mapping[SplitKind, Provider] = MappingProxyType({trafficsplit.KIND: trafficsplit})
-"""How each kind is read and written."""
+PROVIDERS: Mapping[SplitKind, Provider] = MappingProxyType(
+    {trafficsplit.KIND: trafficsplit, httproute.KIND: httproute}
+)
+"""How each kind is read and written, in the order in which Linkerd follows them: a TrafficSplit's overrides beat
+an HTTPRoute (facts 13)."""
 
 PROVIDER_OF: Mapping[Resource, Provider] = MappingProxyType(
     {provider.RESOURCE: provider for provider in PROVIDERS.values()}

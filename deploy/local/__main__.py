@@ -56,6 +56,13 @@ def _arguments() -> argparse.Namespace:
         help="API servers: embedded ones, or real kube-apiservers with etcd (make tools)",
     )
     parser.add_argument(
+        "--split",
+        choices=["trafficsplit", "httproute"],
+        default="trafficsplit",
+        help="the kind of split that the Service has in both clusters; the story article has TrafficSplits"
+        " by its nature",
+    )
+    parser.add_argument(
         "--services",
         type=_count,
         default=SERVICES,
@@ -112,6 +119,7 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
         api=asked.api,
         services=asked.services,
         seed=asked.seed,
+        splits=(asked.split, asked.split),
         prometheus=asked.prometheus or name in ON_PROMETHEUS,
     )
     pair = Pair(plan)
@@ -122,7 +130,10 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
             sys.stdout.flush()
 
     story = STORIES[name]
-    say(f"\n== {name}: {story.__doc__}\n   {CONDITIONS}")
+    note = ""
+    if name == "article" and asked.split != "trafficsplit":
+        note = "\n   the article has TrafficSplits, so --split httproute does not change this story"
+    say(f"\n== {name}: {story.__doc__}\n   {CONDITIONS}{note}")
     watcher: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(STORY_LIMIT_S):

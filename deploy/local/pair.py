@@ -19,7 +19,7 @@ import yaml
 
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
-from deploy.local.mesh.kube import SERVICES, SPLITS, Resource
+from deploy.local.mesh.kube import ROUTES, SERVICES, SPLITS, Resource
 from deploy.local.mesh.objects import service_object
 from deploy.local.mesh.watch import Follow
 from deploy.local.processes import Program
@@ -44,12 +44,15 @@ BULK = 16
 
 Api = EmbeddedApi | RealApi
 ApiKind = Literal["embedded", "real"]
+SplitKind = Literal["trafficsplit", "httproute"]
+SPLIT_RESOURCES: Mapping[SplitKind, Resource] = {"trafficsplit": SPLITS, "httproute": ROUTES}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks.
 
+    ``splits`` are the kinds of split in legacy and in eks.
     ``otlp_endpoint`` is the URL that the controller sends its traces to. ``prometheus``: each cluster has
     a real one, that scrapes its proxies and that the controller asks.
     """
@@ -57,6 +60,7 @@ class Plan:
     api: ApiKind = "embedded"
     services: int = 0
     seed: int = 1
+    splits: tuple[SplitKind, SplitKind] = ("trafficsplit", "trafficsplit")
     controller_in: str = LEGACY
     probe_cap_per_s: float = PROBER_CAP_PER_S
     otlp_endpoint: str | None = None
@@ -81,6 +85,7 @@ class Pair:
         self.loads: dict[tuple[str, str], Load] = {}
         self.migrations: dict[str, Mapping[str, Any]] = {}
         self.splits: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.split_kinds: dict[tuple[str, str], str] = {}
         self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
         self._versions: set[tuple[str, str]] = set()
         self._following: list[asyncio.Task[None]] = []
@@ -99,6 +104,7 @@ class Pair:
         await self.mesh.start()
         for name in CLUSTERS:
             self._follow(name, SPLITS)
+            self._follow(name, ROUTES)
             self._follow(name, MIGRATIONS)
         self.kubeconfig = self._write_kubeconfig()
         await self._bulk()
@@ -132,17 +138,21 @@ class Pair:
     async def split(
         self, cluster: str, name: str, *, local: int, mirror: int, fqdn: bool = False
     ) -> None:
-        """Somebody's TrafficSplit, with these weights; ``fqdn`` as the article spells it."""
+        """Somebody's split, with these weights; ``fqdn``: a TrafficSplit as the article spells it."""
         far = next(other for other in CLUSTERS if other != cluster)
-        spec = {
-            "service": f"{name}.default.svc.cluster.local" if fqdn else name,
-            "backends": [
-                {"service": f"{name}-{far}", "weight": mirror},
-                {"service": name, "weight": local},
-            ],
-        }
+        weights = {f"{name}-{far}": mirror, name: local}
+        kind: SplitKind = "trafficsplit" if fqdn else self.plan.splits[CLUSTERS.index(cluster)]
+        spec: dict[str, Any]
+        if kind == "trafficsplit":
+            backends = [{"service": s, "weight": weight} for s, weight in weights.items()]
+            spelled = f"{name}.default.svc.cluster.local" if fqdn else name
+            spec = {"service": spelled, "backends": backends}
+        else:
+            refs = [{"name": s, "port": 80, "weight": weight} for s, weight in weights.items()]
+            parent = {"group": "", "kind": "Service", "name": name, "port": 80}
+            spec = {"parentRefs": [parent], "rules": [{"backendRefs": refs}]}
         body = {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
-        await self.mesh.clusters[cluster].api.apply(SPLITS, body)
+        await self.mesh.clusters[cluster].api.apply(SPLIT_RESOURCES[kind], body)
 
     async def callers(self, service: str, caller: str, rate_hz: float = 25.0) -> None:
         """Load on a Service from a caller in each cluster."""
@@ -262,7 +272,7 @@ class Pair:
         split = self.splits.get((cluster, "service-a"))
         if split is None:
             return -1.0
-        weights = {b["service"]: float(b["weight"]) for b in split["spec"]["backends"]}
+        weights = weights_of(split["spec"])
         mine = "service-a-eks" if cluster == LEGACY else "service-a"
         total = sum(weights.values())
         return 100.0 * weights.get(mine, 0.0) / total if total else -1.0
@@ -322,6 +332,7 @@ class Pair:
                 self.migrations[name] = found.get("status") or {}
                 return
             self.splits[cluster, name] = found
+            self.split_kinds[cluster, name] = resource.kind
             ours = PREFIX + "record" in found["metadata"].get("annotations", {})
             version = (cluster, found["metadata"]["resourceVersion"])
             if ours and version not in self._versions:
@@ -329,7 +340,10 @@ class Pair:
                 self.writes[cluster] += 1
 
         def drop(key: tuple[str, str]) -> None:
-            self.splits.pop((cluster, key[1]), None)
+            at = (cluster, key[1])
+            if self.split_kinds.get(at) == resource.kind:  # not one that was converted
+                self.splits.pop(at, None)
+                self.split_kinds.pop(at, None)
 
         follow = Follow(
             self.mesh.clusters[cluster].api,
@@ -361,3 +375,11 @@ class Pair:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+def weights_of(spec: Mapping[str, Any]) -> dict[str, float]:
+    """Give the weights in the spec of a split of either kind, by Service."""
+    if "backends" in spec:
+        return {b["service"]: float(b["weight"]) for b in spec["backends"]}
+    rules = spec.get("rules") or [{}]
+    return {b["name"]: float(b["weight"]) for b in rules[0].get("backendRefs") or ()}

@@ -278,7 +278,7 @@ def at_share(pair: Pair, percent: float) -> bool:
 def flaws(pair: Pair) -> bool:
     """Tell whether a split of the Service still has a dotted name."""
     specs = [split["spec"] for (_, name), split in pair.splits.items() if name == SERVICE]
-    return any("." in spec["service"] for spec in specs)
+    return any("." in spec.get("service", "") for spec in specs)
 
 
 def warned(pair: Pair, reason: str) -> list[str]:

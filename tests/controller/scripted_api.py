@@ -219,7 +219,6 @@ def made_cluster(access: ClusterAccess, deadline_s: float = 5.0) -> Cluster:
     return Cluster(
         "eks",
         access,
-        gateway_namespace="linkerd-multicluster",
         meter=Silent(),
         log=LOG,
         deadline_s=deadline_s,

@@ -500,6 +500,7 @@ def test_documented_default_is_the_default(cells: list[str]) -> None:
             "probe-expect-body",
             "probe-cluster-header",
             "slo-latency",
+            "split",
             "traffic",
         }
 

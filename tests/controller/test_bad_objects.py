@@ -23,7 +23,7 @@ from controller.state import State
 from controller.views import NEEDED
 from tests.controller.world import A, World
 from tests.controller.world_api import Json
-from tests.controller.world_shell import DOMAIN
+from tests.controller.world_shell import DOMAIN, GATEWAYS
 
 LEAVES = (
     st.none()
@@ -88,7 +88,7 @@ def spoil(body: Json, place: tuple[Any, ...], value: Any, *, gone: bool) -> Json
 
 def listed(world: World) -> State:
     """What a controller that just began knows of the world."""
-    state = State(world.clusters, DOMAIN)
+    state = State(dict.fromkeys(world.clusters, GATEWAYS), DOMAIN)
     for name, api in world.apis.items():
         for found in api.listed():
             state.absorb(found)

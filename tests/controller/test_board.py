@@ -354,7 +354,7 @@ class Clock:
 def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
     """A controller that has listed this world, and its board; it writes and probes nothing."""
     board = Feed()
-    state = State(("legacy", "eks"), "cluster.local")
+    state = State(dict.fromkeys(world.clusters, "linkerd-multicluster"), "cluster.local")
     log = structlog.get_logger()
     settings = Settings(
         clusters={name: ClusterSettings() for name in world.clusters},

@@ -188,7 +188,7 @@ HARMS: dict[str, tuple[Harm, str]] = {
         lambda p: p.split("legacy", 1, 0, backends=[{"service": "other", "weight": 1}]),
         "neither service-a nor",
     ),
-    "SecondSplit": (second_split, "another and service-a"),
+    "SecondSplit": (second_split, "the TrafficSplit another and the TrafficSplit service-a"),
     "ForeignOwner": (failover, "linkerd-failover"),
     "PinForeign": (
         profile(GATEWAYS, dstOverrides=[{"authority": "x", "weight": "1"}]),

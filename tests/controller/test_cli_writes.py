@@ -74,7 +74,7 @@ async def test_only_migrations_services_and_splits_are_read(cluster: CommandClus
     ):
         await cluster.run(*argv)
     read = {request.resource for request in cluster.api.requests}
-    assert read <= {"migrations", "services", "trafficsplits"}
+    assert read <= {"migrations", "services", "trafficsplits", "httproutes"}
 
 
 async def test_start_takes_settings_along(cluster: CommandCluster) -> None:

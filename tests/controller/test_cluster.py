@@ -18,6 +18,7 @@ from controller.cluster import (
     Pace,
     ServiceRef,
 )
+from controller.cluster.cluster import WATCHED
 from controller.cluster.places import Places
 from controller.cluster.reflector import Reflector
 from controller.cluster.transport import Transport
@@ -53,6 +54,9 @@ from tests.controller.scripted_api import (
     watch,
 )
 
+SPLITS: dict[str, Any] = {"resources": [{"name": "trafficsplits"}]}
+"""What discovery says where TrafficSplits are served."""
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
@@ -72,7 +76,6 @@ class Watching:
         self.reflector = Reflector(
             "eks",
             resource,
-            None,
             self.transport,
             Places(self.transport),
             self.changes.append,
@@ -379,14 +382,48 @@ async def test_split_version_is_discovered(
     group = {
         "versions": [{"version": v, "groupVersion": f"split.smi-spec.io/{v}"} for v in versions]
     }
-    server.script += [answer(group), page(), watch(server)]
+    server.script += [answer(group), answer(SPLITS), page(), watch(server)]
     async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as seen:
         await until(lambda: seen.freshness == [False, True])
-    assert [r.path for r in server.asked[:2]] == [
+    assert [r.path for r in server.asked[:3]] == [
         "/apis/split.smi-spec.io",
+        f"/apis/split.smi-spec.io/{used}",
         f"/apis/split.smi-spec.io/{used}/trafficsplits",
     ]
     assert seen.of(Listed)[0].served
+
+
+@pytest.mark.parametrize(
+    ("kinds", "paths"),
+    [
+        ({"v1": ["httproutes"], "v1beta1": ["httproutes"]}, ["", "/v1", "/v1/httproutes"]),
+        ({"v1": ["gateways"], "v1beta1": ["httproutes"]}, ["", "/v1", "/v1beta1"]),
+        ({"v1beta1": ["httproutes"]}, ["", "/v1beta1", "/v1beta1/httproutes"]),
+        ({"v1": ["gateways"], "v1beta1": ["gateways"]}, ["", "/v1", "/v1beta1"]),
+        ({"v1alpha2": ["httproutes"]}, [""]),
+    ],
+)
+async def test_a_group_is_not_a_kind(
+    server: Server, tmp_path: Path, kinds: dict[str, list[str]], paths: list[str]
+) -> None:
+    """HTTPRoute is served where a known version of its group has it, not where the group is there alone."""
+    group = "/apis/gateway.networking.k8s.io"
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        path = request.path.removeprefix(group)
+        if path == "":
+            return await answer({"versions": [{"version": v} for v in kinds]})(request)
+        names = kinds.get(path.strip("/"))
+        if names is not None:
+            return await answer({"resources": [{"name": name} for name in names]})(request)
+        return await page()(request)
+
+    server.always = serve
+    async with watching(tmp_path, server, resource=Resource.HTTPROUTES) as seen:
+        await until(lambda: bool(seen.of(Listed)))
+    assert [r.path.removeprefix(group) for r in server.asked[: len(paths)]] == paths
+    usable = any("httproutes" in names for v, names in kinds.items() if v != "v1alpha2")
+    assert seen.of(Listed)[0].served is usable
 
 
 async def test_splits_that_are_not_served_are_known_to_be_none(
@@ -394,7 +431,13 @@ async def test_splits_that_are_not_served_are_known_to_be_none(
 ) -> None:
     """Without the group there are no TrafficSplits, currently; when it appears they are listed."""
     group = {"versions": [{"version": "v1alpha2"}]}
-    server.script += [status(404), answer(group), page(service("a")), watch(server)]
+    server.script += [
+        status(404),
+        answer(group),
+        answer(SPLITS),
+        page(service("a")),
+        watch(server),
+    ]
     async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as seen:
         await until(lambda: seen.names == ["a"])
     assert [listed.served for listed in seen.of(Listed)] == [False, True]
@@ -424,17 +467,23 @@ async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster) -> None:
-    """Running a cluster watches five resources, ServiceProfiles only where the gateway is."""
+    """Running a cluster watches six resources, in all namespaces."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        if request.path == "/apis/split.smi-spec.io":
-            return await answer({"versions": [{"version": "v1alpha2"}]})(request)
+        discovery = {
+            "/apis/split.smi-spec.io": {"versions": [{"version": "v1alpha2"}]},
+            "/apis/split.smi-spec.io/v1alpha2": SPLITS,
+            "/apis/gateway.networking.k8s.io": {"versions": [{"version": "v1"}]},
+            "/apis/gateway.networking.k8s.io/v1": {"resources": [{"name": "httproutes"}]},
+        }
+        if request.path in discovery:
+            return await answer(discovery[request.path])(request)
         return await (watch(server) if "watch" in request.query else page())(request)
 
     server.always = serve
     changes: list[Change] = []
     task = asyncio.create_task(cluster.run(changes.append))
-    current = {resource.value for resource in Resource} - {"events", "leases"}
+    current = {resource.value for resource in WATCHED}
     await until(
         lambda: (
             {c.resource.value for c in changes if isinstance(c, Freshness) and c.current} == current
@@ -448,8 +497,12 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
         "/api/v1/services",
         "/apis/discovery.k8s.io/v1/endpointslices",
         "/apis/split.smi-spec.io",
+        "/apis/split.smi-spec.io/v1alpha2",
         "/apis/split.smi-spec.io/v1alpha2/trafficsplits",
-        "/apis/linkerd.io/v1alpha2/namespaces/linkerd-multicluster/serviceprofiles",
+        "/apis/gateway.networking.k8s.io",
+        "/apis/gateway.networking.k8s.io/v1",
+        "/apis/gateway.networking.k8s.io/v1/httproutes",
+        "/apis/linkerd.io/v1alpha2/serviceprofiles",
         "/apis/migrate.tradeshift/v1alpha1/migrations",
     }
     assert cluster.now() is not None

@@ -79,11 +79,15 @@ async def test_patch_is_a_merge_patch(server: Server, cluster: Cluster) -> None:
 
 async def test_create_names_the_kind_that_is_served(server: Server, cluster: Cluster) -> None:
     """What is made has the kind and version that the cluster serves, whatever the body said."""
-    server.script += [answer({"versions": [{"version": "v1alpha1"}]}), answer(service("a"), 201)]
+    server.script += [
+        answer({"versions": [{"version": "v1alpha1"}]}),
+        answer({"resources": [{"name": "trafficsplits"}]}),
+        answer(service("a"), 201),
+    ]
     body = {"apiVersion": "split.smi-spec.io/v1alpha2", "metadata": {"name": "a"}}
     await cluster.create(Resource.TRAFFICSPLITS, "n", body)
-    assert server.asked[1].path == "/apis/split.smi-spec.io/v1alpha1/namespaces/n/trafficsplits"
-    assert json.loads(server.bodies[1]) == {
+    assert server.asked[2].path == "/apis/split.smi-spec.io/v1alpha1/namespaces/n/trafficsplits"
+    assert json.loads(server.bodies[2]) == {
         "apiVersion": "split.smi-spec.io/v1alpha1",
         "kind": "TrafficSplit",
         "metadata": {"name": "a"},

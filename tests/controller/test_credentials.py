@@ -223,9 +223,7 @@ class Clock:
 def clocked(access: ClusterAccess, clock: Clock) -> Cluster:
     """A cluster whose time is the clock's."""
     chance = Chance(monotonic=clock.monotonic)
-    return Cluster(
-        "eks", access, gateway_namespace="g", meter=Silent(), log=LOG, chance=chance, deadline_s=20
-    )
+    return Cluster("eks", access, meter=Silent(), log=LOG, chance=chance, deadline_s=20)
 
 
 EXPIRING = (
@@ -329,7 +327,7 @@ async def _services_of(cluster: Cluster, seen: list[Any]) -> None:
     from controller.cluster.reflector import Reflector  # noqa: PLC0415 - of one resource only here
 
     await Reflector(
-        "eks", Resource.SERVICES, None, cluster._transport, cluster._places, seen.append,
+        "eks", Resource.SERVICES, cluster._transport, cluster._places, seen.append,
         meter=Silent(), log=LOG, pace=Pace(), chance=Chance(),
     ).run()  # fmt: skip
 

@@ -25,7 +25,8 @@ from controller.model import (
 from controller.plan import plan
 from controller.splits.kinds import PROVIDERS
 from controller.standing import share_of
-from tests.controller.world import World
+from tests.controller.world import World, weights_of
+from tests.controller.world_kinds import MIXED, ROUTES, SMI, Pair
 from tests.controller.world_mesh import Pod
 from tests.controller.world_shell import Shell
 
@@ -109,7 +110,7 @@ class Laws:
     def write(self, _shell: Shell, action: WriteSplit) -> None:
         """Weights are sane, home is written once, and what is latched stays latched and does not rise."""
         body = PROVIDERS[action.kind].body(action, "service-a-x")
-        weights = [backend["weight"] for backend in body["spec"]["backends"]]
+        weights = weights_of(body["spec"]).values()
         assert all(0 <= weight <= WHOLE for weight in weights)
         assert sum(weights) == WHOLE
         attempt = action.record.attempt
@@ -143,9 +144,15 @@ class Machine(RuleBasedStateMachine):
         self.world = World()
         self.laws = Laws(self.world)
 
-    @initialize(before=st.booleans(), head=st.sampled_from([0, 0, 300]))
-    def begin(self, before: bool, head: int) -> None:
+    @initialize(
+        before=st.booleans(),
+        head=st.sampled_from([0, 0, 300]),
+        kinds=st.sampled_from([SMI, ROUTES, MIXED]),
+    )
+    def begin(self, before: bool, head: int, kinds: Pair) -> None:
         """Ask for a migration, from one of the states in which people begin."""
+        self.world = World(kinds=kinds)
+        self.laws = Laws(self.world)
         if not before:
             self.world.begin_on_legacy()
         if head:

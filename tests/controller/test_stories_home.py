@@ -16,8 +16,11 @@ from controller.objects import Resource
 from controller.plan import plan
 from controller.splits import encode_record
 from tests.controller.world import A, World, way
+from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
 from tests.controller.world_mesh import Pod
 from tests.controller.world_shell import Shell
+
+kinds = told_with([SMI, ROUTES, MIXED])
 
 HOME = (0, 1000)
 """Of each cluster's calls, what goes to the mirror when everyone is on legacy."""
@@ -71,7 +74,7 @@ def _second_split(world: World) -> None:
 
 def _foreign(world: World) -> None:
     labels = {"metadata": {"labels": {"failover.linkerd.io/controlled-by": "somebody"}}}
-    for resource in (Resource.SERVICES, Resource.TRAFFICSPLITS):
+    for resource in (Resource.SERVICES, world.resource("eks")):
         world.apis["eks"].patch(resource, *A, labels, manager="helm")
 
 
@@ -290,7 +293,7 @@ def test_both_go_home_however_the_writes_fall(
             world.crash()
         if touch and tick in (2, 9, 16):
             label = {"metadata": {"labels": {"touched": str(tick)}}}
-            world.apis["legacy"].patch(Resource.TRAFFICSPLITS, *A, label, manager="argocd")
+            world.apis["legacy"].patch(world.resource("legacy"), *A, label, manager="argocd")
     for api in world.apis.values():
         api.away = False
     world.run(15)

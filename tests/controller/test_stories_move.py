@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from controller.model import Observed, Phase, Plan, Side, Verdict, WriteSplit
 from tests.controller.world import A, World, Written
+from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
 from tests.controller.world_shell import Shell
+
+kinds = told_with([SMI, ROUTES, MIXED])
 
 STEPS = [0, 10, 100, 250, 500, 999, 1000]
 DWELL_S, SOAK_S = 3.0, 5.0

@@ -26,11 +26,12 @@ from tests.controller.world_mesh import Pod
 A = Key("default", "service-a")
 MIRROR = Key("default", "service-a-eks")
 TARGET = {PREFIX + "target": "eks"}
+GATEWAYS = "linkerd-multicluster"
 
 
 def view() -> ClusterView:
     """A view of legacy that knows nothing yet."""
-    return ClusterView("legacy", "eks", "cluster.local")
+    return ClusterView("legacy", "eks", "cluster.local", GATEWAYS)
 
 
 def decoded(resource: Resource, body: dict[str, Any], version: int) -> KubeObject | Undecodable:
@@ -216,7 +217,7 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
 
 def test_only_migrations_are_looked_at() -> None:
     """A change of a Service that is not annotated gives no key, and of one that is it does."""
-    state = State(("legacy", "eks"), "cluster.local")
+    state = State({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
     assert state.absorb(upsert(Resource.SERVICES, service(5))) == set()
     assert state.absorb(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
     assert state.is_migration(A)
@@ -225,7 +226,7 @@ def test_only_migrations_are_looked_at() -> None:
 
 def test_a_split_with_a_record_is_a_migration() -> None:
     """A record without an annotated Service is a migration still: its way home is armed."""
-    state = State(("legacy", "eks"), "cluster.local")
+    state = State({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
     body = {
         "metadata": {
             "name": "service-a",

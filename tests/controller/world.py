@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,12 +23,15 @@ from controller.model import (
     Plan,
     Record,
     Side,
+    SplitChoice,
+    SplitKind,
     Told,
     Way,
     WriteSplit,
 )
 from controller.objects import Resource
 from controller.splits import RECORD, decode_record, mirror_name, pin
+from controller.splits.kinds import PROVIDERS
 from controller.status import Event
 from tests.controller.world_api import Api, Json
 from tests.controller.world_mesh import Fault, Mesh, Pod
@@ -42,6 +45,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TICK_S = 0.1
 ROUNDS = 40
 """More rounds of look, write, look within one tick than this, and the core does not come to rest."""
+
+ONE_KIND = dict.fromkeys(CLUSTERS, SplitKind.TRAFFICSPLIT)
+"""By cluster the kind of split that it has, unless a test says otherwise (world_kinds)."""
 
 QUICK = {"slo-success": "99", "dwell": "3s", "soak": "5s", "probe-rate": "50"}
 """Annotations that let a migration pass each step with 100 clean probes, 2 s."""
@@ -66,7 +72,12 @@ class Written:
 
 
 class World:
-    """Two linked clusters with a Service in both, and one controller, in ``at``."""
+    """Two linked clusters with a Service in both, and one controller, in ``at``.
+
+    ``kinds`` is by cluster the kind of split that people write there; it serves that one, and ``serving``.
+    """
+
+    kinds: Mapping[str, SplitKind] = ONE_KIND
 
     def __init__(
         self,
@@ -74,12 +85,19 @@ class World:
         *,
         services: tuple[str, ...] = (A.service,),
         prometheus: frozenset[str] = frozenset(),
+        kinds: Mapping[str, SplitKind] | None = None,
+        serving: Collection[SplitKind] = (),
     ) -> None:
         self.clusters = CLUSTERS
         self.prometheus = prometheus
+        self.kinds = kinds or type(self).kinds
+        self.fleet_split: SplitChoice = "auto"
         self.ticks = 0
         self.now_s = 1000.0
         self.apis = {name: Api(name, lambda: self.now) for name in CLUSTERS}
+        for name, api in self.apis.items():
+            served = {self.kinds[name], *serving}
+            api.unserved = {p.RESOURCE for kind, p in PROVIDERS.items() if kind not in served}
         self.mesh = Mesh(self._away, self._pinned, FAR)
         self.silent: set[tuple[str, int]] = set()
         self.void: dict[str, str] = {}
@@ -226,10 +244,14 @@ class World:
             eks.share_permille if eks and eks.attempt else None,
         )
 
+    def resource(self, cluster: str) -> Resource:
+        """Give the resource of a cluster's splits."""
+        return PROVIDERS[self.kinds[cluster]].RESOURCE
+
     def split(self, cluster: str, key: Key = A) -> Json | None:
-        """Give the TrafficSplit that we write, as JSON."""
+        """Give the split that we write, as JSON."""
         api = self.apis[cluster]
-        at = (Resource.TRAFFICSPLITS, key.namespace, key.service)
+        at = (self.resource(cluster), key.namespace, key.service)
         return api.get(*at) if api.has(*at) else None
 
     def pin(self, cluster: str, key: Key = A) -> Json | None:
@@ -322,31 +344,38 @@ class World:
             {"service": key.service, "weight": WHOLE - mirror},
             {"service": mirror_name(key.service, FAR[cluster]), "weight": mirror},
         ]
+        spec = split_spec(self.kinds[cluster], key.service, backends)
         self.apis[cluster].patch(
-            Resource.TRAFFICSPLITS,
+            self.resource(cluster),
             key.namespace,
             key.service,
-            {"spec": {"backends": backends}},
+            {"spec": {k: v for k, v in spec.items() if k in ("backends", "rules")}},
             manager=by,
         )
 
     def put_split(
-        self, cluster: str, backends: list[Json], *, service: str = "", **metadata: Any
+        self,
+        cluster: str,
+        backends: list[Json],
+        *,
+        service: str = "",
+        by: str = "kubectl",
+        **metadata: Any,
     ) -> None:
-        """Write somebody's whole TrafficSplit for service-a."""
-        meta = {"name": A.service, "namespace": A.namespace, **metadata}
+        """Write somebody's whole split for service-a; ``backends`` are (service, weight) as a TrafficSplit's."""
+        kind = self.kinds[cluster]
         body = {
-            "apiVersion": "split.smi-spec.io/v1alpha2",
-            "kind": "TrafficSplit",
-            "metadata": meta,
-            "spec": {"service": service or A.service, "backends": backends},
+            "apiVersion": API_VERSIONS[kind],
+            "kind": kind.api_kind,
+            "metadata": {"name": A.service, "namespace": A.namespace, **metadata},
+            "spec": split_spec(kind, service or A.service, backends),
         }
-        self.apis[cluster].put(Resource.TRAFFICSPLITS, body)
+        self.apis[cluster].put(self.resource(cluster), body, manager=by)
 
     def unrecord(self, cluster: str, text: str | None) -> None:
         """Write something else in the record's place, or remove it."""
         self.apis[cluster].patch(
-            Resource.TRAFFICSPLITS,
+            self.resource(cluster),
             A.namespace,
             A.service,
             {"metadata": {"annotations": {RECORD: text}}},
@@ -363,7 +392,7 @@ class World:
 
     def delete_split(self, cluster: str, key: Key = A) -> None:
         """Delete a cluster's split."""
-        self.apis[cluster].delete(Resource.TRAFFICSPLITS, key.namespace, key.service)
+        self.apis[cluster].delete(self.resource(cluster), key.namespace, key.service)
 
     def delete_pin(self, cluster: str, key: Key = A) -> None:
         """Delete a gateway's pin."""
@@ -434,9 +463,11 @@ class World:
     def _away(self, cluster: str, key: Key) -> int:
         """What a cluster's proxies really send to the mirror (facts 15 and 17), of the first split by name."""
         split = self.split(cluster, key)
-        if split is None or "." in split["spec"]["service"]:
+        if split is None:
             return 0
-        weights = {b["service"]: float(b["weight"]) for b in split["spec"]["backends"]}
+        if "." in spelled(split["spec"]):
+            return 0
+        weights = weights_of(split["spec"])
         total = sum(weights.values())
         mirror = weights.get(mirror_name(key.service, FAR[cluster]), 0.0)
         return round(WHOLE * mirror / total) if total else 0
@@ -448,6 +479,34 @@ class World:
 def way(callers: str, side: str) -> Way:
     """Name a way: ``way("legacy", "target")``."""
     return Way(callers, Side(side))
+
+
+API_VERSIONS = {
+    SplitKind.TRAFFICSPLIT: "split.smi-spec.io/v1alpha2",
+    SplitKind.HTTPROUTE: "gateway.networking.k8s.io/v1",
+}
+
+
+def split_spec(kind: SplitKind, service: str, backends: list[Json]) -> Json:
+    """The spec of a split of either kind, of backends as a TrafficSplit has them."""
+    if kind is SplitKind.TRAFFICSPLIT:
+        return {"service": service, "backends": backends}
+    refs = [{"name": b["service"], "weight": b["weight"], "port": 80} for b in backends]
+    parent = {"group": "", "kind": "Service", "name": service, "port": 80}
+    return {"parentRefs": [parent], "rules": [{"backendRefs": refs}]}
+
+
+def spelled(spec: Json) -> str:
+    """How the spec of a split of either kind spells the Service."""
+    found: str = spec["service"] if "service" in spec else spec["parentRefs"][0]["name"]
+    return found
+
+
+def weights_of(spec: Json) -> dict[str, float]:
+    """The weights in the spec of a split of either kind, by Service."""
+    if "backends" in spec:
+        return {b["service"]: float(b["weight"]) for b in spec["backends"]}
+    return {b["name"]: float(b["weight"]) for b in spec["rules"][0]["backendRefs"]}
 
 
 def service_body(key: Key, **metadata: Any) -> Json:

@@ -27,6 +27,7 @@ WATCHED = (
     Resource.SERVICES,
     Resource.ENDPOINTSLICES,
     Resource.TRAFFICSPLITS,
+    Resource.HTTPROUTES,
     Resource.SERVICEPROFILES,
     Resource.MIGRATIONS,
 )
@@ -61,6 +62,7 @@ class Api:
         self.log: list[Change] = []
         self.away = False
         self.lose = 0
+        self.unserved: set[Resource] = set()
         self.delay_s = 0.0
 
     # --- what the product does ----------------------------------------------------------------------
@@ -76,6 +78,7 @@ class Api:
                     for (kind, _, _), body in self._objects.items()
                     if kind is resource
                 ),
+                served=resource not in self.unserved,
             )
             for resource in WATCHED
         ]

@@ -106,7 +106,8 @@ class Shell:
     def __post_init__(self) -> None:
         """Know nothing yet."""
         world = self.world
-        self.state = State(world.clusters, DOMAIN, prometheus=world.prometheus)
+        gateways = dict.fromkeys(world.clusters, GATEWAYS)
+        self.state = State(gateways, DOMAIN, prometheus=world.prometheus)
         self.traffic_orders: dict[Key, TrafficOrder] = {}
         self.orders: dict[Key, tuple[ProbeOrder, ...]] = {}
         self.plans: dict[Key, Plan] = {}
@@ -295,6 +296,7 @@ class Shell:
                 leads=self.leads,
                 may_go_home=self.may_go_home,
                 epoch=self.epoch,
+                split=self.world.fleet_split,
                 traffic=self.traffic,
                 prometheus=self.world.prometheus,
             ),

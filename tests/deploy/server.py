@@ -30,7 +30,7 @@ class Refused(AssertionError):  # noqa: N818 - it is the finding
 
 
 def known_crds() -> list[Json]:
-    """The kinds of Linkerd and of the Gateway API that clusters have and the local ones do without."""
+    """The kinds of Linkerd that clusters have and the local ones do without."""
     return [
         document
         for path in sorted(CRDS.glob("*.yaml"))

@@ -32,6 +32,8 @@ ACCOUNT = "/api/v1/namespaces/migrate/serviceaccounts/migrate-controller"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/migrate/leases/migrate-controller"
 ACCESS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 A = "service-a"
+SMI = "service-smi"
+"""A Service that asks for a TrafficSplit where both kinds are served."""
 PLUGIN = """#!/bin/sh
 cat <<END
 {{"apiVersion": "client.authentication.k8s.io/v1", "kind": "$KIND", "status": {{"token": "$(cat {file})"}}}}
@@ -369,10 +371,13 @@ async def _life(pair: BarePair) -> None:
     """What happens to a controller: wishes well and badly written, a move, an abort, and others that write.
 
     It comes back to each of them until it is cancelled, because two that write at once is a matter of luck.
+    One Service gets what is served, an HTTPRoute; the other asks for a TrafficSplit.
     """
     legacy = pair.clients["legacy"]
-    await pair.exported(A)
-    await pair.split_by_hand("eks", A, local=0, mirror=100)
+    for name in (A, SMI):
+        await pair.exported(name)
+        await pair.split_by_hand("eks", name, local=0, mirror=100)
+    await pair.annotate(SMI, **QUICK, split="trafficsplit", target="eks")
 
     async def malformed() -> bool:
         return (await pair.status(A)).get("reason") == "Malformed"

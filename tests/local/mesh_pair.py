@@ -168,14 +168,24 @@ def split_object(
     return {"metadata": meta, "spec": {"service": service, "backends": backends}}
 
 
+def route_object(weights: Sequence[tuple[str, float]], service: str = "web") -> dict[str, Any]:
+    """Return an HTTPRoute in namespace default."""
+    refs = [{"name": backend, "port": 80, "weight": weight} for backend, weight in weights]
+    parent = {"group": "", "kind": "Service", "name": service, "port": 80}
+    return {
+        "metadata": {"name": service, "namespace": "default"},
+        "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs}]},
+    }
+
+
 def profile_object(
-    namespace: str, service: str = "web", routes: Sequence[object] = ()
+    namespace: str, service: str = "web", routes: Sequence[object] = (), **spec: object
 ) -> dict[str, Any]:
     """Return a ServiceProfile of that namespace, for a Service of namespace default."""
     named = f"{service}.default.svc.cluster.local"
     return {
         "metadata": {"name": named, "namespace": namespace},
-        "spec": {"routes": list(routes)},
+        "spec": {"routes": list(routes), **spec},
     }
 
 

@@ -16,6 +16,7 @@ from deploy.local.mesh.objects import Pod, service_object, slice_object
 from deploy.local.mesh.outbound import (
     PIN_CREATED_DELAY,
     PIN_REMOVED_DELAY,
+    ROUTE_DELAY,
     SPLIT_DELAY,
     Decision,
     Delay,
@@ -24,7 +25,7 @@ from deploy.local.mesh.outbound import (
     Outbound,
     Refuse,
 )
-from tests.local.mesh_pair import WEB, profile_object, split_object
+from tests.local.mesh_pair import WEB, profile_object, route_object, split_object
 from tests.local.test_mesh_tables import FACTS
 
 LOCAL = Endpoint("10.1.0.1", 8080)
@@ -130,6 +131,76 @@ def test_an_empty_profile_beside_the_service_does_not() -> None:
     assert world.ask() == LOCAL
 
 
+def test_a_new_route_is_live_on_a_busy_client() -> None:
+    """A new HTTPRoute, and each change of it, holds after its propagation (facts 10, 11)."""
+    assert FACTS["new_split_on_busy_client"]["httproute"] == "live"
+    world = World()
+    assert world.ask() == LOCAL
+    world.config.put("HTTPRoute", route_object(ALL_AWAY))
+    assert world.ask() == AWAY
+    world.config.put("HTTPRoute", route_object(ALL_LOCAL))
+    assert world.ask() == LOCAL
+    world.config.put("HTTPRoute", route_object([]))
+    assert world.ask() == LOCAL
+    world.config.drop("HTTPRoute", WEB)
+    assert world.ask() == LOCAL
+
+
+def test_a_gateway_ignores_routes() -> None:
+    """A gateway uses local backends whatever a route says (fact 9)."""
+    world = World(gateway=True)
+    world.config.put("HTTPRoute", route_object(ALL_AWAY))
+    assert world.ask() == LOCAL
+
+
+def test_a_client_that_follows_a_split_ignores_a_route_until_idle() -> None:
+    """The split wins; deleted, its callers go local at once and follow the route after 5 s idle (fact 12)."""
+    world = World()
+    world.split(ALL_LOCAL)
+    assert world.ask() == LOCAL
+    world.config.put("HTTPRoute", route_object(ALL_AWAY))
+    assert world.keep_busy(10) == LOCAL
+    world.unsplit()
+    assert world.keep_busy(60) == LOCAL
+    assert world.ask(5.0) == AWAY
+
+
+def test_a_client_that_follows_a_route_ignores_a_new_split_until_idle() -> None:
+    """Which of the two a client follows is decided at its first use of the name (fact 11)."""
+    world = World()
+    world.config.put("HTTPRoute", route_object(ALL_AWAY))
+    assert world.ask() == AWAY
+    world.split(ALL_LOCAL)
+    assert world.keep_busy(60) == AWAY
+    assert world.ask(5.0) == LOCAL
+
+
+def test_what_a_profile_says_beats_a_route() -> None:
+    """A ServiceProfile with a route hides an HTTPRoute, and one with overrides is followed instead (fact 13)."""
+    world = World()
+    world.config.put("HTTPRoute", route_object(ALL_AWAY))
+    world.config.put("ServiceProfile", profile_object("default", routes=[{"name": "all"}]))
+    assert world.ask() == LOCAL
+    world = World()
+    world.config.put("HTTPRoute", route_object(ALL_LOCAL))
+    overrides = [{"authority": "web-eks.default.svc.cluster.local.:80", "weight": "1"}]
+    world.config.put("ServiceProfile", profile_object("default", dstOverrides=overrides))
+    assert world.ask() == AWAY
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_route_of_zeros_drops_every_connection(busy: bool) -> None:
+    """All weights zero end the task of the name: it serves nobody, good weights later included (fact 15)."""
+    world = World()
+    world.config.put("HTTPRoute", route_object(ALL_LOCAL))
+    if busy:
+        assert world.ask() == LOCAL
+    world.config.put("HTTPRoute", route_object([("web", 0), ("web-eks", 0)]))
+    assert isinstance(world.ask(), Drop)
+    world.config.put("HTTPRoute", route_object(ALL_LOCAL))
+    assert isinstance(world.ask(), Drop)
+
+
 def test_gateways_see_new_splits_while_busy() -> None:
     """A new split reaches a busy gateway at once (fact 11)."""
     world = World(gateway=True)
@@ -163,6 +234,7 @@ def test_a_split_with_an_fqdn_service_changes_nothing() -> None:
     ("delay", "least", "median", "most"),
     [
         (SPLIT_DELAY, *sorted(FACTS["propagation_ms"]["trafficsplit"]["first_at_new"])),
+        (ROUTE_DELAY, *sorted(FACTS["propagation_ms"]["httproute"]["first_at_new"])),
         (PIN_CREATED_DELAY, 0, FACTS["propagation_ms"]["pin"]["created_median"], 95),
         (PIN_REMOVED_DELAY, 0, FACTS["propagation_ms"]["pin"]["removed_median"], 39),
     ],

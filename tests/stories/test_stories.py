@@ -117,6 +117,25 @@ def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]
 
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
+@pytest.mark.parametrize(
+    ("story", "phase", "shares"),
+    [
+        ("move", "Completed", MOVED),
+        ("revert", "Reverted", AT_HOME),
+        ("return", "Completed", AT_HOME),
+        ("crash", "Completed", AT_HOME),
+    ],
+)
+def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str, float]) -> None:
+    """With HTTPRoutes in place of TrafficSplits a story keeps the same promise."""
+    result = told(story, "--services", "20", "--split", "httproute")
+    assert (result["failed_by_target"] > 0) is (story == "revert")
+    assert result["phase"] == phase
+    assert result["shares"] == pytest.approx(shares, abs=0.5)
+
+
+@pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
 def test_story_of_a_revert_brings_everyone_home() -> None:
     """When eks turns bad its own failures are all there are, and both splits come home."""
     result = told("revert", "--services", "20")
@@ -154,6 +173,7 @@ def test_story_is_the_same_on_real_api_servers(
         (("--services", "-1"), "-1: write a whole number from 0 to 20000"),
         (("--services", "20001"), "20001: write a whole number from 0 to 20000"),
         (("--services", "many"), "many: write a whole number from 0 to 20000"),
+        (("--split", "smi"), "invalid choice: 'smi' (choose from"),
         (("--api", "borrowed"), "invalid choice: 'borrowed' (choose from"),
         (("--seed", "x"), "invalid int value: 'x'"),
         (("--speed", "2"), "unrecognized arguments: --speed 2"),

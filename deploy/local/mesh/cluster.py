@@ -16,6 +16,7 @@ from deploy.local.mesh.gateway import NAMESPACE as GATEWAYS
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import (
     PROFILES,
+    ROUTES,
     SERVICES,
     SLICES,
     SPLITS,
@@ -30,7 +31,7 @@ from deploy.local.mesh.watch import Follow
 from deploy.local.mesh.workload import Workload
 
 LISTED_WITHIN_S: Final = 30.0
-_FOLLOWED: Final = (SERVICES, SLICES, SPLITS, PROFILES)
+_FOLLOWED: Final = (SERVICES, SLICES, SPLITS, ROUTES, PROFILES)
 
 
 class MeshCluster:

@@ -5,7 +5,8 @@ Two questions are answered, for one Service each: where its pods are (:meth:`Clu
 and how calls to it are routed (:meth:`ClusterConfig.policy`). A change of an object is told as the
 topic that it touches, so that nobody looks at all Services when one changed.
 
-HTTPRoute will be a further field of Policy, made from a further kind; nothing else here changes.
+Of an HTTPRoute only the backends of the first rule count here: matches and filters are not modelled, nor
+the routes of client namespaces.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Object = Mapping[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
 
-Kind = Literal["Service", "Endpoints", "EndpointSlice", "TrafficSplit", "ServiceProfile"]
+Kind = Literal[
+    "Service", "Endpoints", "EndpointSlice", "TrafficSplit", "HTTPRoute", "ServiceProfile"
+]
 Topic = tuple[Literal["endpoints", "policy"], Key]
 """What changed about which Service."""
 
@@ -71,11 +74,13 @@ Split = Weighted | SplitFault
 class Policy:
     """How calls to one Service are routed, as a proxy of one namespace is told.
 
-    ``pinned``: a ServiceProfile of the proxy's own namespace (7). ``has_route``: some ServiceProfile
-    that holds for this proxy has a route, which makes later splits live (11).
+    ``split``: by a TrafficSplit, or by the overrides of somebody's ServiceProfile. ``route``: by an HTTPRoute.
+    ``pinned``: a ServiceProfile of the proxy's own namespace (7). ``has_route``: some ServiceProfile that
+    holds for this proxy has a route, which makes later splits live (11) and beats an HTTPRoute (13).
     """
 
     split: Split | None = None
+    route: Split | None = None
     pinned: bool = False
     has_route: bool = False
 
@@ -142,6 +147,45 @@ def split_of(splits: Iterable[Object], name: str) -> Split | None:
     return Weighted(weighted) if total > 0 else SplitFault.ALL_ZERO
 
 
+def route_of(routes: Iterable[Object], service: Key) -> Split | None:
+    """Return what the HTTPRoutes say about one Service of their namespace, None for nothing; of two the oldest.
+
+    A rule without backends is none: calls stay local.
+    """
+    of_service = [route for route in routes if service in parents_of(route)]
+    if not of_service:
+        return None
+    oldest = min(
+        of_service,
+        key=lambda r: (r["metadata"].get("creationTimestamp") or "", r["metadata"]["name"]),
+    )
+    rules = oldest["spec"].get("rules") or [{}]
+    refs = rules[0].get("backendRefs") or ()
+    # An absent weight is 1 (gateway.networking.k8s.io).
+    weighted = tuple((str(ref["name"]), float(ref.get("weight", 1))) for ref in refs)
+    if not weighted:
+        return None
+    return Weighted(weighted) if any(w > 0 for _, w in weighted) else SplitFault.ALL_ZERO
+
+
+def parents_of(route: Object) -> tuple[Key, ...]:
+    """Return the Services of its own namespace that an HTTPRoute is for."""
+    namespace, _ = key_of(route)
+    return tuple(
+        (namespace, str(ref["name"]))
+        for ref in (route.get("spec") or {}).get("parentRefs") or ()
+        if (ref.get("group"), ref.get("kind")) in (("", "Service"), ("core", "Service"))
+        and ref.get("namespace", namespace) == namespace
+    )
+
+
+def overrides_of(profile: Object | None) -> Split | None:
+    """Return what a ServiceProfile's own overrides say: they hold as those that the SMI adaptor writes."""
+    overrides = ((profile or {}).get("spec") or {}).get("dstOverrides") or ()
+    weighted = tuple((str(o["authority"]).split(".")[0], weight_of(o["weight"])) for o in overrides)
+    return Weighted(weighted) if any(weight > 0 for _, weight in weighted) else None
+
+
 def weight_of(written: float | str | None) -> float:
     """Return a weight: a number (v1alpha2), or a quantity like ``"500m"`` (v1alpha1).
 
@@ -178,6 +222,8 @@ def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
         return (("endpoints", (namespace, owner)),) if owner else ()
     if kind == "TrafficSplit":
         return (("policy", (namespace, str((obj.get("spec") or {}).get("service")))),)
+    if kind == "HTTPRoute":
+        return tuple(("policy", parent) for parent in parents_of(obj))
     service = service_of_name(name)
     return (("policy", service),) if service else ()
 
@@ -191,6 +237,7 @@ class ClusterConfig:
     # By the Service they are about, then by their own key.
     _slices: dict[Key, dict[Key, Object]] = field(default_factory=dict)
     _splits: dict[Key, dict[Key, Object]] = field(default_factory=dict)
+    _routes: dict[Key, dict[Key, Object]] = field(default_factory=dict)
     _known: dict[tuple[Kind, Key], Object] = field(default_factory=dict)
     _listeners: list[Callable[[Topic], None]] = field(default_factory=list)
 
@@ -231,8 +278,10 @@ class ClusterConfig:
         named = profile_name(service)
         own = self._profiles.get((proxy_namespace, named))
         beside = self._profiles.get((service[0], named))
+        split = split_of(self._splits.get(service, {}).values(), service[1])
         return Policy(
-            split=split_of(self._splits.get(service, {}).values(), service[1]),
+            split=split or overrides_of(beside),
+            route=route_of(self._routes.get(service, {}).values(), service),
             pinned=own is not None and proxy_namespace != service[0],
             has_route=any((p.get("spec") or {}).get("routes") for p in (own, beside) if p),
         )
@@ -242,13 +291,18 @@ class ClusterConfig:
             for listener in self._listeners:
                 listener(topic)
 
+    def _by_service(self, kind: Kind) -> dict[Key, dict[Key, Object]]:
+        if kind == "EndpointSlice":
+            return self._slices
+        return self._routes if kind == "HTTPRoute" else self._splits
+
     def _link(self, kind: Kind, key: Key, obj: Object) -> None:
         if kind == "Service":
             self._services[key] = obj
         elif kind == "ServiceProfile":
             self._profiles[key] = obj
         else:
-            by_service = self._slices if kind == "EndpointSlice" else self._splits
+            by_service = self._by_service(kind)
             for _, service in topics_of(kind, obj):
                 by_service.setdefault(service, {})[key] = obj
 
@@ -258,7 +312,7 @@ class ClusterConfig:
         elif kind == "ServiceProfile":
             del self._profiles[key]
         else:
-            by_service = self._slices if kind == "EndpointSlice" else self._splits
+            by_service = self._by_service(kind)
             for _, service in topics_of(kind, obj):
                 del by_service[service][key]
                 if not by_service[service]:

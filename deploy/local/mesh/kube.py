@@ -49,6 +49,7 @@ SERVICES: Final = Resource("Service", "v1", "services")
 ENDPOINTS: Final = Resource("Endpoints", "v1", "endpoints")
 SLICES: Final = Resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 SPLITS: Final = Resource("TrafficSplit", "split.smi-spec.io/v1alpha2", "trafficsplits")
+ROUTES: Final = Resource("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 PROFILES: Final = Resource("ServiceProfile", "linkerd.io/v1alpha2", "serviceprofiles")
 LINKS: Final = Resource("Link", "multicluster.linkerd.io/v1alpha3", "links")  # type: ignore[arg-type]  # nothing follows it
 

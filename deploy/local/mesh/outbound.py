@@ -3,9 +3,12 @@
 What a proxy knows lags behind the cluster's objects by a drawn delay, and depends on what was there
 when it first used a name; numbers in brackets are those of docs/mesh-facts.md:
 
-- a split made while the proxy was busy with the name is ignored until 5 s without a request to it,
+- a TrafficSplit made while the proxy was busy with the name is ignored until 5 s without a request to it,
   unless one was there at the first use, or a profile with a route (11, 12); gateways see it at once;
+- an HTTPRoute is live where no TrafficSplit, override or route of a profile was there at the first use
+  (11, 13), and ignored until 5 s without a request where one was (12); gateways ignore it (9);
 - a split with a bad weight freezes who already used the name, and makes others drop connections (15);
+  an HTTPRoute whose weights are all zero ends the name's task: every connection is dropped (15);
 - a backend that nobody can be reached behind holds its share of requests for up to 3 s and answers
   them 504, is skipped from then on, and when no other is left the answer is 503 (16, 19).
 """
@@ -55,6 +58,7 @@ class Delay:
 # mesh-facts.json, propagation_ms; the least delays of the pin were not measured. The last request at
 # the old backend was seen at 45 ms: what is missing to that the watch of the API server takes.
 SPLIT_DELAY: Final = Delay(0.018, 0.023, 0.043)
+ROUTE_DELAY: Final = Delay(0.008, 0.018, 0.047)
 PIN_CREATED_DELAY: Final = Delay(0.018, 0.042, 0.095)
 PIN_REMOVED_DELAY: Final = Delay(0.005, 0.011, 0.039)
 
@@ -159,7 +163,10 @@ class Backend:
 
 
 class _Name:
-    """What one proxy holds about one name it uses: ``split`` is the one it obeys."""
+    """What one proxy holds about one name it uses: ``split`` is the one it obeys.
+
+    ``live``: it follows TrafficSplits, else HTTPRoutes; decided at the first use.
+    """
 
     __slots__ = ("backends", "coming", "frozen", "last_used", "live", "split", "told")
 
@@ -168,11 +175,16 @@ class _Name:
         self.coming: deque[tuple[float, Policy]] = deque()
         self.last_used = now
         self.backends: dict[str, Backend] = {}
-        split = None if policy.pinned else policy.split
         self.live = live or policy.split is not None or policy.has_route
-        # A proxy that starts on weights that are all zero serves locally and is stuck with it (15).
+        split = self._followed(policy)
+        # A proxy that starts on a TrafficSplit that is all zero serves locally and is stuck with it (15).
         self.frozen = split is SplitFault.ALL_ZERO
-        self.split: Split | None = None if self.frozen else split
+        self.split: Split | None = None if self.frozen and self.live else split
+
+    def _followed(self, policy: Policy) -> Split | None:
+        if not self.live:
+            return policy.route
+        return None if policy.pinned else policy.split
 
     def settle(self, now: float) -> None:
         """Obey what has arrived by now."""
@@ -182,11 +194,11 @@ class _Name:
     def _obey(self, policy: Policy) -> None:
         if self.frozen:
             return
-        split = None if policy.pinned else policy.split
-        if split is None or split is SplitFault.ALL_ZERO:
+        split = self._followed(policy)
+        if split is SplitFault.ALL_ZERO and not self.live:
+            self.split, self.frozen = split, True
+        elif split is None or split is SplitFault.ALL_ZERO:
             self.split = None
-        elif not self.live:
-            return
         elif split is SplitFault.OUT_OF_RANGE and self.split is not SplitFault.OUT_OF_RANGE:
             self.frozen = True
         else:
@@ -313,7 +325,7 @@ class Outbound:
                 self._tell(name, policy)
 
     def _tell(self, name: _Name, policy: Policy) -> None:
-        delay = SPLIT_DELAY
+        delay = SPLIT_DELAY if name.live else ROUTE_DELAY
         if policy.pinned != name.told.pinned:
             delay = PIN_CREATED_DELAY if policy.pinned else PIN_REMOVED_DELAY
         due = self._now() + delay.draw(self._rng)
