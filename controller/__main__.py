@@ -10,10 +10,11 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from aiohttp import web
 from controller.accounts import Heard
 from controller.board import Feed, serve_board
 from controller.callers import Answered
-from controller.cluster import Cluster, ClusterAccess, Pace
+from controller.cluster import Chance, Cluster, ClusterAccess, Pace
 from controller.leader import Leader
 from controller.probers import Probers
 from controller.reconcile import Evidence, Reconciler, Telemetry
@@ -63,7 +64,7 @@ def main() -> None:
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()
     try:
-        asyncio.run(_Controller(settings, Path(path)).run())
+        asyncio.run(Controller(settings, Path(path)).run())
     except SettingsError as error:
         sys.exit(_mistake(str(error)))
 
@@ -86,15 +87,19 @@ def _mistake(sentence: str) -> int:
     return 2
 
 
-class _Controller:
-    """Everything that one process is made of."""
+class Controller:
+    """Everything that one process is made of. ``clock`` gives monotonic seconds."""
 
-    def __init__(self, settings: Settings, path: Path) -> None:
+    def __init__(
+        self, settings: Settings, path: Path, clock: Callable[[], float] = monotonic
+    ) -> None:
         release = version("mesh-migrate")
         self._settings = settings
         self._path = path
         self._log = structlog.get_logger()
-        self._metrics = Metrics(release)
+        self._clock = clock
+        chance = Chance(monotonic=clock)
+        self._metrics = Metrics(release, clock)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
         self._state = State(
             {name: c.gateway_namespace for name, c in settings.clusters.items()},
@@ -110,6 +115,7 @@ class _Controller:
                 meter=self._metrics,
                 log=self._log.bind(cluster=name),
                 pace=Pace(relist_s=settings.relist_s),
+                chance=chance,
             )
             for name, cluster in settings.clusters.items()
         }
@@ -122,6 +128,7 @@ class _Controller:
             lease.duration_s,
             changed=self._leadership_changed,
             log=self._log,
+            chance=chance,
         )
         self._probers = Probers(
             {name: cluster.prober for name, cluster in settings.clusters.items()},
@@ -131,6 +138,7 @@ class _Controller:
             heard=self._heard,
             meter=self._metrics,
             log=self._log,
+            clock=clock,
         )
         self._traffic = Traffic(
             prometheus_of(settings, self._metrics),
@@ -146,6 +154,7 @@ class _Controller:
             Evidence(self._probers, self._traffic),
             self._leader,
             Telemetry(self._metrics, self._tracing, self._log, self._board),
+            clock,
         )
 
     def _heard(self, heard: Heard) -> None:
@@ -174,7 +183,7 @@ class _Controller:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopped.set)
-        health = Health(self._unready)
+        health = Health(self._unready, self._clock)
         async with AsyncExitStack() as stack:
             for cluster in self._clusters.values():
                 await stack.enter_async_context(cluster)

@@ -135,7 +135,7 @@ class Reconciler:
         self._probed: dict[Key, float] = {}
         self._queue = Queue(clock, at_risk=self._probed.__contains__)
         self._hands = Hands(self._freed, self._log)
-        self._events = {name: Events(cluster) for name, cluster in clusters.items()}
+        self._events = {n: Events(cluster, monotonic=clock) for n, cluster in clusters.items()}
         self._stories: dict[Key, status.Story] = {}
         self._wants: dict[Key, Want] = {}
         self._holders: frozenset[Key] = frozenset()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -30,7 +32,8 @@ class EmbeddedApi:
     sends no token over plain HTTP. `namespaces` exist from the
     start. `bookmark_every_s` and `history` (events kept per resource) say how soon a client meets
     a bookmark and a 410; `expired_watch` how it meets the latter: as an event in the stream, as a
-    kube-apiserver with its watch cache answers, or as an HTTP status, as one without it may.
+    kube-apiserver with its watch cache answers, or as an HTTP status, as one without it may. `clock`
+    gives the time (UTC) that objects are stamped with.
 
     Objects outlive `stop`, so a stop and a start on the same port is an API server that was away.
     """
@@ -45,13 +48,14 @@ class EmbeddedApi:
         bookmark_every_s: float = 5.0,
         history: int = 10_000,
         expired_watch: Literal["event", "status"] = "event",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.name = name
         self.url = ""
         self.tokens = tokens
         self.requests: Counter[Request] = Counter()
         self.store = Store(known_resources() if resources is None else resources, history)
-        self._writes = Writes(self.store)
+        self._writes = Writes(self.store, clock)
         self._bookmark_every_s = bookmark_every_s
         self._expired_watch = expired_watch
         self._runner: web.ServerRunner | None = None

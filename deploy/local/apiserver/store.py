@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -143,6 +143,7 @@ class Store:
                 demand_understood(schema)
         self._tables = {plural: _Table() for plural in self.resources}
         self._history = history
+        self._listeners: list[Callable[[Event], None]] = []
         self.version = _FIRST_VERSION
 
     def get(self, plural: str, namespace: str, name: str) -> Stored | None:
@@ -190,6 +191,10 @@ class Store:
         self._tell(Event("DELETED", last, gone))
         return last
 
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have every write of any resource told, within the write itself."""
+        self._listeners.append(listener)
+
     def _tell(self, event: Event) -> None:
         table = self._tables[event.stored.resource.plural]
         table.events.append(event)
@@ -197,6 +202,8 @@ class Store:
             table.floor = table.events.popleft().stored.version
         for subscription in table.subscriptions:
             subscription.push(event)
+        for listener in self._listeners:
+            listener(event)
 
     def _since(self, plural: str, version: int) -> list[Event]:
         table = self._tables[plural]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from deploy.local.apiserver import defaults, failures, names, patches
@@ -41,8 +41,9 @@ class Target:
 class Writes:
     """The semantics of writes, over a Store. Synchronous: a write is done when it returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
+        self._clock = clock
         self._cluster_ips = 0
 
     def create(
@@ -62,7 +63,7 @@ class Writes:
         if resource.has_status:
             body.pop("status", None)
         metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = _now()
+        metadata["creationTimestamp"] = self._now()
         metadata.pop("managedFields", None)
         metadata.pop("generation", None)
         if resource.has_generation:
@@ -71,7 +72,7 @@ class Writes:
         if self._store.get(resource.plural, target.namespace, metadata["name"]):
             raise failures.already_exists(resource, metadata["name"])
         author = Author(manager, resource.api_version(target.version))
-        _own(body, managed_fields(body, None, author, _now()))
+        _own(body, managed_fields(body, None, author, self._now()))
         if dry_run:
             return unstored(resource, body)
         return self._store.put(resource, body)
@@ -237,10 +238,13 @@ class Writes:
             bumped = _generation_subject(resource, body) != _generation_subject(resource, before)
             metadata["generation"] = old_metadata["generation"] + bumped
         author = Author(manager, resource.api_version(target.version), target.subresource)
-        _own(body, managed_fields(body, before, author, _now()))
+        _own(body, managed_fields(body, before, author, self._now()))
         if dry_run:
             return unstored(resource, body, old.version)
         return self._store.put(resource, body)
+
+    def _now(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _patcher(resource: Resource, content_type: str) -> Callable[[Any, Any], Any]:
@@ -290,7 +294,3 @@ def _generation_subject(resource: Resource, body: dict[str, Any]) -> dict[str, A
 def _own(body: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     if entries:
         body["metadata"]["managedFields"] = entries
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
