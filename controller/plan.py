@@ -215,6 +215,8 @@ def _record_again(
         return []
     ours = before is not None and st.is_of_attempt(before)
     same_share = ours and before is not None and before.share_permille == share
+    if same_share and before and before.completed:
+        completed = before.completed  # or each look would complete it anew while the other cluster waits
     record = Record(
         kind=cluster.split.kind,
         epoch=seen.fleet.epoch,

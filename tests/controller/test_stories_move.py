@@ -57,6 +57,19 @@ def assert_no_haste(world: World, steps: list[int]) -> None:
             assert between.total_seconds() >= least_s, (cluster, one.share)
 
 
+def test_one_record_is_completed_once_while_the_other_waits() -> None:
+    """While one cluster's API server is away at the end, the other's record is not written again and again."""
+    world = begun()
+    world.until_share(999)
+    world.apis["eks"].delay_s = 60.0
+    world.until(lambda: world.record("legacy") and world.record("legacy").completed)  # type: ignore[union-attr]
+    completed = world.record("legacy")
+    before = len(world.writes)
+    world.run(5.0)
+    assert world.record("legacy") == completed
+    assert [w for w in world.writes[before:] if w.cluster == "legacy"] == []
+
+
 # --- there and back -----------------------------------------------------------------------------------
 
 
