@@ -99,8 +99,10 @@ class ClusterView:
         for found in change.objects:
             keys |= self._upsert(Upserted(change.cluster, change.resource, found))
         if provider := PROVIDER_OF.get(change.resource):
-            kind = {provider.KIND}
-            self._kinds = self._kinds | kind if change.served else self._kinds - kind
+            before, kind = self._kinds, {provider.KIND}
+            self._kinds = before | kind if change.served else before - kind
+            if self._kinds != before:  # every migration may have waited for that
+                keys |= set(self.annotated())
         return keys
 
     def _remove(self, change: Deleted) -> set[Key]:

@@ -129,6 +129,17 @@ def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
     assert known.seen(A, writing=False).split_kinds == frozenset()
 
 
+def test_a_kind_that_is_served_at_last_is_news_for_every_migration() -> None:
+    """A list that says that a kind is served now, or no longer, has every annotated Service looked at."""
+    known = view()
+    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    asked = service(5, annotations={f"{PREFIX}target": "eks"})
+    known.absorb(upsert(Resource.SERVICES, asked))
+    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ())) == {A}
+    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ())) == set()
+    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False)) == {A}
+
+
 @pytest.mark.parametrize("missing", NEEDED)
 def test_current_needs_every_resource(missing: Resource) -> None:
     """A cluster is current when all that is needed was listed and is kept up to date; the reason is told."""
