@@ -12,7 +12,7 @@ BROWSER := tests/real/tools/browser
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup test lint format tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ demo: setup ## run two local clusters and every story in them
 
 bench: setup ## measure what the design promises
 	$(BIN)/python -m tests.benchmarks
+
+faults: setup ## do every fault to every call of a migration, and 2,000 pairs of them (about 10 minutes)
+	$(BIN)/python -m tests.faults
+
+faults-deep: setup ## as faults, with 10,000 pairs, by a seed of its own each time
+	$(BIN)/python -m tests.faults --pairs 10000 --seed $$(date +%s)
 
 dashboards: setup ## build the boards' JSON and the rules' YAML from dashboards/*.py
 	$(BIN)/python -m dashboards build

@@ -145,6 +145,7 @@ class Controller:
             tick_s=settings.traffic.tick_s,
             answered=self._answered,
             log=self._log,
+            clock=clock,
         )
         self._board = Feed()
         self._reconciler = Reconciler(

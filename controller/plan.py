@@ -216,7 +216,7 @@ def _record_again(
     ours = before is not None and st.is_of_attempt(before)
     same_share = ours and before is not None and before.share_permille == share
     if same_share and before and before.completed:
-        completed = before.completed  # or each look would complete it anew while the other cluster waits
+        completed = before.completed  # else each look completes it anew while the other waits
     record = Record(
         kind=cluster.split.kind,
         epoch=seen.fleet.epoch,

@@ -21,6 +21,8 @@ TARGETS = [
     "tools",
     "demo",
     "bench",
+    "faults",
+    "faults-deep",
     "dashboards",
     "check-dashboards",
     "pictures",

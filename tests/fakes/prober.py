@@ -149,14 +149,21 @@ class FakeProber:
         while True:
             due += SLICE_S
             await asyncio.sleep(due - loop.time())
-            slices = [way.slice(self._of(way.assign)) for way in stream.ways.values()]
-            told = tuple(piece for piece in slices if piece is not None)
-            await _send(socket, Report(number, told, Counts(1, 0)))
+            told = []
+            for way in stream.ways.values():
+                piece = way.slice(self._of(way.assign))
+                if piece is not None:
+                    told.append(piece)
+                    self._told(way.assign, piece)
+            await _send(socket, Report(number, tuple(told), Counts(1, 0)))
             number += 1
 
     def _of(self, assign: Assign) -> Says:
         of_route = self.says.get(assign.route, GOOD)
         return self.says.get((assign.service, assign.route), of_route)
+
+    def _told(self, assign: Assign, part: Slice) -> None:
+        """Take note of a slice that is about to be sent: for whoever counts."""
 
 
 def _obey(stream: _Stream, text: str) -> Refused | None:

@@ -1,0 +1,164 @@
+"""The product broken on purpose, each way by a name, to see that the oracle sees it.
+
+    python -m tests.faults.broken "raises without the lease"
+
+travels the journey with that defect, prints what the oracle says, and exits with 1 where it says nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from controller import gates, plan
+from controller.cluster import Cluster
+from controller.leader import Leader
+from controller.model import Observed, Verdict, WritePin
+from controller.splits import trafficsplit
+from controller.standing import Standing
+from tests.faults.run import Case, Clean, Injection, Outcome, Run, clean_run, in_child
+
+
+def _ungated(*names: str) -> Callable[[], None]:
+    """Leave gates out."""
+
+    def break_it() -> None:
+        gates.ALL = tuple(g for g in gates.ALL if _name(g) not in names)
+
+    return break_it
+
+
+def _name(gate: Any) -> str:
+    return str(getattr(gate, "every", gate).__name__)
+
+
+def _everybody_leads() -> None:
+    """Believe in the lease without holding it."""
+    Leader.leads = property(lambda _: True)  # type: ignore[assignment, method-assign]
+    Leader.left_s = property(lambda _: 10.0)  # type: ignore[assignment, method-assign]
+
+
+def _fail_is_nothing() -> None:
+    """Look away from the ways that FAILed."""
+    _ungated("target_bad")()
+    four = gates._four
+
+    def good(seen: Observed, st: Standing) -> Any:
+        return [(way, found) for way, found in four(seen, st) if found.verdict is not Verdict.FAIL]
+
+    gates._four = good
+
+
+def _no_versions() -> None:
+    """Patch without resourceVersion."""
+    patch = Cluster.patch
+
+    async def unguarded(
+        self: Any, resource: Any, namespace: str, name: str, body: Any, **more: Any
+    ) -> Any:
+        metadata = {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"}
+        return await patch(self, resource, namespace, name, {**body, "metadata": metadata}, **more)
+
+    Cluster.patch = unguarded  # type: ignore[method-assign]
+
+
+def _no_pins() -> None:
+    """Pin nothing, and look away from what shows it."""
+    make, mend = plan._make, plan._mend
+    plan._make = lambda *seen: [a for a in make(*seen) if not isinstance(a, WritePin)]
+    plan._mend = lambda *seen: [a for a in mend(*seen) if not isinstance(a, WritePin)]
+    gates._four = lambda *_: []
+    _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
+
+
+def _double_weights() -> None:
+    """Write weights that sum to 2,000: Linkerd takes them for the same shares."""
+    body = trafficsplit.body
+
+    def doubled(write: Any, mirror: str) -> dict[str, Any]:
+        made = body(write, mirror)
+        for backend in made["spec"]["backends"]:
+            backend["weight"] *= 2
+        return made
+
+    trafficsplit.body = doubled
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """How the product is broken, the run in which that shows, and a part of what the oracle says then."""
+
+    break_it: Callable[[], None]
+    says: str
+    controllers: tuple[str, ...] = ("a",)
+    fault: str = ""
+    """Done to the first raise of a split, where there is one."""
+
+
+DEFECTS: Mapping[str, Defect] = MappingProxyType(
+    {
+        "raises without the lease": Defect(
+            _everybody_leads,
+            "does not hold the lease",
+            controllers=("a", "b"),
+            fault="stopped before",
+        ),
+        "raises without evidence": Defect(
+            _ungated("blind", "home_bad", "collecting"), "good and 0 bad probes"
+        ),
+        "ignores FAIL": Defect(_fail_is_nothing, "the target FAILed"),
+        "writes without resourceVersion": Defect(
+            _no_versions,
+            "an older leader, was accepted",
+            controllers=("a", "b"),
+            fault="stopped on the way",
+        ),
+        "moves without pins": Defect(_no_pins, "bounce"),
+        "writes weights that are no shares": Defect(_double_weights, "the weights are"),
+    }
+)
+
+
+def main(name: str) -> int:
+    """Show one defect."""
+    defect = DEFECTS[name]
+    clean = clean_run(1, defect.controllers)
+    outcomes: list[Outcome] = []
+
+    def travel() -> list[str]:
+        defect.break_it()
+        if not defect.fault:
+            return _wrong_in(lambda: Run(1, controllers=defect.controllers).go())
+        case = Case(name, (Injection("call", _a_raise(clean), defect.fault),))
+        run = Run(1, [case], controllers=defect.controllers, clean=clean, report=outcomes.append)
+        found = _wrong_in(run.go)
+        return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
+
+    found = in_child(travel)
+    sys.stdout.write("\n".join(found) + "\n")
+    return 0 if any(defect.says in wrong for wrong in found) else 1
+
+
+def _a_raise(clean: Clean) -> int:
+    """Give the number of the first write of a share above home: after the attempt's two records."""
+    patches = [
+        call.number
+        for _, call in clean.calls
+        if call.method == "PATCH" and "/trafficsplits/" in call.path
+    ]
+    return patches[2]
+
+
+def _wrong_in(travel: Callable[[], object]) -> list[str]:
+    try:
+        travel()
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

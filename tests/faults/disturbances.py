@@ -1,0 +1,111 @@
+"""What lasts for a while, begun in a phase of the journey: cuts of the network, and clocks that are set.
+
+Each is done to the world as a whole, in a child that branched off when the phase was reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tests.faults.oracle import CLUSTERS
+from tests.faults.proxy import Cut
+from tests.faults.world import LEASE_CLUSTER, World
+
+CUT_S = 20.0
+HOUR_S = 3600.0
+
+NOTICED_S = 5.0
+"""From a cut to the last raise that is decided without knowing of it: 3 s until a watch that broke is stale,
+0.8 of the lease's 6 s, 0.3 s without a slice."""
+
+Shares = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the journey: in which leg, at which share of the target, per mille, and how its pods are."""
+
+    name: str
+    leg: str
+    share: int
+    bad: bool = False
+
+    def holds(self, leg: str, target: str, world: World) -> bool:
+        """Tell whether it is now."""
+        away = world.oracle.away
+        shares = {name: 1000 - away[name] if name == target else away[name] for name in CLUSTERS}
+        return (
+            leg == self.leg
+            and set(shares.values()) == {self.share}
+            and bool(world.bad[target]) == self.bad
+        )
+
+
+PHASES = (
+    Phase("starting", "move", 0),
+    Phase("enrolled, pins young", "move", 0),
+    Phase("moving, at 25 %", "move", 250),
+    Phase("moving, at 50 %", "move", 500),
+    Phase("moving, soaking", "move", 999),
+    Phase("completed", "move", 1000),
+    Phase("returning, at 25 %", "return", 250),
+    Phase("returning, soaking", "return", 999),
+    Phase("on again, at 25 %", "revert", 250),
+    Phase("at 50 %, target bad", "revert", 500, bad=True),
+)
+SECOND_OF_A_KIND_S = 2.0
+"""The second phase is the first, two seconds later."""
+
+Deed = Callable[[World], None]
+
+
+def _cut(**what: Cut) -> Deed:
+    """Cut these off for a while. ``prober_eks`` is the prober of eks."""
+
+    def deed(world: World) -> None:
+        for name, cut in what.items():
+            named = name.replace("_", " ")
+            fresh = Cut(cut.to, cut.back, cut.refuses, cut.only)
+            world.cut(named, fresh)
+            asyncio.get_running_loop().call_later(CUT_S, world.mend, named)
+
+    return deed
+
+
+def _set_clock(cluster: str, by_s: float) -> Deed:
+    """Set the clock of an API server, and leave it so."""
+
+    def deed(world: World) -> None:
+        world.skew_s[cluster] += by_s
+
+    return deed
+
+
+BROKEN = Cut(refuses=True)
+VANISHED = Cut()
+CUTS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "lease's cluster cut off": _cut(legacy=BROKEN),
+        "other cluster cut off": _cut(eks=BROKEN),
+        "both clusters cut off": _cut(legacy=BROKEN, eks=BROKEN),
+        "lease's cluster vanished": _cut(legacy=VANISHED),
+        "other cluster vanished": _cut(eks=VANISHED),
+        "only the lease vanished": _cut(legacy=Cut(only="/leases")),
+        "calls to lease's cluster lost": _cut(legacy=Cut(back=False)),
+        "answers of other cluster lost": _cut(eks=Cut(to=False)),
+        "probers cut off": _cut(prober_legacy=BROKEN, prober_eks=BROKEN),
+        "one prober vanished": _cut(prober_eks=VANISHED),
+    }
+)
+CLOCKS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "lease's cluster an hour ahead": _set_clock(LEASE_CLUSTER, HOUR_S),
+        "lease's cluster an hour behind": _set_clock(LEASE_CLUSTER, -HOUR_S),
+        "other cluster an hour ahead": _set_clock("eks", HOUR_S),
+        "other cluster an hour behind": _set_clock("eks", -HOUR_S),
+    }
+)
+DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS})

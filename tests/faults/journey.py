@@ -1,0 +1,124 @@
+"""The journey of one Service: there, back, and a revert; as legs that each have a goal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.oracle import CLUSTERS, NAMESPACE, PIN, SERVICE
+from tests.faults.world import World
+
+STEPS = {
+    "steps": "25,50",
+    "dwell": "1s",
+    "soak": "1s",
+    "slo-success": "99",
+    "probe-rate": "100",
+}
+POLL_S = 0.05
+REST_S = 1.5
+"""A goal must still stand this much later."""
+
+End = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of the journey: what begins it, what happens on the way, and how it ends."""
+
+    name: str
+    target: str
+    phase: str
+    share: str
+    turns_bad_at: int | None = None
+    """The share of any cluster's callers, per mille, from which on the target answers badly."""
+
+
+LEGS = (
+    Leg("move", "eks", "Completed", "100/100"),
+    Leg("return", "legacy", "Completed", "100/100"),
+    Leg("revert", "eks", "Reverted", "0/0", turns_bad_at=500),
+)
+
+
+async def travel(world: World, leg: Leg) -> bool:
+    """Go one leg; tell whether its goal was reached and still stands. Runs until then, or for ever."""
+    world.oracle.begin(leg.target)
+    world.tell(f"--- {leg.name}")
+    wishes = STEPS if leg is LEGS[0] else {}
+    world.annotate(target=leg.target, **wishes)
+    while True:
+        while not reached(world, leg):
+            if leg.turns_bad_at is not None:
+                _turn(world, leg, leg.turns_bad_at)
+            await asyncio.sleep(POLL_S)
+        await asyncio.sleep(REST_S)
+        if reached(world, leg):
+            return True
+
+
+def _turn(world: World, leg: Leg, at: int) -> None:
+    shares = [
+        1000 - away if name == leg.target else away for name, away in world.oracle.away.items()
+    ]
+    if max(shares) >= at and not world.bad[leg.target]:
+        world.tell(f"every second answer of {leg.target} is 500")
+        world.bad[leg.target] = 0.5
+
+
+def reached(world: World, leg: Leg) -> bool:
+    """Tell whether the leg's goal stands, by the Migration and by both splits."""
+    status = world.migration()
+    home = leg.phase == "Reverted"
+    stands = all(
+        (away == 0) == ((name == leg.target) != home) for name, away in world.oracle.away.items()
+    )
+    return (
+        stands
+        and status.get("phase") == leg.phase
+        and status.get("share") == leg.share
+        and status.get("observed", {}).get("target") == leg.target
+    )
+
+
+def end_state(world: World) -> End:
+    """Give what stands, without what differs between two good runs: times, epochs, versions."""
+    found: dict[str, Any] = {}
+    for name in CLUSTERS:
+        store = world.apis[name].store
+        split = store.get("trafficsplits", NAMESPACE, SERVICE)
+        body = split.body if split else {}
+        annotations = body.get("metadata", {}).get("annotations", {})
+        record = json.loads(annotations.get("migrate.tradeshift/record", "{}"))
+        pin = store.get("serviceprofiles", "linkerd-multicluster", PIN)
+        found[name] = {
+            "backends": body.get("spec", {}).get("backends"),
+            "record": _timeless(record),
+            "pinned": pin is not None,
+            "latched": any("latch" in key for key in _annotations(pin)),
+            "splits": len(store.objects("trafficsplits")),
+            "pins": len(store.objects("serviceprofiles")),
+        }
+    status = world.migration()
+    found["conditions"] = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    found["status"] = [status.get(key) for key in ("phase", "share", "observed", "reason")]
+    return found
+
+
+def _annotations(stored: Any) -> Mapping[str, str]:
+    return (stored.body["metadata"].get("annotations") or {}) if stored else {}
+
+
+TIMES = {"epoch", "since", "made", "started", "completed", "at", "message", "attemptStarted"}
+
+
+def _timeless(value: Any, drop: Callable[[str], bool] = TIMES.__contains__) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: (k in ("completed", "reverted")) if drop(k) else _timeless(v)
+            for k, v in value.items()
+        }
+    return value

@@ -1,0 +1,100 @@
+"""Which runs there are: every fault at every call and at every event, and pairs by a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
+from tests.faults.disturbances import CLOCKS, CUTS, PHASES
+from tests.faults.run import Case, Clean, Injection
+
+NEEDS_A_PAST = "stale read"
+
+
+def crashes(clean: Clean) -> Iterator[Case]:
+    """Kill at every call, at three positions."""
+    return (
+        Case(kind, (Injection("call", call.number, kind),))
+        for _, call in clean.calls
+        for kind in KILLS
+    )
+
+
+def replies(clean: Clean) -> Iterator[Case]:
+    """Every other fault at every call that it can be done to."""
+    read: set[tuple[str, str]] = set()
+    for _, call in clean.calls:
+        place = (call.cluster, call.path)
+        for kind, fault in KINDS.items():
+            if kind in KILLS or not fault.fits(call):
+                continue
+            if kind != NEEDS_A_PAST or place in read:
+                yield Case(kind, (Injection("call", call.number, kind),))
+        read.add(place)
+
+
+def events(clean: Clean) -> Iterator[Case]:
+    """Every fault at every event of a watch."""
+    return (
+        Case(kind, (Injection("event", event.number, kind),))
+        for _, event in clean.events
+        for kind in EVENTS
+    )
+
+
+def cuts() -> Iterator[Case]:
+    """Every cut in every phase."""
+    return (
+        Case(kind, (Injection("phase", number, kind),))
+        for kind in CUTS
+        for number in range(len(PHASES))
+    )
+
+
+def of_two(clean: Clean) -> Iterator[Case]:
+    """For two controllers: whoever calls is stopped at every call, or killed at every write; clocks are set."""
+    for _, call in clean.calls:
+        for kind, fault in STOPS.items():
+            if fault.fits(call):
+                yield Case(kind, (Injection("call", call.number, kind),))
+        if call.is_write:
+            yield Case("one of two killed", (Injection("call", call.number, "killed between"),))
+    for kind in CLOCKS:
+        for number in range(len(PHASES)):
+            yield Case(kind, (Injection("phase", number, kind),))
+    for number in range(len(PHASES)):
+        cut = "only the lease vanished"
+        yield Case(f"{cut}, two", (Injection("phase", number, cut),))
+
+
+def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:
+    """Two faults in one run, drawn by the seed: of calls, of events, or one of each.
+
+    The second is behind the first, in the same leg by the clean run's numbers, so that it also meets what the
+    first made necessary; where it meets nothing, the run is counted apart.
+    """
+    rng = random.Random(seed)
+    single = [*crashes(clean), *replies(clean), *events(clean)]
+    for _ in range(count):
+        first = rng.choice(single).injections[0]
+        if rng.random() < 0.3:
+            after = _behind(first, "event", clean, rng)
+            second = Injection("event", after, rng.choice(list(EVENTS)))
+        else:
+            after = _behind(first, "call", clean, rng)
+            second = Injection("call", after, rng.choice(list(KINDS)))
+        yield Case("pair", (first, second))
+
+
+def _behind(first: Injection, what: str, clean: Clean, rng: random.Random) -> int:
+    """Draw the number of a call or event behind the first, in its leg."""
+    seen: dict[str, list[tuple[str, int, float]]] = {
+        "call": [(leg, call.number, call.at_s) for leg, call in clean.calls],
+        "event": [(leg, event.number, event.at_s) for leg, event in clean.events],
+    }
+    leg, _, at_s = next(found for found in seen[first.what] if found[1] == first.number)
+    behind = [number for other, number, when in seen[what] if other == leg and when > at_s]
+    if not behind:
+        return first.number + 1 if first.what == what else seen[what][-1][1]
+    return rng.choice(behind)

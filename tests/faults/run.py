@@ -1,0 +1,418 @@
+"""One run: the clean journey, in which each fault is tried in a child process that branches off where it happens.
+
+Everything is in memory, so ``fork`` copies the whole world: controller, API servers, probers, bytes under way.
+The child does the fault and goes on to the end of the leg; the parent goes on as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import pickle
+import random
+import signal
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from tests.faults import catalogue
+from tests.faults.disturbances import CUT_S, CUTS, DEEDS, NOTICED_S, PHASES, SECOND_OF_A_KIND_S
+from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
+from tests.faults.proxy import Call, CallFault, Event, EventFault, Reply
+from tests.faults.virtual import Process, VirtualLoop
+from tests.faults.world import World
+
+LEG_LIMIT_S = 240.0
+"""Virtual seconds in which a leg must end, whatever happens: a planned list (60 s) heals what a watch lost."""
+
+CPU_LIMIT_S = 15
+"""Of the machine's own time, for a child: what takes longer goes round in a circle."""
+
+RESTART_S = 1.0
+"""From a kill to the next start."""
+
+CALLS_MORE = 150
+"""How many calls more than the clean run's leg a faulted one may make: two starts and their backoffs."""
+
+CALLS_PER_S = 60
+"""The most calls in any second: a start makes 24."""
+
+HOME_LIMIT_S = 30.0
+"""From FAIL to everyone home, whatever single fault there is: a restart, a lease to run out, first slices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A fault by name, at the first call or event from ``number`` on that it can be done to."""
+
+    what: str
+    number: int
+    kind: str
+
+    def __str__(self) -> str:
+        """Give it as it is written on the command line."""
+        return f"{self.what}:{self.number}:{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is done in one run. The first injection says where it branches off."""
+
+    group: str
+    injections: tuple[Injection, ...]
+
+    def __str__(self) -> str:
+        """Give it as it is written on the command line."""
+        return "+".join(map(str, self.injections))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended; ``wrong`` is empty where it survived."""
+
+    case: Case
+    controllers: tuple[str, ...]
+    wrong: tuple[str, ...]
+    calls: int
+    seconds: float
+
+
+@dataclass
+class Clean:
+    """What the journey is without a fault: its calls and events by leg, and how each leg ends."""
+
+    calls: list[tuple[str, Call]] = field(default_factory=list)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    ends: dict[str, End] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def calls_of(self, leg: str) -> int:
+        """Count the calls of a leg."""
+        return sum(1 for name, _ in self.calls if name == leg)
+
+
+class Run:
+    """A journey with its plan. ``cases`` are tried on the way, each in a child; ``report`` takes their ends."""
+
+    def __init__(
+        self,
+        seed: int,
+        cases: Iterable[Case] = (),
+        *,
+        controllers: tuple[str, ...] = ("a",),
+        clean: Clean | None = None,
+        report: Callable[[Outcome], None] = lambda _: None,
+        story: Callable[[str], None] | None = None,
+    ) -> None:
+        random.seed(seed)
+        self.loop = VirtualLoop()
+        self.seen = Clean()
+        self._controllers = controllers
+        self._clean = clean
+        self._report = report
+        self._story = story
+        self._cases: dict[tuple[str, int], list[Case]] = {}
+        for case in cases:
+            first = case.injections[0]
+            self._cases.setdefault((first.what, first.number), []).append(case)
+        self._case: Case | None = None
+        self._pending: list[Injection] = []
+        self._result: int | None = None
+        self._leg: Leg = LEGS[0]
+        self._leg_began_s = 0.0
+        self._leg_calls = 0
+        self._lately: deque[float] = deque()
+        self._busiest = 0
+        self._troubles: list[str] = []
+        self._disturbed_s: float | None = None
+        self._names = Tally[str]()
+        self.world = World(self.loop, self, tell=self._tell)
+
+    # --- the journey ------------------------------------------------------------------------------------
+
+    def go(self) -> Clean:
+        """Travel, in this process; gives what was seen."""
+        _quiet(self._story)
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(self._unhandled)
+        try:
+            self.loop.run_until_complete(self._travel())
+        finally:
+            self.world.clean_up()
+        return self.seen
+
+    async def _travel(self) -> None:
+        await self.world.start()
+        phases = asyncio.ensure_future(self._notice_phases())
+        for name in self._controllers:
+            await self._start(name)
+        for leg in LEGS:
+            self._leg, self._leg_began_s, self._leg_calls = leg, self.loop.time(), 0
+            try:
+                async with asyncio.timeout(LEG_LIMIT_S):
+                    await travel(self.world, leg)
+            except TimeoutError:
+                status = self.world.migration()
+                said = [status.get(key) for key in ("phase", "share", "reason", "message")]
+                self._troubles.append(f"{leg.name} did not end: {said} {self.world.oracle.away}")
+            self.seen.ends[leg.name] = end_state(self.world)
+            self.seen.seconds[leg.name] = self.loop.time() - self._leg_began_s
+            if self._case is not None:
+                self._end(self._case)
+            if self._troubles or self.world.oracle.violations:
+                wrong = [*self._troubles, *self.world.oracle.violations]
+                raise AssertionError(f"the clean run: {wrong}")
+        phases.cancel()
+
+    async def _notice_phases(self) -> None:
+        """Branch off in each phase that has something to try."""
+        for number, phase in enumerate(PHASES):
+            while not phase.holds(self._leg.name, self._leg.target, self.world):  # noqa: ASYNC110 - no cost
+                await asyncio.sleep(POLL_S)
+            self._branch("phase", number)
+            for injection in [i for i in self._pending if i.what == "phase"]:
+                self._pending.remove(injection)
+                self._tell(f"FAULT {injection.kind}: {phase.name}")
+                self._disturbed_s = self.loop.time()
+                DEEDS[injection.kind](self.world)
+            await asyncio.sleep(0 if number else SECOND_OF_A_KIND_S)
+
+    async def _start(self, name: str) -> None:
+        self._names[name] += 1
+        number = self._names[name]
+        running = await self.world.start_controller(name if number == 1 else f"{name}{number}")
+        task = running.process.task
+        assert task is not None
+        task.add_done_callback(lambda done: self._exited(running.process.name, done))
+
+    def _exited(self, name: str, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        self._troubles.append(f"{name} exited by itself: {error!r}")
+
+    def stop(self, name: str, for_s: float) -> None:
+        """SIGSTOP, and SIGCONT after a while."""
+        for running in self.world.controllers:
+            if running.process.name == name:
+                self._tell(f"{name} is stopped")
+                running.process.stop()
+                self.loop.call_later(for_s, self._go_on, running.process)
+
+    def _go_on(self, process: Process) -> None:
+        self._tell(f"{process.name} goes on")
+        process.go_on()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and a start a second later."""
+        self._tell(f"{name} is killed")
+        for running in self.world.controllers:
+            if running.process.name == name:
+                running.process.kill()
+        base = name.rstrip("0123456789")
+        self.loop.call_later(
+            RESTART_S, lambda: asyncio.ensure_future(self._start(base), loop=self.loop)
+        )
+
+    # --- what the proxies ask ---------------------------------------------------------------------------
+
+    def at_call(self, call: Call) -> CallFault | None:
+        """Take note, and branch off where there is something to try."""
+        self.world.oracle.sent(call)
+        self._count(call)
+        self._branch("call", call.number)
+        for injection in self._pending:
+            due = injection.what == "call" and call.number >= injection.number
+            if due and catalogue.OF_CALLS[injection.kind].fits(call):
+                self._pending.remove(injection)
+                self._tell(f"FAULT {injection.kind}: {call}")
+                return catalogue.OF_CALLS[injection.kind].make(self)
+        if self._story:
+            self._tell(f"{call} {_summary(call)}")
+        return None
+
+    def at_event(self, event: Event) -> EventFault | None:
+        """As at_call."""
+        if self._clean is None:
+            self.seen.events.append((self._leg.name, event))
+        self._branch("event", event.number)
+        for injection in self._pending:
+            if injection.what == "event" and event.number >= injection.number:
+                self._pending.remove(injection)
+                self._tell(f"FAULT {injection.kind}: {event}")
+                return catalogue.EVENTS[injection.kind]
+        if self._story:
+            self._tell(str(event))
+        return None
+
+    def replied(self, call: Call, reply: Reply | None) -> None:
+        """Tell what was answered, in a story."""
+        if self._story and reply is not None and reply.status >= 300:
+            self._tell(f"  {reply.status} {reply.reason} to {call}")
+
+    def _count(self, call: Call) -> None:
+        if self._clean is None:
+            self.seen.calls.append((self._leg.name, call))
+        self._leg_calls += 1
+        self._lately.append(call.at_s)
+        while self._lately[0] < call.at_s - 1.0:
+            self._lately.popleft()
+        self._busiest = max(self._busiest, len(self._lately))
+
+    # --- branching --------------------------------------------------------------------------------------
+
+    def _branch(self, what: str, number: int) -> None:
+        if self._case is not None:
+            return
+        for case in self._cases.pop((what, number), ()):
+            if self._is_child(case):
+                return
+
+    def _is_child(self, case: Case) -> bool:
+        """Fork; in the child take the case on, in the parent wait for how it ends."""
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)  # its signal ends the process
+            asyncio._set_running_loop(self.loop)  # asyncio knows a running loop by its process
+            self._result = writer
+            self._case = case
+            self._pending = list(case.injections)
+            return True
+        self._story = None  # it goes on in the child
+        _quiet(None)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            raw = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if raw:
+            self._report(pickle.loads(raw))  # noqa: S301 - what our own child wrote
+        else:
+            self._report(
+                Outcome(case, self._controllers, (f"the run ended with status {status}",), 0, 0.0)
+            )
+        return False
+
+    def _end(self, case: Case) -> None:
+        """In the child: judge, tell, and be gone without a trace."""
+        assert self._result is not None
+        seconds = self.loop.time() - self._leg_began_s
+        if self._pending and len(case.injections) > 1:
+            case = replace(case, group=f"{case.group}, second not met")
+            self._pending.clear()
+        outcome = Outcome(case, self._controllers, tuple(self._wrong()), self._leg_calls, seconds)
+        if self._story:
+            for line in outcome.wrong or ("survived",):
+                self._story(line)
+        with os.fdopen(self._result, "wb") as pipe:
+            pickle.dump(outcome, pipe)
+        os._exit(0)
+
+    def _wrong(self) -> list[str]:
+        found = [*self._troubles, *self.world.oracle.violations]
+        found += [f"never happened: {injection}" for injection in self._pending]
+        found += self._raised_in_cut(self._case)
+        if self._clean is None:
+            return found
+        expected = self._clean.ends[self._leg.name]
+        end = self.seen.ends[self._leg.name]
+        found += [
+            f"{key} ends as {end[key]}, and in the clean run as {expected[key]}"
+            for key in expected
+            if end[key] != expected[key]
+        ]
+        limit = self._clean.calls_of(self._leg.name) + CALLS_MORE
+        if self._leg_calls > limit:
+            found.append(f"{self._leg_calls} calls, more than {limit}")
+        if self._busiest > CALLS_PER_S * len(self._controllers):
+            found.append(f"{self._busiest} calls in a second")
+        late_s = self.world.oracle.home_after_s
+        if late_s > HOME_LIMIT_S:
+            found.append(f"home {late_s:.1f} s after FAIL")
+        return found
+
+    def _raised_in_cut(self, case: Case | None) -> list[str]:
+        """No share rises while something is cut off, once that can be known."""
+        if self._disturbed_s is None or case is None or case.injections[0].kind not in CUTS:
+            return []
+        since, until = self._disturbed_s + NOTICED_S, self._disturbed_s + CUT_S
+        raised = self.world.oracle.raised_s
+        return [f"raised at {at:.3f} s, in the cut" for at in raised if since < at < until]
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    def _tell(self, line: str) -> None:
+        if self._story is not None:
+            self._story(f"{self.loop.time():9.3f} {line}")
+
+    def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, ConnectionError):
+            return  # a stream of the proxy's own that was broken on purpose
+        self._tell(f"unhandled: {context.get('message')}: {error!r}")
+        self._troubles.append(f"unhandled: {context.get('message')}: {error!r}")
+
+
+def _summary(call: Call) -> str:
+    """Give what a write to a split says, for a line of the story."""
+    spec = call.document().get("spec") if call.is_write else None
+    backends = (spec or {}).get("backends") if isinstance(spec, dict) else None
+    return " ".join(f"{b['service']}={b['weight']}" for b in backends or ())
+
+
+def _quiet(story: Callable[[str], None] | None) -> None:
+    """Have the controller's log be lines of the story, or nothing at all."""
+    gc.freeze()
+    logging.disable(logging.CRITICAL)
+    if story is None:
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+            logger_factory=structlog.ReturnLoggerFactory(),
+        )
+        return
+
+    def line(_logger: Any, method: str, event: Any) -> str:
+        rest = " ".join(f"{k}={v}" for k, v in event.items() if k != "event")
+        story(f"            log {method}: {event['event']} {rest}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+
+
+def clean_run(seed: int, controllers: tuple[str, ...]) -> Clean:
+    """Travel without a fault, in a child process; raises AssertionError where that is not clean."""
+    found: list[Clean] = in_child(lambda: [Run(seed, controllers=controllers).go()])
+    return found[0]
+
+
+def in_child(work: Callable[[], Sequence[Any]]) -> list[Any]:
+    """Do work in a child process and give what it gave. Raises AssertionError with what it raised."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        asyncio._set_running_loop(None)
+        try:
+            found: Any = list(work())
+        except BaseException as error:  # noqa: BLE001 - it is told in the parent
+            found = f"{type(error).__name__}: {error}"
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump(found, pipe)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        raw = pipe.read()
+    os.waitpid(child, 0)
+    answer = pickle.loads(raw) if raw else "the child ended without a word"  # noqa: S301 - our own
+    if isinstance(answer, list):
+        return answer
+    raise AssertionError(answer)

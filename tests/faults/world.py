@@ -1,0 +1,294 @@
+"""The world that a run happens in: two embedded API servers, probers at the socket, and controllers.
+
+The controllers are the real ones, from their settings file on. Everything between them and the world goes
+through fault proxies. There is no mesh with sockets: what a probe is answered is computed from the objects, as
+is, in ``oracle.py``, what a client is answered.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.__main__ import Controller
+from controller.settings import load
+from deploy.local.apiserver import EmbeddedApi
+from prober.contract import Assign, Slice
+from tests.fakes.prober import GOOD, FakeProber, Says
+from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
+from tests.faults.pipe import Pipe
+from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
+from tests.faults.virtual import Process, VirtualLoop
+
+Json = dict[str, Any]
+
+TOKEN = "for-these-runs-only"
+LEASE_S = 6
+RELIST_S = 60
+LEASE_CLUSTER = "legacy"
+BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+PREFIX = "migrate.tradeshift/"
+GATEWAYS = "linkerd-multicluster"
+
+
+class MeshProber(FakeProber):
+    """A prober whose probes are answered by what stands in the clusters now."""
+
+    def __init__(self, cluster: str, world: World) -> None:
+        super().__init__(cluster, TOKEN)
+        self._world = world
+
+    def _of(self, assign: Assign) -> Says:
+        away = self._world.oracle.away
+        if assign.route == "pods":
+            return self._world.pods(self.cluster)
+        far = FAR[self.cluster]
+        beyond = self._world.pods(far)
+        if not self._world.oracle.pinned(far) and away[far]:
+            beyond = Says(away[far] / 1000, "508")
+        if assign.route == "mirror":
+            return beyond
+        share = beyond.bad_share * away[self.cluster] / 1000
+        return Says(share, beyond.answer) if share else GOOD
+
+    def _told(self, assign: Assign, part: Slice) -> None:
+        """Let the oracle count what a controller can have heard, of probes whose slice passes."""
+        if assign.route != "apex" and not self._world.prober_cut(self.cluster):
+            self._world.oracle.probed(self.cluster, assign.route, part.base.sent, part.base.bad)
+
+
+@dataclass
+class Running:
+    """One controller process with the proxies that are its own."""
+
+    process: Process
+    proxies: dict[str, FaultProxy]
+    pipes: dict[str, Pipe]
+    folder: Path
+
+
+@dataclass
+class World:
+    """Everything of one run. ``plan`` says what the proxies do."""
+
+    loop: VirtualLoop
+    plan: Plan
+    skew_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLUSTERS, 0.0))
+    tell: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        """Make everything that needs no loop that runs."""
+        self.counter = Counter()
+        self.apis = {name: EmbeddedApi(name, clock=self._clock(name)) for name in CLUSTERS}
+        self.oracle = Oracle(self.loop.time, self.tell, LEASE_S)
+        self.probers = {name: MeshProber(name, self) for name in CLUSTERS}
+        self.bad: dict[str, float] = dict.fromkeys(CLUSTERS, 0.0)
+        self.controllers: list[Running] = []
+        self.cuts: dict[str, Cut] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="faults-"))
+
+    async def start(self) -> None:
+        """Bring up the API servers with a Service in both, and the probers."""
+        for name, api in self.apis.items():
+            await api.start()
+            await self.probers[name].start()
+            for body in _objects(name):
+                api.put(body)
+        self.apis["eks"].put(_everything_away("eks"))
+        self.oracle.away["eks"] = 1000
+        for name, api in self.apis.items():
+            api.store.listen(partial(self.oracle.applied, name))
+
+    def clean_up(self) -> None:
+        """Remove the settings of all controllers."""
+        shutil.rmtree(self._folder)
+
+    def _clock(self, cluster: str) -> Callable[[], datetime]:
+        return lambda: BEGAN + timedelta(seconds=self.loop.time() + self.skew_s[cluster])
+
+    def pods(self, cluster: str) -> Says:
+        """Say what the pods of a cluster answer."""
+        return Says(self.bad[cluster], "500") if self.bad[cluster] else GOOD
+
+    def prober_cut(self, cluster: str) -> bool:
+        """Tell whether what the prober of a cluster says is lost."""
+        return f"prober {cluster}" in self.cuts
+
+    # --- controllers -----------------------------------------------------------------------------------
+
+    async def start_controller(self, name: str) -> Running:
+        """Start another controller, with proxies of its own."""
+        proxies = {}
+        pipes = {}
+        for cluster, api in self.apis.items():
+            host, port = api.url.removeprefix("http://").split(":")
+            proxies[cluster] = FaultProxy(
+                cluster,
+                name,
+                (host, int(port)),
+                self.plan,
+                self.counter,
+                now=self._clock(cluster),
+            )
+            await proxies[cluster].start()
+            host, port = self.probers[cluster].url.removeprefix("ws://").split(":")
+            pipes[cluster] = Pipe((host, int(port)))
+            await pipes[cluster].start()
+        folder = Path(tempfile.mkdtemp(prefix=name, dir=self._folder))
+        running = Running(Process(self.loop, name), proxies, pipes, folder)
+        _write_settings(running)
+        self.controllers.append(running)
+        for what, cut in self.cuts.items():
+            self._cut(running, what, cut)
+        settings = load(folder / "controller.yaml", {})
+
+        async def main() -> None:
+            await Controller(settings, folder / "controller.yaml", self.loop.time).run()
+
+        self.tell(f"{name} starts")
+        running.process.start(main)
+        return running
+
+    def cut(self, what: str, cut: Cut) -> None:
+        """Cut ``what`` (a cluster, or ``prober <cluster>``) off from every controller."""
+        self.cuts[what] = cut
+        for running in self.controllers:
+            self._cut(running, what, cut)
+
+    def mend(self, what: str) -> None:
+        """End a cut."""
+        self.cuts.pop(what, None)
+        for running in self.controllers:
+            prober = what.removeprefix("prober ")
+            (running.pipes[prober] if prober != what else running.proxies[what]).mend()
+
+    @staticmethod
+    def _cut(running: Running, what: str, cut: Cut) -> None:
+        prober = what.removeprefix("prober ")
+        if prober != what:
+            running.pipes[prober].break_off(cut)
+        else:
+            running.proxies[what].break_off(cut)
+
+    # --- what stands there ------------------------------------------------------------------------------
+
+    def annotate(self, **wishes: str) -> None:
+        """``kubectl annotate --overwrite`` in legacy."""
+        api = self.apis["legacy"]
+        stored = api.store.get("services", NAMESPACE, SERVICE)
+        assert stored is not None
+        body = stored.decoded("v1")
+        named = {PREFIX + key.replace("_", "-"): value for key, value in wishes.items()}
+        body["metadata"].setdefault("annotations", {}).update(named)
+        self.tell(f"owner annotates {wishes}")
+        api.put(body, manager="kubectl-annotate")
+
+    def migration(self) -> Mapping[str, Any]:
+        """Give the status of the Migration, {} where there is none."""
+        stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)
+        return (stored.body.get("status") or {}) if stored else {}
+
+
+def _objects(cluster: str) -> list[Json]:
+    """A Service with two ready pods, and the mirror of its like in the other cluster."""
+    number = 1 + CLUSTERS.index(cluster)
+    mirror = f"{SERVICE}-{FAR[cluster]}"
+    of_mirror = {
+        "mirror.linkerd.io/mirrored-service": "true",
+        "mirror.linkerd.io/cluster-name": FAR[cluster],
+    }
+    identity = f"linkerd-gateway.{GATEWAYS}.serviceaccount.identity.linkerd.cluster.local"
+    pods = [
+        {
+            "addresses": [f"10.{number}.0.{pod}"],
+            "conditions": {"ready": True},
+            "targetRef": {"kind": "Pod", "name": f"pod-{pod}", "namespace": NAMESPACE},
+        }
+        for pod in (1, 2)
+    ]
+    gateway = [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
+    return [
+        _service(SERVICE, {"mirror.linkerd.io/exported": "true"}),
+        _service(mirror, of_mirror),
+        _slice(SERVICE, pods, 8080, {}),
+        _slice(mirror, gateway, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity}),
+    ]
+
+
+def _everything_away(cluster: str) -> Json:
+    """Somebody's split, by which the callers of this cluster are served by the other one."""
+    backends = [
+        {"service": SERVICE, "weight": 0},
+        {"service": f"{SERVICE}-{FAR[cluster]}", "weight": 1000},
+    ]
+    return {
+        "apiVersion": "split.smi-spec.io/v1alpha2",
+        "kind": "TrafficSplit",
+        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "spec": {"service": SERVICE, "backends": backends},
+    }
+
+
+def _service(name: str, labels: dict[str, str]) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]},
+    }
+
+
+def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, str]) -> Json:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{name}-abcde",
+            "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": name},
+            "annotations": annotations,
+        },
+        "addressType": "IPv4",
+        "endpoints": endpoints,
+        "ports": [{"name": "http", "port": port}],
+    }
+
+
+def _write_settings(running: Running) -> None:
+    folder = running.folder
+    names = list(running.proxies)
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": n, "cluster": {"server": proxy.url}} for n, proxy in running.proxies.items()
+        ],
+        "users": [{"name": n, "user": {"token": "any"}} for n in names],
+        "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
+    }
+    settings = {
+        "clusters": {
+            name: {
+                "kubeconfig": str(folder / "kubeconfig"),
+                "context": name,
+                "prober": pipe.url,
+            }
+            for name, pipe in running.pipes.items()
+        },
+        "lease": {"cluster": LEASE_CLUSTER, "duration_s": LEASE_S},
+        "prober": {"token_file": str(folder / "token")},
+        "listen": "127.0.0.1:0",
+        "relist_s": RELIST_S,
+        "log_level": "debug",
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    (folder / "token").write_text(TOKEN)
+    (folder / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
