@@ -632,17 +632,26 @@ class Reconciler:
         return next(iter([*both, *annotated, *having]), None)
 
     async def _write_status(self, key: Key, cluster: str, telling: status.Telling) -> None:
-        """Write the status, then its Events. Only what was written has been told."""
+        """Write the status, then its Events. Only what was written has been told.
+
+        With the version of what it replaces: one that was held up on its way must not bury a newer one.
+        """
         api = self._clusters[cluster]
         if self._state.views[cluster].migration(key) is None:
             await self._make_migration(key, cluster)
-        found = await api.patch(
-            Resource.MIGRATIONS,
-            key.namespace,
-            key.service,
-            {"status": telling.status},
-            subresource="status",
-        )
+        known = self._state.views[cluster].migration(key)
+        version = {"resourceVersion": known.metadata.resource_version} if known else {}
+        try:
+            found = await api.patch(
+                Resource.MIGRATIONS,
+                key.namespace,
+                key.service,
+                {"metadata": version, "status": telling.status},
+                subresource="status",
+            )
+        except (Conflict, NotFound):
+            await self._read(cluster, Resource.MIGRATIONS, key.namespace, key.service)
+            raise
         self._stories[key] = telling.story
         self._state.absorb(Upserted(cluster, Resource.MIGRATIONS, found))
         for event in telling.events:
