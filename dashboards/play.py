@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,10 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
             for name in WISHES:
                 await _service(pair, name)
             await pair.product()
-            jobs = {**pair.scraped, **_proxies(pair)}
+            jobs: dict[str, Sequence[str] | Mapping[str, object]] = {
+                **pair.scraped,
+                **_proxies(pair),
+            }
             async with Prometheus(jobs, every_s=SCRAPE_S, rules=[rules]) as prometheus:
                 found = Played(prometheus.url, time.time(), traces=traces)
                 await _tell(pair, say)
