@@ -20,7 +20,7 @@ import yaml
 
 from controller.__main__ import Controller
 from controller.settings import load
-from deploy.local.apiserver import EmbeddedApi
+from deploy.local.apiserver import EmbeddedApi, known_resources
 from prober.contract import Assign, Slice
 from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
@@ -87,7 +87,11 @@ class World:
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
         self.counter = Counter()
-        self.apis = {name: EmbeddedApi(name, clock=self._clock(name)) for name in CLUSTERS}
+        # Without the Gateway API: the journey, and the oracle, are of TrafficSplits.
+        served = known_resources(http_routes=False)
+        self.apis = {
+            name: EmbeddedApi(name, resources=served, clock=self._clock(name)) for name in CLUSTERS
+        }
         self.oracle = Oracle(self.loop.time, self.tell, LEASE_S)
         self.probers = {name: MeshProber(name, self) for name in CLUSTERS}
         self.bad: dict[str, float] = dict.fromkeys(CLUSTERS, 0.0)
