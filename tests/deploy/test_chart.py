@@ -120,6 +120,21 @@ def test_mounts_can_change_under_way(values: Path) -> None:
         assert all("subPath" not in mount for mount in container["volumeMounts"])
 
 
+@pytest.mark.parametrize(
+    ("written", "restarts"),
+    [("paused=true", False), ("max_in_progress=5", False), ("log_level=debug", True)],
+)
+def test_only_what_is_not_re_read_restarts(written: str, restarts: bool) -> None:
+    """A setting that is re-read leaves the Pods alone; one that is read at the start replaces them."""
+    before, after = (
+        one(render(example("legacy"), *more), "Deployment", "migrate-controller")["spec"][
+            "template"
+        ]
+        for more in ((), (f"--set=controller.settings.{written}",))
+    )
+    assert (before != after) == restarts
+
+
 @every_example
 def test_no_secret_is_written(values: Path) -> None:
     """The chart holds no secret: those it needs are named, and made by whoever owns them."""

@@ -211,6 +211,17 @@ def test_prober_holds_no_more_than_it_needs(build: Build) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_controller_has_its_board(build: Build) -> None:
+    """The controller's image has the files of the board beside the code."""
+    code = (
+        "from importlib.resources import files;"
+        "print(*(f.name for f in files('controller.board').joinpath('page').iterdir()))"
+    )
+    done = program(build, "controller", "python", "-c", code)
+    assert {"index.html", "board.css", "board.js"} <= set(done.stdout.split())
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("image", ["prober", "controller"])
 def test_bytecode_is_compiled(build: Build, image: str) -> None:
     """Every module has bytecode beside it that Python takes as it is: nothing is compiled at the start."""

@@ -31,9 +31,8 @@ NOT_HERE = ("docker ",)
 def commands(heading: str) -> list[str]:
     """The commands of the first code block under a heading."""
     section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
-    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert block is not None
-    return block[1].splitlines()
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return [line for block in blocks[:1] for line in block.splitlines()]
 
 
 class Shell:
@@ -129,6 +128,9 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     assert await _lets_in(shell, tmp_path)
     for command in commands("Guards"):
         await shell.run(command.replace("kubectl ", "kubectl --context legacy "))
+
+    (plain,) = re.findall(r"^for .*deploy/manifests/.*$", README, re.MULTILINE)
+    await shell.run(plain.replace("apply", "apply --force-conflicts --dry-run=server"))
 
     # The splits and pins of a Service that was moved: plain objects, which stay.
     split = {
