@@ -104,14 +104,16 @@ def _split_of(backends: list[tuple[str, Any]], version: str = "v1alpha2") -> Jso
     }
 
 
-def _route(*backends: list[Json], parent: str = "Service") -> Json:
+def _route(
+    *backends: list[Json], parent: str = "Service", version: str = "gateway.networking.k8s.io/v1"
+) -> Json:
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
+        "apiVersion": version,
         "kind": "HTTPRoute",
         "metadata": {"name": _name("route"), "namespace": "default"},
         "spec": {
             "parentRefs": [{"group": "core", "kind": parent, "name": "a", "port": 80}],
-            "rules": [{"backendRefs": refs} for refs in backends],
+            "rules": [{"backendRefs": [{"port": 80, **ref} for ref in refs]} for refs in backends],
         },
     }
 
@@ -296,8 +298,18 @@ async def _disagreements(guarded: RealApi, asked: list[tuple[str, str]]) -> list
         ),
         (_route([{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]), "all weights of a rule"),
         (_route([{"name": "a"}], [{"name": "b", "weight": 0}]), "all weights of a rule are 0"),
-        (_route([{"name": "a", "weight": 1000}, {"name": "b", "weight": -1}]), "is negative"),
+        (
+            _route(
+                [{"name": "a", "weight": 1000}, {"name": "b", "weight": -1}],
+                version="policy.linkerd.io/v1beta3",
+            ),
+            "is negative",
+        ),
         (_route([{"name": "a", "weight": 429_496}, {"name": "b"}]), "sum to more than 429496"),
+        (
+            _route([{"name": "a", "weight": 0}], version="policy.linkerd.io/v1beta3"),
+            "all weights of a rule are 0",
+        ),
         (_route([{"name": "b.other.svc.cluster.local"}]), "is no name of a Service. Write b"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
