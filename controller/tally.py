@@ -209,7 +209,13 @@ class Tally:
                 f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", pod!="",'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
-            "newest": f'max(timestamp(proxy_build_info{{pod!=""}} or {responses} or {routes}))',
+            # Of a selector: timestamp() of anything else is the time of the question.
+            "newest": "max("
+            + " or ".join(
+                f"timestamp({series})"
+                for series in ('proxy_build_info{pod!=""}', responses, routes)
+            )
+            + ")",
         }
 
     def count(

@@ -79,6 +79,8 @@ class Proxies:
         self.count(("proxy_build_info", {"namespace": "shop", "pod": "web-1"}), 1)
         self.scrapes = 0
         self.away = False
+        self.stamped_ms: int | None = None
+        """The time that every sample claims to be of; None: that of the scrape."""
 
     def count(self, series: tuple[str, Labels], by: float = 1) -> None:
         """Add to one counter, making it where it is not there."""
@@ -95,7 +97,8 @@ class Proxies:
         lines = []
         for (name, labels), value in self.values.items():
             told = ",".join(f'{label}="{text}"' for label, text in labels)
-            lines.append(f"{name}{{{told}}} {value}")
+            at = "" if self.stamped_ms is None else f" {self.stamped_ms}"
+            lines.append(f"{name}{{{told}}} {value}{at}")
         return "\n".join(lines) + "\n"
 
     async def __aenter__(self) -> Proxies:

@@ -6,12 +6,12 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from time import monotonic
+from time import monotonic, time
 
 import aiohttp
 import pytest
 
-from controller.callers import Answered
+from controller.callers import Answered, Source
 from controller.model import Calls, Key, SplitKind, TrafficOrder
 from controller.tally import Growth, Tally
 from controller.traffic import Access, Prometheus
@@ -275,6 +275,19 @@ async def test_proxies_that_are_not_scraped_any_more_are_known_to_be_stale() -> 
         found.proxies.count(response("service-a"), 4)
         await found.until(lambda: found.total.here.requests)
         assert found.total.here == Calls(4, 0)
+
+
+async def test_samples_of_another_time_are_not_of_now() -> None:
+    """Samples that say that they are four minutes old are told with their age, and are not counted."""
+    async with Proxies() as proxies:
+        proxies.stamped_ms = round((time() - 240) * 1000)
+        jobs = {"linkerd-proxy": [proxies.address]}
+        async with prometheus.Prometheus(jobs, every_s=EVERY_S) as server:
+            found = Watched(proxies, server.url, order())
+            await found.until(lambda: found.last.newest)
+    source = Source("legacy", tick_s=10.0)
+    assert not source.absorb(found.last)
+    assert source.unknown(found.last.now_s).startswith("its newest sample of a Linkerd proxy is 2")
 
 
 async def test_a_prometheus_without_proxies_has_no_newest_sample() -> None:
