@@ -101,7 +101,7 @@ function put(data) {
   let entry = rows.get(key);
   if (!entry) {
     const tr = make("tr");
-    const cells = ["", "tell", "wide", "tell", "tell", "why wide", "in", "by"].map((name, number) => {
+    const cells = ["", "tell", "", "tell", "tell", "why", "in", "by"].map((name, number) => {
       const cell = make(number ? "td" : "th", name);
       if (!number) cell.scope = "row";
       // Said aloud, because a narrow page is laid out as blocks and would be no table any more.
