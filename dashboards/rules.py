@@ -108,6 +108,12 @@ def _burn(factor: str, long: str, short: str) -> str:
     return f"{name}{long} > {factor} and on (namespace, service) {name}{short} > {factor}"
 
 
+_NOT_HOME = (
+    _info('phase="Reverting"')
+    + " or "
+    + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"')
+)
+
 _SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
 _EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
 
@@ -154,14 +160,22 @@ ALERTS = (
     ),
     Alert(
         "MigrateCannotGoHome",
-        _info('phase="Reverting"')
-        + " or "
-        + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"'),
+        _NOT_HOME,
         "30s",
         "page",
         f"{_SERVICE} should go home and does not",
         "A revert has not been finished for 30 s, or would help nobody: home is bad, empty, or out of reach."
         f" Callers may be failing now; `{_EXPLAIN}` says who stays and why.",
+    ),
+    Alert(
+        "MigrateAsksForPerson",
+        "max by (namespace, service) (migrate_controller_migration_needs_person) == 1"
+        f" unless on (namespace, service) ({_NOT_HOME})",
+        "30s",
+        "page",
+        f"{_SERVICE} is above home and something is missing that would bring it home safely",
+        "Its status says alert: a way is blind, or the way home is bad while the target is good."
+        f" `{_EXPLAIN}` says which.",
     ),
     Alert(
         "MigrateProberSilent",
