@@ -91,7 +91,7 @@ def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
     """The article's busy callers ignore a rewritten split, and the status names them and doubts the share."""
     ended = run("--story", "article", "--prometheus", "--services", "0")
     assert ended.returncode == 0, ended.stderr
-    assert "CallersDoNotFollow: in legacy these callers do not follow the split" in ended.stdout
+    assert "status warns: in legacy these callers do not follow the split" in ended.stdout
     assert "the share is told as 100?/100" in ended.stdout
 
 
