@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.mesh.addresses import wire
 from deploy.local.mesh.counts import Counts, MetricsPage
-from tests.local.mesh_pair import Pair, running_pair, split_object
+from tests.local.mesh_pair import Pair, route_object, running_pair, split_object
 
 URL = "http://web.default.svc.cluster.local/"
 
@@ -43,6 +43,18 @@ async def test_who_follows_a_split_counts_responses_by_backend(pair: Pair) -> No
     assert set(by_backend) == {("web", ""), ("web-eks", "eks")}
     for family in ("requests", "response_statuses"):
         assert not told(pair.legacy.counts, f"outbound_http_route_backend_{family}_total")
+
+
+async def test_who_is_routed_counts_routes_by_backend(pair: Pair) -> None:
+    """A client that an HTTPRoute routes counts each answer at the route's backend, under the route's Service."""
+    pair.legacy.config.put("HTTPRoute", route_object([("web", 1), ("web-eks", 1)]))
+    client = await pair.legacy.client()
+    answers = [await client.get(URL) for _ in range(40)]
+    for family in ("requests", "response_statuses"):
+        metric = f"outbound_http_route_backend_{family}_total"
+        by_backend = told(pair.legacy.counts, metric, "parent_name", "backend_name")
+        assert sum(by_backend.values()) == len(answers)
+        assert set(by_backend) == {("web", "web"), ("web", "web-eks")}
 
 
 async def test_who_ignores_a_split_counts_routes_too(pair: Pair) -> None:
