@@ -141,3 +141,17 @@ def test_controller_reaches_what_its_settings_name(values: Path) -> None:
     for url in urls:
         parts = urlsplit(url)
         assert (parts.port or {"https": 443, "http": 80}[parts.scheme]) in outside
+
+
+@with_mesh
+def test_prober_is_reached_by_its_callers(values: Path) -> None:
+    """The prober's port, and the proxy's before it, are open to our Pods and the gateway alone."""
+    objects = render(values)
+    deployment = one(objects, "Deployment", "migrate-prober")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (rule,) = one(objects, "NetworkPolicy", "migrate-prober")["spec"]["ingress"]
+    assert {p["port"] for p in rule["ports"]} == {container["ports"][0]["containerPort"], 4143}
+    ours, gateway = rule["from"]
+    assert ours == {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "mesh-migrate"}}}
+    where = {"kubernetes.io/metadata.name": "linkerd-multicluster"}
+    assert gateway == {"namespaceSelector": {"matchLabels": where}}
