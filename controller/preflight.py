@@ -108,7 +108,8 @@ def findings(seen: Observed, facts: Facts, now: datetime) -> tuple[Finding, ...]
     ]
     blocks += [Finding(Level.BLOCK, *found) for found in _from_facts(seen, facts)]
     warns = [Finding(Level.WARN, *found) for found in caveats.told(seen, st)]
-    warns += [Finding(Level.WARN, winner.reason, _wins(seen, winner)) for winner in facts.winners]
+    if not any(finding.reason == "TwoMechanisms" for finding in blocks):  # which names them already
+        warns += [Finding(Level.WARN, w.reason, _wins(seen, w)) for w in facts.winners]
     told = facts.told
     if told is not None:
         known = {finding.reason for finding in (*blocks, *warns)}

@@ -13,16 +13,15 @@ from controller.cli.survey import Survey
 from controller.model import PREFIX, Fleet, Key, Malformed, Observed, Wish
 from controller.objects import (
     Freshness,
+    HTTPRouteObject,
     KubeObject,
     Listed,
     Resource,
     ServiceObject,
     ServiceProfileObject,
-    Undecodable,
 )
 from controller.preflight import Facts, Told, Winner, asked_for
-from controller.splits import pin
-from controller.splits.kinds import PROVIDER_OF
+from controller.splits import pin, rivalry
 from controller.state import State
 
 OWN_NAMESPACES = ("kube-", "linkerd")
@@ -136,19 +135,16 @@ class Pair:
 
     @cached_property
     def _aside(self) -> Mapping[str, Mapping[Key, list[KubeObject]]]:
-        """By cluster and Service: ServiceProfiles, and routes of other namespaces than the Service's."""
+        """By cluster and Service: its ServiceProfiles, and routes of it in other namespaces."""
         aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
         for name, survey in self.surveys.items():
             for profile in survey.of(ServiceProfileObject, Resource.SERVICEPROFILES):
                 about = pin.key_of(profile.metadata.name, self.domain)
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
-            for resource, provider in PROVIDER_OF.items():
-                for split in survey.objects.get(resource, ()):
-                    if isinstance(split, Undecodable):
-                        continue
-                    for key in provider.services_of(split):
-                        aside[name].setdefault(key, []).append(split)
+            for route in survey.of(HTTPRouteObject, Resource.HTTPROUTES):
+                for about in rivalry.of(route, self.domain)[0]:
+                    aside[name].setdefault(about, []).append(route)
         return aside
 
     def _told(self, key: Key) -> Told | None:

@@ -7,6 +7,7 @@ a preflight can do without it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,8 +35,14 @@ from controller.splits.kinds import PROVIDER_OF
 NEEDED = (Resource.SERVICES, Resource.ENDPOINTSLICES, *PROVIDER_OF)
 """What must be read: without it nothing can be said."""
 
-WIDE = (Resource.SERVICEPROFILES, Resource.LINKS, Resource.NAMESPACES)
-"""What is read of the whole cluster, whatever namespace is asked about."""
+WIDE = (
+    Resource.SERVICEPROFILES,
+    Resource.HTTPROUTES,
+    Resource.LINKS,
+    Resource.NAMESPACES,
+)
+"""What is read of the whole cluster, whatever namespace is asked about: profiles and routes of the callers'
+namespaces count too."""
 
 GATEWAYS = "linkerd-multicluster"
 """Where Linkerd's multicluster extension, and so the gateway, is unless a Link says otherwise."""
@@ -141,22 +148,28 @@ class _Part:
 
 
 async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
-    """Read one resource. A refusal raises for what is needed, else it is tried in one namespace, or told."""
+    """Read one resource, where the whole of it may not be read in the one namespace that counts most.
+
+    A refusal raises for what is needed, and is told for the rest.
+    """
+    narrow = GATEWAYS if resource is Resource.SERVICEPROFILES else namespace
+    wide = None if resource in WIDE else namespace
     try:
-        return _Part(await api.items(resource, None if resource in WIDE else namespace))
+        return _Part(await api.items(resource, wide))
     except NotFound:
         return _Part([], served=False)
     except Refused as refused:
-        if resource in NEEDED:
-            raise
-        refusal = str(refused)
-    if resource is Resource.SERVICEPROFILES:
-        try:
-            raw = await api.items(resource, GATEWAYS)
-        except (NotFound, Refused):
-            return _Part([], refusal=refusal)
-        return _Part(raw)
-    return _Part([], refusal=refusal)
+        refusal = refused
+    if (
+        wide is None
+        and narrow is not None
+        and resource not in (Resource.LINKS, Resource.NAMESPACES)
+    ):
+        with contextlib.suppress(Refused):
+            return _Part(await api.items(resource, narrow))
+    if resource in NEEDED:
+        raise refusal
+    return _Part([], refusal=str(refusal))
 
 
 def _labels(raw: list[msgspec.Raw]) -> dict[Key, Mapping[str, str]]:

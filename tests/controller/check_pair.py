@@ -28,6 +28,7 @@ KINDS = {
     "links": ("multicluster.linkerd.io/v1alpha3", "Link"),
     "trafficsplits": ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
     "serviceprofiles": ("linkerd.io/v1alpha2", "ServiceProfile"),
+    "httproutes": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     "namespaces": ("v1", "Namespace"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }

@@ -214,6 +214,21 @@ async def test_each_harm_is_found(pair: CheckPair, reason: str) -> None:
         assert (await pair.run("check", "service-a")).code == Exit.BLOCKED
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("trafficsplit", "RouteWins"), ("httproute", "TwoMechanisms")]
+)
+async def test_a_route_in_the_callers_namespace(pair: CheckPair, kind: str, reason: str) -> None:
+    """A route in the callers' namespace is a warning beside a TrafficSplit, and a gate beside an HTTPRoute."""
+    pair.annotate("legacy", "service-a", target="eks", split=kind)
+    assert await pair.found() == {}
+    parent = {"group": "", "kind": "Service", "name": "service-a", "namespace": "default"}
+    body = {"metadata": {"name": "mine", "namespace": "migrate"}, "spec": {"parentRefs": [parent]}}
+    pair.put("legacy", "httproutes", body)
+    level, message = (await pair.found())[reason]
+    assert (level, "the HTTPRoute mine in" in message) == (MEANINGS[reason].level, True)
+    assert {"RouteWins", "TwoMechanisms"} - set(await pair.found()) != set()
+
+
 async def test_warnings_end_well(pair: CheckPair) -> None:
     """What should be known and does not block is told, and the command ends with 0."""
     pair.pods("eks", "service-a", 1)
