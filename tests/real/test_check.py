@@ -59,6 +59,8 @@ class HalfReal:
             self.far.put(_whole(plural, body))
         self.far.put(_whole("links", link_object("legacy", "10.9.9.9", IDENTITY)))
         for plural, body in well("legacy", "service-a", self.namespace):
+            if body["metadata"]["name"] == "service-a":
+                body["metadata"]["annotations"] = {"migrate.tradeshift/split": "trafficsplit"}
             await self.create(_path(plural, self.namespace), _whole(plural, body))
         await self.create(
             _path("links", GATEWAYS), _whole("links", link_object("eks", "x", IDENTITY))
@@ -267,8 +269,8 @@ async def test_what_one_may_not_write_oneself_is_no_finding(pair: HalfReal) -> N
 async def test_what_may_not_be_read_is_told(pair: HalfReal) -> None:
     """Without the rights to read namespaces, Links and ServiceProfiles the rest is judged, and notes say so."""
     rule = {
-        "apiGroups": ["", "discovery.k8s.io", "split.smi-spec.io"],
-        "resources": ["services", "endpointslices", "trafficsplits"],
+        "apiGroups": ["", "discovery.k8s.io", "split.smi-spec.io", "gateway.networking.k8s.io"],
+        "resources": ["services", "endpointslices", "trafficsplits", "httproutes"],
         "verbs": ["list"],
     }
     await pair.account("reader", rule)
@@ -288,8 +290,8 @@ async def test_a_pin_that_may_not_be_read_is_no_finding(pair: HalfReal) -> None:
         _path("serviceprofiles", GATEWAYS), _whole("serviceprofiles", {"metadata": meta})
     )
     read = {
-        "apiGroups": ["", "discovery.k8s.io", "split.smi-spec.io"],
-        "resources": ["services", "endpointslices", "trafficsplits"],
+        "apiGroups": ["", "discovery.k8s.io", "split.smi-spec.io", "gateway.networking.k8s.io"],
+        "resources": ["services", "endpointslices", "trafficsplits", "httproutes"],
         "verbs": ["list"],
     }
     make = {"apiGroups": ["linkerd.io"], "resources": ["serviceprofiles"], "verbs": ["create"]}
