@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import structlog
-from aiohttp import web
 
+from prober.listening import listen, runner_of, url_of
 from prober.server import Server
 from prober.settings import CONFIG_ENV, Settings, SettingsError, load
 from prober.telemetry import new_metrics, set_up_logs
@@ -87,24 +87,27 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     server = Server(settings, new_metrics(settings.cluster))
-    runner = web.AppRunner(
-        server.app(), access_log=None, handle_signals=False, shutdown_timeout=CLEANUP_S
-    )
+    runner = runner_of(server.app(), CLEANUP_S)
     await runner.setup()
     try:
         host, port = settings.address
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            listener = await listen(runner, host, port)
         except OSError as error:
             raise SettingsError(f"cannot listen on {settings.listen}: {error.strerror}") from error
         # What is there now stays: the collector need not look at it again, which takes 10 ms.
         gc.freeze()
         log = structlog.get_logger()
-        log.info("listening", address=site.name, cluster=settings.cluster, prober=settings.name)
+        log.info(
+            "listening",
+            address=url_of(listener),
+            cluster=settings.cluster,
+            prober=settings.name,
+        )
         await ending.wait()
         log.info("ending")
         await server.drain()
+        listener.close()
     finally:
         await runner.cleanup()
 
