@@ -207,9 +207,9 @@ class Pauses:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll for the condition, for at most 10 s."""
-    async with asyncio.timeout(10):
+async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Poll for the condition, for at most so long."""
+    async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - conditions of any kind have no event
             await asyncio.sleep(0.002)
 
