@@ -107,7 +107,7 @@ def breaking(server: Server) -> Callable[[web.Request], Awaitable[web.StreamResp
 
 
 async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path) -> None:
-    """Five watches that end, break, expire and talk garbage, thousands of changes long, hold what they held before,
+    """Five watches that end, break, expire and talk garbage, for thousands of changes, hold what they held,
     and so does what is known of the clusters."""
     server.always = breaking(server)
     state = State(("legacy", "eks"), DOMAIN)
