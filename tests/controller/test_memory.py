@@ -38,7 +38,7 @@ from tests.controller.scripted_api import (
     until,
 )
 from tests.controller.test_probers import HELLO, A, Far, Near, far, order, say
-from tests.controller.world_shell import DOMAIN
+from tests.controller.world_shell import DOMAIN, GATEWAYS
 
 OURS = str(Path(controller.__file__).parent / "*")
 SLACK_BYTES = 32 << 10
@@ -110,7 +110,7 @@ async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path
     """Five watches that end, break, expire and talk garbage, for thousands of changes, hold what they held,
     and so does what is known of the clusters."""
     server.always = breaking(server)
-    state = State(("legacy", "eks"), DOMAIN)
+    state = State(dict.fromkeys(("legacy", "eks"), GATEWAYS), DOMAIN)
     heard = 0
 
     def absorb(change: object) -> None:
@@ -124,7 +124,6 @@ async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path
     cluster = Cluster(
         "eks",
         kubeconfig(tmp_path, server.url),
-        gateway_namespace="g",
         meter=Forgetful(),
         log=LOG,
         pace=Pace(settled_s=0.0, stale_after_s=0.0),
@@ -179,7 +178,7 @@ async def test_events_are_remembered_up_to_a_bound(
 
     server.always = made
     async with Cluster(
-        "eks", kubeconfig(tmp_path, server.url), gateway_namespace="g", meter=Forgetful(), log=LOG
+        "eks", kubeconfig(tmp_path, server.url), meter=Forgetful(), log=LOG
     ) as cluster:
         events = Events(cluster)
         numbers = itertools.count()
