@@ -358,6 +358,21 @@ async def test_all_of_a_namespace_and_of_every_namespace(pair: CheckPair) -> Non
     assert (every["checked"], every["blocked"], every["clusters"]) == (3, 0, ["legacy", "eks"])
 
 
+async def test_lists_are_read_page_by_page(
+    pair: CheckPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is more than a page is read to its end: nothing on a later page is taken for missing."""
+    monkeypatch.setattr("controller.cli.api.PAGE", 2)
+    for name in ("service-b", "service-c"):
+        pair.service(name)
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    assert [(s["service"], s["findings"]) for s in told["services"]] == [
+        ("service-a", []),
+        ("service-b", []),
+        ("service-c", []),
+    ]
+
+
 async def test_an_annotated_service_is_checked_wherever_it_is(pair: CheckPair) -> None:
     """A Service that asks for a migration is among all, also where only the target has it, for its own target."""
     pair.put("eks", "services", service_object(("default", "service-b")))
