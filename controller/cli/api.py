@@ -16,9 +16,10 @@ from controller.cli.migration import Migration, read_migration
 from controller.cluster import ClusterAccess, NotFound, Refused, Unavailable
 from controller.cluster.places import PLACES, Places
 from controller.cluster.transport import Transport
-from controller.model import PREFIX, Key, Record
+from controller.model import PREFIX, Key, Record, WriteSplit
 from controller.objects import (
     DECODERS,
+    Metadata,
     Resource,
     ServiceObject,
     SplitObject,
@@ -133,20 +134,21 @@ class Api:
     async def record(self, name: str) -> Record | None:
         """Read the controller's record on the Service's split, None where there is none to be read."""
         for resource in PROVIDER_OF:
-            for split in await self._splits(resource, name):
+            try:
+                found = await self.splits(resource, name)
+            except (NotFound, Refused):
+                continue
+            for split in found:
                 record = decode_record(split.metadata.annotations)
                 if isinstance(record, Record):
                     return record
         return None
 
-    async def _splits(self, resource: Resource, name: str) -> list[SplitObject]:
-        """Read the splits of one kind that are about a Service; none where they may not, or cannot, be read."""
+    async def splits(self, resource: Resource, name: str) -> list[SplitObject]:
+        """Read the splits of one kind that are about a Service. Raises NotFound where the kind is not served."""
         namespace = self.place.namespace
-        try:
-            path = await self._places.path(resource, namespace)
-            answer = await self._transport.request("GET", resource.value, path)
-        except (NotFound, Refused):
-            return []
+        path = await self._places.path(resource, namespace)
+        answer = await self._transport.request("GET", resource.value, path)
         found = (DECODERS[resource](raw) for raw in _ITEMS.decode(answer).items or ())
         key, provider = Key(namespace, name), PROVIDER_OF[resource]
         return [s for s in found if isinstance(s, SplitObject) and key in provider.services_of(s)]
@@ -218,6 +220,36 @@ class Api:
         except NotFound:
             return False
         return True
+
+    async def put_split(
+        self, resource: Resource, body: Mapping[str, Any], write: WriteSplit
+    ) -> None:
+        """Make a split, or merge into the one that was read. Raises Conflict where it changed since."""
+        make = write.resource_version is None
+        path = await self._places.path(resource, write.key.namespace, "" if make else write.name)
+        version = await self._places.api_version(resource)
+        await self._transport.request(
+            "POST" if make else "PATCH",
+            resource.value,
+            path,
+            query={"fieldManager": FIELD_MANAGER},
+            body=msgspec.json.encode({**body, "apiVersion": version}),
+            content_type="application/json" if make else "application/merge-patch+json",
+        )
+
+    async def delete(self, resource: Resource, meta: Metadata) -> None:
+        """Delete an object as it was read, if it is still there. Raises Conflict where it changed since."""
+        path = await self._places.path(resource, meta.namespace, meta.name)
+        same = {"resourceVersion": meta.resource_version, "uid": meta.uid}
+        try:
+            await self._transport.request(
+                "DELETE",
+                resource.value,
+                path,
+                body=msgspec.json.encode({"preconditions": same}),
+            )
+        except NotFound:
+            return
 
     async def annotate(self, service: ServiceObject, change: Change) -> None:
         """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""

@@ -149,6 +149,12 @@ def _parser() -> _Parser:
     _add(verbs, "resume", "end a pause", "service-a")
     _add(verbs, "abort", "bring all callers home at once", "service-a")
     _add(verbs, "retry", "try again after a revert or an abort", "service-a")
+    _add(
+        verbs,
+        "convert",
+        "put an HTTPRoute in the place of the TrafficSplit in this cluster, where all calls are local",
+        "service-a",
+    )
     _add_wait(verbs)
     _add(verbs, "version", "print the version", "", service=None)
     return parser

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from controller.cli import foresee, kubeconfig, show, verbs, waiting, watching
+from controller.cli import converting, foresee, kubeconfig, show, verbs, waiting, watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.checking import check
@@ -127,6 +127,12 @@ async def _write(api: Api, asked: Asked) -> Exit:
     raise Failure(f"{name} was changed by somebody else {WRITES} times meanwhile: try again")
 
 
+async def _convert(api: Api, asked: Asked) -> Exit:
+    await _service(api, _named(asked))
+    _print(await converting.convert(api, _named(asked)))
+    return Exit.OK
+
+
 async def _wait(api: Api, asked: Asked) -> Exit:
     return await waiting.wait(api, _named(asked), asked.goal, asked.timeout_s)
 
@@ -138,6 +144,7 @@ COMMANDS: Mapping[str, Callable[[Api, Asked], Awaitable[Exit]]] = MappingProxyTy
         "explain": _explain,
         "wait": _wait,
         "check": check,
+        "convert": _convert,
         **dict.fromkeys(verbs.VERBS, _write),
     }
 )

@@ -30,7 +30,7 @@ CONNECT_S = 5.0
 RENEW_RETRY_S = 10.0
 """How soon after credentials could not be renewed that is tried again; the present ones are used."""
 
-WRITES = frozenset({"POST", "PATCH"})
+WRITES = frozenset({"POST", "PATCH", "DELETE"})
 
 # A peer that vanished without a word is noticed after 5 + 3 * 3 s, on a watch too.
 _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ TRAFFIC_TICK_S = 1.0
 """Short, as everything in a story: Linkerd's Prometheus scrapes every 10 s, and the controller's default is 10."""
 PROBER_CAP_PER_S = 2000.0
 READY_S = 30.0
+COMMAND_S = 30.0
 BULK = 16
 """Requests at a time when many objects are made."""
 
@@ -261,6 +263,21 @@ class Pair:
         body = {"metadata": {"annotations": {PREFIX + key: value for key, value in wishes.items()}}}
         api = self.mesh.clusters[cluster].api
         await api.merge(SERVICES, ("default", service), body, "kubectl-annotate")
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run ``kubectl migrate`` as a person would; give its exit code and what it said."""
+        command = Path(sys.executable).with_name("kubectl-migrate")
+        process = await asyncio.create_subprocess_exec(
+            command,
+            *arguments,
+            "--kubeconfig",
+            str(self.kubeconfig),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(COMMAND_S):
+            said, _ = await process.communicate()
+        return process.returncode or 0, said.decode()
 
     def status(self, service: str) -> Mapping[str, Any]:
         """Give the status of a Service's Migration, empty while there is none."""

@@ -270,6 +270,48 @@ async def article(stage: Stage) -> None:
     await stage.measure({LEGACY: 100.0, EKS: 100.0})
 
 
+async def convert(stage: Stage) -> None:
+    """From TrafficSplit to HTTPRoute: in legacy before the move, refused in eks until it serves itself."""
+    pair = stage.pair
+    await stage.set_up()
+    await stage.ask(target=EKS, paused="true")
+    await stage.reach("Pending", EKS, 20.0)
+    await _converted(stage, EKS, refused="serves 0 % of its calls")
+    await _converted(stage, LEGACY)
+    stage.screen.tell("the callers in legacy are idle for 6 s, and then call again")
+    await pair.rest(LEGACY, 6.0)
+    await stage.ask(paused=None)
+    await stage.move(EKS)
+    await _converted(stage, EKS)
+    await stage.measure({LEGACY: 100.0, EKS: 100.0})
+
+
+async def _converted(stage: Stage, cluster: str, *, refused: str = "") -> None:
+    """Convert in one cluster, from the command line; nobody jumps to the other cluster while it is done."""
+    pair = stage.pair
+    before = {
+        load: load.snapshot(1).requests for at, load in pair.loads.items() if at[0] == cluster
+    }
+    code, said = await pair.command("convert", SERVICE, "--context", cluster)
+    stage.screen.tell(f"kubectl migrate convert {SERVICE} in {cluster}: {said.strip()}")
+    if refused:
+        if code != 1 or refused not in said:
+            stage.result.broken.append(f"convert in {cluster} was not refused: {code} {said}")
+        return
+    if code:
+        raise StoryBroken(f"convert in {cluster} ended with {code}: {said}")
+    await until(
+        lambda: pair.split_kinds.get((cluster, SERVICE)) == "HTTPRoute", "no HTTPRoute", 10.0
+    )
+    await asyncio.sleep(SETTLED_S)
+    other = next(name for name in CLUSTERS if name != cluster)
+    strayed = pair.served(SERVICE, 4)[cluster][other]
+    if strayed:
+        stage.result.broken.append(f"{strayed} calls in {cluster} jumped to {other}")
+    if any(load.snapshot(1).requests == count for load, count in before.items()):
+        stage.result.broken.append(f"nobody called in {cluster} while it was converted")
+
+
 def at_share(pair: Pair, percent: float) -> bool:
     """Tell whether both splits stand at this share."""
     return all(abs(pair.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
@@ -294,6 +336,7 @@ STORIES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "return": back,
     "crash": crash,
     "article": article,
+    "convert": convert,
 }
 """By name, in the order in which all of them are told."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -400,6 +401,17 @@ async def test_record_is_the_controllers(api: aiohttp.ClientSession, kind: int) 
         assert (status, f"{RECORD} is written by" in message) == (422, True), message
     patch = {"metadata": {"annotations": {RECORD: '{"v":1,"sharePermille":10}'}}}
     assert (await _patch(api, path, patch, CONTROLLER))[0] == 200
+
+
+async def test_a_record_is_carried_over_by_converting(api: aiohttp.ClientSession) -> None:
+    """The named group may make the HTTPRoute that takes a TrafficSplit's place, with its record; nobody else."""
+    route, smi = (copy.deepcopy(_managed_kinds()[kind]) for kind in (1, 0))
+    for found in (route, smi):
+        converted = '{"v":1,"converted":"2026-01-01T00:00:00Z"}'
+        found["metadata"]["annotations"][RECORD] = converted
+    assert (await _create(api, route, "anna", dry=False))[0] == 422
+    assert (await _create(api, smi, "anna", EDITORS, dry=False))[0] == 422
+    assert (await _create(api, route, "anna", EDITORS, dry=False))[0] == 201
 
 
 async def test_other_peoples_splits_are_theirs(api: aiohttp.ClientSession) -> None:

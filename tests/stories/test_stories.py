@@ -104,6 +104,7 @@ def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
         ("return", "Completed", AT_HOME),
         ("crash", "Completed", AT_HOME),
         ("article", "Completed", MOVED),
+        ("convert", "Completed", MOVED),
     ],
 )
 def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]) -> None:

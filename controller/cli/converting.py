@@ -1,0 +1,216 @@
+"""``convert``: an HTTPRoute takes the place of a TrafficSplit, where all calls are local.
+
+While both stand the TrafficSplit is the one that Linkerd follows (facts 13), and the controller holds with
+SecondSplit. Deleting it sends everything local at once (facts 12): hence only where everything is local, and the
+route that is there by then says so too. Cut off at any moment, one of the two is in force, and doing it again
+finishes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from controller.cli.api import Api
+from controller.cli.ending import Failure
+from controller.cluster import Backoff, Conflict, NotFound
+from controller.cluster.places import PLACES
+from controller.model import WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
+from controller.objects import Resource, ServiceObject, SplitObject, TrafficSplitObject
+from controller.ports import is_opaque
+from controller.splits import httproute, short_name
+from controller.splits.kinds import PROVIDERS
+
+OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
+TRIES = 5
+ADAPTOR_S = 10.0
+"""The SMI adaptor removes its overrides as soon as it sees the split go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What stands in one cluster: the Service, and its splits of both kinds."""
+
+    service: ServiceObject
+    splits: tuple[SplitObject, ...]
+    routes: tuple[SplitObject, ...]
+
+    @property
+    def key(self) -> Key:
+        """The Service."""
+        return Key(self.service.metadata.namespace, self.service.metadata.name)
+
+    @property
+    def mirror(self) -> str:
+        """The Service's mirror, as the TrafficSplit names it."""
+        names = [
+            short_name(backend.service, self.key.namespace)
+            for split in self.splits
+            if isinstance(split, TrafficSplitObject)
+            for backend in split.spec.backends
+        ]
+        return next((name for name in names if name and name != self.key.service), "")
+
+
+def route_for(ground: Ground, now: datetime) -> WriteSplit | None:
+    """Give the route to make, None where it stands already. Raises Failure where there is nothing to convert, or
+    where converting would move somebody or forget something."""
+    split = _split(ground)
+    record = _record(split)
+    _refuse_service(ground)
+    if split.away_permille > 0:
+        served = (WHOLE - split.away_permille) / 10
+        raise Failure(
+            f"this cluster serves {served:g} % of its calls to {ground.key.service} itself: without its"
+            " TrafficSplit the others would come back at once, so it is converted only where that is 100 %"
+        )
+    attempt = record.attempt
+    if attempt and not (record.completed or record.reverted):
+        raise Failure(
+            f"attempt {attempt.number} to {attempt.target} is under way: convert before it, or when it"
+            " is completed or reverted"
+        )
+    converted = msgspec.structs.replace(record, kind=SplitKind.HTTPROUTE, converted=now)
+    if not ground.routes:
+        return _write(ground, converted, None)
+    route = PROVIDERS[SplitKind.HTTPROUTE].read(ground.routes[0], ground.key, ground.mirror)
+    theirs = route.record if route else None
+    if len(ground.routes) > 1 or not isinstance(theirs, Record) or theirs.converted is None:
+        names = " and ".join(found.metadata.name for found in ground.routes)
+        raise Failure(
+            f"the HTTPRoute {names} for {ground.key.service} stands there and is not of convert: delete"
+            " it, or the TrafficSplit, whichever is not used"
+        )
+    same = msgspec.structs.replace(converted, converted=theirs.converted)
+    assert route is not None  # noqa: S101 - it has a record
+    if same == theirs and route.away_permille == 0 and not route.flaws:
+        return None
+    return _write(ground, same, route)
+
+
+def _split(ground: Ground) -> Split:
+    """Give the one TrafficSplit that there is. Raises Failure."""
+    name = ground.key.service
+    if not ground.splits:
+        what = "an HTTPRoute already" if ground.routes else "no split"
+        raise Failure(f"{name} has {what} in this cluster, and no TrafficSplit to convert")
+    if len(ground.splits) > 1:
+        raise Failure(f"{name} has {len(ground.splits)} TrafficSplits: delete those not used first")
+    if not ground.mirror:
+        raise Failure(
+            f"the TrafficSplit of {name} names no mirror, so nobody can be sent there: enrol it"
+        )
+    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(ground.splits[0], ground.key, ground.mirror)
+    assert split is not None  # noqa: S101 - it was found by its Service
+    for flaw in split.flaws:
+        if not flaw.mendable:
+            raise Failure(f"the TrafficSplit {split.name}: {flaw.message}")
+    return split
+
+
+def _record(split: Split) -> Record:
+    """Give the record to carry over; a split that has none yet gets that of an enrolled one. Raises Failure."""
+    if isinstance(split.record, Unreadable):
+        raise Failure(
+            f"the TrafficSplit {split.name}: {split.record.message}; put it back, or remove it"
+        )
+    return split.record or Record(kind=split.kind)
+
+
+def _refuse_service(ground: Ground) -> None:
+    service, name = ground.service, ground.key.service
+    if len(service.ports) != 1 or is_opaque(
+        service.ports[0], service.metadata.annotations.get(OPAQUE_PORTS)
+    ):
+        raise Failure(
+            f"an HTTPRoute cannot carry {name}: it sends all calls to one port, and Linkerd follows none for"
+            " TCP; keep the TrafficSplit, or make a Service for each port"
+        )
+    if service.metadata.annotations.get("migrate.tradeshift/split") == SplitKind.TRAFFICSPLIT:
+        raise Failure(f"the annotation split of {name} says trafficsplit: remove it first")
+
+
+def _write(ground: Ground, record: Record, route: Split | None) -> WriteSplit:
+    return WriteSplit(
+        cluster="",
+        key=ground.key,
+        kind=SplitKind.HTTPROUTE,
+        away_permille=0,
+        record=record,
+        resource_version=route.resource_version if route else None,
+        name=route.name if route else ground.key.service,
+        api_version=route.api_version if route else "",
+        port=ground.service.ports[0].number,
+        carried=route.carried if route else "",
+    )
+
+
+# --- done -----------------------------------------------------------------------------------------
+
+
+async def convert(api: Api, name: str) -> str:
+    """Convert the split of a Service in this cluster; give what was done. Raises Failure, and ApiErrors."""
+    backoff = Backoff(0.1, 2.0)
+    for _ in range(TRIES):
+        ground = await _ground(api, name)
+        try:
+            write = route_for(ground, api.now())
+            if write is not None:
+                await api.put_split(
+                    Resource.HTTPROUTES, httproute.body(write, ground.mirror), write
+                )
+            await api.delete(Resource.TRAFFICSPLITS, ground.splits[0].metadata)
+        except Conflict:
+            await asyncio.sleep(backoff.after_failure_s())
+            continue
+        await _without_overrides(api, ground.key)
+        return (
+            f"{name}: the HTTPRoute took the TrafficSplit's place here, all calls local as before; callers"
+            " that were busy follow it once they were idle for 5 s or restarted"
+        )
+    raise Failure(f"{name}'s splits were changed {TRIES} times meanwhile: run it again")
+
+
+async def _ground(api: Api, name: str) -> Ground:
+    service = await api.service(name)
+    try:
+        routes = await api.splits(Resource.HTTPROUTES, name)
+    except NotFound as error:
+        group = PLACES[Resource.HTTPROUTES].group
+        raise Failure(f"{api.place} serves no HTTPRoute ({group}): install it first") from error
+    try:
+        splits = await api.splits(Resource.TRAFFICSPLITS, name)
+    except NotFound:
+        splits = []
+    return Ground(service, tuple(splits), tuple(routes))
+
+
+async def _without_overrides(api: Api, key: Key) -> None:
+    """Wait until the adaptor has taken its overrides away. Raises Failure where it does not (facts 13)."""
+    backoff = Backoff(0.1, 1.0)
+    try:
+        async with asyncio.timeout(ADAPTOR_S):
+            while left := await _overrides(api, key):  # noqa: ASYNC110 - it is another process's doing
+                await asyncio.sleep(backoff.after_failure_s())
+    except TimeoutError:
+        raise Failure(
+            f"the TrafficSplit is deleted, but the ServiceProfile {left[0]} still has its overrides and"
+            " beats the HTTPRoute: does the SMI adaptor run? Else remove spec.dstOverrides there"
+        ) from None
+
+
+async def _overrides(api: Api, key: Key) -> Sequence[str]:
+    found: list[Any] = [
+        msgspec.json.decode(raw) for raw in await api.items(Resource.SERVICEPROFILES, key.namespace)
+    ]
+    return [
+        each["metadata"]["name"]
+        for each in found
+        if each["metadata"]["name"].startswith(f"{key.service}.{key.namespace}.svc.")
+        and (each.get("spec") or {}).get("dstOverrides")
+    ]
