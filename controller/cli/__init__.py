@@ -1,7 +1,8 @@
 """``kubectl migrate``: what developers, platform engineers and CI jobs type.
 
 kubectl finds ``kubectl-migrate`` on the PATH. It works on one cluster, reads Migrations, Services and splits,
-and writes annotations of Services; whatever moves traffic is done by the controller.
+and writes annotations of Services; whatever moves traffic is done by the controller. Only ``check`` reads both
+clusters, and all that a preflight needs; it writes nothing.
 What talks to a cluster is imported late: ``--help`` and a user's mistake are answered at once.
 """
 
