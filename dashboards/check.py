@@ -29,6 +29,7 @@ COMMON = {
     "instance": ".*",
     "origin": "legacy",
     "target": "eks",
+    "apart": "linkerd-multicluster|migrate",
 }
 SERVICES = (MOVES, REVERTS, EDITED)
 """The Service board is asked about each of these; data for one of them is enough."""

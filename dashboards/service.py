@@ -30,6 +30,8 @@ ONE = 'namespace="$namespace",service="$service"'
 WAY = "callers, side"
 INFO = "migrate_controller_migration_info"
 RATE = "$__rate_interval"
+CALLERS = 'namespace!~"$apart"'
+"""Gateways pass on the calls of the other cluster, and probers probe: what their proxies count are no callers."""
 
 
 def build() -> Dashboard:
@@ -59,6 +61,11 @@ def _variables(found: Dashboard) -> None:
     )
     for end in ("origin", "target"):
         found.with_variable(choice(end, end.capitalize(), f"label_values({here}, {end})"))
+    found.with_variable(
+        dashboard.TextBoxVariable("apart")
+        .label("Namespaces of no callers")
+        .default_value("linkerd-multicluster|migrate")
+    )
     for name, label, kind in (("traces", "Traces", "tempo"), ("logs", "Logs", "loki")):
         found.with_variable(dashboard.DatasourceVariable(name).label(label).type(kind))
 
@@ -330,8 +337,9 @@ def _traffic(found: Dashboard) -> None:
     found.with_panel(
         lines(
             "Real traffic by serving cluster",
-            "Answers that Linkerd's proxies counted at the callers, by who gave them. Where no proxy is"
-            " scraped, or nobody calls, there is nothing to see.",
+            "Answers that Linkerd's proxies counted at the callers, by who gave them: all proxies but those"
+            " of gateways and probers, whose namespaces $apart names."
+            " Where no proxy is scraped, or nobody calls, there is nothing to see.",
             over_time(_served("$service", by=" by (cluster)"), "own pods in {{cluster}}"),
             *(
                 over_time(_served(f"$service-${end}"), f"${end}, through the link")
@@ -358,8 +366,10 @@ def _traffic(found: Dashboard) -> None:
 
 def _served(backend: str, by: str = "") -> str:
     """Answers per second of a backend: of a TrafficSplit, or of an HTTPRoute (docs/mesh-facts.md, 20)."""
-    split = f'direction="outbound",dst_namespace="$namespace",dst_service="{backend}"'
-    route = f'parent_namespace="$namespace",parent_name="$service",backend_name="{backend}"'
+    asked = f'direction="outbound",dst_namespace="$namespace",dst_service="{backend}"'
+    split = f"{asked},{CALLERS}"
+    routed = f'parent_namespace="$namespace",parent_name="$service",backend_name="{backend}"'
+    route = f"{routed},{CALLERS}"
     return (
         f"sum{by} (rate(response_total{{{split}}}[{RATE}]))"
         f" or sum{by} (rate(outbound_http_route_backend_response_statuses_total{{{route}}}[{RATE}]))"
