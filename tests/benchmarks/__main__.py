@@ -29,7 +29,7 @@ from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, table
 
 KEYS = {
-    "annotation_to_patched": ("annotation_to_patched_ms",),
+    "annotation_to_patched": ("annotation_to_patched_ms", "annotation_to_patched_httproute_ms"),
     "bad_to_home": ("bad_to_home_ms",),
     "memory": ("rss_mb", "start_to_ready_s"),
     "calls": ("writes_per_step", "idle_calls_per_minute"),

@@ -1,9 +1,10 @@
-"""How long from ``abort`` until both splits are home, on two real API servers.
+"""How long from ``abort`` until both splits are home, on two real API servers, for each kind of split.
 
     python -m tests.benchmarks annotation_to_patched
 
 From the sending of the annotation's PATCH until a watch of the benchmark's own has seen both splits at
-their home weights. The Services go home one after the other, each after the one before is Reverted.
+their home weights. The Services go home one after the other, each after the one before is Reverted; tens of
+TrafficSplits and of HTTPRoutes take turns, so that both meet the same machine.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from itertools import product
 from pathlib import Path
 from time import monotonic
 
+from controller.model import SplitKind
 from deploy.local.realapi import MISSING, RealApi, find_binaries
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
@@ -37,9 +40,9 @@ async def measure(say: Progress) -> Result:
     """Measure; raises CannotMeasure where there is no real API server."""
     if find_binaries() is None:
         raise CannotMeasure(MISSING)
-    measured: list[tuple[float, float]] = []
+    measured: dict[SplitKind, list[tuple[float, float]]] = {kind: [] for kind in SplitKind}
     rng = random.Random(SEED)
-    inventory = Inventory(SERVICES, MEASURED)
+    inventory = Inventory(SERVICES, MEASURED * len(SplitKind))
     with tempfile.TemporaryDirectory() as folder:
         say(f"filling two real API servers: {inventory.told()}")
         async with (
@@ -47,20 +50,23 @@ async def measure(say: Progress) -> Result:
             StandIn() as stand_in,
             Product(Path(folder), ground.kubeconfigs(), stand_in.urls),
         ):
-            for first in range(0, MEASURED, TOGETHER):
+            for turn, kind in product(range(0, MEASURED, TOGETHER), SplitKind):
+                first = turn + MEASURED * (kind is SplitKind.HTTPROUTE)
                 names = [service_name(n) for n in range(first, first + TOGETHER)]
-                say(f"abort {first + 1} to {first + TOGETHER} of {MEASURED}")
-                await asyncio.gather(*(ground.enrol(name, WISHES) for name in names))
-                await asyncio.gather(*(ground.lift(name, WISHES) for name in names))
+                say(f"abort {turn + 1} to {turn + TOGETHER} of {MEASURED} with {kind.api_kind}s")
+                await asyncio.gather(*(ground.enrol(name, WISHES, kind) for name in names))
+                await asyncio.gather(*(ground.lift(name, WISHES, kind) for name in names))
                 await asyncio.gather(*(stand_in.until_healthy(name) for name in names))
-                measured += [await _abort(ground, name, rng) for name in names]
+                measured[kind] += [await _abort(ground, name, rng) for name in names]
     how = (
         f"real kube-apiservers with {SERVICES:,} Services; {TOGETHER} at 25 % and probed at 10/s"
         " until it is their turn"
     )
-    took_s, answered_s = ([pair[at] for pair in measured] for at in (0, 1))
+    took_s, answered_s = ([pair[at] for pair in measured[SplitKind.TRAFFICSPLIT]] for at in (0, 1))
+    routes_s = [pair[0] for pair in measured[SplitKind.HTTPROUTE]]
     lines = (
         spread_line("abort annotated -> both splits home", took_s, "p99 < 50 ms", how),
+        spread_line("the same with HTTPRoutes", routes_s, "p99 < 50 ms", "in turns with the above"),
         spread_line(
             "of which the annotation's own PATCH",
             answered_s,
@@ -68,7 +74,11 @@ async def measure(say: Progress) -> Result:
             "what one write takes on this machine now; the way home holds two, one after the other",
         ),
     )
-    return Result(lines, {"annotation_to_patched_ms": spread(took_s)})
+    figures = {
+        "annotation_to_patched_ms": spread(took_s),
+        "annotation_to_patched_httproute_ms": spread(routes_s),
+    }
+    return Result(lines, figures)
 
 
 async def _abort(ground: Ground, service: str, rng: random.Random) -> tuple[float, float]:

@@ -15,19 +15,23 @@ from typing import Any, Final
 
 from controller.annotations import read
 from controller.model import PREFIX, Attempt, Key, Record, SplitKind, Wish, WriteSplit
-from controller.splits import mirror_name, trafficsplit
+from controller.splits import mirror_name
+from controller.splits.kinds import PROVIDERS
 from controller.standing import away_for, stored
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess
-from deploy.local.mesh.kube import PROFILES, SERVICES, SPLITS, KubeClient, Resource
+from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient, Resource
 from deploy.local.mesh.watch import Follow
+from deploy.local.pair import weights_of
 from deploy.local.realapi import RealApi
 from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
 
 CLUSTERS: Final = (LEGACY, EKS)
 MIGRATIONS: Final = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
 EVENTS: Final = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
+OBJECTS: Final = {SplitKind.TRAFFICSPLIT: SPLITS, SplitKind.HTTPROUTE: ROUTES}
 SHARE_PERMILLE: Final = 250
+PORT: Final = 80
 WRITERS: Final = 16
 WAIT_S: Final = 30.0
 
@@ -79,18 +83,22 @@ class Ground:
         client = self._clients[LEGACY]
         await client.merge(SERVICES, (NAMESPACE, service), body, "kubectl-annotate")
 
-    async def enrol(self, service: str, wishes: Mapping[str, str]) -> None:
+    async def enrol(
+        self, service: str, wishes: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
+    ) -> None:
         """Ask for eks, paused, with splits that stand already, and wait until both pins were seen."""
         for cluster in CLUSTERS:
-            local = 1000 if cluster == LEGACY else 0
-            await self._split(cluster, service, local)
+            away = 0 if cluster == LEGACY else 1000
+            await self._split(cluster, service, away, Record(kind), kind)
         await self.annotate(service, {**wishes, "target": EKS, "paused": "true"})
         await self.until(
             lambda: all((cluster, service) in self._pins for cluster in CLUSTERS),
             f"{service} was not enrolled",
         )
 
-    async def lift(self, service: str, wishes: Mapping[str, str]) -> None:
+    async def lift(
+        self, service: str, wishes: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
+    ) -> None:
         """Put an enrolled Service at 25 %, with the record that the controller would have written."""
         texts = {PREFIX + key: text for key, text in wishes.items()} | {PREFIX + "target": EKS}
         wish = read({LEGACY: texts}, CLUSTERS)
@@ -99,7 +107,11 @@ class Ground:
         home = dict.fromkeys(CLUSTERS, 0)
         attempt = Attempt(1, LEGACY, EKS, home, PODS, stored(wish), now)
         for cluster in CLUSTERS:
-            await self._lift_in(cluster, service, attempt, now)
+            away = away_for(SHARE_PERMILLE, is_target=cluster == EKS)
+            record = Record(
+                kind, epoch=1, attempt=attempt, share_permille=SHARE_PERMILLE, since=now
+            )
+            await self._split(cluster, service, away, record, kind)
         await self.until(
             lambda: self.phase(service) == "Holding", f"{service} was not taken up at 25 %"
         )
@@ -165,6 +177,7 @@ class Ground:
     async def _follow(self, cluster: str) -> None:
         for resource, put in (
             (SPLITS, self._put_split),
+            (ROUTES, self._put_split),
             (PROFILES, self._put_pin),
             (MIGRATIONS, self._put_migration),
             (EVENTS, self._put_event),
@@ -182,8 +195,7 @@ class Ground:
     def _put_split(self, cluster: str, found: Mapping[str, Any]) -> None:
         now_s = monotonic()
         name = found["metadata"]["name"]
-        weights = {b["service"]: int(b["weight"]) for b in found["spec"]["backends"]}
-        away = weights[mirror_name(name, _far(cluster))]
+        away = int(weights_of(found["spec"])[mirror_name(name, _far(cluster))])
         known = self._away.get((cluster, name))
         if known is None or known[0] != away:
             self._away[cluster, name] = (away, now_s)
@@ -197,39 +209,28 @@ class Ground:
     def _put_event(self, _cluster: str, found: Mapping[str, Any]) -> None:
         self._events.append(found)
 
-    async def _split(self, cluster: str, service: str, local: int) -> None:
-        """Somebody's split, which was there before."""
-        backends = [
-            {"service": service, "weight": local},
-            {"service": mirror_name(service, _far(cluster)), "weight": 1000 - local},
-        ]
-        body = {
-            "metadata": {"name": service, "namespace": NAMESPACE},
-            "spec": {"service": service, "backends": backends},
-        }
-        await self._clients[cluster].apply(SPLITS, body)
-
-    async def _lift_in(self, cluster: str, service: str, attempt: Attempt, now: datetime) -> None:
-        record = Record(
-            SplitKind.TRAFFICSPLIT,
-            epoch=1,
-            attempt=attempt,
-            share_permille=SHARE_PERMILLE,
-            since=now,
-        )
+    async def _split(
+        self, cluster: str, service: str, away: int, record: Record, kind: SplitKind
+    ) -> None:
+        """Somebody's split, where the record is bare, else one as the controller would have written it."""
         write = WriteSplit(
             cluster=cluster,
             key=Key(NAMESPACE, service),
-            kind=record.kind,
-            away_permille=away_for(SHARE_PERMILLE, is_target=cluster == EKS),
+            kind=kind,
+            away_permille=away,
             record=record,
             resource_version=None,
             name=service,
-            api_version=SPLITS.api,
+            api_version=OBJECTS[kind].api,
+            port=PORT,
         )
-        body = trafficsplit.body(write, mirror_name(service, _far(cluster)))
+        body = PROVIDERS[kind].body(write, mirror_name(service, _far(cluster)))
         client = self._clients[cluster]
-        await client.merge(SPLITS, (NAMESPACE, service), body, "migrate-controller")
+        if record.attempt is None:
+            del body["metadata"]["annotations"]
+            await client.apply(OBJECTS[kind], body)
+        else:
+            await client.merge(OBJECTS[kind], (NAMESPACE, service), body, "migrate-controller")
 
 
 def _told(
