@@ -26,7 +26,7 @@ from tests.controller.proxy_metrics import Proxies, response, route
 
 MIGRATIONS = (1, 100, 400)
 CALLERS = 4
-SCRAPE_S = 1.0
+SCRAPE_S = 5.0
 TICKS = 20
 TICK_S = 10.0
 READY_S = 60.0
