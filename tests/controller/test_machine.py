@@ -251,15 +251,38 @@ class Machine(RuleBasedStateMachine):
         self.world.apis[cluster].delay_s = delay / 10
         self.world.apis[cluster].lose = lose
 
+    @rule(at=CLUSTERS, cluster=CLUSTERS)
+    def a_watch_is_cut(self, at: str, cluster: str) -> None:
+        """Let a controller in one cluster hear nothing of a cluster that it can still write to."""
+        self.world.deaf.add((cluster, at))
+
+    @rule(cluster=CLUSTERS, void=st.booleans())
+    def a_prober_distrusts_itself(self, cluster: str, void: bool) -> None:
+        """Let a prober say that its slices are void, or its reference fail."""
+        if void:
+            self.world.void[cluster] = "lag"
+        else:
+            self.world.bad_references.add(cluster)
+
     @rule()
     def all_is_well(self) -> None:
         """End every fault and outage."""
         self.world.heal()
+        self.world.deaf.clear()
 
     @rule(at=CLUSTERS)
     def the_controller_dies(self, at: str) -> None:
         """Kill the controller; the next one may be in the other cluster."""
         self.world.crash(at)
+
+    @rule(at=CLUSTERS)
+    def another_takes_the_lease(self, at: str) -> None:
+        """Let a second controller lead from now on, while the one before it lives on and does not know."""
+        world = self.world
+        before = world.shell
+        before.leads = False
+        del world.shells[:-1]
+        world.shells.append(Shell(world, at, epoch=before.epoch + 1))
 
     @rule(leads=st.booleans())
     def the_lease_changes(self, leads: bool) -> None:
@@ -277,6 +300,7 @@ class Machine(RuleBasedStateMachine):
         """With all well again, abort brings everyone to the home of the attempt, and it is remembered."""
         world = self.world
         world.heal()
+        world.deaf.clear()
         for name in world.clusters:
             world.apis[name].delay_s, world.apis[name].lose = 0.0, 0
             world.set_pods(name, [Pod(f"10.201.0.{n}:8080") for n in range(3)])
