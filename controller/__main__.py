@@ -43,8 +43,12 @@ from controller.traffic import Traffic, prometheus_of
 REREAD_S = 5.0
 """How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
 
-FINISH_S = 3.0
-"""What a write in flight is given at SIGTERM; with the lease's release it stays under 5 s."""
+FINISH_S = 2.0
+"""What a write in flight is given at SIGTERM. With the lease's release, the servers and the traces the whole
+end stays under 5 s, whatever hangs."""
+
+TRACES_S = 0.5
+"""What the spans that wait are given to leave."""
 
 
 def main() -> None:
@@ -202,7 +206,7 @@ class Controller:
             ]
             self._log.info("controller started", clusters=list(self._clusters))
             await self._until(stopped, parts)
-        await asyncio.to_thread(self._tracing.shutdown, 1.0)
+        await asyncio.to_thread(self._tracing.shutdown, TRACES_S)
         self._log.info("controller stopped")
 
     async def _open_board(self, stack: AsyncExitStack) -> None:

@@ -29,7 +29,7 @@ from controller.objects import KubeObject, LeaseObject, Resource
 MARGIN = 0.2
 """Part of the duration by which leading ends before the lease does: clocks that run unevenly, and a stop."""
 
-RELEASE_S = 2.0
+RELEASE_S = 1.0
 """How long a stop waits for the lease to be given back."""
 
 LONGEST_S = 3600.0
@@ -178,7 +178,7 @@ class Leader:
         return mine or unchanged_s > min(recorded_s, LONGEST_S)
 
     async def run(self) -> None:
-        """Take part until cancelled; then give the lease back, within 2 s."""
+        """Take part until cancelled; then give the lease back, within a second."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._notice_the_end())

@@ -54,6 +54,10 @@ class Health:
         return dict(sorted(self._unready().items()))
 
 
+END_S = 0.5
+"""How long requests that are being answered are waited for at the end."""
+
+
 async def beat_with_loop(health: Health, metrics: Metrics, period_s: float = BEAT_S) -> None:
     """Beat as long as the event loop goes round, and measure how late it does. Ends when cancelled."""
     loop = asyncio.get_running_loop()
@@ -91,7 +95,7 @@ async def serve(listen: tuple[str, int], metrics: Metrics, health: Health) -> we
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", show_metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, *listen).start()
