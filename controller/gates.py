@@ -60,6 +60,9 @@ class Each:
         return next(self.every(seen, st, now), None)
 
 
+CLOCKS_DIFFER_S = 2.0
+"""What lies further in the future than this was stamped by a clock that was ahead, or has been set back since."""
+
 PIN_AGE_S = 5.0
 """Busy gateways follow a pin in 42 ms, at most 95 (facts 8); this is that with room for a slow control plane."""
 
@@ -766,6 +769,8 @@ def pins_old(seen: Observed, _st: Standing, now: datetime) -> Refusal | None:
         if cluster.pin is None:
             continue
         left = PIN_AGE_S - (now - cluster.pin.created).total_seconds()
+        if left > PIN_AGE_S + CLOCKS_DIFFER_S:  # by a clock that is ahead, or was: ours counts
+            left = PIN_AGE_S - min(seen.settled_s, seen.started_s)
         if left > 0:
             return wait("PinYoung", f"the pin in {name} is 5 s old in {left:.1f} s", left)
     return None
@@ -906,7 +911,7 @@ def traffic_away(seen: Observed, st: Standing, _now: datetime) -> Refusal | None
     return None
 
 
-def dwell(_seen: Observed, st: Standing, now: datetime) -> Refusal | None:
+def dwell(seen: Observed, st: Standing, now: datetime) -> Refusal | None:
     """The least time at a step, or the soak."""
     if st.wish is None or st.since is None or not st.above_home:
         return None
@@ -915,6 +920,8 @@ def dwell(_seen: Observed, st: Standing, now: datetime) -> Refusal | None:
     least = st.wish.soak_s if st.step >= SLIVER else st.wish.dwell_s
     end = st.since + timedelta(seconds=least)
     left = (end - now).total_seconds()
+    if left > least + CLOCKS_DIFFER_S:  # the step is of the future: the clock was set back
+        left = least - seen.settled_s
     if left <= 0:
         return None
     what = "soak" if st.step >= SLIVER else "dwell"

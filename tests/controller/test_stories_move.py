@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -417,3 +418,27 @@ def test_no_share_rises_without_pass(troubles: list[tuple[int, str]]) -> None:
     if world.phase is not Phase.REVERTED:
         trouble(world, "heal")
         world.until(lambda: raised or world.phase is Phase.REVERTED, limit_s=300)
+
+
+class SetBack(World):
+    """A world whose API servers' clocks can be set back."""
+
+    back_s = 0.0
+
+    @property
+    def now(self) -> datetime:
+        """The time that they tell."""
+        return super().now - timedelta(seconds=self.back_s)
+
+
+@pytest.mark.parametrize("share", [0, 250, 999])
+def test_a_clock_that_is_set_back_holds_nobody_for_that_long(share: int) -> None:
+    """Where the lease's cluster loses an hour, pins and steps are as old as this process has seen them stand."""
+    world = SetBack()
+    world.begin_on_legacy()
+    world.ask()
+    world.run(1.0)
+    if share:
+        world.until_share(share)
+    world.back_s = 3600.0
+    world.until_phase(Phase.COMPLETED, limit_s=300.0)
