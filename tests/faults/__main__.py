@@ -23,7 +23,7 @@ Controllers = tuple[str, ...]
 ONE: Controllers = ("a",)
 TWO: Controllers = ("a", "b")
 CI_PAIRS = 2_000
-DEEP_PAIRS = 10_000
+TELL_EVERY = 250
 
 
 def main() -> int:
@@ -104,6 +104,8 @@ def _run_all(
             working -= 1
             continue
         outcomes.append(found)
+        if len(outcomes) % TELL_EVERY == 0:
+            _say(f"{len(outcomes)} of {len(cases)} runs are over")
         if found.wrong:
             _say(f"FAILED {found.case}: {'; '.join(found.wrong)[:600]}")
     for worker in workers:

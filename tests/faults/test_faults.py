@@ -12,7 +12,7 @@ import pytest
 from tests.faults.broken import DEFECTS
 
 ROOT = Path(__file__).parent.parent.parent
-SLICE = ("--every", "31", "--pairs", "1000")
+SLICE = ("--every", "25", "--pairs", "1000")
 """A few hundred runs of every group; all of them are ``make faults``."""
 
 
