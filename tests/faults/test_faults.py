@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -26,6 +27,22 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=880,
         check=False,
     )
+
+
+@pytest.mark.parametrize("module", ["oracle", "proxy", "pipe", "virtual", "wires"])
+def test_the_judge_knows_nothing_of_the_product(module: str) -> None:
+    """What judges, and what does faults, imports nothing of controller or prober, so that they share no bugs."""
+    tree = ast.parse((ROOT / "tests" / "faults" / f"{module}.py").read_text())
+    imported = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
+    }
+    ours = {str(name) for name in imported if str(name).split(".")[0] in ("controller", "prober")}
+    assert ours == set()
 
 
 @pytest.mark.timeout(900)
