@@ -71,9 +71,7 @@ WALK = (
             r"kubectl annotate service service-a migrate\.tradeshift/probe-[a-z]+=\S+",
             r"kubectl annotate service service-a migrate\.tradeshift/[a-z-]+-",
         ),
-        (
-            f"kubectl annotate service {NAME} {PREFIX}dwell=1s",
-        ),
+        (f"kubectl annotate service {NAME} {PREFIX}dwell=1s",),
         undone=True,
     ),
     Stop(
