@@ -18,10 +18,11 @@ from typing import Any
 import yaml
 
 from deploy.local.apiserver import EmbeddedApi
+from deploy.local.pair import weights_of
 from deploy.local.processes import Program
 from deploy.local.realapi import RealApi
 from tests.fakes.prober import FakeProber
-from tests.real.client import Client, Json, connected, service, split
+from tests.real.client import Client, Json, connected, route, service, split
 
 CLUSTERS = ("legacy", "eks")
 FAR = {"legacy": "eks", "eks": "legacy"}
@@ -39,9 +40,14 @@ class BarePair:
     """A namespace of the same name in two API servers, and a controller over both."""
 
     def __init__(
-        self, clients: dict[str, Client], folder: Path, users: Mapping[str, Json] | None = None
+        self,
+        clients: dict[str, Client],
+        folder: Path,
+        users: Mapping[str, Json] | None = None,
+        kind: str = "auto",
     ) -> None:
         self.clients = clients
+        self.kind = kind
         self.folder = folder
         self.users = users or {}
         self.namespace = f"t-{secrets.token_hex(4)}"
@@ -67,7 +73,8 @@ class BarePair:
         for prober in self.probers.values():
             await prober.stop()
         for client in self.clients.values():
-            for path in (client.core("services"), client.splits(), client.migrations()):
+            mine = (client.core("services"), client.splits(), client.routes(), client.migrations())
+            for path in mine:
                 listed = await client.get(path)
                 for name in listed.names if listed.status == 200 else ():
                     await client.delete(f"{path}/{name}")
@@ -92,10 +99,16 @@ class BarePair:
     async def split_by_hand(
         self, cluster: str, name: str, *, local: int, mirror: int, spelled: str = ""
     ) -> None:
-        """Somebody's TrafficSplit, whose ``spec.service`` is spelled so."""
-        body = split(name, (name, local), (f"{name}-{FAR[cluster]}", mirror))
-        body["spec"]["service"] = spelled or name
-        made = await self.clients[cluster].create(self.clients[cluster].splits(), body)
+        """Somebody's split: an HTTPRoute in a pair of these, else a TrafficSplit whose ``spec.service`` is
+        spelled so."""
+        client = self.clients[cluster]
+        backends = ((name, local), (f"{name}-{FAR[cluster]}", mirror))
+        if self.kind == "httproute":
+            made = await client.create(client.routes(), route(name, *backends))
+        else:
+            body = split(name, *backends)
+            body["spec"]["service"] = spelled or name
+            made = await client.create(client.splits(), body)
         assert made.status == 201, made.body
 
     async def annotate(self, name: str, **wishes: str | None) -> None:
@@ -109,9 +122,13 @@ class BarePair:
     # --- what is seen -----------------------------------------------------------------------------------
 
     async def split(self, cluster: str, name: str, version: str = "v1alpha1") -> Json:
-        """Give the split of a cluster."""
-        found = await self.clients[cluster].get(self.clients[cluster].splits(name, version))
-        return found.body if found.status == 200 else {}
+        """Give the split of a cluster, of whichever kind it is."""
+        client = self.clients[cluster]
+        for path in (client.splits(name, version), client.routes(name)):
+            found = await client.get(path)
+            if found.status == 200:
+                return found.body
+        return {}
 
     async def pin(self, cluster: str, name: str) -> Json:
         """Give the pin of a cluster's gateway, {} where there is none."""
@@ -224,6 +241,7 @@ class BarePair:
             "lease": {"cluster": "legacy", "name": self.lease, "duration_s": LEASE_S},
             "prober": {"token_file": str(self.folder / "token")},
             "listen": f"127.0.0.1:{_free_port()}",
+            "split": self.kind,
         }
         (self.folder / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
@@ -232,9 +250,9 @@ def share_of(found: Json, cluster: str) -> int:
     """Give what eks serves of a cluster's calls by a split's weights, per mille, -1 without a split."""
     if not found:
         return -1
-    weights = {b["service"]: int(b["weight"]) for b in found["spec"]["backends"]}
+    weights = weights_of(found["spec"])
     mirror = next(weight for name, weight in weights.items() if name.endswith(f"-{FAR[cluster]}"))
-    away = 1000 * mirror // sum(weights.values())
+    away = int(1000 * mirror // sum(weights.values()))
     return away if cluster == "legacy" else 1000 - away
 
 
@@ -251,18 +269,21 @@ def _free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    servers: dict[str, Server], folder: Path, users: Mapping[str, Json] | None = None
+    servers: dict[str, Server],
+    folder: Path,
+    users: Mapping[str, Json] | None = None,
+    kind: str = "auto",
 ) -> AsyncIterator[BarePair]:
     """Run a controller over two API servers that run already, as administrator or as these users.
 
-    ``users`` holds, by cluster, the ``user`` of a kubeconfig.
+    ``users`` holds, by cluster, the ``user`` of a kubeconfig; ``kind`` is the settings' kind of split.
     """
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(connected(server))
             for name, server in servers.items()
         }
-        pair = BarePair(clients, folder, users)
+        pair = BarePair(clients, folder, users, kind)
         try:
             await pair.start()
             yield pair

@@ -91,6 +91,10 @@ class Client:
         """Return the path of TrafficSplits."""
         return self.group("split.smi-spec.io", version, "trafficsplits", name)
 
+    def routes(self, name: str = "") -> str:
+        """Return the path of HTTPRoutes."""
+        return self.group("gateway.networking.k8s.io", "v1", "httproutes", name)
+
     def migrations(self, name: str = "") -> str:
         """Return the path of Migrations; "m/status" is the status of m."""
         return self.group("migrate.tradeshift", "v1alpha1", "migrations", name)
@@ -192,6 +196,18 @@ def split(
             "service": name,
             "backends": [{"service": to, "weight": weight} for to, weight in backends],
         },
+    }
+
+
+def route(name: str, *backends: tuple[str, Any]) -> Json:
+    """Return an HTTPRoute of that Service."""
+    refs = [{"name": to, "port": 80, "weight": weight} for to, weight in backends]
+    parent = {"group": "", "kind": "Service", "name": name, "port": 80}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name},
+        "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs}]},
     }
 
 
