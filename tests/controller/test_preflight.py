@@ -282,11 +282,23 @@ def test_unread_pins_are_not_missing() -> None:
 SAYING = {"hold", "wait", "revert", "Flaw"}
 
 
+def functions_in(path: str) -> list[ast.FunctionDef]:
+    """The functions of a module, or of all modules of a package."""
+    there = ROOT / path
+    return [
+        node
+        for module in (sorted(there.glob("*.py")) if there.is_dir() else [there])
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
 def reasons_in(path: str, functions: set[str], saying: Collection[str] = SAYING) -> set[str]:
-    """The reasons that functions of a module name: first in a refusal, a flaw, or a pair that is yielded."""
+    """The reasons that functions of a module, or of a package, name: first in a refusal, a flaw, or a pair that
+    is yielded."""
     found = set()
-    for function in ast.walk(ast.parse((ROOT / path).read_text())):
-        if not isinstance(function, ast.FunctionDef) or function.name not in functions:
+    for function in functions_in(path):
+        if function.name not in functions:
             continue
         for node in ast.walk(function):
             said: list[ast.expr] = []
@@ -307,7 +319,7 @@ def gate_functions() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "level"), [("controller/gates.py", Level.BLOCK), ("controller/caveats.py", Level.WARN)]
+    ("path", "level"), [("controller/gates", Level.BLOCK), ("controller/caveats.py", Level.WARN)]
 )
 def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> None:
     """What a gate may say is a BLOCK in the table of meanings, and what a caveat may say is a WARN."""
@@ -323,13 +335,9 @@ def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> Non
 
 def test_what_only_the_controller_holds_for_has_meanings() -> None:
     """Every other refusal that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
-    defined = {
-        node.name
-        for node in ast.walk(ast.parse((ROOT / "controller/gates.py").read_text()))
-        if isinstance(node, ast.FunctionDef)
-    }
-    by_itself = {"Completed", "SplitFlawed"} | reasons_in("controller/gates.py", defined, {"wait"})
-    named = reasons_in("controller/gates.py", defined, {"hold", "revert"})
+    defined = {function.name for function in functions_in("controller/gates")}
+    by_itself = {"Completed", "SplitFlawed"} | reasons_in("controller/gates", defined, {"wait"})
+    named = reasons_in("controller/gates", defined, {"hold", "revert"})
     unsaid = named - by_itself - preflight.BY_WISH - set(MEANINGS)
     assert (unsaid, len(named) > 30) == (set(), True)
     assert {MEANINGS[reason].level for reason in named & set(MEANINGS)} == {Level.BLOCK}

@@ -15,6 +15,7 @@ from typing import Any
 
 from controller import gates, plan
 from controller.cluster import Cluster
+from controller.gates import evidence
 from controller.leader import Leader
 from controller.model import Observed, Verdict, WritePin
 from controller.splits import trafficsplit
@@ -44,12 +45,12 @@ def _everybody_leads() -> None:
 def _fail_is_nothing() -> None:
     """Look away from the ways that FAILed."""
     _ungated("target_bad")()
-    four = gates._four
+    four = vars(evidence)["four_ways"]
 
     def good(seen: Observed, st: Standing) -> Any:
         return [(way, found) for way, found in four(seen, st) if found.verdict is not Verdict.FAIL]
 
-    gates._four = good
+    vars(evidence)["four_ways"] = good
 
 
 def _no_versions() -> None:
@@ -70,7 +71,7 @@ def _no_pins() -> None:
     make, mend = plan._make, plan._mend
     plan._make = lambda *seen: [a for a in make(*seen) if not isinstance(a, WritePin)]
     plan._mend = lambda *seen: [a for a in mend(*seen) if not isinstance(a, WritePin)]
-    gates._four = lambda *_: []
+    vars(evidence)["four_ways"] = lambda *_: []
     _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
 
 
