@@ -286,10 +286,7 @@ def twice_later(_: Signals) -> CallFault:
 
     async def fault(exchange: Exchange) -> None:
         await exchange.proxy.usual(exchange)
-        await asyncio.sleep(1.5)
-        with_its_own = replace(exchange, upstream=exchange.upstream.another())
-        await with_its_own.forward()
-        with_its_own.upstream.close()
+        exchange.proxy.again_later(exchange, 1.5)
 
     return fault
 

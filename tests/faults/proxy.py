@@ -12,7 +12,7 @@ import contextlib
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Protocol
@@ -346,6 +346,7 @@ class FaultProxy:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.StreamWriter, str] = {}
+        self._late: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
         """Listen on a free port of loopback; give the URL."""
@@ -358,8 +359,22 @@ class FaultProxy:
         """Stop listening, and break what is open."""
         if self._server is not None:
             self._server.close()
+        for task in self._late:
+            task.cancel()
         for writer in list(self._open):
             writer.transport.abort()
+
+    def again_later(self, exchange: Exchange, delay_s: float) -> None:
+        """Pass a call on once more after a while, unheard; what comes behind it is not held up."""
+        again = replace(exchange, upstream=exchange.upstream.another())
+
+        async def later() -> None:
+            await asyncio.sleep(delay_s)
+            with contextlib.suppress(OSError, Broken):
+                await again.forward()
+            again.upstream.close()
+
+        self._late.append(asyncio.create_task(later()))
 
     def break_off(self, cut: Cut) -> None:
         """Cut from now on."""
