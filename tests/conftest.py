@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests start to interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says something of the machine and nothing of the code: no test asserts it.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
