@@ -20,12 +20,17 @@ LATE_S = 12.0
 RETRY_AFTER_S = 2
 JSON = "application/json"
 
-STOPPED_S = 15.0
-"""Longer than the lease and all its waiting: by then the other controller leads."""
+ARRIVES = 0.8
+"""The part of a stop after which a write that was on its way arrives: the other controller leads since long."""
 
 
 class Signals(Protocol):
-    """Sends signals to the controller of a name."""
+    """Sends signals to the controller of a name.
+
+    ``stopped_s`` is longer than the lease and all its waiting: by then the other controller leads.
+    """
+
+    stopped_s: float
 
     def kill(self, name: str) -> None:
         """SIGKILL; it is started again a second later."""
@@ -102,8 +107,8 @@ def stopped_before(signals: Signals) -> CallFault:
     """SIGSTOP with the call still in its own kernel: it leaves when the process goes on."""
 
     async def fault(exchange: Exchange) -> None:
-        signals.stop(exchange.call.by, STOPPED_S)
-        await asyncio.sleep(STOPPED_S)
+        signals.stop(exchange.call.by, signals.stopped_s)
+        await asyncio.sleep(signals.stopped_s)
         await exchange.proxy.usual(exchange)
 
     return fault
@@ -113,8 +118,8 @@ def stopped_on_the_way(signals: Signals) -> CallFault:
     """SIGSTOP with the call on its way: it arrives when the other controller has led for a while."""
 
     async def fault(exchange: Exchange) -> None:
-        signals.stop(exchange.call.by, STOPPED_S)
-        await asyncio.sleep(STOPPED_S - 3.0)
+        signals.stop(exchange.call.by, signals.stopped_s)
+        await asyncio.sleep(ARRIVES * signals.stopped_s)
         await exchange.proxy.usual(exchange)
 
     return fault
@@ -124,7 +129,7 @@ def stopped_after(signals: Signals) -> CallFault:
     """SIGSTOP when it was done; the answer waits in its kernel."""
 
     async def fault(exchange: Exchange) -> None:
-        signals.stop(exchange.call.by, STOPPED_S)
+        signals.stop(exchange.call.by, signals.stopped_s)
         await exchange.proxy.usual(exchange)
 
     return fault

@@ -21,6 +21,8 @@ from typing import Any
 
 import structlog
 
+from controller.__main__ import Controller
+from controller.settings import load
 from tests.faults import catalogue
 from tests.faults.disturbances import CUT_S, CUTS, DEEDS, NOTICED_S, PHASES, SECOND_OF_A_KIND_S
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
@@ -36,6 +38,9 @@ CPU_LIMIT_S = 15
 
 RESTART_S = 1.0
 """From a kill to the next start."""
+
+STOPPED_S = 15.0
+"""Longer than the lease and all its waiting."""
 
 CALLS_MORE = 150
 """How many calls more than the clean run's leg a faulted one may make: two starts and their backoffs."""
@@ -111,6 +116,7 @@ class Run:
         story: Callable[[str], None] | None = None,
     ) -> None:
         random.seed(seed)
+        self.stopped_s = STOPPED_S
         self.loop = VirtualLoop()
         self.seen = Clean()
         self._controllers = controllers
@@ -132,6 +138,7 @@ class Run:
         self._troubles: list[str] = []
         self._disturbed_s: float | None = None
         self._names = Tally[str]()
+        self._processes: list[Process] = []
         self.world = World(self.loop, self, tell=self._tell)
 
     # --- the journey ------------------------------------------------------------------------------------
@@ -186,10 +193,17 @@ class Run:
     async def _start(self, name: str) -> None:
         self._names[name] += 1
         number = self._names[name]
-        running = await self.world.start_controller(name if number == 1 else f"{name}{number}")
-        task = running.process.task
-        assert task is not None
-        task.add_done_callback(lambda done: self._exited(running.process.name, done))
+        process = Process(self.loop, name if number == 1 else f"{name}{number}")
+        path = await self.world.connect(process.name)
+        settings = load(path, {})
+
+        async def main() -> None:
+            await Controller(settings, path, self.loop.time).run()
+
+        self._tell(f"{process.name} starts")
+        self._processes.append(process)
+        task = process.start(main)
+        task.add_done_callback(lambda done: self._exited(process.name, done))
 
     def _exited(self, name: str, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -197,11 +211,11 @@ class Run:
 
     def stop(self, name: str, for_s: float) -> None:
         """SIGSTOP, and SIGCONT after a while."""
-        for running in self.world.controllers:
-            if running.process.name == name:
+        for process in self._processes:
+            if process.name == name:
                 self._tell(f"{name} is stopped")
-                running.process.stop()
-                self.loop.call_later(for_s, self._go_on, running.process)
+                process.stop()
+                self.loop.call_later(for_s, self._go_on, process)
 
     def _go_on(self, process: Process) -> None:
         self._tell(f"{process.name} goes on")
@@ -210,9 +224,9 @@ class Run:
     def kill(self, name: str) -> None:
         """SIGKILL, and a start a second later."""
         self._tell(f"{name} is killed")
-        for running in self.world.controllers:
-            if running.process.name == name:
-                running.process.kill()
+        for process in self._processes:
+            if process.name == name:
+                process.kill()
         base = name.rstrip("0123456789")
         self.loop.call_later(
             RESTART_S, lambda: asyncio.ensure_future(self._start(base), loop=self.loop)

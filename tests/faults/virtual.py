@@ -41,16 +41,15 @@ class Process:
     def __init__(self, loop: VirtualLoop, name: str) -> None:
         self.name = name
         self.life = Life.RUNNING
-        self.task: asyncio.Task[None] | None = None
         self._loop = loop
         self._held: list[asyncio.Handle] = []
         self._grave: list[object] = []
 
-    def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """Run ``main`` as this process."""
         context = copy_context()
         context.run(PROCESS.set, self)
-        self.task = context.run(lambda: self._loop.create_task(main(), name=self.name))
+        return context.run(lambda: self._loop.create_task(main(), name=self.name))
 
     def keep(self, handle: asyncio.Handle) -> None:
         """Take a callback that is not to run now. One of a killed process is kept, so that nothing is freed:

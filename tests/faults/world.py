@@ -1,12 +1,13 @@
-"""The world that a run happens in: two embedded API servers, probers at the socket, and controllers.
+"""The world that controllers run in: two embedded API servers, and probers at the socket.
 
-The controllers are the real ones, from their settings file on. Everything between them and the world goes
-through fault proxies. There is no mesh with sockets: what a probe is answered is computed from the objects, as
+A controller that is started on the settings that ``connect`` writes meets the world through fault proxies of its
+own. There is no mesh with sockets: what a probe is answered is computed from the objects, as
 is, in ``oracle.py``, what a client is answered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,15 +19,12 @@ from typing import Any
 
 import yaml
 
-from controller.__main__ import Controller
-from controller.settings import load
 from deploy.local.apiserver import EmbeddedApi, known_resources
 from prober.contract import Assign, Slice
 from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
-from tests.faults.virtual import Process, VirtualLoop
 
 Json = dict[str, Any]
 
@@ -66,10 +64,9 @@ class MeshProber(FakeProber):
 
 
 @dataclass
-class Running:
-    """One controller process with the proxies that are its own."""
+class Connections:
+    """What one controller meets the world through: its proxies, and the folder of its settings."""
 
-    process: Process
     proxies: dict[str, FaultProxy]
     pipes: dict[str, Pipe]
     folder: Path
@@ -79,10 +76,11 @@ class Running:
 class World:
     """Everything of one run. ``plan`` says what the proxies do."""
 
-    loop: VirtualLoop
+    loop: asyncio.AbstractEventLoop
     plan: Plan
     skew_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLUSTERS, 0.0))
     tell: Callable[[str], None] = lambda _: None
+    lease_s: int = LEASE_S
 
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
@@ -92,10 +90,10 @@ class World:
         self.apis = {
             name: EmbeddedApi(name, resources=served, clock=self._clock(name)) for name in CLUSTERS
         }
-        self.oracle = Oracle(self.loop.time, self.tell, LEASE_S)
+        self.oracle = Oracle(self.loop.time, self.tell, self.lease_s)
         self.probers = {name: MeshProber(name, self) for name in CLUSTERS}
         self.bad: dict[str, float] = dict.fromkeys(CLUSTERS, 0.0)
-        self.controllers: list[Running] = []
+        self.connections: list[Connections] = []
         self.cuts: dict[str, Cut] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="faults-"))
 
@@ -110,6 +108,16 @@ class World:
         self.oracle.away["eks"] = 1000
         for name, api in self.apis.items():
             api.store.listen(partial(self.oracle.applied, name))
+
+    async def stop(self) -> None:
+        """Stop everything that listens; in virtual time it just ends."""
+        for connections in self.connections:
+            for cluster in CLUSTERS:
+                await connections.proxies[cluster].stop()
+                await connections.pipes[cluster].stop()
+        for name, api in self.apis.items():
+            await self.probers[name].stop()
+            await api.stop()
 
     def clean_up(self) -> None:
         """Remove the settings of all controllers."""
@@ -128,8 +136,8 @@ class World:
 
     # --- controllers -----------------------------------------------------------------------------------
 
-    async def start_controller(self, name: str) -> Running:
-        """Start another controller, with proxies of its own."""
+    async def connect(self, name: str) -> Path:
+        """Make proxies for one more controller; give the file of its settings."""
         proxies = {}
         pipes = {}
         for cluster, api in self.apis.items():
@@ -147,40 +155,32 @@ class World:
             pipes[cluster] = Pipe((host, int(port)))
             await pipes[cluster].start()
         folder = Path(tempfile.mkdtemp(prefix=name, dir=self._folder))
-        running = Running(Process(self.loop, name), proxies, pipes, folder)
-        _write_settings(running)
-        self.controllers.append(running)
+        connections = Connections(proxies, pipes, folder)
+        self.connections.append(connections)
         for what, cut in self.cuts.items():
-            self._cut(running, what, cut)
-        settings = load(folder / "controller.yaml", {})
-
-        async def main() -> None:
-            await Controller(settings, folder / "controller.yaml", self.loop.time).run()
-
-        self.tell(f"{name} starts")
-        running.process.start(main)
-        return running
+            self._cut(connections, what, cut)
+        return _write_settings(connections, self.lease_s)
 
     def cut(self, what: str, cut: Cut) -> None:
         """Cut ``what`` (a cluster, or ``prober <cluster>``) off from every controller."""
         self.cuts[what] = cut
-        for running in self.controllers:
-            self._cut(running, what, cut)
+        for connections in self.connections:
+            self._cut(connections, what, cut)
 
     def mend(self, what: str) -> None:
         """End a cut."""
         self.cuts.pop(what, None)
-        for running in self.controllers:
+        for connections in self.connections:
             prober = what.removeprefix("prober ")
-            (running.pipes[prober] if prober != what else running.proxies[what]).mend()
+            (connections.pipes[prober] if prober != what else connections.proxies[what]).mend()
 
     @staticmethod
-    def _cut(running: Running, what: str, cut: Cut) -> None:
+    def _cut(connections: Connections, what: str, cut: Cut) -> None:
         prober = what.removeprefix("prober ")
         if prober != what:
-            running.pipes[prober].break_off(cut)
+            connections.pipes[prober].break_off(cut)
         else:
-            running.proxies[what].break_off(cut)
+            connections.proxies[what].break_off(cut)
 
     # --- what stands there ------------------------------------------------------------------------------
 
@@ -266,14 +266,15 @@ def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, s
     }
 
 
-def _write_settings(running: Running) -> None:
-    folder = running.folder
-    names = list(running.proxies)
+def _write_settings(connections: Connections, lease_s: int) -> Path:
+    folder = connections.folder
+    names = list(connections.proxies)
     kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
-            {"name": n, "cluster": {"server": proxy.url}} for n, proxy in running.proxies.items()
+            {"name": n, "cluster": {"server": proxy.url}}
+            for n, proxy in connections.proxies.items()
         ],
         "users": [{"name": n, "user": {"token": "any"}} for n in names],
         "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
@@ -285,9 +286,9 @@ def _write_settings(running: Running) -> None:
                 "context": name,
                 "prober": pipe.url,
             }
-            for name, pipe in running.pipes.items()
+            for name, pipe in connections.pipes.items()
         },
-        "lease": {"cluster": LEASE_CLUSTER, "duration_s": LEASE_S},
+        "lease": {"cluster": LEASE_CLUSTER, "duration_s": lease_s},
         "prober": {"token_file": str(folder / "token")},
         "listen": "127.0.0.1:0",
         "relist_s": RELIST_S,
@@ -295,4 +296,6 @@ def _write_settings(running: Running) -> None:
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
     (folder / "token").write_text(TOKEN)
-    (folder / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    path = folder / "controller.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return path
