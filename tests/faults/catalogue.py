@@ -17,6 +17,9 @@ from tests.faults.proxy import Call, CallFault, Event, EventFault, Exchange, Fee
 LATE_S = 12.0
 """Later than the controller's own deadline of 10 s."""
 
+READ_S = 0.002
+"""From an answer's leaving the proxy until the controller has read it."""
+
 RETRY_AFTER_S = 2
 JSON = "application/json"
 
@@ -93,9 +96,9 @@ def killed_after(signals: Signals) -> CallFault:
     """SIGKILL as soon as the answer was read."""
 
     async def fault(exchange: Exchange) -> None:
-        call = exchange.call
-        asyncio.get_running_loop().call_later(0.002, signals.kill, call.by)
-        await exchange.proxy.usual(exchange)
+        reply = await exchange.forward()
+        asyncio.get_running_loop().call_later(READ_S, signals.kill, exchange.call.by)
+        await exchange.proxy.deliver(exchange, reply)
 
     return fault
 
