@@ -1,0 +1,36 @@
+"""Real signals to real controller processes on real sockets; probers are fakes, and there is no mesh."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.faults.signals import SAMPLES, Told, journey
+
+
+def travel(name: str) -> Told:
+    """Travel with a seed that is printed: a new one each time, the same on the build server."""
+    seed = 1 if os.environ.get("CI_ALL") else random.randrange(1_000_000)
+    print(f"python -m tests.faults.signals {name} {seed}")  # noqa: T201 - pytest shows it on failure
+    return journey(name, seed, print)
+
+
+@pytest.mark.story
+@pytest.mark.timeout(900)
+def test_thirty_kills_of_the_process_change_nothing_but_the_time() -> None:
+    """A controller killed 30 times, before, amid and after writes, breaks no promise and ends as the clean run."""
+    told = travel("kills")
+    assert set(told.faults) == set(SAMPLES["kills"].faults)
+    assert told.faults.total() >= 30
+
+
+@pytest.mark.story
+@pytest.mark.timeout(600)
+def test_a_leader_that_was_stopped_past_its_lease_writes_nothing_any_more() -> None:
+    """Each write to a split that a SIGSTOP holds until another leads is refused, and two leaders raise nothing."""
+    told = travel("stops")
+    assert set(told.faults) == set(SAMPLES["stops"].faults)
+    assert told.faults.total() >= 3
+    assert told.held == {409: told.faults.total()}
