@@ -253,7 +253,6 @@ class Split:
     """
 
     kind: SplitKind
-    api_version: str
     name: str
     resource_version: str
     away_permille: int
@@ -510,7 +509,6 @@ class WriteSplit:
     record: Record
     resource_version: str | None
     name: str
-    api_version: str
     port: int | None = None
     carried: str = ""
     revert: bool = False

@@ -418,7 +418,6 @@ def _write_away(seen: Observed, cluster: ClusterSeen, record: Record, away: int)
         record=record,
         resource_version=split.resource_version if split else None,
         name=split.name if split else key.service,
-        api_version=split.api_version if split else "",
         port=port_of(seen, cluster) if record.kind is SplitKind.HTTPROUTE else None,
         carried=split.carried if split else "",
     )

@@ -14,7 +14,7 @@ from controller.cli.ending import Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
 from controller.cluster import ClusterAccess, NotFound, Refused, Unavailable
-from controller.cluster.places import PLACES, Places
+from controller.cluster.places import Places
 from controller.cluster.transport import Transport
 from controller.model import PREFIX, Key, Record, WriteSplit
 from controller.objects import (
@@ -177,14 +177,14 @@ class Api:
 
         Admission, quotas, schema and the right to do it are all asked. Raises as a write would.
         """
-        version = await self._places.api_version(resource)
-        whole = {**body, "apiVersion": version, "kind": PLACES[resource].kind}
+        if name is None:
+            body = await self._places.typed(resource, body)
         await self._transport.request(
             "POST" if name is None else "PATCH",
             resource.value,
             await self._places.path(resource, namespace, name or ""),
             query={"fieldManager": MANAGER, "dryRun": "All"},
-            body=msgspec.json.encode(whole if name is None else body),
+            body=msgspec.json.encode(body),
             content_type="application/json" if name is None else "application/merge-patch+json",
         )
 
@@ -227,13 +227,14 @@ class Api:
         """Make a split, or merge into the one that was read. Raises Conflict where it changed since."""
         make = write.resource_version is None
         path = await self._places.path(resource, write.key.namespace, "" if make else write.name)
-        version = await self._places.api_version(resource)
+        if make:
+            body = await self._places.typed(resource, body)
         await self._transport.request(
             "POST" if make else "PATCH",
             resource.value,
             path,
             query={"fieldManager": FIELD_MANAGER},
-            body=msgspec.json.encode({**body, "apiVersion": version}),
+            body=msgspec.json.encode(body),
             content_type="application/json" if make else "application/merge-patch+json",
         )
 

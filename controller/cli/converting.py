@@ -144,7 +144,6 @@ def _write(ground: Ground, record: Record, route: Split | None) -> WriteSplit:
         record=record,
         resource_version=route.resource_version if route else None,
         name=route.name if route else ground.key.service,
-        api_version=route.api_version if route else "",
         port=ground.service.ports[0].number,
         carried=route.carried if route else "",
     )

@@ -123,7 +123,6 @@ def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
         record=record,
         resource_version=split.resource_version,
         name=split.name,
-        api_version=split.api_version,
     )
 
 

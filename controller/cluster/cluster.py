@@ -12,7 +12,7 @@ import msgspec
 
 from controller.cluster.access import ClusterAccess
 from controller.cluster.answers import Unavailable
-from controller.cluster.places import PLACES, Places
+from controller.cluster.places import Places
 from controller.cluster.reflector import Absorb, Chance, Pace, Reflector
 from controller.cluster.transport import DEADLINE_S, Meter, Transport
 from controller.objects import DECODERS, KubeObject, Resource, Undecodable
@@ -103,9 +103,8 @@ class Cluster:
         self, resource: Resource, namespace: str, body: Mapping[str, Any]
     ) -> KubeObject:
         """Make an object. Kind and version are set to what this cluster serves of the resource."""
-        version = await self._places.api_version(resource)
         path = await self._places.path(resource, namespace)
-        whole = {**body, "apiVersion": version, "kind": PLACES[resource].kind}
+        whole = await self._places.typed(resource, body)
         answer = await self._transport.request(
             "POST",
             resource.value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -93,6 +93,13 @@ class Places:
             parts += ["namespaces", quote(namespace, safe="")]
         parts += [resource.value, *([quote(name, safe="")] if name else [])]
         return "/".join(parts)
+
+    async def typed(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Give ``body`` with kind and version, as it is created. A patch says neither: its path does, and what was
+        read in another version than is written now would be refused. Raises as above.
+        """
+        version = await self.api_version(resource)
+        return {**body, "apiVersion": version, "kind": PLACES[resource].kind}
 
     def forget(self, resource: Resource) -> None:
         """Ask for the version anew next time."""

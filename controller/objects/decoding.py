@@ -243,7 +243,6 @@ def _traffic_split(wire: shapes.TrafficSplit) -> TrafficSplitObject:
     spec = wire.spec or shapes.SplitSpec()
     return TrafficSplitObject(
         metadata=_metadata(wire.metadata),
-        api_version=intern(wire.api_version),
         spec=TrafficSplitSpec(spec.service, tuple(_backend(b) for b in spec.backends or ())),
     )
 
@@ -254,7 +253,6 @@ def _http_route(wire: shapes.HttpRoute) -> HTTPRouteObject:
     parents, rules = bytes(spec.parent_refs) or b"[]", bytes(spec.rules) or b"[]"
     return HTTPRouteObject(
         metadata=meta,
-        api_version=intern(wire.api_version),
         parents=tuple(_parent(ref, meta.namespace) for ref in _PARENTS.decode(parents) or ()),
         rules=tuple(
             RouteRule(

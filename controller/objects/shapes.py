@@ -109,7 +109,6 @@ class SplitSpec(Wire):
 
 class TrafficSplit(Wire):
     metadata: Meta
-    api_version: str = ""
     spec: SplitSpec | None = None
 
 
@@ -148,7 +147,6 @@ class RouteSpec(Wire):
 
 class HttpRoute(Wire):
     metadata: Meta
-    api_version: str = ""
     spec: RouteSpec | None = None
 
 

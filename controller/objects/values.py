@@ -130,7 +130,6 @@ class TrafficSplitObject(Value, frozen=True):
     """A TrafficSplit of any version."""
 
     metadata: Metadata
-    api_version: str
     spec: TrafficSplitSpec
 
 
@@ -181,7 +180,6 @@ class HTTPRouteObject(Value, frozen=True):
     a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again."""
 
     metadata: Metadata
-    api_version: str
     parents: tuple[ParentRef, ...]
     rules: tuple[RouteRule, ...]
     parents_written: str

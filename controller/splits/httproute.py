@@ -64,7 +64,6 @@ def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
     ignored = any(flaw.reason in ("SplitIgnored", "RouteIgnored") for flaw in flaws)
     return Split(
         kind=KIND,
-        api_version=found.api_version,
         name=meta.name,
         resource_version=meta.resource_version,
         away_permille=0 if ignored else away_permille(weights),
@@ -99,12 +98,7 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
         parents = [{"group": "", "kind": "Service", "name": write.key.service, "port": write.port}]
     if parents != known.get("parentRefs"):
         spec["parentRefs"] = parents
-    return {
-        "apiVersion": write.api_version,
-        "kind": "HTTPRoute",
-        "metadata": metadata_for(write),
-        "spec": spec,
-    }
+    return {"metadata": metadata_for(write), "spec": spec}
 
 
 def _rewritten(rule: dict[str, Any], sides: dict[str, int], write: WriteSplit) -> dict[str, Any]:

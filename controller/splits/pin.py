@@ -66,9 +66,4 @@ def body(write: WritePin, gateway_namespace: str, domain: str) -> dict[str, Any]
     if write.resource_version is not None:
         metadata["resourceVersion"] = write.resource_version
         return {"metadata": metadata}
-    return {
-        "apiVersion": "linkerd.io/v1alpha2",
-        "kind": "ServiceProfile",
-        "metadata": metadata,
-        "spec": {"routes": []},
-    }
+    return {"metadata": metadata, "spec": {"routes": []}}

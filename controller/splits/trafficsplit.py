@@ -46,7 +46,6 @@ def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
     editor, edited = last_editor(meta.managers, ("spec", "backends"))
     return Split(
         kind=KIND,
-        api_version=found.api_version,
         name=meta.name,
         resource_version=meta.resource_version,
         away_permille=0 if flaws and not _obeyed(found) else away_permille(weights),
@@ -67,8 +66,6 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
     """Give the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
     local, away = weights_for(write.away_permille)
     return {
-        "apiVersion": write.api_version,
-        "kind": "TrafficSplit",
         "metadata": metadata_for(write),
         "spec": {
             "service": write.key.service,

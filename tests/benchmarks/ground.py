@@ -221,7 +221,6 @@ class Ground:
             record=record,
             resource_version=None,
             name=service,
-            api_version=OBJECTS[kind].api,
             port=PORT,
         )
         body = PROVIDERS[kind].body(write, mirror_name(service, _far(cluster)))

@@ -51,7 +51,6 @@ def written(split: Split, away: int = 250) -> dict[str, Any]:
         record,
         split.resource_version,
         split.name,
-        split.api_version,
         port=80,
         carried=split.carried,
     )
@@ -196,7 +195,7 @@ def test_the_way_home_leaves_other_parents_alone() -> None:
 def test_a_route_is_made_for_one_port() -> None:
     """A new route has the Service as its parent, and every backend names its port."""
     record = Record(kind=SplitKind.HTTPROUTE)
-    write = WriteSplit("l", KEY, SplitKind.HTTPROUTE, 0, record, None, "service-a", "", port=8080)
+    write = WriteSplit("l", KEY, SplitKind.HTTPROUTE, 0, record, None, "service-a", port=8080)
     spec = httproute.body(write, MIRROR)["spec"]
     assert spec["parentRefs"] == [{**PARENT, "port": 8080}]
     assert [b["port"] for b in spec["rules"][0]["backendRefs"]] == [8080, 8080]
@@ -205,7 +204,7 @@ def test_a_route_is_made_for_one_port() -> None:
 def test_a_route_without_a_port_is_never_written() -> None:
     """A backend without a port answers 500: that is an error of ours, and reaches no API server."""
     record = Record(kind=SplitKind.HTTPROUTE)
-    write = WriteSplit("l", KEY, SplitKind.HTTPROUTE, 0, record, None, "service-a", "")
+    write = WriteSplit("l", KEY, SplitKind.HTTPROUTE, 0, record, None, "service-a")
     with pytest.raises(ValueError, match="needs a port"):
         httproute.body(write, MIRROR)
 

@@ -240,7 +240,6 @@ def test_split_weights_of_any_json() -> None:
         },
     )
     assert isinstance(found, TrafficSplitObject)
-    assert found.api_version == "split.smi-spec.io/v1alpha1"
     assert found.spec.service == "a"
     assert found.spec.backends == (
         Backend("a", Decimal(900), "900"),

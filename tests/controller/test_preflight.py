@@ -101,7 +101,6 @@ FLAWS = st.builds(
 SPLITS = st.builds(
     Split,
     kind=st.just(SplitKind.TRAFFICSPLIT),
-    api_version=st.just("split.smi-spec.io/v1alpha2"),
     name=st.sampled_from(["service-a", "other"]),
     resource_version=st.just("1"),
     away_permille=st.sampled_from([0, 10, 1000]),
@@ -258,7 +257,6 @@ def test_unread_pins_are_not_missing() -> None:
     """Where ServiceProfiles may not be read, an enrolled Service is not said to have no pin."""
     split = Split(
         SplitKind.TRAFFICSPLIT,
-        "v1",
         "a",
         "1",
         0,

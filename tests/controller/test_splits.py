@@ -108,12 +108,12 @@ def test_rounding_never_makes_nothing_of_something(local: int, mirror: int) -> N
         (ROUTE, "gateway.networking.k8s.io/v1beta1"),
     ],
 )
-def test_every_version_is_read_and_kept(kind: SplitKind, version: str) -> None:
-    """The versions of a kind are read alike, and written in the version found."""
+def test_every_version_is_read_alike(kind: SplitKind, version: str) -> None:
+    """All versions of a kind say the same, and what is written over one names none: the path of the write does."""
     split = read(kind, ("service-a", 900), (MIRROR, 100), version=version)
-    assert (split.away_permille, split.api_version) == (100, version)
+    assert split.away_permille == 100
     assert (split.kind, split.name, split.resource_version) == (kind, "mine", "7")
-    assert written(kind, 0, found_as=split)["apiVersion"] == version
+    assert written(kind, 0, found_as=split).keys() == {"metadata", "spec"}
 
 
 @each_kind
@@ -202,7 +202,6 @@ def written(
         Record(kind=kind, share_permille=away),
         version,
         "mine",
-        found_as.api_version if found_as else API_VERSIONS[kind],
         port=80 if kind is ROUTE else None,
         carried=found_as.carried if found_as else "",
     )
@@ -215,7 +214,7 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
     """Weights are per mille, sum to 1,000 and use short names; record and weights are in one object."""
     body = written(kind, away)
     assert body["metadata"]["resourceVersion"] == "7"
-    assert (body["kind"], spelled(body["spec"])) == (kind.api_kind, "service-a")
+    assert spelled(body["spec"]) == "service-a"
     assert weights_of(body["spec"]) == {"service-a": 1000 - away, MIRROR: away}
     split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
     assert split is not None

@@ -425,7 +425,6 @@ class Shell:
         far = self.world.mesh.far[action.cluster]
         provider = PROVIDERS[action.kind]
         body = provider.body(action, mirror_name(action.key.service, far))
-        body["apiVersion"] = body["apiVersion"] or "split.smi-spec.io/v1alpha2"
         self.world.writing_split(self, action)
         make = action.resource_version is None
         try:

@@ -530,7 +530,6 @@ def _observed(
 def _split(split: SplitAt, cluster: int) -> Split:
     return Split(
         kind=SplitKind.TRAFFICSPLIT,
-        api_version="split.smi-spec.io/v1alpha2",
         name=A.service,
         resource_version=str(split.version),
         away_permille=split.away,
