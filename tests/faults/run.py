@@ -116,6 +116,7 @@ class Run:
         story: Callable[[str], None] | None = None,
     ) -> None:
         random.seed(seed)
+        self._seed = seed
         self.stopped_s = STOPPED_S
         self.loop = VirtualLoop()
         self.seen = Clean()
@@ -294,6 +295,9 @@ class Run:
             os.close(reader)
             signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)  # its signal ends the process
             asyncio._set_running_loop(self.loop)  # asyncio knows a running loop by its process
+            random.seed(
+                f"{self._seed}/{case}"
+            )  # a fork seeds it by chance, and a replay must be the same
             self._result = writer
             self._case = case
             self._pending = list(case.injections)
