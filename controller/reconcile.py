@@ -566,11 +566,8 @@ class Reconciler:
         home = self._status_cluster(key)
         if home is None or not self._leader.may_go_home:
             return
-        known = self._stories.get(key)
-        if known is None:
-            migration = self._state.views[home].migration(key)
-            known = status.remember(migration.status) if migration else status.Story()
-        if _starting(seen, decided):
+        known = self._story(key, home)
+        if known is None or _starting(seen, decided):
             return
         telling = status.tell(known, seen, decided, self._state.known(key), now, self._clock())
         reverting = decided.refusal is not None and decided.refusal.answer is Answer.REVERT
@@ -589,6 +586,23 @@ class Reconciler:
             self._noted[key] = telling.story.note
             self._note(seen, decided, telling.status)
         self._hands.take(place, lambda: self._write_status(key, home, telling))
+
+    def _story(self, key: Key, home: str) -> status.Story | None:
+        """Give the story to go on with, None where another replica tells it.
+
+        What others wrote since is part of it. Only the leader writes over that: of two who may both bring
+        people home, each would write over the other without end.
+        """
+        known = self._stories.get(key)
+        migration = self._state.views[home].migration(key)
+        told = migration.status if migration else {}
+        if known is None:
+            return status.remember(told)
+        if status.stands(told, known):
+            return known
+        if not self._leader.leads:
+            return None
+        return status.remember(told) if told else replace(known, written={})
 
     def _shown(self, seen: Observed, decided: Plan, now: datetime) -> Shown:
         """Give what the board shows: what was decided here, else what the replica that decides has told."""

@@ -95,6 +95,14 @@ def remember(status: Mapping[str, Any]) -> Story:
     return Story(note=note, history=history[-HISTORY:], conditions=conditions)
 
 
+def stands(told: Mapping[str, Any], story: Story) -> bool:
+    """Tell whether a Migration still says what this story wrote last, in what tells one state from another.
+
+    Where it does not, somebody else wrote since: an older leader who did not know, the next one, a person.
+    """
+    return all(told.get(key) == story.written.get(key) for key in ("phase", "share", "reason"))
+
+
 def _list(status: Mapping[str, Any], name: str) -> Sequence[Any]:
     found = status.get(name, ())
     return found if isinstance(found, (list, tuple)) else ()

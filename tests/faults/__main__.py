@@ -66,7 +66,7 @@ def _of_one(seed: int, pairs: int) -> Callable[[Clean], Iterator[Case]]:
         matrix.crashes(clean),
         matrix.replies(clean),
         matrix.events(clean),
-        matrix.cuts(),
+        matrix.disturbances(),
         matrix.pairs(clean, seed, pairs),
     )
 

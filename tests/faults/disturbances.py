@@ -1,4 +1,5 @@
-"""What lasts for a while, begun in a phase of the journey: cuts of the network, and clocks that are set.
+"""What lasts for a while, begun in a phase of the journey: cuts of the network, clocks that are set, and hands on
+what the controller tells.
 
 Each is done to the world as a whole, in a child that branched off when the phase was reached.
 """
@@ -108,4 +109,10 @@ CLOCKS: Mapping[str, Deed] = MappingProxyType(
         "other cluster an hour behind": _set_clock("eks", -HOUR_S),
     }
 )
-DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS})
+EDITS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "status written over": lambda world: world.say_otherwise(),
+        "Migration deleted": lambda world: world.delete_migration(),
+    }
+)
+DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS})

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
-from tests.faults.disturbances import CLOCKS, CUTS, PHASES
+from tests.faults.disturbances import CLOCKS, CUTS, EDITS, PHASES
 from tests.faults.run import Case, Clean, Injection
 
 NEEDS_A_PAST = "stale read"
@@ -43,11 +43,11 @@ def events(clean: Clean) -> Iterator[Case]:
     )
 
 
-def cuts() -> Iterator[Case]:
-    """Every cut in every phase."""
+def disturbances() -> Iterator[Case]:
+    """Every cut, and every hand on what is told, in every phase."""
     return (
         Case(kind, (Injection("phase", number, kind),))
-        for kind in CUTS
+        for kind in (*CUTS, *EDITS)
         for number in range(len(PHASES))
     )
 

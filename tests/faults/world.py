@@ -195,6 +195,20 @@ class World:
         self.tell(f"owner annotates {wishes}")
         api.put(body, manager="kubectl-annotate")
 
+    def say_otherwise(self) -> None:
+        """Write what is not so into the status, as an older leader may who does not know that he is one."""
+        stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)
+        if stored is not None:
+            body = stored.decoded("v1alpha1")
+            wrong = {"phase": "Pending", "share": "0/0", "reason": "NoLease"}
+            body["status"] = {**(body.get("status") or {}), **wrong}
+            self.apis["legacy"].put(body, manager="somebody")
+
+    def delete_migration(self) -> None:
+        """``kubectl delete migration``."""
+        if self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE) is not None:
+            self.apis["legacy"].remove("migrations", NAMESPACE, SERVICE)
+
     def migration(self) -> Mapping[str, Any]:
         """Give the status of the Migration, {} where there is none."""
         stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)
