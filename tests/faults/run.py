@@ -33,6 +33,9 @@ from tests.faults.world import World
 LEG_LIMIT_S = 240.0
 """Virtual seconds in which a leg must end, whatever happens: a planned list (60 s) heals what a watch lost."""
 
+SETTLE_LIMIT_S = 30.0
+"""From a leg's goal to the clean run's end: a watch that was broken again and again waits for up to 10 s."""
+
 CPU_LIMIT_S = 15
 """Of the machine's own time, for a child: what takes longer goes round in a circle."""
 
@@ -165,6 +168,7 @@ class Run:
             try:
                 async with asyncio.timeout(LEG_LIMIT_S):
                     await travel(self.world, leg)
+                await self._settle(leg)
             except TimeoutError:
                 status = self.world.migration()
                 said = [status.get(key) for key in ("phase", "share", "reason", "message")]
@@ -177,6 +181,15 @@ class Run:
                 wrong = [*self._troubles, *self.world.oracle.violations]
                 raise AssertionError(f"the clean run: {wrong}")
         phases.cancel()
+
+    async def _settle(self, leg: Leg) -> None:
+        """Let what is not part of the goal come: a copy on a pin whose watch was broken waits for its list."""
+        if self._clean is None:
+            return
+        until_s = self.loop.time() + SETTLE_LIMIT_S
+        clean = self._clean.ends[leg.name]
+        while self.loop.time() < until_s and end_state(self.world) != clean:  # noqa: ASYNC110 - no cost
+            await asyncio.sleep(POLL_S)
 
     async def _notice_phases(self) -> None:
         """Branch off in each phase that has something to try."""

@@ -24,3 +24,13 @@ def test_thirty_kills_of_the_process_change_nothing_but_the_time() -> None:
     told = travel("kills")
     assert set(told.faults) == set(SAMPLES["kills"].faults)
     assert told.faults.total() >= 30
+
+
+@pytest.mark.story
+@pytest.mark.timeout(600)
+def test_a_leader_that_was_stopped_past_its_lease_writes_nothing_any_more() -> None:
+    """Each write to a split that a SIGSTOP holds until another leads is refused, and two leaders raise nothing."""
+    told = travel("stops")
+    assert set(told.faults) == set(SAMPLES["stops"].faults)
+    assert told.faults.total() >= 3
+    assert told.held == {409: told.faults.total()}
