@@ -16,12 +16,9 @@ from itertools import chain
 from multiprocessing import get_context
 
 from tests.faults import matrix
-from tests.faults.run import Case, Clean, Injection, Outcome, Run, clean_run, in_child
+from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 SEED = 1
-Controllers = tuple[str, ...]
-ONE: Controllers = ("a",)
-TWO: Controllers = ("a", "b")
 CI_PAIRS = 2_000
 TELL_EVERY = 250
 
@@ -32,12 +29,12 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":  # so that a replay is the same run
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])  # noqa: S606
-    controllers = TWO if asked.two else ONE
     if asked.replay:
-        return _replay(asked.replay, asked.seed, controllers)
+        return _replay(asked.replay, asked.seed, Setup(asked.setup))
     outcomes = [
-        *_run_all(asked, ONE, _of_one(asked.seed, asked.pairs)),
-        *_run_all(asked, TWO, matrix.of_two),
+        *_run_all(asked, Setup.ONE, _of_one(asked.seed, asked.pairs)),
+        *_run_all(asked, Setup.TWO, matrix.of_two),
+        *_run_all(asked, Setup.HTTPROUTE, matrix.of_routes),
     ]
     return _tell(outcomes, asked.seed)
 
@@ -55,7 +52,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="only faults whose name holds this text")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument(
-        "--two", action="store_true", help="the run to replay is of two controllers"
+        "--setup",
+        choices=[setup.value for setup in Setup],
+        default=Setup.ONE.value,
+        help="in which the run to replay is: one controller, two, or one with HTTPRoutes",
     )
     parser.add_argument("--replay", default="", metavar="RUN", help="tell the story of one run")
     return parser.parse_args()
@@ -73,15 +73,15 @@ def _of_one(seed: int, pairs: int) -> Callable[[Clean], Iterator[Case]]:
 
 def _run_all(
     asked: argparse.Namespace,
-    controllers: Controllers,
+    setup: Setup,
     cases_of: Callable[[Clean], Iterator[Case]],
 ) -> list[Outcome]:
     """Share the runs out; each process travels the journey once, and branches off for its share."""
-    clean = clean_run(asked.seed, controllers)
+    clean = clean_run(asked.seed, setup)
     cases = [case for case in cases_of(clean) if asked.only in case.group][:: asked.every]
     legs = ", ".join(f"{leg} {clean.calls_of(leg)}" for leg in clean.ends)
     _say(
-        f"seed {asked.seed}, controllers {' and '.join(controllers)}: a clean journey has"
+        f"seed {asked.seed}, {setup.title}: a clean journey has"
         f" {len(clean.calls)} calls ({legs}) and {len(clean.events)} events of watches;"
         f" {len(cases)} runs"
     )
@@ -90,7 +90,7 @@ def _run_all(
     workers = [
         context.Process(
             target=_work,
-            args=(cases[number :: asked.processes], asked.seed, controllers, clean, queue.put),
+            args=(cases[number :: asked.processes], asked.seed, setup, clean, queue.put),
         )
         for number in range(asked.processes)
     ]
@@ -116,7 +116,7 @@ def _run_all(
 def _work(
     cases: list[Case],
     seed: int,
-    controllers: Controllers,
+    setup: Setup,
     clean: Clean,
     put: Callable[[Outcome | None], None],
 ) -> None:
@@ -127,12 +127,12 @@ def _work(
         put(outcome)
 
     try:
-        Run(seed, cases, controllers=controllers, clean=clean, report=report).go()
+        Run(seed, cases, setup=setup, clean=clean, report=report).go()
     finally:
         for case in cases:
             if left[str(case)] > 0:
                 left[str(case)] -= 1
-                put(Outcome(case, controllers, ("it was never reached",), 0, 0.0))
+                put(Outcome(case, setup, ("it was never reached",), 0, 0.0))
         put(None)
 
 
@@ -140,22 +140,22 @@ def _tell(outcomes: list[Outcome], seed: int) -> int:
     runs = Counter(outcome.case.group for outcome in outcomes)
     survived = Counter(outcome.case.group for outcome in outcomes if not outcome.wrong)
     longest = {g: max(o.seconds for o in outcomes if o.case.group == g) for g in runs}
-    _say(f"\n{'fault':<24}{'runs':>7}{'survived':>10}{'longest leg, s':>16}")
+    _say(f"\n{'fault':<30}{'runs':>7}{'survived':>10}{'longest leg, s':>16}")
     for group in runs:
-        _say(f"{group:<24}{runs[group]:>7}{survived[group]:>10}{longest[group]:>16.1f}")
+        _say(f"{group:<30}{runs[group]:>7}{survived[group]:>10}{longest[group]:>16.1f}")
     failed = [outcome for outcome in outcomes if outcome.wrong]
     for outcome in failed:
         _say(f"\nFAILED (seed {seed}): {'; '.join(outcome.wrong)}")
-        two = " --two" if outcome.controllers == TWO else ""
-        _say(f'  python -m tests.faults --seed {seed}{two} --replay "{outcome.case}"')
+        setup = "" if outcome.setup is Setup.ONE else f" --setup {outcome.setup.value}"
+        _say(f'  python -m tests.faults --seed {seed}{setup} --replay "{outcome.case}"')
     by_fault = {group: [runs[group], survived[group]] for group in runs}
     total = {"runs": sum(runs.values()), "survived": sum(survived.values()), "by_fault": by_fault}
     _say(json.dumps(total))
     return 1 if failed or not outcomes else 0
 
 
-def _replay(text: str, seed: int, controllers: Controllers) -> int:
-    clean = clean_run(seed, controllers)
+def _replay(text: str, seed: int, setup: Setup) -> int:
+    clean = clean_run(seed, setup)
     injections = []
     for part in text.split("+"):
         what, number, kind = part.split(":", 2)
@@ -166,7 +166,7 @@ def _replay(text: str, seed: int, controllers: Controllers) -> int:
         Run(
             seed,
             [Case("replay", tuple(injections))],
-            controllers=controllers,
+            setup=setup,
             clean=clean,
             report=outcomes.append,
             story=_say,

@@ -20,7 +20,7 @@ from controller.leader import Leader
 from controller.model import Observed, Verdict, WritePin
 from controller.splits import trafficsplit
 from controller.standing import Standing
-from tests.faults.run import Case, Clean, Injection, Outcome, Run, clean_run, in_child
+from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 
 def _ungated(*names: str) -> Callable[[], None]:
@@ -94,7 +94,7 @@ class Defect:
 
     break_it: Callable[[], None]
     says: str
-    controllers: tuple[str, ...] = ("a",)
+    setup: Setup = Setup.ONE
     fault: str = ""
     """Done to the first raise of a split, where there is one."""
 
@@ -104,7 +104,7 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
         "raises without the lease": Defect(
             _everybody_leads,
             "does not hold the lease",
-            controllers=("a", "b"),
+            setup=Setup.TWO,
             fault="stopped before",
         ),
         "raises without evidence": Defect(
@@ -114,7 +114,7 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
         "writes without resourceVersion": Defect(
             _no_versions,
             "an older leader, was accepted",
-            controllers=("a", "b"),
+            setup=Setup.TWO,
             fault="stopped on the way",
         ),
         "moves without pins": Defect(_no_pins, "bounce"),
@@ -126,15 +126,15 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
 def main(name: str) -> int:
     """Show one defect."""
     defect = DEFECTS[name]
-    clean = clean_run(1, defect.controllers)
+    clean = clean_run(1, defect.setup)
     outcomes: list[Outcome] = []
 
     def travel() -> list[str]:
         defect.break_it()
         if not defect.fault:
-            return _wrong_in(lambda: Run(1, controllers=defect.controllers).go())
+            return _wrong_in(lambda: Run(1, setup=defect.setup).go())
         case = Case(name, (Injection("call", _a_raise(clean), defect.fault),))
-        run = Run(1, [case], controllers=defect.controllers, clean=clean, report=outcomes.append)
+        run = Run(1, [case], setup=defect.setup, clean=clean, report=outcomes.append)
         found = _wrong_in(run.go)
         return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.oracle import CLUSTERS, NAMESPACE, PIN, SERVICE
+from tests.faults.oracle import CLUSTERS, PIN
+from tests.faults.splits import PLURALS, backends_of
 from tests.faults.world import World
 
 STEPS = {
@@ -89,17 +90,22 @@ def end_state(world: World) -> End:
     found: dict[str, Any] = {}
     for name in CLUSTERS:
         store = world.apis[name].store
-        split = store.get("trafficsplits", NAMESPACE, SERVICE)
-        body = split.body if split else {}
+        splits = [
+            split
+            for plural in PLURALS
+            if plural in store.resources
+            for split in store.objects(plural)
+        ]
+        body = splits[0].body if splits else {}
         annotations = body.get("metadata", {}).get("annotations", {})
         record = json.loads(annotations.get("migrate.tradeshift/record", "{}"))
         pin = store.get("serviceprofiles", "linkerd-multicluster", PIN)
         found[name] = {
-            "backends": body.get("spec", {}).get("backends"),
+            "backends": backends_of(body),
             "record": _timeless(record),
             "pinned": pin is not None,
             "latched": any("latch" in key for key in _annotations(pin)),
-            "splits": len(store.objects("trafficsplits")),
+            "splits": len(splits),
             "pins": len(store.objects("serviceprofiles")),
         }
     status = world.migration()

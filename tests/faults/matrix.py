@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
 from tests.faults.disturbances import CLOCKS, CUTS, EDITS, PHASES
@@ -66,6 +67,16 @@ def of_two(clean: Clean) -> Iterator[Case]:
     for number in range(len(PHASES)):
         cut = "only the lease vanished"
         yield Case(f"{cut}, two", (Injection("phase", number, cut),))
+
+
+def of_routes(clean: Clean) -> Iterator[Case]:
+    """With HTTPRoutes: crashes, answers and events where a route is in it; the rest is as with TrafficSplits."""
+    calls = {call.number for _, call in clean.calls if "httproutes" in call.path}
+    seen = {event.number for _, event in clean.events if event.resource == "httproutes"}
+    for case in (*crashes(clean), *replies(clean), *events(clean)):
+        first = case.injections[0]
+        if first.number in (calls if first.what == "call" else seen):
+            yield replace(case, group=f"{case.group}, HTTPRoute")
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from deploy.local.apiserver import Event
 from tests.faults.proxy import Call
+from tests.faults.splits import PLURALS, backends_of, is_of_split
 
 CLUSTERS = ("legacy", "eks")
 FAR = {"legacy": "eks", "eks": "legacy"}
@@ -133,9 +134,9 @@ class Oracle:
             return
         if "/leases" in call.path:
             self._lease_sent(call)
-        elif "/trafficsplits" in call.path:
+        elif is_of_split(call.path):
             document = call.document()
-            backends = (document.get("spec") or {}).get("backends")
+            backends = backends_of(document)
             if backends is not None:
                 known = self._sent[call.cluster, _text(document)]
                 known.append(_Sent(call.by, call.at_s, self._why_not_raise(call, backends)))
@@ -182,7 +183,7 @@ class Oracle:
         stored = event.stored
         plural = stored.resource.plural
         gone = event.type == "DELETED"
-        if plural == "trafficsplits" and stored.name == SERVICE:
+        if plural in PLURALS and stored.name == SERVICE:
             self._split(cluster, {} if gone else stored.body)
         elif plural == "serviceprofiles" and stored.name == PIN:
             self._pin(cluster, gone=gone)
@@ -212,7 +213,7 @@ class Oracle:
         self._serves()
 
     def _split(self, cluster: str, body: dict[str, Any]) -> None:
-        backends = (body.get("spec") or {}).get("backends") or []
+        backends = backends_of(body) or []
         if body:
             self._weights(cluster, backends)
         before, self.away[cluster] = self.away[cluster], _away_of(backends, cluster)
@@ -280,8 +281,7 @@ class Oracle:
 def _text(split: dict[str, Any]) -> str:
     """Give what tells one write from another: weights and record."""
     annotations = split.get("metadata", {}).get("annotations") or {}
-    backends = (split.get("spec") or {}).get("backends")
-    return json.dumps([backends, annotations.get(RECORD)], sort_keys=True)
+    return json.dumps([backends_of(split), annotations.get(RECORD)], sort_keys=True)
 
 
 def _away_of(backends: list[dict[str, Any]], cluster: str) -> int:

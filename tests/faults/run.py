@@ -17,6 +17,7 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -27,6 +28,7 @@ from tests.faults import catalogue
 from tests.faults.disturbances import CUT_S, CUTS, DEEDS, NOTICED_S, PHASES, SECOND_OF_A_KIND_S
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
 from tests.faults.proxy import Call, CallFault, Event, EventFault, Reply
+from tests.faults.splits import backends_of, is_of_split
 from tests.faults.virtual import Process, VirtualLoop
 from tests.faults.world import World
 
@@ -53,6 +55,25 @@ CALLS_PER_S = 60
 
 HOME_LIMIT_S = 30.0
 """From FAIL to everyone home, whatever single fault there is: a restart, a lease to run out, first slices."""
+
+
+class Setup(Enum):
+    """Which controllers and which splits there are in a run."""
+
+    ONE = "one"
+    TWO = "two"
+    HTTPROUTE = "httproute"
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """Give their names."""
+        return ("a", "b") if self is Setup.TWO else ("a",)
+
+    @property
+    def title(self) -> str:
+        """Give it in words."""
+        kind = "HTTPRoutes" if self is Setup.HTTPROUTE else "TrafficSplits"
+        return f"{kind}, controllers {' and '.join(self.controllers)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +106,7 @@ class Outcome:
     """How a run ended; ``wrong`` is empty where it survived."""
 
     case: Case
-    controllers: tuple[str, ...]
+    setup: Setup
     wrong: tuple[str, ...]
     calls: int
     seconds: float
@@ -113,7 +134,7 @@ class Run:
         seed: int,
         cases: Iterable[Case] = (),
         *,
-        controllers: tuple[str, ...] = ("a",),
+        setup: Setup = Setup.ONE,
         clean: Clean | None = None,
         report: Callable[[Outcome], None] = lambda _: None,
         story: Callable[[str], None] | None = None,
@@ -123,7 +144,7 @@ class Run:
         self.stopped_s = STOPPED_S
         self.loop = VirtualLoop()
         self.seen = Clean()
-        self._controllers = controllers
+        self._setup = setup
         self._clean = clean
         self._report = report
         self._story = story
@@ -143,7 +164,7 @@ class Run:
         self._disturbed_s: float | None = None
         self._names = Tally[str]()
         self._processes: list[Process] = []
-        self.world = World(self.loop, self, tell=self._tell)
+        self.world = World(self.loop, self, tell=self._tell, routes=setup is Setup.HTTPROUTE)
 
     # --- the journey ------------------------------------------------------------------------------------
 
@@ -161,7 +182,7 @@ class Run:
     async def _travel(self) -> None:
         await self.world.start()
         phases = asyncio.ensure_future(self._notice_phases())
-        for name in self._controllers:
+        for name in self._setup.controllers:
             await self._start(name)
         for leg in LEGS:
             self._leg, self._leg_began_s, self._leg_calls = leg, self.loop.time(), 0
@@ -325,7 +346,7 @@ class Run:
             self._report(pickle.loads(raw))  # noqa: S301 - what our own child wrote
         else:
             self._report(
-                Outcome(case, self._controllers, (f"the run ended with status {status}",), 0, 0.0)
+                Outcome(case, self._setup, (f"the run ended with status {status}",), 0, 0.0)
             )
         return False
 
@@ -336,7 +357,7 @@ class Run:
         if self._pending and len(case.injections) > 1:
             case = replace(case, group=f"{case.group}, second not met")
             self._pending.clear()
-        outcome = Outcome(case, self._controllers, tuple(self._wrong()), self._leg_calls, seconds)
+        outcome = Outcome(case, self._setup, tuple(self._wrong()), self._leg_calls, seconds)
         if self._story:
             for line in outcome.wrong or ("survived",):
                 self._story(line)
@@ -360,7 +381,7 @@ class Run:
         limit = self._clean.calls_of(self._leg.name) + CALLS_MORE
         if self._leg_calls > limit:
             found.append(f"{self._leg_calls} calls, more than {limit}")
-        if self._busiest > CALLS_PER_S * len(self._controllers):
+        if self._busiest > CALLS_PER_S * len(self._setup.controllers):
             found.append(f"{self._busiest} calls in a second")
         late_s = self.world.oracle.home_after_s
         if late_s > HOME_LIMIT_S:
@@ -398,8 +419,7 @@ class Run:
 
 def _summary(call: Call) -> str:
     """Give what a write to a split says, for a line of the story."""
-    spec = call.document().get("spec") if call.is_write else None
-    backends = (spec or {}).get("backends") if isinstance(spec, dict) else None
+    backends = backends_of(call.document()) if call.is_write and is_of_split(call.path) else None
     return " ".join(f"{b['service']}={b['weight']}" for b in backends or ())
 
 
@@ -426,9 +446,9 @@ def _quiet(story: Callable[[str], None] | None) -> None:
     )
 
 
-def clean_run(seed: int, controllers: tuple[str, ...]) -> Clean:
+def clean_run(seed: int, setup: Setup = Setup.ONE) -> Clean:
     """Travel without a fault, in a child process; raises AssertionError where that is not clean."""
-    found: list[Clean] = in_child(lambda: [Run(seed, controllers=controllers).go()])
+    found: list[Clean] = in_child(lambda: [Run(seed, setup=setup).go()])
     return found[0]
 
 

@@ -257,7 +257,7 @@ class Journey:
 def journey(name: str, seed: int, tell: Callable[[str], None]) -> Told:
     """Travel once with a sample of signals, by name. Raises AssertionError with all that is wrong."""
     sample = SAMPLES[name]
-    ends = clean_run(1, ("a",)).ends
+    ends = clean_run(1).ends
 
     async def go() -> Told:
         return await Journey(seed, sample, ends, tell).go()

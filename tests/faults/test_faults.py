@@ -33,7 +33,7 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("module", ["oracle", "proxy", "pipe", "virtual", "wires"])
+@pytest.mark.parametrize("module", ["oracle", "splits", "proxy", "pipe", "virtual", "wires"])
 def test_the_judge_knows_nothing_of_the_product(module: str) -> None:
     """What judges, and what does faults, imports nothing of controller or prober, so that they share no bugs."""
     tree = ast.parse((ROOT / "tests" / "faults" / f"{module}.py").read_text())

@@ -25,6 +25,7 @@ from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
+from tests.faults.splits import somebodys
 
 Json = dict[str, Any]
 
@@ -81,12 +82,13 @@ class World:
     skew_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLUSTERS, 0.0))
     tell: Callable[[str], None] = lambda _: None
     lease_s: int = LEASE_S
+    routes: bool = False
+    """The splits are HTTPRoutes, else TrafficSplits in clusters without the Gateway API."""
 
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
         self.counter = Counter()
-        # Without the Gateway API: the journey, and the oracle, are of TrafficSplits.
-        served = known_resources(http_routes=False)
+        served = known_resources(http_routes=self.routes)
         self.apis = {
             name: EmbeddedApi(name, resources=served, clock=self._clock(name)) for name in CLUSTERS
         }
@@ -104,7 +106,8 @@ class World:
             await self.probers[name].start()
             for body in _objects(name):
                 api.put(body)
-        self.apis["eks"].put(_everything_away("eks"))
+        # Somebody's: by it the callers of eks are served by legacy.
+        self.apis["eks"].put(somebodys(SERVICE, f"{SERVICE}-legacy", away=1000, route=self.routes))
         self.oracle.away["eks"] = 1000
         for name, api in self.apis.items():
             api.store.listen(partial(self.oracle.applied, name))
@@ -239,20 +242,6 @@ def _objects(cluster: str) -> list[Json]:
         _slice(SERVICE, pods, 8080, {}),
         _slice(mirror, gateway, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity}),
     ]
-
-
-def _everything_away(cluster: str) -> Json:
-    """Somebody's split, by which the callers of this cluster are served by the other one."""
-    backends = [
-        {"service": SERVICE, "weight": 0},
-        {"service": f"{SERVICE}-{FAR[cluster]}", "weight": 1000},
-    ]
-    return {
-        "apiVersion": "split.smi-spec.io/v1alpha2",
-        "kind": "TrafficSplit",
-        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
-        "spec": {"service": SERVICE, "backends": backends},
-    }
 
 
 def _service(name: str, labels: dict[str, str]) -> Json:
