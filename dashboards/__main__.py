@@ -9,14 +9,14 @@ from pathlib import Path
 
 from dashboards import build, check, pictures, rules
 from dashboards.play import StoryFailed
-from deploy.local.prometheus import PrometheusFailed
+from deploy.local.processes import ServerFailed
 
 
 def main() -> None:
     """Do what is asked; exit 1 where something is wrong, with a sentence for each."""
     try:
         _do(_arguments())
-    except (StoryFailed, PrometheusFailed) as error:
+    except (StoryFailed, ServerFailed) as error:
         sys.exit(f"dashboards: {error}")
 
 

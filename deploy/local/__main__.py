@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.pair import Pair, Plan
-from deploy.local.prometheus import MISSING, PrometheusFailed, find_binary
-from deploy.local.realapi import RealApiFailed
+from deploy.local.processes import ServerFailed
+from deploy.local.prometheus import MISSING, find_binary
 from deploy.local.screen import Screen
 from deploy.local.stories import (
     CONDITIONS,
@@ -35,7 +35,7 @@ def main() -> None:
     asked = _arguments()
     try:
         broken = asyncio.run(_tell(asked))
-    except (PrometheusFailed, RealApiFailed) as error:
+    except ServerFailed as error:
         sys.exit(f"deploy.local: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

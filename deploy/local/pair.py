@@ -196,7 +196,7 @@ class Pair:
         self.controller.start()
 
     async def _start_prometheus(self) -> None:
-        """One for each cluster. Raises PrometheusFailed."""
+        """One for each cluster. Raises ServerFailed."""
         for name, cluster in self.mesh.clusters.items():
             jobs = {"linkerd-proxy": [cluster.metrics.address]}
             self.prometheus[name] = Prometheus(jobs, every_s=SCRAPE_S)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STOP_S = 6.0
+_POLL_S = 0.05
+_LOG_TAIL_LINES = 25
+
+
+class ServerFailed(Exception):  # noqa: N818 - it is the finding
+    """A server's binaries are missing, or it did not become ready; the text says which and why."""
 
 
 def spawn(
@@ -83,3 +93,74 @@ class Program:
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Servers:
+    """Other people's servers as children, with a folder of their own. ``owner`` begins what is told of them.
+
+    They end with `stop`, with this process however it dies (on Linux), and after ``lifetime_s`` in any case.
+    """
+
+    def __init__(self, owner: str, lifetime_s: float) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{owner}-"))
+        self._owner = owner
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._lifetime = threading.Timer(lifetime_s, self._kill)
+        self._lifetime.daemon = True
+        self._lifetime.start()
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start one, by its name."""
+        self._children[name] = spawn(command, self.folder / f"{name}.log")
+
+    def pids(self) -> dict[str, int]:
+        """Give the process ids by name."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def log(self, name: str) -> str:
+        """Give what one of them said so far."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @asynccontextmanager
+    async def starting(self, within_s: float) -> AsyncIterator[None]:
+        """Bound what is done to start them; where that fails all are stopped. Raises ServerFailed."""
+        try:
+            async with asyncio.timeout(within_s):
+                yield
+        except TimeoutError:
+            told = f"{self._owner} was not ready in {within_s:.0f} s\n{self._tail()}"
+            await self.stop()
+            raise ServerFailed(told) from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Poll a condition, within the caller's deadline. Raises ServerFailed where one of them has ended."""
+        while not await holds():
+            for name, child in self._children.items():
+                if child.poll() is not None:
+                    raise ServerFailed(
+                        f"{self._owner}: {name} ended with {child.returncode}\n{self._tail()}"
+                    )
+            await asyncio.sleep(_POLL_S)
+
+    async def stop(self) -> None:
+        """Kill all and remove the folder; a second stop does nothing."""
+        self._lifetime.cancel()
+        self._kill()
+        for child in self._children.values():
+            await asyncio.to_thread(child.wait)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+    def _tail(self) -> str:
+        """Give the end of each log."""
+        told: list[str] = []
+        for name in self._children:
+            told += [f"--- {name}", *self.log(name).splitlines()[-_LOG_TAIL_LINES:]]
+        return "\n".join(told)

@@ -7,15 +7,11 @@ garbage collected, no EndpointSlice is made for a Service.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
 import ssl
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +20,17 @@ import aiohttp
 from deploy.local.apiserver.kubeconfig import kubeconfig
 from deploy.local.apiserver.resources import crd_documents
 from deploy.local.apiserver.server import NAMESPACES
-from deploy.local.processes import spawn
+from deploy.local.processes import ServerFailed, Servers
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _BINARIES = ("etcd", "kube-apiserver")
 _READY_S = 60.0
 _REQUEST_S = 10.0
-_POLL_S = 0.1
-_LOG_TAIL_LINES = 25
 
 MISSING = (
     "etcd and kube-apiserver are missing: `make tools` builds them into .tools/bin (about 8 "
     "minutes), or set KUBEBUILDER_ASSETS to a folder that holds both"
 )
-
-
-class RealApiFailed(Exception):  # noqa: N818 - it is the finding
-    """The binaries are missing, or a server did not become ready; the text says which and why."""
 
 
 def find_binaries() -> Path | None:
@@ -68,43 +58,27 @@ class RealApi:
         self.tokens = (secrets.token_urlsafe(24),)
         self._namespaces = namespaces
         self._lifetime_s = lifetime_s
-        self._children: list[subprocess.Popen[bytes]] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._servers: Servers | None = None
         self._etcd_url = ""
-        self._lifetime: threading.Timer | None = None
 
     async def start(self) -> str:
-        """Start both, wait until everything is served, return the URL; raises RealApiFailed."""
+        """Start both, wait until everything is served, return the URL; raises ServerFailed."""
         binaries = find_binaries()
         if binaries is None:
-            raise RealApiFailed(MISSING)
-        self._folder = tempfile.TemporaryDirectory(prefix="realapi-")
-        try:
-            self._launch(binaries, Path(self._folder.name))
-            async with asyncio.timeout(_READY_S):
-                await self._until(self._is_ready)
-                async with self.session() as session:
-                    await self._fill(session)
-        except TimeoutError:
-            told = f"{self.name}: kube-apiserver was not ready in {_READY_S:.0f} s\n{self._tail()}"
-            await self.stop()
-            raise RealApiFailed(told) from None
-        except BaseException:
-            await self.stop()
-            raise
+            raise ServerFailed(MISSING)
+        servers = self._servers = Servers(self.name, self._lifetime_s)
+        async with servers.starting(_READY_S):
+            self._launch(servers, binaries)
+            await servers.until(self._is_ready)
+            async with self.session() as session:
+                served = await self._fill(session)
+                await servers.until(lambda: _are_served(session, served))
         return self.url
 
     async def stop(self) -> None:
         """Kill both and remove their files; a second stop does nothing."""
-        if self._lifetime is not None:
-            self._lifetime.cancel()
-        self._kill()
-        for child in self._children:
-            await asyncio.to_thread(child.wait)
-        self._children = []
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if self._servers is not None:
+            await self._servers.stop()
 
     async def __aenter__(self) -> RealApi:
         await self.start()
@@ -143,9 +117,10 @@ class RealApi:
 
     def pids(self) -> dict[str, int]:
         """Return the process ids by the name of the binary."""
-        return {name: child.pid for name, child in zip(_BINARIES, self._children, strict=False)}
+        return self._servers.pids() if self._servers else {}
 
-    def _launch(self, binaries: Path, folder: Path) -> None:
+    def _launch(self, servers: Servers, binaries: Path) -> None:
+        folder = servers.folder
         etcd_port, api_port = _free_ports(2)
         self._etcd_url = f"http://127.0.0.1:{etcd_port}"
         self.url = f"https://127.0.0.1:{api_port}"
@@ -181,42 +156,13 @@ class RealApi:
             "--endpoint-reconciler-type=none",
             "--profiling=false",
         ]
-        self._children = [
-            spawn(command, folder / f"{name}.log")
-            for name, command in zip(_BINARIES, (etcd, apiserver), strict=True)
-        ]
-        self._lifetime = threading.Timer(self._lifetime_s, self._kill)
-        self._lifetime.daemon = True
-        self._lifetime.start()
+        for name, command in zip(_BINARIES, (etcd, apiserver), strict=True):
+            servers.start(name, command)
 
     def _certificate(self) -> Path:
-        if self._folder is None:
-            raise RealApiFailed(f"{self.name} is not started")
-        return Path(self._folder.name) / "certificates" / "apiserver.crt"
-
-    def _kill(self) -> None:
-        for child in self._children:
-            child.kill()
-
-    def _tail(self) -> str:
-        if self._folder is None:
-            return ""
-        told: list[str] = []
-        for name in _BINARIES:
-            log = Path(self._folder.name) / f"{name}.log"
-            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            told += [f"--- {name}", *lines[-_LOG_TAIL_LINES:]]
-        return "\n".join(told)
-
-    async def _until(self, holds: Callable[[], Any]) -> None:
-        """Poll a condition; the caller's deadline bounds it."""
-        while not await holds():
-            for name, child in zip(_BINARIES, self._children, strict=True):
-                if child.poll() is not None:
-                    raise RealApiFailed(
-                        f"{self.name}: {name} ended with {child.returncode}\n{self._tail()}"
-                    )
-            await asyncio.sleep(_POLL_S)
+        if self._servers is None:
+            raise ServerFailed(f"{self.name} is not started")
+        return self._servers.folder / "certificates" / "apiserver.crt"
 
     async def _is_ready(self) -> bool:
         try:
@@ -225,7 +171,8 @@ class RealApi:
         except (OSError, ssl.SSLError, aiohttp.ClientError):
             return False
 
-    async def _fill(self, session: aiohttp.ClientSession) -> None:
+    async def _fill(self, session: aiohttp.ClientSession) -> list[str]:
+        """Make CRDs and namespaces; give the paths that are served once all of it is."""
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         served: list[str] = []
         for crd in crd_documents():
@@ -238,15 +185,7 @@ class RealApi:
             ]
         for namespace in self._namespaces:
             await self._create(session, "/api/v1/namespaces", {"metadata": {"name": namespace}})
-
-        async def all_served() -> bool:
-            for listed in served:
-                async with session.get(listed) as response:
-                    if response.status != 200:
-                        return False
-            return True
-
-        await self._until(all_served)
+        return served
 
     async def _create(
         self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]
@@ -254,9 +193,17 @@ class RealApi:
         async with session.post(path, json=body) as response:
             # 409: kube-apiserver makes some namespaces itself.
             if response.status not in (201, 409):
-                raise RealApiFailed(
+                raise ServerFailed(
                     f"{self.name}: POST {path}: {response.status} {await response.text()}"
                 )
+
+
+async def _are_served(session: aiohttp.ClientSession, paths: Sequence[str]) -> bool:
+    for path in paths:
+        async with session.get(path) as response:
+            if response.status != 200:
+                return False
+    return True
 
 
 def _free_ports(count: int) -> list[int]:

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from deploy.local import prometheus
-from deploy.local.prometheus import Prometheus, PrometheusFailed
+from deploy.local.processes import ServerFailed
+from deploy.local.prometheus import Prometheus
 
 
 async def test_it_scrapes_what_it_was_given(real_prometheus: None) -> None:
@@ -31,7 +32,7 @@ async def test_missing_binaries_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     """Where no prometheus is found, a start says how to get one."""
     monkeypatch.setattr(prometheus, "_REPOSITORY", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PrometheusFailed, match="`make tools` puts Debian's"):
+    with pytest.raises(ServerFailed, match="`make tools` puts Debian's"):
         await Prometheus({}).start()
 
 
@@ -39,12 +40,12 @@ async def test_a_server_that_ends_shows_its_log(real_prometheus: None, tmp_path:
     """When it ends before it is ready, the error has the end of its log."""
     wrong = tmp_path / "rules.yaml"
     wrong.write_text("groups: nonsense")
-    with pytest.raises(PrometheusFailed, match=r"(?s)prometheus ended with 1\n.*nonsense"):
+    with pytest.raises(ServerFailed, match=r"(?s)prometheus ended with 1\n.*nonsense"):
         await Prometheus({}, rules=[wrong]).start()
 
 
 async def test_lifetime_bounds_it(real_prometheus: None) -> None:
     """After its lifetime it is killed, whatever its owner does."""
     server = Prometheus({}, lifetime_s=0.01)
-    with pytest.raises(PrometheusFailed, match="ended with -9"):
+    with pytest.raises(ServerFailed, match="ended with -9"):
         await server.start()

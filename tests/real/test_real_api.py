@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local import realapi
-from deploy.local.realapi import RealApi, RealApiFailed, find_binaries
+from deploy.local.processes import ServerFailed
+from deploy.local.realapi import RealApi, find_binaries
 
 _PARENT = """
 import asyncio, sys
@@ -58,7 +59,7 @@ async def test_missing_binaries_are_told(assets: Path) -> None:
     """A folder that lacks one of the two is none, and a start says how to get them."""
     _fake(assets, "etcd", "exit 0")
     assert find_binaries() is None
-    with pytest.raises(RealApiFailed, match="`make tools` builds them"):
+    with pytest.raises(ServerFailed, match="`make tools` builds them"):
         await RealApi("legacy").start()
     _fake(assets, "kube-apiserver", "exit 0")
     assert find_binaries() == assets
@@ -68,7 +69,7 @@ async def test_server_that_ends_shows_its_log(assets: Path) -> None:
     """When a server ends before it is ready, the error has the end of its log."""
     _fake(assets, "etcd", "exec sleep 60")
     _fake(assets, "kube-apiserver", "echo no such flag; exit 3")
-    with pytest.raises(RealApiFailed, match=r"(?s)kube-apiserver ended with 3\n.*no such flag"):
+    with pytest.raises(ServerFailed, match=r"(?s)kube-apiserver ended with 3\n.*no such flag"):
         await RealApi("legacy").start()
 
 
@@ -79,7 +80,7 @@ async def test_server_that_never_gets_ready_is_given_up(
     monkeypatch.setattr(realapi, "_READY_S", 0.5)
     _fake(assets, "etcd", "echo $$ >$0.pid; exec sleep 60")
     _fake(assets, "kube-apiserver", "echo still thinking; exec sleep 60")
-    with pytest.raises(RealApiFailed, match=r"(?s)was not ready in .*still thinking"):
+    with pytest.raises(ServerFailed, match=r"(?s)was not ready in .*still thinking"):
         await RealApi("legacy").start()
     await _until_gone([int((assets / "etcd.pid").read_text())])
 
@@ -88,7 +89,7 @@ async def test_lifetime_bounds_both(assets: Path, monkeypatch: pytest.MonkeyPatc
     """After its lifetime the pair is killed, whatever its owner does."""
     _fake(assets, "etcd", "exec sleep 60")
     _fake(assets, "kube-apiserver", "exec sleep 60")
-    with pytest.raises(RealApiFailed, match=r"ended with -9"):
+    with pytest.raises(ServerFailed, match=r"ended with -9"):
         await RealApi("legacy", lifetime_s=0.2).start()
 
 
