@@ -162,7 +162,8 @@ class Reflector:
         try:
             if not self._version:
                 await self._list()
-            elif self._chance.monotonic() >= self._relist_at_s:
+            elif self._relist_at_s - self._chance.monotonic() < 2 * self._pace.settled_s:
+                # So near that a watch until then would look like one that was closed at once.
                 await self._list_again()
             await self._watch()
         except NotServed:

@@ -333,6 +333,16 @@ async def test_planned_list_repairs_and_its_failure_keeps_the_watch(
     assert [d.name for d in seen.of(Deleted)] == ["lost"]
 
 
+async def test_list_that_is_due_soon_is_made_before_another_watch(
+    server: Server, tmp_path: Path
+) -> None:
+    """A watch until then would be so short that it looked like one that was closed at once."""
+    server.script += [page(), watch(server, then="end"), page(version=20), watch(server)]
+    async with watching(tmp_path, server, pace=Pace(relist_s=8.0, settled_s=5.0)):
+        await until(lambda: len(server.asked) == 4)
+    assert server.kinds == ["list", "watch@10", "list", "watch@20"]
+
+
 async def test_expired_continue_begins_the_list_anew(server: Server, tmp_path: Path) -> None:
     """A page that comes too late throws the half list away."""
     server.script += [
