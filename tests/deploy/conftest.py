@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.realapi import MISSING, RealApi, find_binaries
+from deploy.local.realapi import RealApi
 from tests.deploy.rendering import tool
 from tests.deploy.server import install, known_crds
+from tests.parts import missing, need_api_servers
 
 NO_TOOL = "is missing: `make check-deploy` builds it into .tools/bin with Go, or put it on PATH"
-
-
-def missing(what: str) -> None:
-    """Skip for this reason; where nothing may be skipped, fail."""
-    if os.environ.get("CI_ALL") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +32,7 @@ def kubeconform() -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RealApi]:
     """A kube-apiserver with the kinds of Linkerd and of the Gateway API; each module has its own."""
-    if find_binaries() is None:
-        missing(MISSING)
+    need_api_servers()
     server = RealApi("chart")
 
     async def start() -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from controller.cluster import ClusterAccess
-from deploy.local.realapi import MISSING, RealApi, find_binaries
-from tests.deploy.conftest import missing
+from deploy.local.realapi import RealApi, find_binaries
 from tests.deploy.rendering import ROOT, tool
 from tests.deploy.server import install, known_crds
+from tests.parts import missing, need_api_servers
 from tests.real.bare_pair import CLUSTERS
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
@@ -82,8 +82,7 @@ def _client(name: str) -> Path | None:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Two kube-apiservers where nothing is installed yet, with a Service that both have."""
-    if find_binaries() is None:
-        missing(MISSING)
+    need_api_servers()
     if _client("kubectl") is None:
         missing("kubectl is missing: `make tools` builds it into .tools/bin, or put it on PATH")
     found = {

@@ -19,10 +19,10 @@ import yaml
 from controller.cli.rehearsal import needed
 from controller.cluster import ClusterAccess
 from controller.splits.kinds import PROVIDERS
-from deploy.local.realapi import MISSING, RealApi, find_binaries
-from tests.deploy.conftest import missing
+from deploy.local.realapi import RealApi
 from tests.deploy.rendering import MANIFESTS, Json, one, render
 from tests.deploy.server import apply, install, known_crds, path_of
+from tests.parts import need_api_servers
 from tests.real.bare_pair import CLUSTERS, QUICK, BarePair, Server, running
 from tests.real.client import Client, migration, service
 
@@ -97,8 +97,7 @@ GRANTS = grants("legacy")
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, Server]]:
     """Two kube-apiservers with the chart's accounts, roles and bindings, each its cluster's."""
-    if find_binaries() is None:
-        missing(MISSING)
+    need_api_servers()
     found = {name: RealApi(name) for name in CLUSTERS}
 
     async def start() -> None:

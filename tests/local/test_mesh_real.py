@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,9 +12,10 @@ from deploy.local.mesh.config import GATEWAY_IDENTITY
 from deploy.local.mesh.gateway import NAMESPACE
 from deploy.local.mesh.kube import PROFILES, SERVICES, SLICES, SPLITS
 from deploy.local.mesh.objects import service_object, slice_name
-from deploy.local.realapi import MISSING, RealApi, find_binaries
+from deploy.local.realapi import RealApi
 from tests.local.mesh_pair import WEB, profile_object, split_object, until
 from tests.local.test_mesh_world import QUICK, answered
+from tests.parts import need_api_servers
 
 pytestmark = pytest.mark.real
 
@@ -23,10 +23,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture
 async def mesh() -> AsyncIterator[Mesh]:
     """Yield a mesh over two real API servers."""
-    if find_binaries() is None:
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    need_api_servers()
     async with RealApi(LEGACY) as legacy, RealApi(EKS) as eks:
         access = [ApiAccess(a.url, a.tokens[0], a.ca_pem().decode()) for a in (legacy, eks)]
         running = Mesh(*access, probing=QUICK)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from deploy.local import prometheus
 from deploy.local.apiserver import EmbeddedApi
-from deploy.local.realapi import MISSING, RealApi, find_binaries
+from deploy.local.realapi import RealApi
+from tests.parts import missing, need_api_servers
 from tests.real.client import Client, connected
 
 
@@ -18,18 +18,13 @@ from tests.real.client import Client, connected
 def real_prometheus() -> None:
     """Skip where there is no Prometheus, or fail where nothing may be left out."""
     if None in (prometheus.find_binary("prometheus"), prometheus.find_binary("promtool")):
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(prometheus.MISSING)
-        pytest.skip(prometheus.MISSING)
+        missing(prometheus.MISSING)
 
 
 @pytest.fixture(scope="session")
 def real_server() -> Iterator[RealApi]:
     """One kube-apiserver for the whole run; it takes seconds to start, so tests share it."""
-    if find_binaries() is None:
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    need_api_servers()
     server = RealApi("contract")
     asyncio.run(server.start())
     yield server

@@ -7,7 +7,6 @@ behind these API servers there is nothing to probe.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -18,8 +17,9 @@ import pytest
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.apiserver.resources import Resource, known_resources
 from deploy.local.pair import weights_of
-from deploy.local.realapi import MISSING, RealApi, find_binaries
+from deploy.local.realapi import RealApi
 from tests.fakes.prober import Says
+from tests.parts import need_api_servers
 from tests.real.bare_pair import CLUSTERS, QUICK, BarePair, Server, record_of, running, share_of
 from tests.real.client import Events, Json
 
@@ -33,10 +33,7 @@ PATH = [0, 100, 500, 999, 1000]
 @pytest.fixture(scope="module")
 def real_servers() -> Iterator[dict[str, Server]]:
     """Two kube-apiservers for all tests of this module; each test has a namespace of its own."""
-    if find_binaries() is None:
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    need_api_servers()
     servers = {name: RealApi(name) for name in CLUSTERS}
 
     async def together(verb: str) -> None:

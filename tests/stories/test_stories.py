@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deploy.local import prometheus
-from deploy.local.realapi import MISSING, find_binaries
+from tests.parts import missing, need_api_servers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STORY_S = 240
@@ -60,19 +60,14 @@ def told(name: str, *arguments: str) -> dict[str, Any]:
 @pytest.fixture
 def real_binaries() -> None:
     """Real API servers can be had here."""
-    if find_binaries() is None:
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    need_api_servers()
 
 
 @pytest.fixture
 def real_prometheus() -> None:
     """A real Prometheus can be had here."""
     if prometheus.find_binary("prometheus") is None:
-        if os.environ.get("CI_ALL") == "1":
-            pytest.fail(prometheus.MISSING)
-        pytest.skip(prometheus.MISSING)
+        missing(prometheus.MISSING)
 
 
 @pytest.mark.story
