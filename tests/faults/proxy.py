@@ -216,7 +216,9 @@ class Upstream:
 
     def close(self) -> None:
         """Hang up."""
-        if self._writer is not None:
+        if self._writer is not None and self._tls is not None:
+            self._writer.transport.abort()  # a server that tells on would not close in good order
+        elif self._writer is not None:
             self._writer.close()
         self.reader = self._writer = None
 

@@ -23,7 +23,7 @@ from deploy.local.processes import Program
 from tests.faults import catalogue
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
 from tests.faults.proxy import Call, CallFault, Event, EventFault, Reply
-from tests.faults.run import clean_run
+from tests.faults.run import Setup, clean_run
 from tests.faults.world import World
 
 LEASE_S = 2
@@ -55,6 +55,7 @@ class Sample:
     """Which signals are sent at which calls: one after 1 to ``apart`` calls that fit.
 
     ``most`` says by leg how many more are sent from its begin on, and from when the target turned bad.
+    ``real``: between the controller and kube-apiservers, else embedded ones.
     """
 
     controllers: tuple[str, ...]
@@ -62,6 +63,8 @@ class Sample:
     fits: Callable[[Call], bool]
     apart: int
     most: Mapping[str, int]
+    setup: Setup = Setup.ONE
+    real: bool = False
 
 
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
@@ -72,6 +75,15 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             _of_a_leader,
             apart=7,
             most={"move": 14, "return": 13, "revert": 5, TURNED_BAD: 4},
+        ),
+        "kills-real": Sample(
+            ("a",),
+            ("killed before", "killed between", "killed after"),
+            _of_a_leader,
+            apart=5,
+            most={"move": 5, "return": 4, "revert": 2, TURNED_BAD: 1},
+            setup=Setup.HTTPROUTE,
+            real=True,
         ),
         "stops": Sample(
             ("a", "b"),
@@ -117,7 +129,14 @@ class Journey:
         self._programs: dict[str, Program] = {}
         self._names = Tally[str]()
         self._restarts: set[asyncio.Task[None]] = set()
-        self._world = World(self._loop, self, tell=self._tell, lease_s=LEASE_S)
+        self._world = World(
+            self._loop,
+            self,
+            tell=self._tell,
+            lease_s=LEASE_S,
+            routes=sample.setup is Setup.HTTPROUTE,
+            real=sample.real,
+        )
 
     async def go(self) -> Told:
         """Travel there, back and into a revert. Raises AssertionError with all that was wrong."""
@@ -257,7 +276,7 @@ class Journey:
 def journey(name: str, seed: int, tell: Callable[[str], None]) -> Told:
     """Travel once with a sample of signals, by name. Raises AssertionError with all that is wrong."""
     sample = SAMPLES[name]
-    ends = clean_run(1).ends
+    ends = clean_run(1, sample.setup).ends
 
     async def go() -> Told:
         return await Journey(seed, sample, ends, tell).go()

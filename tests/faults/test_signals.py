@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tests.faults.signals import SAMPLES, Told, journey
+from tests.parts import need_api_servers
 
 
 def travel(name: str) -> Told:
@@ -24,6 +25,17 @@ def test_thirty_kills_of_the_process_change_nothing_but_the_time() -> None:
     told = travel("kills")
     assert set(told.faults) == set(SAMPLES["kills"].faults)
     assert told.faults.total() >= 30
+
+
+@pytest.mark.real
+@pytest.mark.story
+@pytest.mark.timeout(600)
+def test_kills_on_real_api_servers_change_nothing_but_the_time() -> None:
+    """Between a controller that is killed and kube-apiservers with HTTPRoutes the same promises hold."""
+    need_api_servers()
+    told = travel("kills-real")
+    assert set(told.faults) == set(SAMPLES["kills-real"].faults)
+    assert told.faults.total() >= 10
 
 
 @pytest.mark.story

@@ -19,12 +19,12 @@ from typing import Any
 
 import yaml
 
-from deploy.local.apiserver import EmbeddedApi, known_resources
 from prober.contract import Assign, Slice
 from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
+from tests.faults.servers import Embedded, Hearing, Real, Server
 from tests.faults.splits import somebodys
 
 Json = dict[str, Any]
@@ -84,14 +84,20 @@ class World:
     lease_s: int = LEASE_S
     routes: bool = False
     """The splits are HTTPRoutes, else TrafficSplits in clusters without the Gateway API."""
+    real: bool = False
+    """The API servers are real ones; these serve HTTPRoutes."""
 
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
+        self.apis: Mapping[str, Server]
         self.counter = Counter()
-        served = known_resources(http_routes=self.routes)
-        self.apis = {
-            name: EmbeddedApi(name, resources=served, clock=self._clock(name)) for name in CLUSTERS
-        }
+        if self.real:
+            real = {name: Real(name) for name in CLUSTERS}
+            self.apis, self.counter = real, Hearing(real)
+        else:
+            self.apis = {
+                name: Embedded(name, self._clock(name), routes=self.routes) for name in CLUSTERS
+            }
         self.oracle = Oracle(self.loop.time, self.tell, self.lease_s)
         self.probers = {name: MeshProber(name, self) for name in CLUSTERS}
         self.bad: dict[str, float] = dict.fromkeys(CLUSTERS, 0.0)
@@ -108,6 +114,8 @@ class World:
                 api.put(body)
         # Somebody's: by it the callers of eks are served by legacy.
         self.apis["eks"].put(somebodys(SERVICE, f"{SERVICE}-legacy", away=1000, route=self.routes))
+        for api in self.apis.values():
+            await api.settled()
         self.oracle.away["eks"] = 1000
         for name, api in self.apis.items():
             api.store.listen(partial(self.oracle.applied, name))
@@ -120,6 +128,7 @@ class World:
                 await connections.pipes[cluster].stop()
         for name, api in self.apis.items():
             await self.probers[name].stop()
+            await api.settled()
             await api.stop()
 
     def clean_up(self) -> None:
@@ -144,14 +153,8 @@ class World:
         proxies = {}
         pipes = {}
         for cluster, api in self.apis.items():
-            host, port = api.url.removeprefix("http://").split(":")
             proxies[cluster] = FaultProxy(
-                cluster,
-                name,
-                (host, int(port)),
-                self.plan,
-                self.counter,
-                now=self._clock(cluster),
+                cluster, name, api.address, self.plan, self.counter, now=api.now, tls=api.tls
             )
             await proxies[cluster].start()
             host, port = self.probers[cluster].url.removeprefix("ws://").split(":")
@@ -162,7 +165,8 @@ class World:
         self.connections.append(connections)
         for what, cut in self.cuts.items():
             self._cut(connections, what, cut)
-        return _write_settings(connections, self.lease_s)
+        tokens = {cluster: api.token for cluster, api in self.apis.items()}
+        return _write_settings(connections, tokens, self.lease_s)
 
     def cut(self, what: str, cut: Cut) -> None:
         """Cut ``what`` (a cluster, or ``prober <cluster>``) off from every controller."""
@@ -209,8 +213,10 @@ class World:
 
     def delete_migration(self) -> None:
         """``kubectl delete migration``."""
-        if self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE) is not None:
-            self.apis["legacy"].remove("migrations", NAMESPACE, SERVICE)
+        api = self.apis["legacy"]
+        assert isinstance(api, Embedded)
+        if api.store.get("migrations", NAMESPACE, SERVICE) is not None:
+            api.remove("migrations", NAMESPACE, SERVICE)
 
     def migration(self) -> Mapping[str, Any]:
         """Give the status of the Migration, {} where there is none."""
@@ -269,7 +275,7 @@ def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, s
     }
 
 
-def _write_settings(connections: Connections, lease_s: int) -> Path:
+def _write_settings(connections: Connections, tokens: Mapping[str, str], lease_s: int) -> Path:
     folder = connections.folder
     names = list(connections.proxies)
     kubeconfig = {
@@ -279,7 +285,7 @@ def _write_settings(connections: Connections, lease_s: int) -> Path:
             {"name": n, "cluster": {"server": proxy.url}}
             for n, proxy in connections.proxies.items()
         ],
-        "users": [{"name": n, "user": {"token": "any"}} for n in names],
+        "users": [{"name": n, "user": {"token": tokens[n]}} for n in names],
         "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
     }
     settings = {
