@@ -180,6 +180,10 @@ _SPLITS = {
         "an HTTPRoute has a filter for which Linkerd ignores all of it",
         "remove the filter",
     ),
+    "RouteNotAccepted": _block(
+        "Linkerd says in an HTTPRoute's status that it does not accept it, so its weights count for nothing",
+        "mend what the condition Accepted says",
+    ),
     "RouteRedirects": _block(
         "a rule of an HTTPRoute answers with a redirect, so its weights count for nothing",
         "remove the filter",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from sys import intern
@@ -36,6 +36,7 @@ from controller.objects.values import (
     OwnerReference,
     ParentRef,
     RouteBackend,
+    RouteRefusal,
     RouteRule,
     ServiceObject,
     ServiceProfileObject,
@@ -57,7 +58,11 @@ _MANAGED = msgspec.json.Decoder(list[shapes.ManagedEntry] | None)
 _FIELDS = msgspec.json.Decoder(shapes.Fields)
 _HEAD = msgspec.json.Decoder(shapes.Head)
 _TEXT = msgspec.json.Decoder(str)
+POLICY_CONTROLLER = "linkerd.io/policy-controller"
+"""Who writes what Linkerd makes of a route into its status."""
+
 _PARENTS = msgspec.json.Decoder(list[shapes.ParentRef] | None)
+_ROUTE_STATUS = msgspec.json.Decoder(shapes.RouteStatus)
 _RULES = msgspec.json.Decoder(list[shapes.RouteRule] | None)
 
 # What msgspec raises at bytes that are not the JSON asked for; the last for absurdly deep nesting.
@@ -263,7 +268,21 @@ def _http_route(wire: shapes.HttpRoute) -> HTTPRouteObject:
         ),
         parents_written=parents.decode(),
         rules_written=rules.decode(),
+        refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
     )
+
+
+def _refusals(status: bytes, namespace: str) -> Iterator[RouteRefusal]:
+    """Find what Linkerd does not accept. A status of another shape says nothing: it is not ours to check."""
+    try:
+        parents = (_ROUTE_STATUS.decode(status).parents if status else None) or ()
+    except (ValueError, RecursionError):
+        return
+    for parent in parents:
+        for condition in parent.conditions or ():
+            refused = condition.type == "Accepted" and condition.status == "False"
+            if refused and parent.controller_name == POLICY_CONTROLLER:
+                yield RouteRefusal(_parent(parent.parent_ref, namespace), condition.message)
 
 
 def _parent(wire: shapes.ParentRef, namespace: str) -> ParentRef:

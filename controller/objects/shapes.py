@@ -145,9 +145,26 @@ class RouteSpec(Wire):
     rules: msgspec.Raw = msgspec.Raw()
 
 
+class RouteCondition(Wire):
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class RouteParent(Wire):
+    parent_ref: ParentRef = msgspec.field(default_factory=ParentRef)
+    controller_name: str = ""
+    conditions: list[RouteCondition] | None = None
+
+
+class RouteStatus(Wire):
+    parents: list[RouteParent] | None = None
+
+
 class HttpRoute(Wire):
     metadata: Meta
     spec: RouteSpec | None = None
+    status: msgspec.Raw = msgspec.Raw()
 
 
 class ProfileSpec(Wire):

@@ -175,15 +175,24 @@ class RouteRule(Value, frozen=True):
     backends: tuple[RouteBackend, ...]
 
 
+class RouteRefusal(Value, frozen=True):
+    """Linkerd's own word that it does not accept a route for one of its parents, and why."""
+
+    parent: ParentRef
+    message: str
+
+
 class HTTPRouteObject(Value, frozen=True):
     """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
-    a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again."""
+    a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again.
+    ``refusals`` are of the status, where somebody of Linkerd's wrote one."""
 
     metadata: Metadata
     parents: tuple[ParentRef, ...]
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
+    refusals: tuple[RouteRefusal, ...] = ()
 
 
 SplitObject = TrafficSplitObject | HTTPRouteObject

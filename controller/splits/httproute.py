@@ -58,7 +58,7 @@ def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
     if key not in services_of(found):
         return None
     weights, flaws = _weights(found, key, mirror)
-    flaws = (*flaws, *_parents(found, key, weights), *_filters(found))
+    flaws = (*flaws, *_parents(found, key, weights), *_filters(found), *_refused(found, key))
     meta = found.metadata
     editor, edited = last_editor(meta.managers, ("spec", "rules"))
     ignored = any(flaw.reason in ("SplitIgnored", "RouteIgnored") for flaw in flaws)
@@ -249,5 +249,18 @@ def _filters(found: HTTPRouteObject) -> Iterable[Flaw]:
                 "RouteIgnored",
                 f"it has the filter {name}, for which Linkerd ignores the whole route and sends every"
                 " call to the local Service: remove the filter",
+                mendable=False,
+            )
+
+
+def _refused(found: HTTPRouteObject, key: Key) -> Iterable[Flaw]:
+    """Believe Linkerd where it says itself that it does not follow the route."""
+    for refusal in found.refusals:
+        if _service_of(refusal.parent, key.namespace) == key:
+            why = f" ({refusal.message})" if refusal.message else ""
+            yield Flaw(
+                "RouteNotAccepted",
+                f"Linkerd does not accept it{why}, and follows none that it does not: see the condition"
+                " Accepted in its status",
                 mendable=False,
             )

@@ -21,12 +21,15 @@ RULE = {"backendRefs": [LOCAL, AWAY]}
 HEADERS = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-debug"]}}
 
 
-def route(*rules: Any, parents: Any = (PARENT,), **metadata: Any) -> HTTPRouteObject:
+def route(
+    *rules: Any, parents: Any = (PARENT,), status: Any = None, **metadata: Any
+) -> HTTPRouteObject:
     """An HTTPRoute of these rules and parents."""
     body = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "metadata": {"name": "mine", "namespace": "default", "resourceVersion": "7", **metadata},
         "spec": {"parentRefs": list(parents), "rules": list(rules), "hostnames": ["a.example"]},
+        "status": status,
     }
     decoded = DECODERS[Resource.HTTPROUTES](json.dumps(body).encode())
     assert isinstance(decoded, HTTPRouteObject)
@@ -217,3 +220,36 @@ def test_a_route_of_no_shape_is_a_value(spec: Any) -> None:
     body = {"metadata": {"name": "mine", "namespace": "default"}, "spec": spec}
     found = DECODERS[Resource.HTTPROUTES](json.dumps(body).encode())
     assert not isinstance(found, HTTPRouteObject)
+
+
+def accepted(status: str, *, by: str = "linkerd.io/policy-controller", parent: Any = PARENT) -> Any:
+    """A route's status, as a controller writes it."""
+    condition = {"type": "Accepted", "status": status, "message": "no such parent"}
+    return {"parents": [{"parentRef": parent, "controllerName": by, "conditions": [condition]}]}
+
+
+def test_a_route_that_linkerd_does_not_accept_is_refused_in_its_words() -> None:
+    """Linkerd follows no route whose condition Accepted it set to False, so nobody rises by one."""
+    (flaw,) = read(RULE, status=accepted("False")).flaws
+    assert (flaw.reason, flaw.mendable) == ("RouteNotAccepted", False)
+    assert "(no such parent)" in flaw.message
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {},
+        {"parents": []},
+        {"parents": "of another shape"},
+        7,
+        accepted("True"),
+        accepted("Unknown"),
+        accepted("False", by="example.com/some-gateway"),
+        accepted("False", parent=GATEWAY),
+        accepted("False", parent={**PARENT, "name": "b"}),
+    ],
+)
+def test_what_is_no_refusal_of_linkerds_is_no_flaw(status: Any) -> None:
+    """No status yet, one that cannot be read, another controller's, or of another parent says nothing of us."""
+    assert read(RULE, status=status).flaws == ()
