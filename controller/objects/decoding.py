@@ -54,13 +54,13 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 GATEWAY_IDENTITY = "mirror.linkerd.io/remote-gateway-identity"
 """Annotation of a mirror's endpoints: the identity of the gateway they go through."""
 
+POLICY_CONTROLLER = "linkerd.io/policy-controller"
+"""Who writes what Linkerd makes of a route into its status."""
+
 _MANAGED = msgspec.json.Decoder(list[shapes.ManagedEntry] | None)
 _FIELDS = msgspec.json.Decoder(shapes.Fields)
 _HEAD = msgspec.json.Decoder(shapes.Head)
 _TEXT = msgspec.json.Decoder(str)
-POLICY_CONTROLLER = "linkerd.io/policy-controller"
-"""Who writes what Linkerd makes of a route into its status."""
-
 _PARENTS = msgspec.json.Decoder(list[shapes.ParentRef] | None)
 _ROUTE_STATUS = msgspec.json.Decoder(shapes.RouteStatus)
 _RULES = msgspec.json.Decoder(list[shapes.RouteRule] | None)
