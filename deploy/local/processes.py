@@ -96,22 +96,26 @@ class Program:
 
 
 class Servers:
-    """Other people's servers as children, with a folder of their own. ``owner`` begins what is told of them.
+    """Other people's servers as children, with a folder of their own.
 
-    They end with `stop`, with this process however it dies (on Linux), and after ``lifetime_s`` in any case.
+    ``owner`` begins what is told of them, ``ended`` is set once they are to end. They end with `stop`, with this
+    process however it dies (on Linux), and after ``lifetime_s`` in any case.
     """
 
     def __init__(self, owner: str, lifetime_s: float) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{owner}-"))
         self._owner = owner
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self.ended = threading.Event()
         self._lifetime = threading.Timer(lifetime_s, self._kill)
         self._lifetime.daemon = True
         self._lifetime.start()
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start one, by its name."""
+        """Start one, by its name; where the lifetime is over by then it ends at once."""
         self._children[name] = spawn(command, self.folder / f"{name}.log")
+        if self.ended.is_set():
+            self._kill()
 
     def pids(self) -> dict[str, int]:
         """Give the process ids by name."""
@@ -155,7 +159,8 @@ class Servers:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _kill(self) -> None:
-        for child in self._children.values():
+        self.ended.set()
+        for child in list(self._children.values()):
             child.kill()
 
     def _tail(self) -> str:
