@@ -593,9 +593,7 @@ class Reconciler:
         What others wrote since is part of it. Only the leader writes over that: of two who may both bring
         people home, each would write over the other without end.
         """
-        known = self._stories.get(key)
-        migration = self._state.views[home].migration(key)
-        told = migration.status if migration else {}
+        known, told = self._stories.get(key), self._told(key, home)
         if known is None:
             return status.remember(told)
         if status.stands(told, known):
@@ -604,12 +602,16 @@ class Reconciler:
             return None
         return status.remember(told) if told else replace(known, written={})
 
+    def _told(self, key: Key, home: str) -> Mapping[str, Any]:
+        """Give what the Migration says now, whoever wrote it; {} where there is none."""
+        migration = self._state.views[home].migration(key)
+        return migration.status if migration else {}
+
     def _shown(self, seen: Observed, decided: Plan, now: datetime) -> Shown:
         """Give what the board shows: what was decided here, else what the replica that decides has told."""
         key = seen.key
         home = self._status_cluster(key)
-        migration = self._state.views[home].migration(key) if home else None
-        told = migration.status if migration else {}
+        told = self._told(key, home) if home else {}
         if not self._leader.may_go_home:
             return Shown(told)
         story = self._stories.get(key) or status.remember(told)
