@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -90,9 +89,7 @@ class Program:
 
     def tail(self, lines: int = 15) -> str:
         """Give the end of its log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return _end_of(self.log, lines)
 
 
 class Servers:
@@ -103,7 +100,8 @@ class Servers:
     """
 
     def __init__(self, owner: str, lifetime_s: float) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{owner}-"))
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{owner}-")
+        self.folder = Path(self._folder.name)
         self._owner = owner
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.ended = threading.Event()
@@ -113,7 +111,7 @@ class Servers:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start one, by its name; where the lifetime is over by then it ends at once."""
-        self._children[name] = spawn(command, self.folder / f"{name}.log")
+        self._children[name] = spawn(command, self._log_of(name))
         if self.ended.is_set():
             self._kill()
 
@@ -123,8 +121,7 @@ class Servers:
 
     def log(self, name: str) -> str:
         """Give what one of them said so far."""
-        path = self.folder / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return _said_in(self._log_of(name))
 
     @asynccontextmanager
     async def starting(self, within_s: float) -> AsyncIterator[None]:
@@ -156,7 +153,10 @@ class Servers:
         self._kill()
         for child in self._children.values():
             await asyncio.to_thread(child.wait)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder.cleanup()
+
+    def _log_of(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def _kill(self) -> None:
         self.ended.set()
@@ -167,5 +167,13 @@ class Servers:
         """Give the end of each log."""
         told: list[str] = []
         for name in self._children:
-            told += [f"--- {name}", *self.log(name).splitlines()[-_LOG_TAIL_LINES:]]
+            told += [f"--- {name}", _end_of(self._log_of(name), _LOG_TAIL_LINES)]
         return "\n".join(told)
+
+
+def _said_in(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
+
+
+def _end_of(log: Path, lines: int) -> str:
+    return "\n".join(_said_in(log).splitlines()[-lines:])

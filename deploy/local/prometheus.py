@@ -81,8 +81,9 @@ class Prometheus:
 
     async def stop(self) -> None:
         """End it and remove its files (not a data folder that was given); a second stop does nothing."""
-        if self._servers is not None:
-            await self._servers.stop()
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            await servers.stop()
 
     async def __aenter__(self) -> Prometheus:
         await self.start()

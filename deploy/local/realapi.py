@@ -77,8 +77,9 @@ class RealApi:
 
     async def stop(self) -> None:
         """Kill both and remove their files; a second stop does nothing."""
-        if self._servers is not None:
-            await self._servers.stop()
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            await servers.stop()
 
     async def __aenter__(self) -> RealApi:
         await self.start()
