@@ -31,6 +31,7 @@ CLUSTERS = (LEGACY, EKS)
 PREFIX = "migrate.tradeshift/"
 MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
+LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
 BOARD_PORT = 9991

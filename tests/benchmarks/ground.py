@@ -20,15 +20,13 @@ from controller.splits.kinds import PROVIDERS
 from controller.standing import away_for, stored
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess
-from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient, Resource
+from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
 from deploy.local.mesh.watch import Follow
-from deploy.local.pair import weights_of
+from deploy.local.pair import EVENTS, MIGRATIONS, weights_of
 from deploy.local.realapi import RealApi
 from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
 
 CLUSTERS: Final = (LEGACY, EKS)
-MIGRATIONS: Final = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
-EVENTS: Final = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
 OBJECTS: Final = {SplitKind.TRAFFICSPLIT: SPLITS, SplitKind.HTTPROUTE: ROUTES}
 SHARE_PERMILLE: Final = 250
 PORT: Final = 80

@@ -329,9 +329,8 @@ class Run:
             os.close(reader)
             signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)  # its signal ends the process
             asyncio._set_running_loop(self.loop)  # asyncio knows a running loop by its process
-            random.seed(
-                f"{self._seed}/{case}"
-            )  # a fork seeds it by chance, and a replay must be the same
+            # A fork seeds it by chance, and a replay must be the same run.
+            random.seed(f"{self._seed}/{case}")
             self._result = writer
             self._case = case
             self._pending = list(case.injections)

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
-import aiohttp
-
-from deploy.local.apiserver import EmbeddedApi, Resource, Store, known_resources
+from deploy.local.apiserver import EmbeddedApi, Store, known_resources
+from deploy.local.mesh.config import Key, Object, key_of
+from deploy.local.mesh.kube import (
+    PROFILES,
+    ROUTES,
+    SERVICES,
+    SLICES,
+    ApiAccess,
+    KubeClient,
+    Resource,
+)
+from deploy.local.mesh.watch import Follow
+from deploy.local.pair import LEASES, MIGRATIONS
 from deploy.local.realapi import RealApi
 from tests.faults.proxy import Call, Counter, Reply
 
 Json = dict[str, Any]
 
-COPIED = ("services", "migrations", "trafficsplits", "httproutes", "serviceprofiles", "leases")
+COPIED = (SERVICES, MIGRATIONS, ROUTES, PROFILES, LEASES)
+PLURALS = {resource.kind: resource.plural for resource in (*COPIED, SLICES)}
 DONE_S = 10.0
 """For what the world itself writes."""
 
@@ -67,7 +80,7 @@ class Embedded:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        return _address(self._api.url)
+        return address_of(self._api.url)
 
     async def start(self) -> None:
         """Begin to listen."""
@@ -90,23 +103,23 @@ class Embedded:
 
 
 class Real:
-    """A kube-apiserver. Its copy is fed by watches, and sooner by whatever an answer shows on its way (``heard``):
-    a controller never knows more than who judges it.
+    """A kube-apiserver. Its copy follows it, and is ahead of that by whatever an answer shows on its way
+    (``heard``): a controller never knows more than who judges it.
     """
 
     def __init__(self, name: str) -> None:
         self.now: Callable[[], datetime] | None = None
         self.store = Store(known_resources())
         self._api = RealApi(name)
-        self._versions: dict[tuple[str, str], int] = {}
-        self._watches: list[asyncio.Task[None]] = []
+        self._versions: dict[tuple[str, Key], int] = {}
+        self._following: list[asyncio.Task[None]] = []
         self._writes: set[asyncio.Task[None]] = set()
-        self._session: aiohttp.ClientSession | None = None
+        self._client: KubeClient
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        return _address(self._api.url)
+        return address_of(self._api.url)
 
     @property
     def token(self) -> str:
@@ -119,101 +132,71 @@ class Real:
         return ssl.create_default_context(cadata=self._api.ca_pem().decode())
 
     async def start(self) -> None:
-        """Start it, and watch. Raises ServerFailed."""
+        """Start it, and follow it. Raises ServerFailed."""
         await self._api.start()
-        self._session = self._api.session()
-        self._watches = [
-            asyncio.create_task(self._watch(self._session, self.store.resources[plural]))
-            for plural in COPIED
+        self._client = KubeClient(ApiAccess(self._api.url, self.token, self._api.ca_pem().decode()))
+        followers = [
+            Follow(
+                self._client,
+                resource,
+                put=partial(self._take, resource),
+                drop=partial(self._drop, resource),
+                rng=random.Random(0),
+            )
+            for resource in COPIED
         ]
+        self._following = [asyncio.create_task(follower.run()) for follower in followers]
 
     async def stop(self) -> None:
-        """End it. Raises what a watch died of, if one did."""
-        for task in self._watches:
+        """End it."""
+        for task in self._following:
             task.cancel()
-        ended = await asyncio.gather(*self._watches, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        await self._client.close()
         await self._api.stop()
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
 
     def put(self, body: Json, manager: str = "world") -> None:
         """Make an object, or write the labels and annotations of the one that is there."""
         self._writes.add(asyncio.create_task(self._put(body, manager)))
 
     async def settled(self) -> None:
-        """Wait for what was put. Raises AssertionError where the server refused it."""
+        """Wait for what was put. Raises ApiError where the server refused it."""
         async with asyncio.timeout(DONE_S):
             await asyncio.gather(*self._writes)
         self._writes.clear()
 
     def heard(self, call: Call, reply: Reply) -> None:
         """Take an object from an answer to a write."""
-        if call.is_write and 200 <= reply.status < 300:
-            self._take(json.loads(reply.body))
+        if not call.is_write or not 200 <= reply.status < 300:
+            return
+        body = json.loads(reply.body)
+        for resource in COPIED:
+            if (resource.api, resource.kind) == (body.get("apiVersion"), body.get("kind")):
+                self._take(resource, body)
 
     async def _put(self, body: Json, manager: str) -> None:
-        assert self._session is not None
-        resource = self._resource(body)
-        assert resource is not None, f"nobody knows {body['kind']}"
-        metadata = body["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        path, query = _path(resource, namespace), {"fieldManager": manager}
-        if self.store.get(resource.plural, namespace, name) is None:
-            asked = self._session.post(path, json=body, params=query)
-        else:
-            change = {k: metadata[k] for k in ("labels", "annotations") if k in metadata}
-            asked = self._session.patch(
-                f"{path}/{name}",
-                data=json.dumps({"metadata": change}),
-                headers={"Content-Type": "application/merge-patch+json"},
-                params=query,
-            )
-        async with asked as response:
-            assert response.status in (200, 201), await response.text()
-
-    async def _watch(self, session: aiohttp.ClientSession, resource: Resource) -> None:
-        """Follow all objects of a resource. The server ends no watch sooner than any test ends."""
-        forever = aiohttp.ClientTimeout(total=None)
-        path = _path(resource)
-        async with session.get(path, params={"watch": "1"}, timeout=forever) as response:
-            assert response.status == 200, await response.text()
-            async for line in response.content:
-                event = json.loads(line)
-                self._take(event["object"], gone=event["type"] == "DELETED")
-        raise AssertionError(f"the watch of {path} ended")
-
-    def _take(self, body: Json, *, gone: bool = False) -> None:
-        """Copy what is newer than what is known."""
-        resource = self._resource(body)
-        if resource is None:
+        resource = Resource(body["kind"], body["apiVersion"], PLURALS[body["kind"]])
+        metadata, key = body["metadata"], key_of(body)
+        if self.store.get(resource.plural, *key) is None:
+            await self._client.apply(resource, body)
             return
-        metadata = body["metadata"]
-        version = int(metadata["resourceVersion"])
-        known = (resource.plural, f"{metadata['namespace']}/{metadata['name']}")
+        change = {k: metadata[k] for k in ("labels", "annotations") if k in metadata}
+        await self._client.merge(resource, key, {"metadata": change}, manager)
+
+    def _take(self, resource: Resource, body: Object) -> None:
+        """Copy what is newer than what is known."""
+        known = (resource.plural, key_of(body))
+        version = int(body["metadata"]["resourceVersion"])
         if version <= self._versions.get(known, 0):
             return
         self._versions[known] = version
-        if gone:
-            stored = self.store.get(resource.plural, metadata["namespace"], metadata["name"])
-            if stored is not None:
-                self.store.remove(stored)
-            return
         bare = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
-        self.store.put(resource, bare)
+        self.store.put(self.store.resources[resource.plural], bare)
 
-    def _resource(self, body: Json) -> Resource | None:
-        group = body.get("apiVersion", "").rpartition("/")[0]
-        return next(
-            (
-                resource
-                for resource in self.store.resources.values()
-                if (resource.group, resource.kind) == (group, body.get("kind"))
-            ),
-            None,
-        )
+    def _drop(self, resource: Resource, key: Key) -> None:
+        stored = self.store.get(resource.plural, *key)
+        if stored is not None:
+            self.store.remove(stored)
 
 
 class Hearing(Counter):
@@ -229,12 +212,7 @@ class Hearing(Counter):
         self._servers[call.cluster].heard(call, reply)
 
 
-def _address(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
+    """Give host and port of a URL that names both."""
     host, port = url.rpartition("//")[2].split(":")
     return host, int(port)
-
-
-def _path(resource: Resource, namespace: str = "") -> str:
-    root = f"/apis/{resource.group}" if resource.group else "/api"
-    inside = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}/{resource.versions[0]}{inside}/{resource.plural}"

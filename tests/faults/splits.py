@@ -23,25 +23,3 @@ def backends_of(split: dict[str, Any]) -> list[dict[str, Any]] | None:
         for rule in spec["rules"]
         for ref in rule.get("backendRefs") or ()
     ]
-
-
-def somebodys(name: str, mirror: str, *, away: int, route: bool) -> dict[str, Any]:
-    """Make a split as people write them, ``away`` of 1,000 calls to the mirror; ``route`` says which kind."""
-    weights = {name: 1000 - away, mirror: away}
-    metadata = {"name": name, "namespace": "default"}
-    if route:
-        refs = [{"name": s, "port": 80, "weight": weight} for s, weight in weights.items()]
-        parent = {"group": "", "kind": "Service", "name": name, "port": 80}
-        return {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": metadata,
-            "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs}]},
-        }
-    backends = [{"service": s, "weight": weight} for s, weight in weights.items()]
-    return {
-        "apiVersion": "split.smi-spec.io/v1alpha2",
-        "kind": "TrafficSplit",
-        "metadata": metadata,
-        "spec": {"service": name, "backends": backends},
-    }

@@ -24,8 +24,8 @@ from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
-from tests.faults.servers import Embedded, Hearing, Real, Server
-from tests.faults.splits import somebodys
+from tests.faults.servers import Embedded, Hearing, Real, Server, address_of
+from tests.real import client
 
 Json = dict[str, Any]
 
@@ -113,7 +113,9 @@ class World:
             for body in _objects(name):
                 api.put(body)
         # Somebody's: by it the callers of eks are served by legacy.
-        self.apis["eks"].put(somebodys(SERVICE, f"{SERVICE}-legacy", away=1000, route=self.routes))
+        made = client.route if self.routes else client.split
+        weights = ((SERVICE, 0), (f"{SERVICE}-legacy", 1000))
+        self.apis["eks"].put(made(SERVICE, *weights, namespace=NAMESPACE))
         for api in self.apis.values():
             await api.settled()
         self.oracle.away["eks"] = 1000
@@ -157,8 +159,7 @@ class World:
                 cluster, name, api.address, self.plan, self.counter, now=api.now, tls=api.tls
             )
             await proxies[cluster].start()
-            host, port = self.probers[cluster].url.removeprefix("ws://").split(":")
-            pipes[cluster] = Pipe((host, int(port)))
+            pipes[cluster] = Pipe(address_of(self.probers[cluster].url))
             await pipes[cluster].start()
         folder = Path(tempfile.mkdtemp(prefix=name, dir=self._folder))
         connections = Connections(proxies, pipes, folder)

@@ -199,14 +199,14 @@ def split(
     }
 
 
-def route(name: str, *backends: tuple[str, Any]) -> Json:
+def route(name: str, *backends: tuple[str, Any], **metadata: Any) -> Json:
     """Return an HTTPRoute of that Service."""
     refs = [{"name": to, "port": 80, "weight": weight} for to, weight in backends]
     parent = {"group": "", "kind": "Service", "name": name, "port": 80}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": name},
+        "metadata": {"name": name, **metadata},
         "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs}]},
     }
 

@@ -12,12 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from deploy.local.mesh import EKS, LEGACY
-from deploy.local.mesh.kube import PROFILES, SPLITS, Resource
+from deploy.local.mesh.kube import PROFILES, SPLITS
 from deploy.local.mesh.load import Load, Sent
 from deploy.local.mesh.watch import Follow
-from deploy.local.pair import CLUSTERS, Pair, Plan
+from deploy.local.pair import CLUSTERS, LEASES, Pair, Plan
 
-LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # not a kind of the mesh
 GATEWAYS = "linkerd-multicluster"
 QUICK = {"slo-success": "99", "probe-rate": "50", "dwell": "1s", "soak": "1s"}
 """A step takes a good second of settling and 100 clean probes, 2 s."""
