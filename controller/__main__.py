@@ -20,25 +20,20 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from controller.accounts import Heard
-from controller.board import Feed, serve_board
-from controller.callers import Answered
-from controller.cluster import Chance, Cluster, ClusterAccess, Pace
-from controller.leader import Leader
-from controller.probers import Probers
-from controller.reconcile import Evidence, Reconciler, Telemetry
-from controller.settings import CONFIG_ENV, Settings, SettingsError, load, reread
-from controller.state import State
-from controller.telemetry import (
-    Health,
-    Metrics,
-    Tracing,
-    beat_with_loop,
-    configure_logging,
-    serve,
-    tracing_to,
-)
-from controller.traffic import Traffic, prometheus_of
+from controller.evidence.clients.monitor import Answered
+from controller.evidence.probes import ProberReport
+from controller.kube.api import Chance, Cluster, ClusterAccess, Pace
+from controller.report.health import Health, beat_with_loop, serve
+from controller.report.logs import configure_logging
+from controller.report.metrics import Metrics
+from controller.report.tracing import Tracing, tracing_to
+from controller.report.ui import Feed, serve_board
+from controller.runtime.lease import Leader
+from controller.runtime.probers import Probers
+from controller.runtime.prometheus import Traffic, prometheus_of
+from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
+from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
+from controller.runtime.store import Store
 
 REREAD_S = 5.0
 """How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
@@ -105,7 +100,7 @@ class Controller:
         chance = Chance(monotonic=clock)
         self._metrics = Metrics(release, clock)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
-        self._state = State(
+        self._store = Store(
             {name: c.gateway_namespace for name, c in settings.clusters.items()},
             settings.domain,
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
@@ -139,7 +134,7 @@ class Controller:
             token_file=Path(settings.prober.token_file),
             streams=settings.prober.streams,
             proxy_url=settings.prober.proxy_url,
-            heard=self._heard,
+            on_report=self._heard,
             meter=self._metrics,
             log=self._log,
             clock=clock,
@@ -154,7 +149,7 @@ class Controller:
         self._board = Feed()
         self._reconciler = Reconciler(
             settings,
-            self._state,
+            self._store,
             self._clusters,
             Evidence(self._probers, self._traffic),
             self._leader,
@@ -162,20 +157,20 @@ class Controller:
             clock,
         )
 
-    def _heard(self, heard: Heard) -> None:
-        self._reconciler.heard(heard)
+    def _heard(self, on_report: ProberReport) -> None:
+        self._reconciler.on_report(on_report)
 
     def _answered(self, answered: Answered) -> None:
         self._reconciler.answered(answered)
 
     def _leadership_changed(self) -> None:
-        self._metrics.leads(self._leader.leads, self._leader.epoch)
-        self._reconciler.look_at_all()
+        self._metrics.leads(self._leader.leads, self._leader.fencing_token)
+        self._reconciler.requeue_all()
 
     def _unready(self) -> dict[str, str]:
         found = {
             f"cluster {name}": view.stale_reason
-            for name, view in self._state.views.items()
+            for name, view in self._store.views.items()
             if not view.current
         }
         if self._settings_error:
@@ -196,7 +191,7 @@ class Controller:
             stack.push_async_callback(runner.cleanup)
             await self._open_board(stack)
             parts: list[Coroutine[Any, Any, None]] = [
-                *(c.run(self._reconciler.absorb) for c in self._clusters.values()),
+                *(c.run(self._reconciler.apply) for c in self._clusters.values()),
                 self._leader.run(),
                 self._probers.run(),
                 self._traffic.run(),

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import controller.__main__ as controller_main
 import prober.__main__ as prober_main
 from controller import cli
-from controller.settings import example
+from controller.runtime.settings import example
 
 MISTAKE = 2
 PROBER = {

@@ -67,7 +67,7 @@ def test_help_lists_every_target() -> None:
 
 
 def test_every_target_is_phony() -> None:
-    """No file can stand in the way of a target: all of them are phony."""
+    """No file can stand in the path of a target: all of them are phony."""
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert phony[1].split() == TARGETS

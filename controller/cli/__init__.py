@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from controller.cli.arguments import parse
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 
 __all__ = ["Exit", "main"]
 
@@ -47,7 +47,7 @@ def _main(argv: Sequence[str]) -> Exit:
 
         sys.stdout.write(f"kubectl-migrate {version('mesh-migrate')}\n")
         return Exit.OK
-    from controller.cli.commands import run  # noqa: PLC0415 - see the module's docstring
+    from controller.cli.commands import run
 
     ended = run(asked)
     sys.stdout.flush()  # here a reader that has left is still ours to handle

@@ -10,14 +10,14 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from controller.cli.ending import Failure
+from controller.cli.exit_codes import Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
-from controller.cluster import ClusterAccess, NotFound, Refused, Unavailable
-from controller.cluster.places import Places
-from controller.cluster.transport import Transport
-from controller.model import PREFIX, Key, Record, WriteSplit
-from controller.objects import (
+from controller.domain import PREFIX, Key, Record, WriteSplit
+from controller.kube.api import ClusterAccess, NotFound, Refused, Unavailable
+from controller.kube.api.discovery import Places
+from controller.kube.api.transport import Transport
+from controller.kube.objects import (
     DECODERS,
     Metadata,
     Resource,
@@ -25,8 +25,8 @@ from controller.objects import (
     SplitObject,
     Undecodable,
 )
-from controller.splits import MANAGER, decode_record
-from controller.splits.kinds import PROVIDER_OF
+from controller.mesh.splits import MANAGER, decode_record
+from controller.mesh.splits.kinds import PROVIDER_OF
 
 FIELD_MANAGER = "kubectl-migrate"
 """By which the API server, and so the Migration, names who asked."""
@@ -81,7 +81,7 @@ class Api:
         self._places = Places(self._transport)
 
     async def __aenter__(self) -> Self:
-        """Give itself: connections are made when needed."""
+        """Return itself: connections are made when needed."""
         return self
 
     async def __aexit__(
@@ -94,7 +94,7 @@ class Api:
         await self._transport.close()
 
     def now(self) -> datetime:
-        """Give the API server's time (UTC); this machine's before the first answer."""
+        """Return the API server's time (UTC); this machine's before the first answer."""
         return self._transport.clock.now(monotonic()) or datetime.now(UTC)
 
     async def service(self, name: str) -> ServiceObject:
@@ -213,7 +213,7 @@ class Api:
         return _decoded(_REVIEW, answer).status.allowed
 
     async def has_account(self, namespace: str, name: str) -> bool:
-        """Tell whether there is such a service account. Raises Refused where that may not be read."""
+        """Return whether there is such a service account. Raises Refused where that may not be read."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
         try:
             await self._transport.request("GET", "serviceaccounts", path)

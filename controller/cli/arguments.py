@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NoReturn
 
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 
 PROG = "kubectl migrate"
 
@@ -83,8 +83,8 @@ def parse(argv: Sequence[str]) -> Asked:
 
 def _refuse_unclear(asked: Asked) -> None:
     """One way of saying which Services: raises Failure for none and for two."""
-    ways = [asked.service is not None, asked.every, asked.everywhere]
-    if sum(ways) != 1:
+    paths = [asked.service is not None, asked.every, asked.everywhere]
+    if sum(paths) != 1:
         raise Failure(
             "say which Services: SERVICE, --all for every one of the namespace, or -A for every"
             " namespace",
@@ -95,7 +95,7 @@ def _refuse_unclear(asked: Asked) -> None:
 
 
 def service_name(text: str) -> str:
-    """Give the name of a Service as Kubernetes has it; ``service/a`` and ``svc/a`` are ``a``.
+    """Return the name of a Service as Kubernetes has it; ``service/a`` and ``svc/a`` are ``a``.
 
     Raises Failure that says what to write instead.
     """
@@ -118,7 +118,7 @@ def service_name(text: str) -> str:
 
 
 def is_label(text: str) -> bool:
-    """Tell whether this could be the name of a cluster, a namespace or a Service."""
+    """Return whether this could be the name of a cluster, a namespace or a Service."""
     return bool(_LABEL.fullmatch(text))
 
 

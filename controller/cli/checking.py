@@ -12,20 +12,20 @@ import msgspec
 from controller.cli import kubeconfig, report
 from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
-from controller.cli.ending import Exit, Failure
+from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of, writes_of
+from controller.cli.exit_codes import Exit, Failure
+from controller.cli.inventory import Survey, survey
 from controller.cli.kubeconfig import Place
 from controller.cli.pair import Pair, paired
-from controller.cli.rehearsal import Actor, Say, actor, rehearse, rights_of, writes_of
-from controller.cli.survey import Survey, survey
 from controller.cli.verbs import refuse_mirror
-from controller.meanings import Level
-from controller.model import Key, Observed
-from controller.objects import Resource, ServiceObject
-from controller.preflight import Finding, findings
+from controller.decide.preflight import Finding, findings
+from controller.domain import Key, Observed
+from controller.domain.reasons import Level
+from controller.kube.objects import Resource, ServiceObject
 
 
 async def check(api: Api, asked: Asked) -> Exit:
-    """Say what would hold a migration of the Services asked for. Raises Failure."""
+    """Return what would hold a migration of the Services asked for. Raises Failure."""
     async with AsyncExitStack() as stack:
         say = stack.enter_context(_progress())
         say(f"reading {api.place}")
@@ -109,9 +109,9 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
     target = _target(pair, asked)
     keys = _keys(pair, asked, target)
     say(f"looking at {len(keys)} Services")
-    seen = {key: pair.observed(key, asked.toward and target) for key in keys}
+    observed = {key: pair.observed(key, asked.toward and target) for key in keys}
     now = actors[pair.names[0]].api.now()
-    writes = [write for each in seen.values() for write in writes_of(each, pair, now)]
+    writes = [write for each in observed.values() for write in writes_of(each, pair, now)]
     tried = await rehearse(actors, writes, say)
     say("asking for the controller's rights")
     lacking, notes = await rights_of(
@@ -121,9 +121,9 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
         clusters=pair.names,
         services={
             key: findings(each, pair.facts(each, tried.refused.get(key, ())), now)
-            for key, each in seen.items()
+            for key, each in observed.items()
         },
-        targets={key: _target_of(each) for key, each in seen.items()},
+        targets={key: _target_of(each) for key, each in observed.items()},
         general=(*_gateways(pair), *lacking),
         notes=(*pair.here.notes, *pair.far.notes, *tried.notes, *notes),
     )
@@ -140,8 +140,8 @@ def _target(pair: Pair, asked: Asked) -> str:
     return asked.toward
 
 
-def _target_of(seen: Observed) -> str:
-    return getattr(seen.wish, "target", None) or ""
+def _target_of(observed: Observed) -> str:
+    return getattr(observed.spec, "target", None) or ""
 
 
 def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:
@@ -195,7 +195,7 @@ def _show(found: report.Report, asked: Asked) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Say]:
-    """Say on a terminal's stderr what is being done; in a log nobody waits."""
+    """Return on a terminal's stderr what is being done; in a log nobody waits."""
     if not sys.stderr.isatty():
         yield lambda _text: None
         return

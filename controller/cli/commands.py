@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from controller.cli import converting, foresee, kubeconfig, show, verbs, waiting, watching
+from controller.cli import converting, forecast, kubeconfig, show, verbs, waiting, watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.checking import check
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration
 from controller.cli.verbs import Found
-from controller.cluster import ApiError, Backoff, Conflict, Refused, Unavailable
+from controller.kube.api import ApiError, Backoff, Conflict, Refused, Unavailable
 
 WRITES = 5
 """How often a change is tried when the Service changes under it."""
@@ -89,11 +89,11 @@ async def _watch(api: Api, asked: Asked) -> Exit:
 async def _plan(api: Api, asked: Asked) -> Exit:
     found = await _found(api, _named(asked))
     now = api.now()
-    plan = foresee.foresee(found, now)
+    plan = forecast.foresee(found, now)
     if asked.output == "json":
-        _print_json(foresee.document(plan))
+        _print_json(forecast.document(plan))
     else:
-        _print(foresee.page(plan, now))
+        _print(forecast.page(plan, now))
     return Exit.USAGE if plan.problems else Exit.OK
 
 

@@ -17,14 +17,14 @@ from typing import Any
 import msgspec
 
 from controller.cli.api import Api
-from controller.cli.ending import Failure
-from controller.cluster import Backoff, Conflict, NotFound
-from controller.cluster.places import PLACES
-from controller.model import WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
-from controller.objects import Resource, ServiceObject, SplitObject, TrafficSplitObject
-from controller.ports import is_opaque
-from controller.splits import httproute, short_name
-from controller.splits.kinds import PROVIDERS
+from controller.cli.exit_codes import Failure
+from controller.domain import WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
+from controller.domain.ports import is_opaque
+from controller.kube.api import Backoff, Conflict, NotFound
+from controller.kube.api.discovery import PLACES
+from controller.kube.objects import Resource, ServiceObject, SplitObject, TrafficSplitObject
+from controller.mesh.splits import httproute, short_name
+from controller.mesh.splits.kinds import PROVIDERS
 
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 TRIES = 5
@@ -58,7 +58,7 @@ class Ground:
 
 
 def route_for(ground: Ground, now: datetime) -> WriteSplit | None:
-    """Give the route to make, None where it stands already. Raises Failure where there is nothing to convert, or
+    """Return the route to make, None where it stands already. Raises Failure where there is nothing to convert, or
     where converting would move somebody or forget something."""
     split = _split(ground)
     record = _record(split)
@@ -88,13 +88,13 @@ def route_for(ground: Ground, now: datetime) -> WriteSplit | None:
         )
     same = msgspec.structs.replace(converted, converted=theirs.converted)
     assert route is not None  # noqa: S101 - it has a record
-    if same == theirs and route.away_permille == 0 and not route.flaws:
+    if same == theirs and route.away_permille == 0 and not route.defects:
         return None
     return _write(ground, same, route)
 
 
 def _split(ground: Ground) -> Split:
-    """Give the one TrafficSplit that there is. Raises Failure."""
+    """Return the one TrafficSplit that there is. Raises Failure."""
     name = ground.key.service
     if not ground.splits:
         what = "an HTTPRoute already" if ground.routes else "no split"
@@ -107,14 +107,14 @@ def _split(ground: Ground) -> Split:
         )
     split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(ground.splits[0], ground.key, ground.mirror)
     assert split is not None  # noqa: S101 - it was found by its Service
-    for flaw in split.flaws:
-        if not flaw.mendable:
-            raise Failure(f"the TrafficSplit {split.name}: {flaw.message}")
+    for defect in split.defects:
+        if not defect.repairable:
+            raise Failure(f"the TrafficSplit {split.name}: {defect.message}")
     return split
 
 
 def _record(split: Split) -> Record:
-    """Give the record to carry over; a split that has none yet gets that of an enrolled one. Raises Failure."""
+    """Return the record to carry over; a split that has none yet gets that of an enrolled one. Raises Failure."""
     if isinstance(split.record, Unreadable):
         raise Failure(
             f"the TrafficSplit {split.name}: {split.record.message}; put it back, or remove it"

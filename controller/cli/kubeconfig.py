@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -24,7 +24,7 @@ class Place:
     namespace: str
 
     def __str__(self) -> str:
-        """Name the cluster for people."""
+        """Return the name of the cluster for people."""
         return f"context {self.context}" if self.context else "this Pod's cluster"
 
 
@@ -45,7 +45,7 @@ class _Kubeconfig(msgspec.Struct, rename="kebab"):
 def find(
     kubeconfig: str | None, context: str | None, namespace: str | None, environ: Mapping[str, str]
 ) -> Place:
-    """Say which place these flags mean (None: not given). Raises Failure.
+    """Return which place these flags mean (None: not given). Raises Failure.
 
     Of several files the first that names a thing decides it, as in kubectl.
     """
@@ -79,7 +79,7 @@ def find(
 
 
 def contexts(place: Place) -> tuple[str, ...]:
-    """Name the contexts that stand beside a place's own; a Pod's own cluster has none. Raises Failure."""
+    """Return the name of the contexts that stand beside a place's own; a Pod's own cluster has none. Raises Failure."""
     files = [Path(part) for part in (place.kubeconfig or "").split(os.pathsep) if part]
     read = [found for file in files if (found := _read(file)) is not None]
     return tuple(known.name for found in read for known in found.contexts or ())

@@ -1,4 +1,4 @@
-"""A Migration as it is read: what the controller tells about one Service (controller/status.py writes it).
+"""A Migration as it is read: what the controller tells about one Service (controller/report/status.py writes it).
 
 What stands in a cluster is not to be trusted with a terminal: control characters are escaped as it is read.
 """
@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from controller.grammar import shortened
-from controller.model import PREFIX, Phase
+from controller.domain import PREFIX, Phase
+from controller.domain.annotation_schema import shortened
 
 APEX = "apex"
 
@@ -35,7 +35,7 @@ class Wanted(_Read, frozen=True):
     attempt: int = 1
 
 
-class Way(_Read, frozen=True):
+class CallPath(_Read, frozen=True):
     """How callers of one cluster reach one side: ``target``, ``home`` or ``apex``."""
 
     callers: str
@@ -114,7 +114,7 @@ class Status(_Read, frozen=True):
     message: str = ""
     next: str = ""
     waiting_for: str = ""
-    ways: tuple[Way, ...] = ()
+    paths: tuple[CallPath, ...] = ()
     traffic: tuple[Traffic, ...] = ()
     warnings: tuple[Warned, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -181,7 +181,7 @@ class Migration:
     raw: Mapping[str, Any]
 
     def answers(self, annotations: Mapping[str, str]) -> bool:
-        """Tell whether the status is about what these annotations of the Service ask for.
+        """Return whether the status is about what these annotations of the Service ask for.
 
         A higher attempt than theirs may be asked for by the same Service in the other cluster; and a key
         that is absent here leaves the word to that one (design section 5).
@@ -195,7 +195,7 @@ class Migration:
 
 
 def asked_attempt(annotations: Mapping[str, str]) -> int | None:
-    """Give the number that the annotations ask for; None where they say none, or no number."""
+    """Return the number that the annotations ask for; None where they say none, or no number."""
     text = annotations.get(PREFIX + "attempt", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
@@ -221,7 +221,7 @@ def read_migration(raw: Mapping[str, Any]) -> Migration:
 
 
 def _printable(value: Any) -> Any:
-    """Give the same JSON with every text printable and of a bearable length."""
+    """Return the same JSON with every text printable and of a bearable length."""
     if isinstance(value, str):
         return shortened(value, LONGEST)
     if isinstance(value, list):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from controller.cli.arguments import is_label
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
+from controller.cli.inventory import Survey
 from controller.cli.migration import Migration
-from controller.cli.survey import Survey
-from controller.model import PREFIX, Fleet, Key, Malformed, Observed, Wish
-from controller.objects import (
+from controller.decide.preflight import EventText, Facts, Winner, asked_for
+from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed
+from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
     KubeObject,
@@ -20,9 +21,8 @@ from controller.objects import (
     ServiceObject,
     ServiceProfileObject,
 )
-from controller.preflight import Facts, Told, Winner, asked_for
-from controller.splits import pin, rivalry
-from controller.state import State
+from controller.mesh import conflicts, pin
+from controller.runtime.store import Store
 
 OWN_NAMESPACES = ("kube-", "linkerd")
 """Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
@@ -42,7 +42,7 @@ class Pair:
         return dict(zip(self.names, (self.here, self.far), strict=True))
 
     def other(self, name: str) -> str:
-        """Name the other cluster."""
+        """Return the name of the other cluster."""
         return self.names[1] if name == self.names[0] else self.names[0]
 
     @property
@@ -52,21 +52,21 @@ class Pair:
         return next((link.domain for link in links if link.domain), "cluster.local")
 
     @cached_property
-    def state(self) -> State:
+    def store(self) -> Store:
         """Everything that was read, taken in as the controller takes in what it watches."""
         gateways = {name: survey.gateway_namespace for name, survey in self.surveys.items()}
-        state = State(gateways, self.domain)
+        store = Store(gateways, self.domain)
         for name, survey in self.surveys.items():
             for resource, objects in survey.objects.items():
                 served = resource not in survey.unserved
-                state.absorb(Listed(name, resource, tuple(objects), served=served))
-                state.absorb(Freshness(name, resource, current=True))
-        return state
+                store.apply(Listed(name, resource, tuple(objects), served=served))
+                store.apply(Freshness(name, resource, current=True))
+        return store
 
     # --- which Services -------------------------------------------------------------------------------
 
     def everyone(self, target: str) -> list[Key]:
-        """Give the Services that could go to ``target``: those of the other cluster, and annotated ones.
+        """Return the Services that could go to ``target``: those of the other cluster, and annotated ones.
 
         Mirrors, the API server's own Service and those of Kubernetes and Linkerd are none.
         """
@@ -75,7 +75,7 @@ class Pair:
         return sorted(key for key in found if not _is_own(key))
 
     def services(self, name: str) -> dict[Key, bool]:
-        """Give the Services of a cluster, and whether each is annotated."""
+        """Return the Services of a cluster, and whether each is annotated."""
         found = self.surveys[name].of(ServiceObject, Resource.SERVICES)
         return {
             Key(each.metadata.namespace, each.metadata.name): any(
@@ -88,39 +88,43 @@ class Pair:
     # --- what is seen of one ----------------------------------------------------------------------------
 
     def observed(self, key: Key, target: str | None) -> Observed:
-        """Give what the controller would observe, were it to lead, with ``target`` (None: as annotated).
+        """Return what the controller would observe, were it to lead, with ``target`` (None: as annotated).
 
         Whether it has a Prometheus is not known here; the Migration of an enrolled Service tells.
         """
-        fleet = Fleet(self.names, leads=True, may_go_home=True, prometheus=frozenset(self.names))
-        seen = self.state.observe(key, fleet, 0.0)
-        own = seen.wish.target if isinstance(seen.wish, (Wish, Malformed)) else None
-        return asked_for(seen, target or own or self.names[1])
+        context = GlobalContext(
+            self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
+        )
+        observed = self.store.observe(key, context, 0.0)
+        own = (
+            observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
+        )
+        return asked_for(observed, target or own or self.names[1])
 
-    def facts(self, seen: Observed, refused: tuple[str, ...] = ()) -> Facts:
-        """Give what else was read about one Service."""
+    def facts(self, observed: Observed, refused: tuple[str, ...] = ()) -> Facts:
+        """Return what else was read about one Service."""
         return Facts(
             no_namespace={
-                name: seen.key.namespace
+                name: observed.key.namespace
                 for name, survey in self.surveys.items()
-                if survey.namespaces is not None and seen.key.namespace not in survey.namespaces
+                if survey.namespaces is not None and observed.key.namespace not in survey.namespaces
             },
-            unexported=dict(self._unexported(seen)),
+            unexported=dict(self._unexported(observed)),
             refused=refused,
-            winners=tuple(self._winners(seen.key)),
-            told=self._told(seen.key),
+            winners=tuple(self._winners(observed.key)),
+            told=self._told(observed.key),
             pins_read=all(
                 Resource.SERVICEPROFILES not in survey.unread for survey in self.surveys.values()
             ),
         )
 
-    def _unexported(self, seen: Observed) -> Iterator[tuple[str, str]]:
+    def _unexported(self, observed: Observed) -> Iterator[tuple[str, str]]:
         """Find labels that keep a Service from being mirrored; where there is a mirror, they do not."""
         for name, survey in self.surveys.items():
             there = self.other(name)
             links = [link for link in self.surveys[there].links if link.cluster == name]
-            labels = survey.labels.get(Key(*seen.key))
-            if labels is None or not links or seen.clusters[there].mirror is not None:
+            labels = survey.labels.get(Key(*observed.key))
+            if labels is None or not links or observed.clusters[there].mirror is not None:
                 continue
             if not any(link.selector.admits(labels) for link in links):
                 yield name, str(links[0].selector)
@@ -143,11 +147,11 @@ class Pair:
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in survey.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in rivalry.of(route, self.domain)[0]:
+                for about in conflicts.of(route, self.domain)[0]:
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _told(self, key: Key) -> Told | None:
+    def _told(self, key: Key) -> EventText | None:
         found = [
             migration
             for survey in self.surveys.values()
@@ -156,9 +160,9 @@ class Pair:
         return _said(found[0]) if found else None
 
 
-def _said(found: Migration) -> Told:
+def _said(found: Migration) -> EventText:
     status = found.status
-    return Told(
+    return EventText(
         blocked=any(c.type == "Blocked" and c.status == "True" for c in status.conditions),
         reason=status.reason,
         message=status.message,
@@ -171,7 +175,7 @@ def _is_own(key: Key) -> bool:
 
 
 def paired(here: Survey, far: Survey) -> Pair:
-    """Name both clusters. Raises Failure where their Links, mirrors and Migrations leave it open."""
+    """Return the name of both clusters. Raises Failure where their Links, mirrors and Migrations leave it open."""
     told = {
         name
         for survey in (here, far)
@@ -189,7 +193,7 @@ def paired(here: Survey, far: Survey) -> Pair:
 
 
 def _named(survey: Survey, by_the_other: tuple[str, ...], told: set[str]) -> str:
-    """Name a cluster as the other one's Links do; of several, as Migrations or its own context do."""
+    """Return the name of a cluster as the other one's Links do; of several, as Migrations or its own context do."""
     context = survey.place.context or ""
     names = [name for name in by_the_other if name in told] or list(by_the_other)
     if len(names) > 1 and context in names:

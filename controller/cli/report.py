@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.cli import show
-from controller.meanings import Level
-from controller.model import Key
-from controller.preflight import Finding, document
+from controller.decide.preflight import Finding, document
+from controller.domain import Key
+from controller.domain.reasons import Level
 
 FEW = 3
 """Up to so many Services with the same finding are named one by one."""
@@ -55,7 +55,7 @@ Row = tuple[str, str, str, str]
 
 
 def rows(report: Report, *, namespaces: bool) -> list[Row]:
-    """Give a row for each finding, BLOCK first; one for all Services that share a sentence."""
+    """Return a row for each finding, BLOCK first; one for all Services that share a sentence."""
     every = [*report.general, *(f for found in report.services.values() for f in found)]
     where: dict[Finding, list[Key]] = {finding: [] for finding in every}
     for key, found in report.services.items():
@@ -96,14 +96,14 @@ def summary(report: Report) -> str:
 
 
 def meanings(report: Report) -> list[tuple[str, str, str]]:
-    """Say of each reason that was found what it means, and what to do."""
+    """Return of each reason that was found what it means, and what to do."""
     every = [*report.general, *(f for found in report.services.values() for f in found)]
     found = {finding.reason: finding.meaning for finding in every}
     return [(reason, meant.means, meant.do) for reason, meant in sorted(found.items())]
 
 
 def page(report: Report, *, namespaces: bool) -> str:
-    """Give everything as text, with lines as long as they are."""
+    """Return everything as text, with lines as long as they are."""
     parts = []
     found = rows(report, namespaces=namespaces)
     if found:
@@ -118,7 +118,7 @@ def _ending(report: Report) -> str:
 
 
 def drawn(report: Report, *, namespaces: bool) -> Iterable[Any]:
-    """Give the same as things that rich draws, fitted to a terminal."""
+    """Return the same as things that rich draws, fitted to a terminal."""
     from rich.table import Table  # noqa: PLC0415 - JSON, and a command in a pipe, need none of it
     from rich.text import Text  # noqa: PLC0415 - as Table
 
@@ -139,7 +139,7 @@ def drawn(report: Report, *, namespaces: bool) -> Iterable[Any]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Give everything as JSON has it."""
+    """Return everything as JSON has it."""
     return {
         "clusters": list(report.clusters),
         "checked": len(report.services),

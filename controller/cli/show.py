@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from controller.cli.migration import APEX, Migration, Status, Transition, Way
+from controller.cli.migration import APEX, CallPath, Migration, Status, Transition
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
@@ -34,7 +34,7 @@ def status_page(found: Migration, now: datetime) -> str:
     """All that is worth knowing of one migration now."""
     status = found.status
     parts = [status_table([found], now), _facts(found, now)]
-    if status.ways:
+    if status.paths:
         parts.append(ways_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
@@ -58,7 +58,7 @@ def explain_page(found: Migration, now: datetime) -> str:
         head = ("AT", "PHASE", "SHARE", "REASON", "MESSAGE")
         rows = [(rfc(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
         parts.append(table(head, rows))
-    if status.ways:
+    if status.paths:
         parts.append(ways_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
@@ -105,7 +105,7 @@ def change_line(found: Migration, *, namespaces: bool = False) -> str:
 def ways_table(status: Status) -> str:
     """Points of what is allowed, and clean probes of what is needed, by way."""
     head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
-    return table(head, (_way(status, way) for way in status.ways))
+    return table(head, (_path(status, path) for path in status.paths))
 
 
 def traffic_table(status: Status) -> str:
@@ -216,21 +216,21 @@ def _asked(status: Status, now: datetime) -> str:
     return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
 
 
-def _way(status: Status, way: Way) -> tuple[str, ...]:
+def _path(status: Status, path: CallPath) -> tuple[str, ...]:
     to = {
         "target": status.observed.target,
         "home": status.origin,
         APEX: "as they are split now",
-    }.get(way.side, way.side)
-    objective = f" {way.objective}" if way.objective not in ("", "success") else ""
-    bad = "" if way.bad_percent_3s is None else f"{way.bad_percent_3s:g} %"
+    }.get(path.side, path.side)
+    objective = f" {path.objective}" if path.objective not in ("", "success") else ""
+    bad = "" if path.bad_percent_3s is None else f"{path.bad_percent_3s:g} %"
     return (
-        way.callers,
+        path.callers,
         to,
-        way.verdict,
-        way.reason,
-        f"{way.points:.1f}/{way.threshold:.1f}{objective}" if way.threshold else "",
-        f"{way.clean}/{way.needed}" if way.needed else "",
+        path.verdict,
+        path.reason,
+        f"{path.points:.1f}/{path.threshold:.1f}{objective}" if path.threshold else "",
+        f"{path.clean}/{path.needed}" if path.needed else "",
         bad,
-        way.usual_answer,
+        path.usual_answer,
     )

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from controller.annotations import read
 from controller.cli.arguments import PROG, Asked, is_label
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration, asked_attempt
-from controller.model import PREFIX, Malformed, Phase, Record
-from controller.objects import ServiceObject
+from controller.domain import PREFIX, Malformed, Phase, Record
+from controller.domain.annotations import read
+from controller.kube.objects import ServiceObject
 
 Change = dict[str, str | None]
 
@@ -44,11 +44,11 @@ class Found:
         return self.service.metadata.annotations
 
     def own(self, key: str) -> str | None:
-        """Give an annotation of ours, None where it is absent."""
+        """Return an annotation of ours, None where it is absent."""
         return self.annotations.get(PREFIX + key)
 
     def problems(self, change: Mapping[str, str | None] = MappingProxyType({})) -> tuple[str, ...]:
-        """Say what would be wrong with the annotations after this change, as the controller would."""
+        """Return what would be wrong with the annotations after this change, as the controller would."""
         after = {k: v for k, v in self.annotations.items() if k.startswith(PREFIX)}
         for key, value in change.items():
             if value is None:
@@ -57,9 +57,9 @@ class Found:
                 after[PREFIX + key] = value
         # Where the pair is not known any name that could be a cluster's is let pass: the controller knows.
         pair = self.clusters or (after.get(PREFIX + "target", ""), "")
-        wish = read({pair[0]: after}, pair)
-        if isinstance(wish, Malformed):
-            return tuple(problem.message for problem in wish.problems)
+        spec = read({pair[0]: after}, pair)
+        if isinstance(spec, Malformed):
+            return tuple(problem.message for problem in spec.problems)
         return ()
 
 
@@ -164,7 +164,7 @@ VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
 
 
 def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
-    """Say what was written, and where to look next."""
+    """Return what was written, and where to look next."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
     said = [f"{key}={value}" for key, value in change.items() if value is not None]
@@ -198,7 +198,7 @@ def _stands(found: Found, verb: str) -> str:
 
 
 def no_migration(found: Found) -> str:
-    """Say why there may be no Migration of a Service."""
+    """Return why there may be no Migration of a Service."""
     if found.own("target") is None:
         return (
             f"no Migration of {found.name}: the Service is not annotated here; start with {PROG} start"
@@ -208,7 +208,7 @@ def no_migration(found: Found) -> str:
 
 
 def _retried(found: Found) -> bool:
-    """Tell whether the annotations already ask for more than the attempt that is told of."""
+    """Return whether the annotations already ask for more than the attempt that is told of."""
     number = asked_attempt(found.annotations)
     told = found.migration
     return told is not None and number is not None and number > told.status.observed.attempt
@@ -221,7 +221,7 @@ def _refuse_malformed(found: Found, change: Mapping[str, str | None]) -> None:
 
 
 def _refuse_unknown(found: Found, verb: str) -> None:
-    """Nothing here tells of a migration: more likely the wrong cluster than a wish.
+    """Nothing here tells of a migration: more likely the wrong cluster than a spec.
 
     The target may stand in the other cluster; then there is a Migration here, or a record on the split.
     """

@@ -10,11 +10,11 @@ from typing import Literal
 
 from controller.cli import show
 from controller.cli.api import Api
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration, Transition
 from controller.cli.verbs import Found, no_migration, refuse_mirror
-from controller.cluster import Backoff, Unavailable
-from controller.model import Phase
+from controller.domain import Phase
+from controller.kube.api import Backoff, Unavailable
 
 LOOK_S = 1.0
 """How often the cluster is asked."""
@@ -25,7 +25,7 @@ ENDS: Mapping[str, Goal] = {Phase.COMPLETED: "completed", Phase.REVERTED: "rever
 
 
 def end_of(found: Found) -> Goal | None:
-    """Say at which end the Service's migration is, None while it is at none.
+    """Return at which end the Service's migration is, None while it is at none.
 
     What is told of another target or an earlier attempt than the annotations ask for is no answer.
     """
@@ -36,7 +36,7 @@ def end_of(found: Found) -> Goal | None:
 
 
 def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
-    """Give what came after the transition that was told last; at first, only the newest."""
+    """Return what came after the transition that was told last; at first, only the newest."""
     if last is None:
         return history[-1:]
     if last in history:
@@ -45,7 +45,7 @@ def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[T
 
 
 def not_reached(found: Found, goal: Goal, seconds: float) -> str:
-    """Say where a migration is when the time is up."""
+    """Return where a migration is when the time is up."""
     told = found.migration
     late = f"{found.name} is not {goal} after {show.span(seconds)}"
     if told is None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from controller.cli import show
-from controller.cli.ending import Failure
+from controller.cli.exit_codes import Failure
 from controller.cli.migration import Migration
-from controller.cluster import Backoff, Unavailable
+from controller.kube.api import Backoff, Unavailable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -50,8 +50,10 @@ async def on_terminal(read: Read) -> None:
 
     drawn = ""
     with Live(auto_refresh=False) as live:
-        async for look in _looks(read):
-            text = f"{look.page}\n\n{look.trouble}" if look.trouble else look.page
+        async for reconcile in _looks(read):
+            text = (
+                f"{reconcile.page}\n\n{reconcile.trouble}" if reconcile.trouble else reconcile.page
+            )
             if text != drawn:
                 drawn = text
                 live.update(_coloured(text), refresh=True)
@@ -60,10 +62,10 @@ async def on_terminal(read: Read) -> None:
 async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
     """Write a line for each migration that changed, as text or as the object itself."""
     known: dict[tuple[str, str], str] = {}
-    async for look in _looks(read):
-        if look.trouble:
-            sys.stderr.write(f"{look.trouble}\n")
-        for migration in look.found:
+    async for reconcile in _looks(read):
+        if reconcile.trouble:
+            sys.stderr.write(f"{reconcile.trouble}\n")
+        for migration in reconcile.found:
             name = (migration.namespace, migration.service)
             line = show.change_line(migration, namespaces=namespaces)
             raw = msgspec.json.encode(migration.raw).decode() if json else line
@@ -75,24 +77,24 @@ async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
 
 async def _looks(read: Read) -> AsyncIterator[Look]:
     """Look again and again. The first look must succeed; later ones may fail for a while."""
-    look = await read()
+    reconcile = await read()
     heard_s = time.monotonic()
     backoff = Backoff(LOOK_S, 10 * LOOK_S)
-    yield look
+    yield reconcile
     pause_s = LOOK_S
     while True:
         await asyncio.sleep(pause_s)
         try:
-            look = await read()
+            reconcile = await read()
         except Unavailable as error:
             if time.monotonic() - heard_s > GIVE_UP_S:
                 raise Failure(f"no answer for {show.span(GIVE_UP_S)}: {error}") from error
             pause_s = backoff.after_failure_s(error.retry_after_s)
-            yield Look(look.page, (), f"no answer, asking again in {pause_s:.1f} s: {error}")
+            yield Look(reconcile.page, (), f"no answer, asking again in {pause_s:.1f} s: {error}")
             continue
         heard_s, pause_s = time.monotonic(), LOOK_S
         backoff.reset()
-        yield look
+        yield reconcile
 
 
 def _coloured(page: str) -> Text:

@@ -6,8 +6,8 @@ what is named in ``__all__``.
 
 from __future__ import annotations
 
-from controller.evidence.credit import BETA, MIN_PROBES, Credit
-from controller.evidence.points import (
+from controller.evidence.clients.judgement import ENOUGH, ClientJudgement, traffic_fails
+from controller.evidence.cusum import (
     ALPHA,
     DECIDING_WAYS,
     SLICES_IN_MIGRATION,
@@ -17,15 +17,15 @@ from controller.evidence.points import (
     fail_threshold,
     suspected_shares,
 )
-from controller.evidence.traffic import ENOUGH, TrafficBook, traffic_fails
-from controller.evidence.way import (
+from controller.evidence.path import (
     FRESH_S,
     LOST_S,
+    PathMonitor,
     Tick,
-    WayBook,
     cluster_fails,
-    home_is_worse,
+    origin_is_worse,
 )
+from controller.evidence.sprt import BETA, MIN_PROBES, Credit
 
 __all__ = [
     "ALPHA",
@@ -36,16 +36,16 @@ __all__ = [
     "LOST_S",
     "MIN_PROBES",
     "SLICES_IN_MIGRATION",
+    "ClientJudgement",
     "Credit",
+    "PathMonitor",
     "Points",
     "Tick",
-    "TrafficBook",
-    "WayBook",
     "allowed_bad",
     "alpha_share",
     "cluster_fails",
     "fail_threshold",
-    "home_is_worse",
+    "origin_is_worse",
     "suspected_shares",
     "traffic_fails",
 ]

@@ -1,4 +1,4 @@
-"""What one way reported over the last 3 s, as sums that follow the ticks that come and go."""
+"""What one path reported over the last 3 s, as sums that follow the ticks that come and go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ANSWERS_IN_WORDS = frozenset({OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER})
 
 
 def is_answer(word: str) -> bool:
-    """Tell a status, or what was wrong with an answer, from a kind of error, which is in small letters."""
+    """Return a status, or what was wrong with an answer, from a kind of error, which is in small letters."""
     return not word.islower() or word in _ANSWERS_IN_WORDS
 
 

@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from time import monotonic
 
-from controller.model import SplitKind
+from controller.domain import SplitKind
 from deploy.local.realapi import MISSING, RealApi, find_binaries
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
@@ -27,7 +27,7 @@ from tests.benchmarks.stand_in import StandIn
 SERVICES = 1000
 MEASURED = 100
 TOGETHER = 10
-"""How many stand above home, and are probed, at a time."""
+"""How many stand above the baseline, and are probed, at a time."""
 
 PAUSE_S = (0.1, 0.3)
 """Between the end of one and the next, so that each is measured by itself; random against all beats."""

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks bad_to_home
 
-The outage: from one moment on the target answers 500 to every request, at 10 probes a second on each way.
+The outage: from one moment on the target answers 500 to every request, at 10 probes a second on each path.
 Begins when the first of them was answered, and ends when a watch of the benchmark's own has seen both
 splits at their home weights. Each repetition is a Service, and an attempt, of its own.
 """
@@ -27,7 +27,7 @@ REPETITIONS = 30
 """For each objective."""
 
 TOGETHER = 5
-"""How many stand above home, and are probed, at a time."""
+"""How many stand above the baseline, and are probed, at a time."""
 
 SEED = 1
 
@@ -56,9 +56,9 @@ async def measure(say: Progress) -> Result:
                 objective = OBJECTIVES[start // REPETITIONS]
                 say(f"outage {start + 1} of {services}, slo-success {objective}")
                 names = [service_name(n) for n in range(start, start + TOGETHER)]
-                wishes = {"slo-success": objective}
-                await asyncio.gather(*(ground.enrol(name, wishes) for name in names))
-                await asyncio.gather(*(ground.lift(name, wishes) for name in names))
+                specs = {"slo-success": objective}
+                await asyncio.gather(*(ground.enrol(name, specs) for name in names))
+                await asyncio.gather(*(ground.lift(name, specs) for name in names))
                 for name in names:
                     before = await product.void_slices()
                     took_s = await _outage(ground, stand_in, name, rng)

@@ -69,7 +69,7 @@ async def measure(say: Progress, idle_s: float) -> Result:
 async def _stepping(
     ground: Ground, apis: dict[str, EmbeddedApi], service: str
 ) -> Counter[tuple[str, str]]:
-    """Give the calls from the first step's Event to the last step's."""
+    """Return the calls from the first step's Event to the last step's."""
     await ground.enrol(service, STEPPING)
     await ground.annotate(service, {"paused": "false"})
     await ground.until(lambda: ground.told(service, _at(STEPS[0])), "no first step", STEP_LIMIT_S)
@@ -79,7 +79,7 @@ async def _stepping(
 
 
 def _at(step: int) -> str:
-    """Give what the Event says once both clusters stand at this step."""
+    """Return what the Event says once both clusters stand at this step."""
     return f"share {step}/{step} %"
 
 

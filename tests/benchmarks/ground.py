@@ -1,6 +1,6 @@
 """Two API servers with Services in them, seen by watches of the benchmark's own.
 
-Migrations are lifted above home without waiting for PASS: the controller enrols the Service, then the
+Migrations are lifted above the baseline without waiting for PASS: the controller enrols the Service, then the
 benchmark writes weights and record as the controller would, and ``paused`` keeps them there, armed.
 """
 
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
-from controller.annotations import read
-from controller.model import PREFIX, Attempt, Key, Record, SplitKind, Wish, WriteSplit
-from controller.splits import mirror_name
-from controller.splits.kinds import PROVIDERS
-from controller.standing import away_for, stored
+from controller.decide.resolve import away_for, stored
+from controller.domain import PREFIX, Attempt, Key, MigrationSpec, Record, SplitKind, WriteSplit
+from controller.domain.annotations import read
+from controller.mesh.splits import mirror_name
+from controller.mesh.splits.kinds import PROVIDERS
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess
 from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
@@ -70,44 +70,44 @@ class Ground:
         await asyncio.gather(*(api.stop() for api in self.apis.values()))
 
     def kubeconfigs(self) -> dict[str, dict[str, Any]]:
-        """Give the kubeconfig of each cluster."""
+        """Return the kubeconfig of each cluster."""
         return {cluster: api.kubeconfig() for cluster, api in self.apis.items()}
 
     # --- what its users do --------------------------------------------------------------------------
 
-    async def annotate(self, service: str, wishes: Mapping[str, str]) -> None:
+    async def annotate(self, service: str, specs: Mapping[str, str]) -> None:
         """Annotate the Service in legacy, as kubectl does."""
-        body = {"metadata": {"annotations": {PREFIX + k: v for k, v in wishes.items()}}}
+        body = {"metadata": {"annotations": {PREFIX + k: v for k, v in specs.items()}}}
         client = self._clients[LEGACY]
         await client.merge(SERVICES, (NAMESPACE, service), body, "kubectl-annotate")
 
     async def enrol(
-        self, service: str, wishes: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
+        self, service: str, specs: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
     ) -> None:
         """Ask for eks, paused, with splits that stand already, and wait until both pins were seen."""
         for cluster in CLUSTERS:
             away = 0 if cluster == LEGACY else 1000
             await self._split(cluster, service, away, Record(kind), kind)
-        await self.annotate(service, {**wishes, "target": EKS, "paused": "true"})
+        await self.annotate(service, {**specs, "target": EKS, "paused": "true"})
         await self.until(
             lambda: all((cluster, service) in self._pins for cluster in CLUSTERS),
             f"{service} was not enrolled",
         )
 
     async def lift(
-        self, service: str, wishes: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
+        self, service: str, specs: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
     ) -> None:
         """Put an enrolled Service at 25 %, with the record that the controller would have written."""
-        texts = {PREFIX + key: text for key, text in wishes.items()} | {PREFIX + "target": EKS}
-        wish = read({LEGACY: texts}, CLUSTERS)
-        assert isinstance(wish, Wish), wish
+        texts = {PREFIX + key: text for key, text in specs.items()} | {PREFIX + "target": EKS}
+        spec = read({LEGACY: texts}, CLUSTERS)
+        assert isinstance(spec, MigrationSpec), spec
         now = datetime.now(UTC)
-        home = dict.fromkeys(CLUSTERS, 0)
-        attempt = Attempt(1, LEGACY, EKS, home, PODS, stored(wish), now)
+        baseline = dict.fromkeys(CLUSTERS, 0)
+        attempt = Attempt(1, LEGACY, EKS, baseline, PODS, stored(spec), now)
         for cluster in CLUSTERS:
             away = away_for(SHARE_PERMILLE, is_target=cluster == EKS)
             record = Record(
-                kind, epoch=1, attempt=attempt, share_permille=SHARE_PERMILLE, since=now
+                kind, fencing_token=1, attempt=attempt, share_permille=SHARE_PERMILLE, since=now
             )
             await self._split(cluster, service, away, record, kind)
         await self.until(
@@ -117,21 +117,21 @@ class Ground:
     # --- what is seen ---------------------------------------------------------------------------------
 
     def phase(self, service: str) -> str:
-        """Give the phase that the Migration of a Service shows, "" without one."""
+        """Return the phase that the Migration of a Service shows, "" without one."""
         return str(self._status.get(service, {}).get("phase", ""))
 
     def told(self, service: str, text: str) -> bool:
-        """Tell whether an Event on a Service says this."""
+        """Return whether an Event on a Service says this."""
         return any(
             event["involvedObject"]["name"] == service and text in event["message"]
             for event in self._events
         )
 
     def home_s(self, service: str) -> float | None:
-        """Give the time at which the second of both splits was seen home; None while one is not."""
-        seen = [self._away[cluster, service] for cluster in CLUSTERS]
-        weights = [away for away, _ in seen]
-        return max(at_s for _, at_s in seen) if weights == [0, 1000] else None
+        """Return the time at which the second of both splits was seen home; None while one is not."""
+        observed = [self._away[cluster, service] for cluster in CLUSTERS]
+        weights = [away for away, _ in observed]
+        return max(at_s for _, at_s in observed) if weights == [0, 1000] else None
 
     async def until_home(self, service: str) -> float:
         """Wait until both splits are home; give when that was seen, monotonic."""

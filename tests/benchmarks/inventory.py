@@ -32,7 +32,7 @@ class Inventory:
         return self.legacy if cluster == LEGACY else self.eks
 
     def objects(self, cluster: str) -> Iterator[tuple[Resource, dict[str, Any]]]:
-        """Give everything that stands in a cluster."""
+        """Return everything that stands in a cluster."""
         far = EKS if cluster == LEGACY else LEGACY
         gateway = RemoteGateway(
             far, "10.255.0.1", "linkerd-gateway.linkerd-multicluster.identity.cluster.local"
@@ -47,7 +47,7 @@ class Inventory:
             yield SLICES, mirror_slice(mirror, gateway, "ready")
 
     def told(self) -> str:
-        """Say in words what there is."""
+        """Return in words what there is."""
         services = self.legacy + self.eks
         return (
             f"legacy: {self.legacy:,} Services, {self.eks:,} mirrors; eks: {self.eks:,} Services,"
@@ -57,7 +57,7 @@ class Inventory:
 
 
 def service_name(number: int) -> str:
-    """Name a Service; the same number is the same Service in both clusters."""
+    """Return the name of a Service; the same number is the same Service in both clusters."""
     return f"service-{number}"
 
 

@@ -66,7 +66,7 @@ async def measure(say: Progress) -> Result:
 
 
 async def _controller_with(inventory: Inventory) -> tuple[list[float], float, dict[str, float]]:
-    """Give the seconds until ready of each start; of the last one the RSS then, and memory at the end."""
+    """Return the seconds until ready of each start; of the last one the RSS then, and memory at the end."""
     starts_s: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -214,7 +214,7 @@ def _best(measured: list[Measured]) -> Measured:
 
 
 def _figures(measured: list[Measured]) -> tuple[int, float]:
-    """Give the highest rate held (0: none) and the CPU in ms of a probe at that rate."""
+    """Return the highest rate held (0: none) and the CPU in ms of a probe at that rate."""
     best = _best(measured)
     return round(best.sent_per_s) if best.held else 0, round(1000 * best.cpu_s_per_probe, 3)
 

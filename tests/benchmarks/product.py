@@ -73,7 +73,7 @@ class Product:
         return monotonic() - began_s
 
     def memory_mb(self) -> dict[str, float]:
-        """Give the controller's resident memory now (``VmRSS``) and at its highest (``VmHWM``), in MiB."""
+        """Return the controller's resident memory now (``VmRSS``) and at its highest (``VmHWM``), in MiB."""
         text = Path(f"/proc/{self.controller.pid}/status").read_text()
         return {
             name: int(kib) / 1024

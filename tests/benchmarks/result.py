@@ -35,7 +35,7 @@ class Result:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the nearest-rank percentile: the least value that ``percent`` of them do not exceed."""
+    """Return the nearest-rank percentile: the least value that ``percent`` of them do not exceed."""
     if not values:
         raise ValueError("a percentile of nothing")
     rank = math.ceil(percent / 100.0 * len(values))
@@ -43,7 +43,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Give p50 and p99 in ms, and how many there were, as the JSON object has them."""
+    """Return p50 and p99 in ms, and how many there were, as the JSON object has them."""
     return {
         "p50": round(1000.0 * percentile(seconds, 50), 1),
         "p99": round(1000.0 * percentile(seconds, 99), 1),
@@ -52,7 +52,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def spread_line(what: str, seconds: Sequence[float], target: str, how: str) -> Line:
-    """Give the line of a figure that was measured many times."""
+    """Return the line of a figure that was measured many times."""
     found = spread(seconds)
     return Line(what, len(seconds), f"{found['p50']} ms", f"{found['p99']} ms", target, how)
 

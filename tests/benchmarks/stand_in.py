@@ -18,7 +18,7 @@ _BAD = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nbad\n"
 _LONGEST_HEAD = 16384
 
 HEALTHY = 20
-"""Probes that are answered on each way before something is measured."""
+"""Probes that are answered on each path before something is measured."""
 
 _HEALTHY_S = 60.0
 
@@ -49,7 +49,7 @@ class StandIn:
             server.close()
 
     async def until_healthy(self, service: str) -> None:
-        """Wait until :data:`HEALTHY` probes were answered on each of the four ways."""
+        """Wait until :data:`HEALTHY` probes were answered on each of the four paths."""
         async with asyncio.timeout(_HEALTHY_S):
             while self._least(service) < HEALTHY:  # noqa: ASYNC110 - another process sends them
                 await asyncio.sleep(0.05)
@@ -63,10 +63,10 @@ class StandIn:
 
     def answer(self, callers: str, head: bytes) -> bytes:
         """Answer one probe of a prober in the cluster of these callers."""
-        way = _way(callers, head)
-        if way is None:
+        path = _path(callers, head)
+        if path is None:
             return _GOOD
-        service, side = way
+        service, side = path
         self._answered[service, f"{callers}/{side}"] += 1
         if side == "home" or service not in self.failing:
             return _GOOD
@@ -97,8 +97,8 @@ class _Answers(asyncio.Protocol):
             self._transport.abort()
 
 
-def _way(callers: str, head: bytes) -> tuple[str, str] | None:
-    """Give the Service that is probed and the side that answers; None for the apex and the reference."""
+def _path(callers: str, head: bytes) -> tuple[str, str] | None:
+    """Return the Service that is probed and the side that answers; None for the apex and the reference."""
     lines = head.decode("latin-1").split("\r\n")
     authority = lines[0].split("/", 3)[2]
     name = authority.partition(".")[0]

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from controller.annotations import read
-from controller.model import PREFIX, Wish
+from controller.domain import PREFIX, MigrationSpec
+from controller.domain.annotations import read
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import SERVICES, SLICES
 from tests.benchmarks import calls
@@ -106,7 +106,7 @@ def test_no_two_pods_share_an_address() -> None:
     ],
 )
 def test_an_outage_is_of_the_target_only(callers: str, url: str, bad: bool) -> None:
-    """Where service-a fails, its ways to eks are answered 500, and nothing else is."""
+    """Where service-a fails, its paths to eks are answered 500, and nothing else is."""
     stand_in = StandIn()
     stand_in.failing.add("service-a")
     head = f"GET {url} HTTP/1.1\r\nHost: service-a.default.svc.cluster.local"
@@ -117,7 +117,7 @@ def test_an_outage_is_of_the_target_only(callers: str, url: str, bad: bool) -> N
 
 def test_the_steps_are_a_wish() -> None:
     """What the migration of ``calls`` asks for is well-formed, and its steps are those that are counted."""
-    wish = read({LEGACY: {PREFIX + k: v for k, v in calls.STEPPING.items()}}, (LEGACY, EKS))
-    assert isinstance(wish, Wish)
-    assert wish.steps == tuple(10 * step for step in calls.STEPS)
+    spec = read({LEGACY: {PREFIX + k: v for k, v in calls.STEPPING.items()}}, (LEGACY, EKS))
+    assert isinstance(spec, MigrationSpec)
+    assert spec.steps == tuple(10 * step for step in calls.STEPS)
     assert all(low < high for low, high in pairwise(calls.STEPS))

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from time import perf_counter
 
-from controller.callers import Answered, Callers, Source
-from controller.model import Key, SplitKind, TrafficOrder
-from controller.tally import Tally
-from controller.traffic import Access, Prometheus
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Tally
+from controller.evidence.clients.monitor import Answered, ClientMonitor, Source
+from controller.runtime.prometheus import Access, Prometheus
 from deploy.local import prometheus
 from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, percentile, spread
@@ -112,8 +112,8 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
         key: TrafficOrder(key, "eks", kinds, {}, {}, Decimal("99.9"), (key, began)) for key in keys
     }
     source = Source("legacy", tick_s=TICK_S)
-    accounts = {key: Callers(tick_s=TICK_S) for key in keys}
-    for key, account in accounts.items():
+    monitor = {key: ClientMonitor(tick_s=TICK_S) for key in keys}
+    for key, account in monitor.items():
         account.order(orders[key], 0.0)
     _call(proxies, keys)
     await _until_scraped(client, orders, len(keys))
@@ -122,11 +122,11 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
         _call(proxies, keys)
         meter.questions.clear()
         began_s = perf_counter()
-        answered = await asyncio.to_thread(client.look, orders)
+        answered = await asyncio.to_thread(client.reconcile, orders)
         measured.asked_s.append(perf_counter() - began_s)
         measured.questions.append(len(meter.questions))
         began_s = perf_counter()
-        _evaluate(source, accounts, answered)
+        _evaluate(source, monitor, answered)
         measured.evaluated_s.append(perf_counter() - began_s)
     if percentile(measured.questions, 0) != percentile(measured.questions, 100):
         raise CannotMeasure(f"Prometheus did not answer every tick: {answered.error}")
@@ -135,13 +135,13 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
 
 def _evaluate(
     source: Source,
-    accounts: dict[Key, Callers],
+    monitor: dict[Key, ClientMonitor],
     answered: Answered,
 ) -> None:
     """What the state does with one answer."""
-    fresh = source.absorb(answered)
-    for key, account in accounts.items():
-        account.absorb(key, answered, fresh=fresh)
+    fresh = source.apply(answered)
+    for key, account in monitor.items():
+        account.apply(key, answered, fresh=fresh)
         account.notable(source, "legacy", answered.now_s)
 
 
@@ -162,7 +162,7 @@ async def _until_scraped(
     """Look until Prometheus tells of every Service."""
     async with asyncio.timeout(READY_S):
         while True:
-            answered = await asyncio.to_thread(client.look, orders)
+            answered = await asyncio.to_thread(client.reconcile, orders)
             called = [g for g in answered.counted.growth.values() if g.following]
             if answered.newest and len(answered.counted.growth) == services and not called:
                 return

@@ -29,7 +29,7 @@ SLICES_PER_S = 10
 
 
 def seconds_to_fail(rate_per_s: int, bad_share: float, chance: random.Random) -> float:
-    """Give the seconds from the fault to FAIL of one run; slices without a probe are left out."""
+    """Return the seconds from the fault to FAIL of one run; slices without a probe are left out."""
     allowed = allowed_bad(Decimal("99.9"))
     points = Points(allowed)
     threshold = fail_threshold(SLICES_IN_MIGRATION, len(points.counters), alpha_share(True, 1))
@@ -42,7 +42,7 @@ def seconds_to_fail(rate_per_s: int, bad_share: float, chance: random.Random) ->
 
 
 def cell(rate_per_s: int, bad_share: float, runs: int, chance: random.Random) -> str:
-    """Give "mean (p99)" of this many runs; one number where every run takes the same time."""
+    """Return "mean (p99)" of this many runs; one number where every run takes the same time."""
     seconds = sorted(seconds_to_fail(rate_per_s, bad_share, chance) for _ in range(runs))
     mean, p99 = statistics.fmean(seconds), seconds[int(0.99 * (runs - 1))]
     if seconds[0] == seconds[-1]:

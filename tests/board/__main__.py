@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.async_api import expect
 
-from controller.board import serve_board
+from controller.report.ui import serve_board
 from deploy.local.mesh import EKS
 from deploy.local.pair import Plan
 from tests.board.browser import MISSING, find_chromium, page
@@ -51,7 +51,7 @@ async def main() -> None:
 
 
 async def tell(scene: Scene) -> None:
-    """Six Services: one moved, one on the way, one soaking, one brought home, one enrolled, one written wrong."""
+    """Six Services: one moved, one on the path, one soaking, one brought home, one enrolled, one written wrong."""
     names = ("cart", "checkout", "invoices", "search", "stock", "users")
     for name in names:
         await scene.service(name, rate_hz=CALLS_HZ)
@@ -81,7 +81,7 @@ MOVING = {
 
 
 async def measures() -> dict[str, Any]:
-    """Say how long a page of 409 rows takes to fill, to be sifted, and to show a change of every row."""
+    """Return how long a page of 409 rows takes to fill, to be sifted, and to show a change of every row."""
     feed = fleet(ROWS)
     async with served(feed) as url, page("about:blank") as board:
         began = time.monotonic()

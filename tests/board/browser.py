@@ -29,7 +29,7 @@ FLAGS = (
 
 
 def find_chromium() -> str | None:
-    """Give the browser's path, None where there is none."""
+    """Return the browser's path, None where there is none."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -1,4 +1,4 @@
-"""Made-up migrations for the board's own tests: statuses of the shape that controller.status makes."""
+"""Made-up migrations for the board's own tests: statuses of the shape that controller.report.status makes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from controller.board import Feed, Shown
-from controller.model import Key
+from controller.domain import Key
+from controller.report.ui import Feed, Shown
 
 ASKED = {"by": "kubectl-annotate", "at": "2026-01-01T08:00:00Z"}
 NAMESPACES = ("default", "billing", "search", "shop")

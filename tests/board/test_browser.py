@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, expect
 
-from controller.board import Feed, serve_board, site
-from controller.model import Key
+from controller.domain import Key
+from controller.report.ui import Feed, serve_board, site
 from tests.board.browser import page, skip_without_chromium
 from tests.board.fleet import fleet, key, shows, status
 

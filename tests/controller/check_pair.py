@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from controller.model import PREFIX, Key
+from controller.domain import PREFIX, Key
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.mirror import Reach, RemoteGateway, mirror_service, mirror_slice
 from deploy.local.mesh.objects import Pod, link_object, service_object, slice_object
@@ -77,7 +77,7 @@ class CheckPair:
         self.apis[cluster].put({"apiVersion": version, "kind": kind, **body})
 
     def get(self, cluster: str, plural: str, name: str, namespace: str = "default") -> Json:
-        """Give an object as it is stored, without what the server put there."""
+        """Return an object as it is stored, without what the server put there."""
         found = self.apis[cluster].store.get(plural, namespace, name)
         assert found is not None
         body: Json = copy.deepcopy(found.body)
@@ -97,8 +97,8 @@ class CheckPair:
     def annotate(self, cluster: str, name: str, **notes: str) -> None:
         """Write annotations of ours on a Service."""
         found = self.get(cluster, "services", name)
-        wishes = {PREFIX + key.replace("_", "-"): value for key, value in notes.items()}
-        found["metadata"]["annotations"] = wishes
+        specs = {PREFIX + key.replace("_", "-"): value for key, value in notes.items()}
+        found["metadata"]["annotations"] = specs
         self.put(cluster, "services", found)
 
     def service(

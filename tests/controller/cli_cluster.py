@@ -17,8 +17,8 @@ import msgspec
 import yaml
 
 from controller.cli import main
-from controller.model import PREFIX, Attempt, Record, SplitKind, Wish
-from controller.splits import RECORD, encode_record
+from controller.domain import PREFIX, Attempt, MigrationSpec, Record, SplitKind
+from controller.mesh.splits import RECORD, encode_record
 from deploy.local.apiserver import EmbeddedApi
 
 DEADLINE_S = 20.0
@@ -36,9 +36,9 @@ class Ended:
     err: str
 
 
-def service(name: str, namespace: str = "default", **wish: str) -> dict[str, Any]:
+def service(name: str, namespace: str = "default", **spec: str) -> dict[str, Any]:
     """A Service with annotations of ours; an underscore stands for a hyphen."""
-    annotations = {PREFIX + key.replace("_", "-"): value for key, value in wish.items()}
+    annotations = {PREFIX + key.replace("_", "-"): value for key, value in spec.items()}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -60,7 +60,7 @@ def mirror(name: str, cluster: str) -> dict[str, Any]:
 
 
 def status(**changed: Any) -> dict[str, Any]:
-    """A status as the controller writes it: ten percent are moved, and one way is short of probes."""
+    """A status as the controller writes it: ten percent are moved, and one path is short of probes."""
     collecting = "412 of 764 clean probes of callers in legacy to eks"
     return {
         "service": "service-a",
@@ -76,8 +76,8 @@ def status(**changed: Any) -> dict[str, Any]:
         "waitingFor": collecting,
         "alert": False,
         "ways": [
-            way("legacy", "target", verdict="UNKNOWN", reason="Collecting", clean=412),
-            way("legacy", "home"),
+            path("legacy", "target", verdict="UNKNOWN", reason="Collecting", clean=412),
+            path("legacy", "home"),
         ],
         "warnings": [{"reason": "MirrorUnproven", "message": "only the pins prove the way"}],
         "conditions": [condition("Blocked", "False")],
@@ -91,7 +91,7 @@ def status(**changed: Any) -> dict[str, Any]:
     }
 
 
-def way(callers: str, side: str, **changed: Any) -> dict[str, Any]:
+def path(callers: str, side: str, **changed: Any) -> dict[str, Any]:
     """One way of a status, all well unless ``changed`` says otherwise."""
     return {
         "callers": callers,
@@ -145,15 +145,15 @@ def migration(
     }
 
 
-def split(**wish: Any) -> dict[str, Any]:
+def split(**spec: Any) -> dict[str, Any]:
     """A split of service-a with the record of an attempt."""
     attempt = Attempt(
         number=1,
         origin="legacy",
         target="eks",
-        home={"legacy": 0, "eks": 1000},
+        baseline={"legacy": 0, "eks": 1000},
         origin_ready=3,
-        wish=Wish(target="eks", **wish),
+        spec=MigrationSpec(target="eks", **spec),
         started=datetime(2026, 1, 1, 10, tzinfo=UTC),
     )
     record = Record(kind=SplitKind.TRAFFICSPLIT, attempt=attempt)

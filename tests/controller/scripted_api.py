@@ -14,7 +14,7 @@ import structlog
 import yaml
 from aiohttp import web
 
-from controller.cluster import Cluster, ClusterAccess
+from controller.kube.api import Cluster, ClusterAccess
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -153,7 +153,7 @@ def cut() -> Handler:
 
 
 def service(name: str, version: int = 1, **spec: Any) -> dict[str, Any]:
-    """Give a Service."""
+    """Return a Service."""
     return {
         "metadata": {"name": name, "namespace": "n", "resourceVersion": str(version)},
         "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", **spec},
@@ -168,7 +168,7 @@ def page(*items: Any, version: int = 10, more: str = "") -> Handler:
 
 
 def event(kind: str, thing: Any) -> bytes:
-    """Give a line of a watch."""
+    """Return a line of a watch."""
     return json.dumps({"type": kind, "object": thing}).encode() + b"\n"
 
 

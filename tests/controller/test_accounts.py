@@ -6,33 +6,33 @@ from decimal import Decimal
 
 import pytest
 
-from controller.accounts import Accounts, less, without_faults
-from controller.model import Key, ProbeOrder, ProbeWish, Side, Verdict, Way
+from controller.domain import CallPath, Key, ProbeOrder, ProbeSpec, Side, Verdict
+from controller.evidence.probes import ProbeMonitor, less, without_faults
 from prober.contract import Counts, Slice
 
 KEY = Key("default", "service-a")
-MIRROR = Way("legacy", Side.TARGET)
-PODS = Way("eks", Side.TARGET)
+MIRROR = CallPath("legacy", Side.TARGET)
+PODS = CallPath("eks", Side.TARGET)
 POD, OTHER = "10.0.0.1:80", "10.0.0.2:80"
 
 
-def order(way: Way = MIRROR, *, generation: int = 0, number: int = 1) -> ProbeOrder:
-    """An order to probe a way above home, at 99 %."""
+def order(path: CallPath = MIRROR, *, generation: int = 0, number: int = 1) -> ProbeOrder:
+    """An order to probe a path above the baseline, at 99 %."""
     return ProbeOrder(
-        way=way,
+        path=path,
         key=KEY,
-        route="pods" if way == PODS else "mirror",
-        mirror_of="" if way == PODS else "eks",
+        route="pods" if path == PODS else "mirror",
+        mirror_of="" if path == PODS else "eks",
         port=80,
-        addresses=(POD, OTHER) if way == PODS else (),
+        addresses=(POD, OTHER) if path == PODS else (),
         protocol="http",
-        probe=ProbeWish(),
+        probe=ProbeSpec(),
         success_percent=Decimal(99),
         latency=None,
         traffic_on=False,
-        above_home=True,
+        shifted=True,
         generation=generation,
-        identity=(way, number),
+        identity=(path, number),
     )
 
 
@@ -56,13 +56,13 @@ def bad(address: str = "", answer: str = "500", sent: int = 10) -> Slice:
 
 
 class Told:
-    """Accounts of some ways, fed slice by slice, a tick each."""
+    """Accounts of some paths, fed slice by slice, a tick each."""
 
     def __init__(self, *orders: ProbeOrder) -> None:
-        self.accounts = Accounts()
+        self.monitor = ProbeMonitor()
         self.now_s = 100.0
-        self.accounts.order(orders)
-        self.accounts.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
+        self.monitor.order(orders)
+        self.monitor.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
 
     def tick(self, *parts: tuple[ProbeOrder, Slice], void: str = "", ticks: int = 1) -> bool:
         """Let ticks pass with these slices in each; whether the last was notable."""
@@ -70,14 +70,14 @@ class Told:
         for _ in range(ticks):
             self.now_s = round(self.now_s + 0.1, 3)
             for one, part in parts:
-                self.accounts.heard(one.way.callers, self.now_s)
-                self.accounts.take(one, part, self.now_s, void=void, reference_clean=True)
-            notable = self.accounts.fold(self.now_s)
+                self.monitor.on_report(one.path.callers, self.now_s)
+                self.monitor.take(one, part, self.now_s, void=void, reference_clean=True)
+            notable = self.monitor.fold(self.now_s)
         return notable
 
-    def verdict(self, way: Way = MIRROR) -> tuple[Verdict, str]:
+    def verdict(self, path: CallPath = MIRROR) -> tuple[Verdict, str]:
         """What is known now."""
-        found = self.accounts.evidence(self.now_s)[way]
+        found = self.monitor.evidence(self.now_s)[path]
         return found.verdict, found.reason
 
 
@@ -98,48 +98,48 @@ def test_a_way_that_goes_on_as_before_needs_no_look() -> None:
 
 def test_the_end_of_a_suspicion_is_worth_a_look() -> None:
     """Each tick while a fault waits for its explanation is looked at, the one that ends it too, and no more."""
-    way = PODS
-    told = Told(order(way))
-    told.tick((order(way), good()), ticks=11)
-    assert told.tick((order(way), bad(POD)))
-    told.accounts.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
-    looks = [told.tick((order(way), good())) for _ in range(13)]
+    path = PODS
+    told = Told(order(path))
+    told.tick((order(path), good()), ticks=11)
+    assert told.tick((order(path), bad(POD)))
+    told.monitor.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
+    looks = [told.tick((order(path), good())) for _ in range(13)]
     assert looks == [True] * 10 + [False] * 3
-    assert told.verdict(way)[0] is Verdict.PASS
+    assert told.verdict(path)[0] is Verdict.PASS
 
 
 @pytest.mark.parametrize("cause", ["pin", "pods"])
 def test_credit_that_was_taken_away_is_looked_at_until_it_is_full(cause: str) -> None:
     """After a pin was re-made, or most pods went, that PASS is gone is worth a look, and that it is back."""
-    way = PODS
-    told = Told(order(way))
-    told.tick((order(way), good()), ticks=11)
-    assert told.verdict(way)[0] is Verdict.PASS
+    path = PODS
+    told = Told(order(path))
+    told.tick((order(path), good()), ticks=11)
+    assert told.verdict(path)[0] is Verdict.PASS
     if cause == "pin":
-        told.accounts.pins(missing=True, now_s=told.now_s)
-        told.accounts.pins(missing=False, now_s=told.now_s)
+        told.monitor.pins(missing=True, now_s=told.now_s)
+        told.monitor.pins(missing=False, now_s=told.now_s)
     else:
-        told.accounts.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
-    assert told.verdict(way) == (Verdict.UNKNOWN, "Collecting")
-    looks = [told.tick((order(way), good())) for _ in range(11)]
+        told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
+    assert told.verdict(path) == (Verdict.UNKNOWN, "Collecting")
+    looks = [told.tick((order(path), good())) for _ in range(11)]
     assert looks == [True] + [False] * 8 + [True, False]
-    assert told.verdict(way)[0] is Verdict.PASS
+    assert told.verdict(path)[0] is Verdict.PASS
 
 
 def test_half_of_the_pods_is_enough_to_keep_credit() -> None:
     """Added pods, and as many gone as stay, take no credit; fewer than half left do."""
     told = Told(order(PODS))
     told.tick((order(PODS), good()), ticks=11)
-    told.accounts.pods("eks", frozenset({POD, "10.0.0.3:80"}), told.now_s, is_target=True)
+    told.monitor.pods("eks", frozenset({POD, "10.0.0.3:80"}), told.now_s, is_target=True)
     assert told.verdict(PODS)[0] is Verdict.PASS
-    told.accounts.pods("eks", frozenset({"10.0.0.3:80"}), told.now_s, is_target=True)
+    told.monitor.pods("eks", frozenset({"10.0.0.3:80"}), told.now_s, is_target=True)
     assert told.verdict(PODS)[0] is Verdict.UNKNOWN
 
 
 def test_slices_of_before_the_step_earn_no_credit() -> None:
     """A slice of an assignment of an earlier generation counts for FAIL and not for PASS."""
     told = Told(order())
-    told.accounts.order([order(generation=1)])
+    told.monitor.order([order(generation=1)])
     told.tick((order(generation=0), good()), ticks=30)
     assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
     told.tick((order(generation=0), bad()), ticks=5)
@@ -151,17 +151,17 @@ def test_another_identity_starts_at_zero() -> None:
     told = Told(order())
     told.tick((order(), bad()), ticks=6)
     assert told.verdict()[0] is Verdict.FAIL
-    told.accounts.order([order(number=2)])
+    told.monitor.order([order(number=2)])
     told.tick((order(number=1), bad()), ticks=6)
-    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+    assert told.monitor.evidence(told.now_s)[MIRROR].points == 0
 
 
 def test_void_slices_count_for_nothing() -> None:
-    """A slice that the prober does not stand behind is neither good nor bad: the way is Void."""
+    """A slice that the prober does not stand behind is neither good nor bad: the path is Void."""
     told = Told(order())
     told.tick((order(), bad()), void="loop lag", ticks=10)
     assert told.verdict() == (Verdict.UNKNOWN, "Void")
-    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+    assert told.monitor.evidence(told.now_s)[MIRROR].points == 0
 
 
 def test_a_fault_of_a_pod_waits_a_second() -> None:
@@ -170,7 +170,7 @@ def test_a_fault_of_a_pod_waits_a_second() -> None:
     told.tick((order(PODS), good()), ticks=11)
     told.tick((order(PODS), bad(POD)), ticks=9)
     assert told.verdict(PODS)[0] is Verdict.UNKNOWN
-    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+    assert told.monitor.evidence(told.now_s)[PODS].points == 0
     told.tick((order(PODS), bad(POD)), ticks=8)
     assert told.verdict(PODS)[0] is Verdict.FAIL
 
@@ -181,9 +181,9 @@ def test_a_fault_of_a_pod_that_left_is_void(after: int) -> None:
     told = Told(order(PODS))
     told.tick((order(PODS), bad(POD)))
     told.tick((order(PODS), good()), ticks=after)
-    told.accounts.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
+    told.monitor.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
     told.tick((order(PODS), good()), ticks=20)
-    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+    assert told.monitor.evidence(told.now_s)[PODS].points == 0
 
 
 def test_a_fault_of_a_pod_that_just_came_is_void() -> None:
@@ -191,24 +191,24 @@ def test_a_fault_of_a_pod_that_just_came_is_void() -> None:
     young = "10.0.0.3:80"
     told = Told(order(PODS))
     told.tick((order(PODS), good()), ticks=5)
-    told.accounts.pods("eks", frozenset({POD, OTHER, young}), told.now_s, is_target=True)
+    told.monitor.pods("eks", frozenset({POD, OTHER, young}), told.now_s, is_target=True)
     told.tick((order(PODS), bad(young)), ticks=5)
     told.tick((order(PODS), good()), ticks=20)
-    assert told.accounts.evidence(told.now_s)[PODS].points == 0
+    assert told.monitor.evidence(told.now_s)[PODS].points == 0
     told.tick((order(PODS), good()), ticks=30)
     told.tick((order(PODS), bad(young)), ticks=20)
     assert told.verdict(PODS)[0] is Verdict.FAIL
 
 
 def test_508_is_fail_unless_a_pin_is_missing() -> None:
-    """One 508 above home is FAIL; while a pin is missing, and for a second after it was re-made, it is void."""
+    """One 508 above the baseline is FAIL; while a pin is missing, and for a second after it was re-made, it is void."""
     told = Told(order())
-    told.accounts.pins(missing=True, now_s=told.now_s)
+    told.monitor.pins(missing=True, now_s=told.now_s)
     told.tick((order(), bad(answer="508")), ticks=20)
-    told.accounts.pins(missing=False, now_s=told.now_s)
+    told.monitor.pins(missing=False, now_s=told.now_s)
     told.tick((order(), bad(answer="508")), ticks=9)
     assert told.verdict()[0] is Verdict.UNKNOWN
-    assert told.accounts.evidence(told.now_s)[MIRROR].points == 0
+    assert told.monitor.evidence(told.now_s)[MIRROR].points == 0
     told.tick((order(), bad(answer="508")), ticks=2)
     assert told.verdict() == (Verdict.FAIL, "GatewayLoop")
 
@@ -219,8 +219,8 @@ def test_streams_of_one_tick_are_one_observation() -> None:
     for _ in range(4):
         one.tick((order(), bad()), (order(), good()))
         two.tick((order(), bad()))
-    both = one.accounts.evidence(one.now_s)[MIRROR]
-    assert both.points < two.accounts.evidence(two.now_s)[MIRROR].points
+    both = one.monitor.evidence(one.now_s)[MIRROR]
+    assert both.points < two.monitor.evidence(two.now_s)[MIRROR].points
     assert both.bad_share_3s == 0.5
 
 
@@ -228,11 +228,11 @@ def test_an_idle_way_is_fresh() -> None:
     """A way of which nothing was due is not silent, and earns nothing."""
     told = Told(order())
     for _ in range(20):
-        told.accounts.idle(order())
-        told.accounts.heard("legacy", told.now_s)
+        told.monitor.idle(order())
+        told.monitor.on_report("legacy", told.now_s)
         told.tick()
     assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
-    assert told.accounts.evidence(told.now_s)[MIRROR].clean == 0
+    assert told.monitor.evidence(told.now_s)[MIRROR].clean == 0
 
 
 def test_counts_are_taken_out_as_if_not_sent() -> None:

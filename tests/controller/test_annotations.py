@@ -1,4 +1,4 @@
-"""Service annotations to wishes, and what people are told when they are none."""
+"""Service annotations to specs, and what people are told when they are none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.annotations import read, shown
+from controller.domain import PREFIX, LatencySpec, Malformed, MigrationSpec, ProbeSpec
+from controller.domain.annotation_schema import KEYS, rows
+from controller.domain.annotations import read, shown
 from controller.evidence import (
     SLICES_IN_MIGRATION,
     Credit,
@@ -19,8 +21,6 @@ from controller.evidence import (
     alpha_share,
     fail_threshold,
 )
-from controller.grammar import KEYS, rows
-from controller.model import PREFIX, LatencyWish, Malformed, ProbeWish, Wish
 from tests.controller.annotation_cases import BAD, GOOD
 
 CLUSTERS = ("legacy", "eks")
@@ -28,14 +28,14 @@ P = PREFIX
 DOC = (Path(__file__).parents[2] / "docs" / "annotations.md").read_text()
 
 
-def on_one(**texts: str) -> Wish | Malformed | None:
+def on_one(**texts: str) -> MigrationSpec | Malformed | None:
     """Read annotations of the Service in legacy alone; ``_`` in a name stands for ``-``."""
     return read({"legacy": {P + k.replace("_", "-"): v for k, v in texts.items()}}, CLUSTERS)
 
 
 def on_both(
     legacy: dict[str, str], eks: dict[str, str], clusters: tuple[str, str] = CLUSTERS
-) -> Wish | Malformed | None:
+) -> MigrationSpec | Malformed | None:
     """Read annotations of both Services, by names without the prefix."""
     by_cluster = {"legacy": legacy, "eks": eks}
     return read({c: {P + k: v for k, v in t.items()} for c, t in by_cluster.items()}, clusters)
@@ -50,7 +50,7 @@ def problem(key: str, value: str) -> str:
     return only.message
 
 
-# --- no wish, and the whole table ------------------------------------------------------------------
+# --- no spec, and the whole table ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -69,28 +69,28 @@ def test_nothing_of_ours_is_no_wish(by_cluster: dict[str, dict[str, str]]) -> No
 
 def test_target_alone_takes_every_default() -> None:
     """A target is enough, and other people's annotations are none of ours."""
-    assert Wish(target="eks") == read(
+    assert MigrationSpec(target="eks") == read(
         {"legacy": {P + "target": "eks", "app": "\x00"}, "eks": {"app": "b"}}, CLUSTERS
     )
 
 
 def test_without_target_there_is_a_wish_that_moves_nothing() -> None:
-    """A wish may lack its target: it is well-formed and nothing moves."""
-    assert Wish(dwell_s=90.0) == on_one(dwell="90s")
+    """A spec may lack its target: it is well-formed and nothing moves."""
+    assert MigrationSpec(step_pause_s=90.0) == on_one(dwell="90s")
 
 
-@pytest.mark.parametrize(("key", "value", "wish"), GOOD)
-def test_good_value(key: str, value: str, wish: Wish) -> None:
+@pytest.mark.parametrize(("key", "value", "spec"), GOOD)
+def test_good_value(key: str, value: str, spec: MigrationSpec) -> None:
     """Each of these values is within its row's grammar, up to both ends, and sets one field."""
-    assert wish == read({"legacy": {P + key: value}}, CLUSTERS)
+    assert spec == read({"legacy": {P + key: value}}, CLUSTERS)
 
 
 def test_one_objective_has_one_text() -> None:
     """99.90 is stored as 99.9: two texts of one objective are no difference in the record."""
-    wish = on_one(slo_success="99.90", slo_latency="5ms@90.00")
-    assert isinstance(wish, Wish)
-    assert wish.latency is not None
-    assert (str(wish.success_percent), str(wish.latency.percent)) == ("99.9", "90")
+    spec = on_one(slo_success="99.90", slo_latency="5ms@90.00")
+    assert isinstance(spec, MigrationSpec)
+    assert spec.latency is not None
+    assert (str(spec.success_percent), str(spec.latency.percent)) == ("99.9", "90")
 
 
 @pytest.mark.parametrize(("key", "value"), BAD)
@@ -100,7 +100,7 @@ def test_bad_value(key: str, value: str) -> None:
     assert message.startswith(P + key)
     offered = re.search(rf"{re.escape(P + key)}=(\S+)\.$", message)
     assert offered is not None, message
-    assert isinstance(read({"legacy": {P + key: offered[1]}}, CLUSTERS), Wish), offered[1]
+    assert isinstance(read({"legacy": {P + key: offered[1]}}, CLUSTERS), MigrationSpec), offered[1]
 
 
 # --- what people are told --------------------------------------------------------------------------------
@@ -263,25 +263,25 @@ def test_all_problems_are_told_in_a_stable_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("legacy", "eks", "wish"),
+    ("legacy", "eks", "spec"),
     [
-        ({"target": "eks"}, {"target": "eks"}, Wish(target="eks")),
-        ({"target": "eks"}, {"dwell": "90s"}, Wish(target="eks", dwell_s=90.0)),
-        ({"paused": "false"}, {"paused": "true"}, Wish(paused=True)),
-        ({"abort": "true"}, {"abort": "false"}, Wish(abort=True)),
-        ({"abort": "false"}, {"abort": "false"}, Wish()),
-        ({"attempt": "3"}, {"attempt": "20"}, Wish(attempt=20)),
-        ({"dwell": "120s"}, {"dwell": "2m"}, Wish(dwell_s=120.0)),
+        ({"target": "eks"}, {"target": "eks"}, MigrationSpec(target="eks")),
+        ({"target": "eks"}, {"dwell": "90s"}, MigrationSpec(target="eks", step_pause_s=90.0)),
+        ({"paused": "false"}, {"paused": "true"}, MigrationSpec(paused=True)),
+        ({"abort": "true"}, {"abort": "false"}, MigrationSpec(abort=True)),
+        ({"abort": "false"}, {"abort": "false"}, MigrationSpec()),
+        ({"attempt": "3"}, {"attempt": "20"}, MigrationSpec(attempt=20)),
+        ({"dwell": "120s"}, {"dwell": "2m"}, MigrationSpec(step_pause_s=120.0)),
         (
             {"probe-path": "/a"},
             {"probe-port": "80"},
-            Wish(probe=ProbeWish(path="/a", port=80)),
+            MigrationSpec(probe=ProbeSpec(path="/a", port=80)),
         ),
     ],
 )
-def test_both_annotated(legacy: dict[str, str], eks: dict[str, str], wish: Wish) -> None:
-    """Two Services make one wish where they agree, by what they mean and not by how they write it."""
-    assert wish == on_both(legacy, eks) == on_both(eks, legacy)
+def test_both_annotated(legacy: dict[str, str], eks: dict[str, str], spec: MigrationSpec) -> None:
+    """Two Services make one spec where they agree, by what they mean and not by how they write it."""
+    assert spec == on_both(legacy, eks) == on_both(eks, legacy)
 
 
 def test_conflict_names_both_clusters_and_values() -> None:
@@ -361,7 +361,7 @@ written = st.dictionaries(st.one_of(keys, any_text), texts, max_size=6)
 
 @given(written, written)
 def test_nothing_a_person_writes_raises(legacy: dict[str, str], eks: dict[str, str]) -> None:
-    """Any text gives a wish, nothing, or problems that are sentences about keys of ours."""
+    """Any text gives a spec, nothing, or problems that are sentences about keys of ours."""
     result = read({"legacy": legacy, "eks": eks}, CLUSTERS)
     if result is None:
         assert not any(k.startswith(P) for k in [*legacy, *eks])
@@ -374,7 +374,7 @@ def test_nothing_a_person_writes_raises(legacy: dict[str, str], eks: dict[str, s
             assert told.message.isprintable()
             assert len(told.message) < 600
     else:
-        assert isinstance(result, Wish)
+        assert isinstance(result, MigrationSpec)
         assert result.target in {*CLUSTERS, None}
 
 
@@ -397,18 +397,18 @@ percents = st.decimals(50, Decimal("99.99"), places=2).map(
 stretches = st.integers(1, 604_800).map(float)
 ranges = st.tuples(st.integers(100, 599), st.integers(100, 599)).map(lambda r: (min(r), max(r)))
 names = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
-wishes = st.builds(
-    Wish,
+specs = st.builds(
+    MigrationSpec,
     target=st.sampled_from([None, *CLUSTERS]),
     attempt=st.none() | st.integers(1, 999_999),
     paused=st.booleans(),
     abort=st.booleans(),
     steps=st.just("now")
     | st.sets(st.integers(1, 900), min_size=1, max_size=20).map(lambda s: tuple(sorted(s))),
-    dwell_s=stretches,
+    step_pause_s=stretches,
     soak_s=stretches,
     probe=st.builds(
-        ProbeWish,
+        ProbeSpec,
         port=st.none()
         | st.integers(1, 65535)
         | st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
@@ -426,34 +426,34 @@ wishes = st.builds(
     ),
     success_percent=percents,
     latency=st.none()
-    | st.builds(LatencyWish, st.integers(1, 1000).map(lambda ms: ms / 1000), percents),
+    | st.builds(LatencySpec, st.integers(1, 1000).map(lambda ms: ms / 1000), percents),
     origin_floor_percent=st.integers(0, 100),
     split=st.sampled_from(["auto", "trafficsplit", "httproute"]),
     traffic=st.sampled_from([None, "off", "advisory", "required"]),
 )
 
 
-@given(wishes)
-def test_a_wish_can_be_written_down(wish: Wish) -> None:
-    """What a wish shows reads back as that wish, and shows the same again."""
-    told = shown(wish)
+@given(specs)
+def test_a_wish_can_be_written_down(spec: MigrationSpec) -> None:
+    """What a spec shows reads back as that spec, and shows the same again."""
+    told = shown(spec)
     again = read({"eks": told}, CLUSTERS)
-    assert again == (wish if told else None)
-    assert told or wish == Wish()
-    assert told == (shown(again) if isinstance(again, Wish) else {})
+    assert again == (spec if told else None)
+    assert told or spec == MigrationSpec()
+    assert told == (shown(again) if isinstance(again, MigrationSpec) else {})
 
 
 def test_shown_is_canonical() -> None:
     """Only what differs from the defaults is shown, in the order of the reference and the largest unit."""
-    wish = on_one(soak="7200s", steps="0.5,1.0", target="eks", slo_latency="050ms@99.0")
-    assert isinstance(wish, Wish)
-    assert list(shown(wish).items()) == [
+    spec = on_one(soak="7200s", steps="0.5,1.0", target="eks", slo_latency="050ms@99.0")
+    assert isinstance(spec, MigrationSpec)
+    assert list(shown(spec).items()) == [
         (P + "target", "eks"),
         (P + "steps", "0.5,1"),
         (P + "soak", "2h"),
         (P + "slo-latency", "50ms@99"),
     ]
-    assert shown(Wish()) == {}
+    assert shown(MigrationSpec()) == {}
 
 
 # --- the reference --------------------------------------------------------------------------------------
@@ -475,19 +475,19 @@ def test_every_key_is_documented() -> None:
 
 @pytest.mark.parametrize("cells", documented("Keys"), ids=lambda cells: cells[0])
 def test_documented_example_parses(cells: list[str]) -> None:
-    """Each example of the reference, alone on a Service, is a wish, and so is each example of a message."""
+    """Each example of the reference, alone on a Service, is a spec, and so is each example of a message."""
     key, example = cells[0].strip("`"), cells[3].strip("`")
     row = next(row for row in rows(CLUSTERS) if row.key == key)
     for text in (example, row.example):
-        assert isinstance(read({"legacy": {P + key: text}}, CLUSTERS), Wish)
+        assert isinstance(read({"legacy": {P + key: text}}, CLUSTERS), MigrationSpec)
 
 
 @pytest.mark.parametrize("cells", documented("Keys"), ids=lambda cells: cells[0])
 def test_documented_default_is_the_default(cells: list[str]) -> None:
-    """A default that the reference gives as a value reads as the wish without any annotation."""
+    """A default that the reference gives as a value reads as the spec without any annotation."""
     key, default = cells[0].strip("`"), cells[2]
     if re.fullmatch(r"`[^`]+`", default):
-        assert Wish() == read({"legacy": {P + key: default.strip("`")}}, CLUSTERS)
+        assert MigrationSpec() == read({"legacy": {P + key: default.strip("`")}}, CLUSTERS)
     else:
         assert key in {
             "target",
@@ -510,7 +510,7 @@ def test_documented_commands_parse(line: str) -> None:
     """Each command of the reference names a key of ours, with a value that parses where it gives one."""
     key, _, value = line.split(P)[1].partition("=")
     assert key.removesuffix("-") in KEYS
-    assert not value or isinstance(read({"legacy": {P + key: value}}, CLUSTERS), Wish)
+    assert not value or isinstance(read({"legacy": {P + key: value}}, CLUSTERS), MigrationSpec)
 
 
 @pytest.mark.parametrize("cells", documented("What an objective costs"), ids=lambda c: c[0])

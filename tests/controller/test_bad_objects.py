@@ -1,7 +1,7 @@
-"""Objects with missing or wrong fields, all the way: heard of, looked at, decided on and told.
+"""Objects with missing or wrong fields, all the path: heard of, looked at, decided on and told.
 
 What somebody else wrote into an API server may be of any shape. Nothing of it may break the controller, and
-least of all disarm the way home of another Service.
+least of all disarm the path back of another Service.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller import status
-from controller.model import PREFIX, Answer, Phase, WriteSplit
-from controller.objects import DECODERS, Freshness, Resource, Upserted
-from controller.plan import plan
-from controller.splits import RECORD
-from controller.state import State
-from controller.views import NEEDED
+from controller.decide.plan import plan
+from controller.domain import PREFIX, Answer, Phase, WriteSplit
+from controller.kube.objects import DECODERS, Freshness, Resource, Upserted
+from controller.mesh.splits import RECORD
+from controller.report import status
+from controller.runtime.cluster_store import NEEDED
+from controller.runtime.store import Store
 from tests.controller.world import A, World
 from tests.controller.world_api import Json
 from tests.controller.world_shell import DOMAIN, GATEWAYS
@@ -75,9 +75,9 @@ def places(tree: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def spoil(body: Json, place: tuple[Any, ...], value: Any, *, gone: bool) -> Json:
     """Put something else at one place of a copy, or nothing."""
     whole = copy.deepcopy(body)
-    *way, last = place
+    *path, last = place
     at: Any = whole
-    for key in way:
+    for key in path:
         at = at[key]
     if gone:
         del at[last]
@@ -86,15 +86,15 @@ def spoil(body: Json, place: tuple[Any, ...], value: Any, *, gone: bool) -> Json
     return whole
 
 
-def listed(world: World) -> State:
+def listed(world: World) -> Store:
     """What a controller that just began knows of the world."""
-    state = State(dict.fromkeys(world.clusters, GATEWAYS), DOMAIN)
+    store = Store(dict.fromkeys(world.clusters, GATEWAYS), DOMAIN)
     for name, api in world.apis.items():
         for found in api.listed():
-            state.absorb(found)
+            store.apply(found)
         for kind in NEEDED:
-            state.absorb(Freshness(name, kind, True, ""))
-    return state
+            store.apply(Freshness(name, kind, True, ""))
+    return store
 
 
 @given(data=st.data(), cluster=st.sampled_from(["legacy", "eks"]), kind=st.sampled_from(KINDS))
@@ -102,20 +102,20 @@ def listed(world: World) -> State:
 def test_no_object_breaks_a_look(data: st.DataObject, cluster: str, kind: Resource) -> None:
     """Whatever is wrong with one object, every Service is decided on and told of, and no share rises by it."""
     world = WORLD
-    state = listed(world)
+    store = listed(world)
     bodies = [body for (found, _, _), body in world.apis[cluster]._objects.items() if found is kind]
     for body in data.draw(st.lists(st.sampled_from(bodies or [{}]), min_size=1, max_size=3)):
         place = data.draw(st.sampled_from(list(places(body)) or [("metadata",)]))
         whole = spoil(body, place, data.draw(JSON), gone=bool(body) and data.draw(st.booleans()))
         if isinstance(whole.get("metadata"), dict) and place[-1] != "resourceVersion":
             whole["metadata"]["resourceVersion"] = "99999"
-        state.absorb(Upserted(cluster, kind, DECODERS[kind](json.dumps(whole).encode())))
-    for key in {A, *state.migrations()}:
-        seen = state.observe(key, world.shell.observe(A).fleet, world.now_s, has_slot=True)
-        decided = plan(seen, world.now)
-        migration = state.views[cluster].migration(key)
+        store.apply(Upserted(cluster, kind, DECODERS[kind](json.dumps(whole).encode())))
+    for key in {A, *store.migrations()}:
+        observed = store.observe(key, world.shell.observe(A).context, world.now_s, has_slot=True)
+        decided = plan(observed, world.now)
+        migration = store.views[cluster].migration(key)
         story = status.remember(migration.status) if migration else status.Story()
-        told = status.tell(story, seen, decided, state.known(key), world.now, world.now_s)
+        told = status.tell(story, observed, decided, store.known(key), world.now, world.now_s)
         json.dumps(told.status)
         for action in decided.actions:
             if isinstance(action, WriteSplit) and not action.revert:
@@ -141,7 +141,7 @@ def test_the_world_can_be_spoiled() -> None:
     body = WORLD.split("legacy")
     assert body is not None
     assert (RECORD in body["metadata"]["annotations"], PREFIX in RECORD) == (True, True)
-    assert WORLD.decided.refusal is None or WORLD.decided.refusal.answer is Answer.HOLD
+    assert WORLD.decided.ruling is None or WORLD.decided.ruling.answer is Answer.HOLD
 
 
 WORLD = moving()

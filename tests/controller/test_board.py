@@ -18,15 +18,16 @@ import pytest
 import structlog
 from aiohttp import web
 
-from controller.board import Feed, Shown, serve_board, site
-from controller.board.rows import row, story
-from controller.model import Key
-from controller.objects import Deleted, Resource
-from controller.probers import Probers
-from controller.reconcile import Evidence, Reconciler, Telemetry
-from controller.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
-from controller.state import State
-from controller.telemetry import Metrics, tracing_to
+from controller.domain import Key
+from controller.kube.objects import Deleted, Resource
+from controller.report.metrics import Metrics
+from controller.report.tracing import tracing_to
+from controller.report.ui import Feed, Shown, serve_board, site
+from controller.report.ui.rows import row, story
+from controller.runtime.probers import Probers
+from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
+from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
+from controller.runtime.store import Store
 from tests.board.fleet import fleet, key, shows, status
 from tests.controller.world import A as WORLD_A
 from tests.controller.world import World
@@ -39,7 +40,7 @@ B = Key("default", "service-b")
 
 
 def test_a_row_says_what_the_status_says() -> None:
-    """Shares are numbers by cluster, the progress is that of the way furthest from PASS, times are texts."""
+    """Shares are numbers by cluster, the progress is that of the path furthest from PASS, times are texts."""
     told = status(share="99.9", warnings=[{"reason": "ConnectOnly", "message": "..."}])
     told["ways"][1]["clean"] = 40
     due = datetime(2026, 1, 1, 8, 1, tzinfo=UTC)
@@ -242,7 +243,7 @@ async def test_a_name_of_elsewhere_does_not_lead_here(host: str, answered: int) 
 
 
 async def test_one_story_is_told() -> None:
-    """A migration's story has its ways, warnings and history; one that is none is 404 with a sentence."""
+    """A migration's story has its paths, warnings and history; one that is none is 404 with a sentence."""
     async with opened(fleet(1)) as board:
         _, headers, text = await board.get("/migrations/default/service-0")
         assert headers["Content-Type"].startswith("application/json")
@@ -331,11 +332,11 @@ class Holder:
     """Whether this replica holds the lease."""
 
     leads: bool
-    epoch: int = 1
+    fencing_token: int = 1
     left_s: float = 10.0
 
     @property
-    def may_go_home(self) -> bool:
+    def may_roll_back(self) -> bool:
         """Only the holder's word counts here."""
         return self.leads
 
@@ -354,7 +355,7 @@ class Clock:
 def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
     """A controller that has listed this world, and its board; it writes and probes nothing."""
     board = Feed()
-    state = State(dict.fromkeys(world.clusters, "linkerd-multicluster"), "cluster.local")
+    store = Store(dict.fromkeys(world.clusters, "linkerd-multicluster"), "cluster.local")
     log = structlog.get_logger()
     settings = Settings(
         clusters={name: ClusterSettings() for name in world.clusters},
@@ -362,11 +363,11 @@ def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
         prober=ProberSettings(token_file="-"),
     )
     probers = Probers(
-        {}, token_file=Path("-"), streams=2, proxy_url=None, heard=print, meter=Mock(), log=log
+        {}, token_file=Path("-"), streams=2, proxy_url=None, on_report=print, meter=Mock(), log=log
     )
     made = Reconciler(
         settings,
-        state,
+        store,
         {name: cast("Any", Clock(world)) for name in world.clusters},
         Evidence(probers, Mock()),
         Holder(leads),
@@ -374,7 +375,7 @@ def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
     )
     for api in world.apis.values():
         for listed in api.listed():
-            made.absorb(listed)
+            made.apply(listed)
     return board, made
 
 
@@ -386,14 +387,14 @@ async def test_the_leader_shows_what_it_decides_and_a_standby_what_was_written()
     world.until_share(100)
     written = world.status()
     board, standby = replica(world, leads=False)
-    standby.look(WORLD_A)
+    standby.reconcile(WORLD_A)
     told = json.loads(board.story(WORLD_A) or b"{}")
     assert not board.leads
     assert (told["phase"], told["reason"]) == (written["phase"], written["reason"])
     assert (told["shares"], told["due"]) == ({"legacy": 10.0, "eks": 10.0}, "")
     assert [one["share"] for one in told["history"]][-1] == "10/10"
     board, leader = replica(world, leads=True)
-    leader.look(WORLD_A)
+    leader.reconcile(WORLD_A)
     told = json.loads(board.story(WORLD_A) or b"{}")
     assert board.leads
     assert told["reason"] == "ClusterStale"
@@ -406,7 +407,7 @@ async def test_a_service_that_is_no_migration_any_more_leaves_the_board() -> Non
     world.ask()
     world.run(1)
     board, standby = replica(world, leads=False)
-    standby.look(WORLD_A)
+    standby.reconcile(WORLD_A)
     assert board.row(WORLD_A) is not None
     for name in world.clusters:
         gone = [
@@ -414,6 +415,6 @@ async def test_a_service_that_is_no_migration_any_more_leaves_the_board() -> Non
             for kind in (Resource.SERVICES, Resource.TRAFFICSPLITS)
         ]
         for change in gone:
-            standby.absorb(change)
-    standby.look(WORLD_A)
+            standby.apply(change)
+    standby.reconcile(WORLD_A)
     assert board.row(WORLD_A) is None

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.callers import FUTURE_S, STALE_S, Answered, Source
-from controller.model import Calls, Key, SplitKind, TrafficOrder
-from controller.tally import FORGET_S, Counters, Row, Tally
+from controller.domain import Calls, Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import FORGET_S, Counters, Row, Tally
+from controller.evidence.clients.monitor import FUTURE_S, STALE_S, Answered, Source
 from tests.controller.proxy_metrics import response, route
 
 A = Key("default", "service-a")
@@ -36,8 +36,8 @@ def test_nothing_is_known_before_the_first_answer() -> None:
 def test_an_answer_is_good_until_three_ticks_without_one() -> None:
     """After an answer everything is known for 30 s, whatever the ticks between say, and then why not."""
     one = source()
-    assert one.absorb(answer(0.0, EPOCH))
-    assert not one.absorb(Answered("legacy", 20.0, error="it answers 503"))
+    assert one.apply(answer(0.0, EPOCH))
+    assert not one.apply(Answered("legacy", 20.0, error="it answers 503"))
     assert one.unknown(30.0) == ""
     assert one.unknown(30.1) == "it answers 503"
 
@@ -45,13 +45,13 @@ def test_an_answer_is_good_until_three_ticks_without_one() -> None:
 def test_samples_that_do_not_advance_are_stale() -> None:
     """A Prometheus that goes on answering with the same newest sample is stale by our own clock."""
     one = source()
-    one.absorb(answer(0.0, EPOCH))
+    one.apply(answer(0.0, EPOCH))
     for tick in range(1, 14):
-        one.absorb(answer(tick * 10.0, EPOCH, asked=EPOCH + 1))
+        one.apply(answer(tick * 10.0, EPOCH, asked=EPOCH + 1))
     assert one.unknown(130.0) == ""
-    one.absorb(answer(140.0, EPOCH, asked=EPOCH + 1))
+    one.apply(answer(140.0, EPOCH, asked=EPOCH + 1))
     assert one.unknown(140.0) == "it has had no newer sample for 140 s"
-    assert one.absorb(answer(150.0, EPOCH + 1, asked=EPOCH + 2))
+    assert one.apply(answer(150.0, EPOCH + 1, asked=EPOCH + 2))
     assert one.unknown(150.0) == ""
 
 
@@ -66,7 +66,7 @@ def test_samples_that_do_not_advance_are_stale() -> None:
 def test_an_answer_that_cannot_be_of_now_is_none(newest: float | None, told: str) -> None:
     """No sample, only old ones, or samples from the future: not counted, and it says why."""
     one = source()
-    assert not one.absorb(answer(0.0, newest))
+    assert not one.apply(answer(0.0, newest))
     assert one.unknown(0.0) == told
 
 
@@ -77,17 +77,17 @@ def test_a_wrong_clock_is_no_fault(wrong_by_s: float) -> None:
     for tick in range(20):
         now_s = tick * 10.0
         there = EPOCH + wrong_by_s + now_s
-        assert one.absorb(answer(now_s, there - 1, asked=there))
+        assert one.apply(answer(now_s, there - 1, asked=there))
         assert one.unknown(now_s) == ""
 
 
 def test_a_clock_that_is_set_back_costs_one_answer() -> None:
     """When its clock falls back by an hour nothing new is seen at first, then everything is again."""
     one = source()
-    one.absorb(answer(0.0, EPOCH))
+    one.apply(answer(0.0, EPOCH))
     for tick in range(1, 30):
         there = EPOCH - 3600 + tick * 10
-        one.absorb(answer(tick * 10.0, there, asked=there))
+        one.apply(answer(tick * 10.0, there, asked=there))
         assert one.unknown(tick * 10.0) == ""
 
 

@@ -1,4 +1,4 @@
-"""What never holds a step and is told all the same: each caveat speaks, and is silent where all is well."""
+"""What never holds a step and is told all the same: each warning speaks, and is silent where all is well."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from controller import caveats
-from controller.model import Port
-from controller.objects import Resource
-from controller.ports import is_opaque
-from controller.standing import stand
+from controller.decide import warnings
+from controller.decide.resolve import resolve
+from controller.domain import Port
+from controller.domain.ports import is_opaque
+from controller.kube.objects import Resource
 from tests.controller.world import A, World
 from tests.controller.world_mesh import Pod
 
 
 def told(world: World) -> dict[str, str]:
-    """The caveats of service-a now, by reason; of two of one reason the last."""
+    """The warnings of service-a now, by reason; of two of one reason the last."""
     world.run(1)
-    seen = world.shell.observe(A)
-    return dict(caveats.told(seen, stand(seen)))
+    observed = world.shell.observe(A)
+    return dict(warnings.told(observed, resolve(observed)))
 
 
 def asking() -> World:
@@ -35,7 +35,7 @@ def spec(world: World, cluster: str, **changed: Any) -> None:
 
 
 def test_where_all_is_well_only_a_new_split_is_told() -> None:
-    """Two equal Services with as many pods have no caveat but that of the split we have just made."""
+    """Two equal Services with as many pods have no warning but that of the split we have just made."""
     assert set(told(asking())) == {"CallersMayNotFollow"}
 
 
@@ -101,7 +101,7 @@ def test_an_application_that_depends_on_its_host(apex: str, own: str) -> None:
     """Two answers to two Hosts, of which one is good, are told with both; the proxy's own answers are not."""
     world = World()
     world.ask()
-    world.until(lambda: world.shell.observe(A).ways)
+    world.until(lambda: world.shell.observe(A).paths)
     world.fault("legacy", "apex", apex)
     world.fault("legacy", "home", own)
     assert f"answers {apex} where its Host is service-a, and {own}" in told_later(world)

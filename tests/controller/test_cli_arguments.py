@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.cli import main
 from controller.cli.arguments import duration_s, parse, service_name
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 from tests.controller.cli_cluster import run
 
 VERBS = ["status", "plan", "explain", "check", "start", "pause", "resume", "abort", "retry", "wait"]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from controller.cli.ending import Exit
-from controller.meanings import MEANINGS
+from controller.cli.exit_codes import Exit
+from controller.domain.reasons import MEANINGS
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.objects import link_object, service_object
 from tests.controller.check_pair import GATEWAYS, IDENTITY, CheckPair
@@ -419,7 +419,7 @@ async def test_a_sentence_that_many_share_is_one_line(pair: CheckPair) -> None:
     "argv", [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-A"), ("-A", "-n", "b")]
 )
 async def test_one_way_of_saying_which(pair: CheckPair, argv: tuple[str, ...]) -> None:
-    """Which Services are meant is said in one way; none or two is wrong usage, in a sentence."""
+    """Which Services are meant is said in one path; none or two is wrong usage, in a sentence."""
     done = await pair.run("check", *argv)
     assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.model import Key, Record, Reverted, SplitKind
-from controller.objects import DECODERS, HTTPRouteObject, Resource
-from controller.splits import RECORD, decode_record, encode_record, httproute
+from controller.domain import Key, Record, Reverted, SplitKind
+from controller.kube.objects import DECODERS, HTTPRouteObject, Resource
+from controller.mesh.splits import RECORD, decode_record, encode_record, httproute
 from deploy.local.apiserver import EmbeddedApi, known_resources
 from tests.controller.cli_cluster import CommandCluster, service
 from tests.controller.cli_cluster import split as one_with_attempt
@@ -28,7 +28,7 @@ def attempted(**changed: Any) -> Record:
     return msgspec.structs.replace(record, **changed)
 
 
-OVER = attempted(reverted=LATCH, epoch=7)
+OVER = attempted(reverted=LATCH, fencing_token=7)
 
 
 def split(record: Record | None = OVER, local: Any = 1000, mirror: Any = 0) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def route(cluster: CommandCluster) -> tuple[int, Record]:
     assert isinstance(found, HTTPRouteObject)
     read = httproute.read(found, KEY, "service-a-eks")
     assert read is not None
-    assert read.flaws == ()
+    assert read.defects == ()
     assert isinstance(read.record, Record)
     return read.away_permille, read.record
 
@@ -123,11 +123,11 @@ async def test_a_crash_half_way_is_finished_by_running_it_again(cluster: Command
     """Cut off after the route was made, both stand; run again, the newest record is carried and the split goes."""
     cluster.put(split())
     assert (await cluster.run("convert", "service-a")).code == 0
-    newer = msgspec.structs.replace(OVER, epoch=9)
+    newer = msgspec.structs.replace(OVER, fencing_token=9)
     cluster.put(split(newer))  # as if it had never been deleted, and a new leader had written
     done = await cluster.run("convert", "service-a")
     assert done.code == 0, done.err
-    assert route(cluster)[1].epoch == 9
+    assert route(cluster)[1].fencing_token == 9
     assert stands(cluster, "trafficsplits") is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from controller.cli import kubeconfig
-from controller.cli.ending import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure
 from controller.cli.kubeconfig import Place, find
 
 

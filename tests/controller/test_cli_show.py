@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from controller.cli import show
 from controller.cli.migration import Migration, Transition, read_migration
 from controller.cli.waiting import untold
-from controller.ladder import Rung, Stage, ladder, pass_s
-from controller.model import PREFIX, LatencyWish, Wish
+from controller.decide.schedule import ScheduledStep, Stage, pass_s, schedule
+from controller.domain import PREFIX, LatencySpec, MigrationSpec
 from tests.controller.cli_cluster import ended, migration, status
 
 NOW = datetime(2026, 1, 1, 10, 5, 40, tzinfo=UTC)
@@ -44,14 +44,14 @@ def test_the_table_of_all() -> None:
 
 
 def test_the_page_of_one() -> None:
-    """The page of a Service has its shares, what it waits for, its ways and its warnings."""
-    _, facts, ways, warning = show.status_page(told(), NOW).split("\n\n")
+    """The page of a Service has its shares, what it waits for, its paths and its warnings."""
+    _, facts, paths, warning = show.status_page(told(), NOW).split("\n\n")
     assert facts.splitlines() == [
         "Share         legacy 10 %, eks 100 % of the calls made there go to eks",
         "Waiting for   412 of 764 clean probes of callers in legacy to eks",
         "As of         2026-01-01T10:05:30Z, 10s ago",
     ]
-    assert ways.splitlines() == [
+    assert paths.splitlines() == [
         "CALLERS   TO       VERDICT   REASON       POINTS     CLEAN     BAD 3S   ANSWER",
         "legacy    eks      UNKNOWN   Collecting   0.5/21.3   412/764   -        200",
         "legacy    legacy   PASS      -            0.5/21.3   764/764   -        200",
@@ -61,7 +61,7 @@ def test_the_page_of_one() -> None:
 
 def test_the_page_has_what_real_callers_see() -> None:
     """Where a Prometheus is known the page tells what callers see, by their cluster, or why it does not."""
-    seen = {
+    observed = {
         "callers": "legacy",
         "verdict": "FAIL",
         "reason": "SuccessMissed",
@@ -74,7 +74,7 @@ def test_the_page_has_what_real_callers_see() -> None:
         "sharePercent": 24.8,
     }
     away = {"callers": "eks", "verdict": "UNKNOWN", "reason": "Away", "unknown": "it answers 503"}
-    found = told(traffic=[seen, away], share="10?/100")
+    found = told(traffic=[observed, away], share="10?/100")
     _, facts, _, traffic, _ = show.status_page(found, NOW).split("\n\n")
     assert facts.startswith("Share         legacy 10? %, eks 100 %")
     assert found.status.step_permille == 100
@@ -239,42 +239,52 @@ def test_a_step_began_when_its_share_was_first_told() -> None:
 
 def test_a_ladder_adds_up_the_least_times() -> None:
     """Each step lasts as long as its dwell, or as PASS takes where that is longer."""
-    wish = Wish(target="eks", steps=(100, 500), dwell_s=300.0, soak_s=600.0)
+    spec = MigrationSpec(target="eks", steps=(100, 500), step_pause_s=300.0, soak_s=600.0)
     begun = NOW - timedelta(seconds=100)
-    rungs = ladder(wish, 100, begun, NOW)
+    rungs = schedule(spec, 100, begun, NOW)
     pass_time_s = 76.4
-    assert pass_s(wish) == pass_time_s
+    assert pass_s(spec) == pass_time_s
     assert rungs == (
-        Rung(0, Stage.DONE, pass_time_s, None),
-        Rung(100, Stage.NOW, 300.0, None),
-        Rung(500, Stage.NEXT, 300.0, NOW + timedelta(seconds=200)),
-        Rung(999, Stage.LATER, 600.0, NOW + timedelta(seconds=500)),
-        Rung(1000, Stage.LATER, 0.0, NOW + timedelta(seconds=1100)),
+        ScheduledStep(0, Stage.DONE, pass_time_s, None),
+        ScheduledStep(100, Stage.NOW, 300.0, None),
+        ScheduledStep(500, Stage.NEXT, 300.0, NOW + timedelta(seconds=200)),
+        ScheduledStep(999, Stage.LATER, 600.0, NOW + timedelta(seconds=500)),
+        ScheduledStep(1000, Stage.LATER, 0.0, NOW + timedelta(seconds=1100)),
     )
 
 
 def test_a_step_whose_time_is_over_may_end_now() -> None:
     """What lasted longer than it had to is foreseen to end at once, never in the past."""
-    rungs = ladder(Wish(steps=(100,)), 100, NOW - timedelta(days=1), NOW)
+    rungs = schedule(MigrationSpec(steps=(100,)), 100, NOW - timedelta(days=1), NOW)
     assert rungs[2].earliest == NOW
 
 
 def test_the_way_back_has_one_step() -> None:
-    """With steps=now there is one raise to the sliver."""
-    assert [r.share_permille for r in ladder(Wish(steps="now"), 0, None, NOW)] == [0, 999, 1000]
+    """With steps=now there is one raise to the soak's share."""
+    assert [r.share_permille for r in schedule(MigrationSpec(steps="now"), 0, None, NOW)] == [
+        0,
+        999,
+        1000,
+    ]
 
 
 def test_what_is_not_known_is_not_foreseen() -> None:
     """Without a known share no step is done and no time told; when all is done none is to come."""
-    assert {(r.stage, r.earliest) for r in ladder(Wish(), None, None, NOW)} == {(Stage.OPEN, None)}
-    assert {(r.stage, r.earliest) for r in ladder(Wish(), 1000, None, NOW)} == {(Stage.DONE, None)}
-    assert {r.earliest for r in ladder(Wish(), 10, None, None)} == {None}
+    assert {(r.stage, r.earliest) for r in schedule(MigrationSpec(), None, None, NOW)} == {
+        (Stage.OPEN, None)
+    }
+    assert {(r.stage, r.earliest) for r in schedule(MigrationSpec(), 1000, None, NOW)} == {
+        (Stage.DONE, None)
+    }
+    assert {r.earliest for r in schedule(MigrationSpec(), 10, None, None)} == {None}
 
 
 def test_the_stricter_objective_counts() -> None:
     """PASS takes what the objective that needs most takes, at the rate of the probes."""
-    strict = LatencyWish(limit_s=0.3, percent=Decimal("99.99"))
-    assert pass_s(Wish(success_percent=Decimal(99), latency=strict)) == pytest.approx(767.2)
+    strict = LatencySpec(limit_s=0.3, percent=Decimal("99.99"))
+    assert pass_s(MigrationSpec(success_percent=Decimal(99), latency=strict)) == pytest.approx(
+        767.2
+    )
 
 
 @given(
@@ -284,7 +294,9 @@ def test_the_stricter_objective_counts() -> None:
 )
 def test_a_ladder_only_rises(steps: list[int], reached: int, ago_s: float) -> None:
     """Shares and times rise from step to step, none of them in the past, and at most one step is now."""
-    rungs = ladder(Wish(steps=tuple(steps)), reached, NOW - timedelta(seconds=ago_s), NOW)
+    rungs = schedule(
+        MigrationSpec(steps=tuple(steps)), reached, NOW - timedelta(seconds=ago_s), NOW
+    )
     shares = [r.share_permille for r in rungs]
     times = [r.earliest for r in rungs if r.earliest]
     assert shares == [0, *steps, 999, 1000]
@@ -305,11 +317,11 @@ def test_each_transition_is_told_once(grown: list[int], kept: int) -> None:
         Transition(at=start + timedelta(seconds=n), message=str(n)) for n in range(1 + sum(grown))
     ]
     length = 1
-    seen = list(untold(every[:1], None))
+    observed = list(untold(every[:1], None))
     for more in grown:
         length += more
-        seen += untold(every[:length][-kept:], seen[-1])
-    assert seen == every
+        observed += untold(every[:length][-kept:], observed[-1])
+    assert observed == every
 
 
 def test_at_first_only_the_newest_is_told() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.cli.ending import Exit
+from controller.cli.exit_codes import Exit
 from deploy.local.apiserver import EmbeddedApi, known_resources
 from tests.controller.cli_cluster import (
     COMMAND,
@@ -61,7 +61,7 @@ async def test_status_of_a_namespace_without_migrations(cluster: CommandCluster)
 
 
 async def test_status_of_one_service(cluster: CommandCluster) -> None:
-    """``status SERVICE`` adds what it waits for, the ways and the warnings."""
+    """``status SERVICE`` adds what it waits for, the paths and the warnings."""
     done = await cluster.run("status", "service-a")
     assert done.code == 0
     assert "Waiting for   412 of 764 clean probes of callers in legacy to eks" in done.out
@@ -234,7 +234,7 @@ async def test_plan_of_malformed_annotations(cluster: CommandCluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "told", "advice"),
+    ("spec", "told", "advice"),
     [
         ({"target": "eks"}, None, "no Migration of service-a: it is annotated, so does"),
         ({"target": "legacy"}, {}, "the controller has not taken the annotations up yet"),
@@ -249,11 +249,11 @@ async def test_plan_of_malformed_annotations(cluster: CommandCluster) -> None:
     ],
 )
 async def test_plan_foresees_no_time_for_what_does_not_rise(
-    cluster: CommandCluster, wish: dict[str, str], told: dict[str, Any] | None, advice: str
+    cluster: CommandCluster, spec: dict[str, str], told: dict[str, Any] | None, advice: str
 ) -> None:
     """What is not under way has no time foreseen; the plan says what it would take."""
     cluster.api.remove("migrations", "default", "service-a")
-    cluster.put(service("service-a", **wish), *([] if told is None else [migration(**told)]))
+    cluster.put(service("service-a", **spec), *([] if told is None else [migration(**told)]))
     done = await cluster.run("plan", "service-a")
     assert done.code == 0
     assert advice in done.out
@@ -261,7 +261,7 @@ async def test_plan_foresees_no_time_for_what_does_not_rise(
 
 
 async def test_plan_where_the_other_cluster_is_annotated(cluster: CommandCluster) -> None:
-    """Without annotations here the plan shows the wish that the record on the split has in force."""
+    """Without annotations here the plan shows the spec that the record on the split has in force."""
     cluster.put(service("service-a"), split(steps=(300,)))
     done = await cluster.run("plan", "service-a")
     assert done.code == 0

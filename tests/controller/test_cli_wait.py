@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from controller.cli import waiting
-from controller.cli.ending import Exit
+from controller.cli.exit_codes import Exit
 from controller.cli.migration import read_migration
 from controller.cli.verbs import Found
 from controller.cli.waiting import end_of
-from controller.objects import DECODERS, Resource, ServiceObject
+from controller.kube.objects import DECODERS, Resource, ServiceObject
 from deploy.local.apiserver import EmbeddedApi
 from tests.controller.cli_cluster import (
     COMMAND,
@@ -50,16 +50,16 @@ def looks(cluster: CommandCluster) -> int:
     return sum(n for r, n in cluster.api.requests.items() if r.resource == "migrations")
 
 
-def found(wish: dict[str, str], told: dict[str, Any] | None) -> Found:
+def found(spec: dict[str, str], told: dict[str, Any] | None) -> Found:
     """A Service and its Migration as they were read."""
-    body = service("service-a", **wish)
+    body = service("service-a", **spec)
     read = DECODERS[Resource.SERVICES](msgspec.json.encode(body))
     assert isinstance(read, ServiceObject)
     return Found(read, None if told is None else read_migration(migration(**told)))
 
 
 @pytest.mark.parametrize(
-    ("wish", "told", "end"),
+    ("spec", "told", "end"),
     [
         ({"target": "eks"}, ended("Completed"), "completed"),
         ({"target": "eks"}, ended("Reverted"), "reverted"),
@@ -76,10 +76,10 @@ def found(wish: dict[str, str], told: dict[str, Any] | None) -> Found:
     ],
 )
 def test_an_end_counts_when_it_is_of_what_is_asked(
-    wish: dict[str, str], told: dict[str, Any] | None, end: str | None
+    spec: dict[str, str], told: dict[str, Any] | None, end: str | None
 ) -> None:
     """An end is one only where the status is of the target and the attempt that the annotations ask for."""
-    assert end_of(found(wish, told)) == end
+    assert end_of(found(spec, told)) == end
 
 
 async def test_wait_ends_when_it_is_reached(cluster: CommandCluster) -> None:
@@ -134,7 +134,7 @@ async def test_wait_ignores_what_is_told_of_an_earlier_attempt(cluster: CommandC
 
 
 async def test_wait_ignores_what_is_told_of_another_target(cluster: CommandCluster) -> None:
-    """A Completed of eks does not end a wait for the way back to legacy."""
+    """A Completed of eks does not end a wait for the path back to legacy."""
     cluster.put(service("service-a", target="legacy"), migration(**ended("Completed")))
     done = await wait(cluster, "completed", "0s")
     assert done.code == Exit.TIMEOUT

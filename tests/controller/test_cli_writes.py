@@ -9,9 +9,9 @@ import pytest
 
 from controller.cli import commands
 from controller.cli.api import Api, Change
-from controller.cli.ending import Exit
-from controller.cluster import Backoff
-from controller.objects import ServiceObject
+from controller.cli.exit_codes import Exit
+from controller.kube.api import Backoff
+from controller.kube.objects import ServiceObject
 from deploy.local.apiserver import EmbeddedApi
 from tests.controller.cli_cluster import (
     COMMAND,
@@ -33,9 +33,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[CommandCluster]:
         yield made
 
 
-def begun(cluster: CommandCluster, wish: dict[str, str], **told: Any) -> None:
+def begun(cluster: CommandCluster, spec: dict[str, str], **told: Any) -> None:
     """Have service-a annotated, and a Migration that tells of it."""
-    cluster.put(service("service-a", **wish), migration(**told))
+    cluster.put(service("service-a", **spec), migration(**told))
 
 
 async def test_start_annotates_the_target(cluster: CommandCluster) -> None:
@@ -113,7 +113,7 @@ async def test_the_way_back_replaces_the_steps(cluster: CommandCluster) -> None:
 
 
 async def test_start_says_when_it_brings_callers_home(cluster: CommandCluster) -> None:
-    """The old target in mid-flight is the way home, and the answer says so."""
+    """The old target in mid-flight is the path back, and the answer says so."""
     begun(cluster, {"target": "eks"})
     done = await cluster.run("start", "service-a", "--to", "legacy")
     assert done.code == 0
@@ -242,7 +242,7 @@ async def test_resume_says_that_an_abort_stays(cluster: CommandCluster) -> None:
 
 
 async def test_abort_needs_no_good_annotations(cluster: CommandCluster) -> None:
-    """``abort`` is written whatever else is wrong, because nothing disarms the way home."""
+    """``abort`` is written whatever else is wrong, because nothing disarms the path back."""
     begun(cluster, {"target": "nowhere", "dwell": "5x"})
     done = await cluster.run("abort", "service-a")
     assert (done.code, done.out) == (0, "service-a: abort=true\n")

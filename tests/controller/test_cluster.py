@@ -10,19 +10,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from controller.cluster import (
-    Chance,
-    Cluster,
-    ClusterAccess,
-    Events,
-    Pace,
-    ServiceRef,
-)
-from controller.cluster.cluster import WATCHED
-from controller.cluster.places import Places
-from controller.cluster.reflector import Reflector
-from controller.cluster.transport import Transport
-from controller.objects import (
+from controller.kube.api import Chance, Cluster, ClusterAccess, Events, Pace, ServiceRef
+from controller.kube.api.cluster import WATCHED
+from controller.kube.api.discovery import Places
+from controller.kube.api.reflector import Reflector
+from controller.kube.api.transport import Transport
+from controller.kube.objects import (
     Change,
     Deleted,
     Freshness,
@@ -105,7 +98,7 @@ class Watching:
         return [c.current for c in self.changes if isinstance(c, Freshness)]
 
     def of(self, kind: type[Change]) -> list[Any]:
-        """Give the changes of one kind."""
+        """Return the changes of one kind."""
         return [change for change in self.changes if isinstance(change, kind)]
 
 
@@ -146,13 +139,13 @@ async def test_pages_are_one_list_and_current_begins_with_the_watch(
         return await watch(server)(request)
 
     server.script += [page(service("a"), more="next"), page(service("b")), late]
-    async with watching(tmp_path, server) as seen:
+    async with watching(tmp_path, server) as observed:
         await until(lambda: len(server.asked) == 3)
-        assert seen.names == ["a", "b"]
-        assert seen.freshness == [False]
+        assert observed.names == ["a", "b"]
+        assert observed.freshness == [False]
         hold.set()
-        await until(lambda: seen.freshness == [False, True])
-    assert len(seen.of(Listed)) == 1
+        await until(lambda: observed.freshness == [False, True])
+    assert len(observed.of(Listed)) == 1
     assert server.asked[1].query["continue"] == "next"
     assert "resourceVersion" not in server.asked[0].query
     query = server.asked[2].query
@@ -164,10 +157,10 @@ async def test_events_fall_anyhow_into_chunks(server: Server, tmp_path: Path) ->
     one, two, three = (event("ADDED", service(name, 11 + i)) for i, name in enumerate("bcd"))
     chunks = [one[:7], one[7:50], one[50:], two + three, event("DELETED", service("a", 14))]
     server.script += [page(service("a")), watch(server, *chunks)]
-    async with watching(tmp_path, server) as seen:
-        await until(lambda: seen.names == ["b", "c", "d"])
-    assert [identify(c.object)[1] for c in seen.of(Upserted)] == ["b", "c", "d"]
-    assert seen.of(Deleted) == [Deleted("eks", Resource.SERVICES, "n", "a", "14")]
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: observed.names == ["b", "c", "d"])
+    assert [identify(c.object)[1] for c in observed.of(Upserted)] == ["b", "c", "d"]
+    assert observed.of(Deleted) == [Deleted("eks", Resource.SERVICES, "n", "a", "14")]
 
 
 @pytest.mark.parametrize("form", ["answer", "event"])
@@ -176,17 +169,17 @@ async def test_gone_leads_to_a_list_that_reports_deletions(
 ) -> None:
     """After 410, as an answer or as an event, the new list reports who vanished meanwhile as deleted."""
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-    refusal = status(410, "Expired") if form == "answer" else watch(server, event("ERROR", gone))
+    ruling = status(410, "Expired") if form == "answer" else watch(server, event("ERROR", gone))
     server.script += [
         page(service("a", 3), service("b", 4)),
-        refusal,
+        ruling,
         page(service("b", 4), version=20),
         watch(server),
     ]
-    async with watching(tmp_path, server) as seen:
+    async with watching(tmp_path, server) as observed:
         await until(lambda: server.kinds == ["list", "watch@10", "list", "watch@20"])
-        await until(lambda: seen.names == ["b"])
-    assert seen.of(Deleted) == [Deleted("eks", Resource.SERVICES, "n", "a", "3")]
+        await until(lambda: observed.names == ["b"])
+    assert observed.of(Deleted) == [Deleted("eks", Resource.SERVICES, "n", "a", "3")]
 
 
 async def test_broken_watch_goes_on_from_the_last_version(server: Server, tmp_path: Path) -> None:
@@ -198,23 +191,23 @@ async def test_broken_watch_goes_on_from_the_last_version(server: Server, tmp_pa
         watch(server),
     ]
     pauses = Pauses()
-    async with watching(tmp_path, server, pauses=pauses) as seen:
+    async with watching(tmp_path, server, pauses=pauses) as observed:
         await until(lambda: len(server.asked) == 4)
     assert server.kinds == ["list", "watch@10", "watch@12", "watch@30"]
     assert len(pauses.taken) == 2
-    assert seen.freshness == [False, True]
+    assert observed.freshness == [False, True]
 
 
-@pytest.mark.parametrize("refusal", [status(503), html(502), cut(), answer(["no", "list"])])
-async def test_trouble_is_no_storm(server: Server, tmp_path: Path, refusal: Handler) -> None:
+@pytest.mark.parametrize("ruling", [status(503), html(502), cut(), answer(["no", "list"])])
+async def test_trouble_is_no_storm(server: Server, tmp_path: Path, ruling: Handler) -> None:
     """While lists fail, each request is followed by a pause, and the pauses grow to a bound."""
-    server.always = refusal
+    server.always = ruling
     pauses = Pauses(stop_after=8)
-    async with watching(tmp_path, server, pauses=pauses) as seen:
+    async with watching(tmp_path, server, pauses=pauses) as observed:
         await until(lambda: len(pauses.taken) == 8)
         assert len(server.asked) <= 8 * 2  # aiohttp sends a GET again on a connection that was kept
     assert pauses.taken == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
-    assert seen.freshness == [False]
+    assert observed.freshness == [False]
 
 
 async def test_watch_that_closes_at_once_is_no_storm(server: Server, tmp_path: Path) -> None:
@@ -248,12 +241,12 @@ async def test_undecodable_object_does_not_stop_the_stream(server: Server, tmp_p
             event("ADDED", service("b", 12)),
         ),
     ]
-    async with watching(tmp_path, server) as seen:
-        await until(lambda: seen.names == ["a", "b", "bad", "worse"])
-    (listed,) = seen.of(Listed)
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: observed.names == ["a", "b", "bad", "worse"])
+    (listed,) = observed.of(Listed)
     assert isinstance(listed.objects[0], Undecodable)
     assert isinstance(listed.objects[1], ServiceObject)
-    assert [type(c.object) for c in seen.of(Upserted)] == [Undecodable, ServiceObject]
+    assert [type(c.object) for c in observed.of(Upserted)] == [Undecodable, ServiceObject]
 
 
 @pytest.mark.parametrize("line", [b"<html>\n", b'{"type": 3}\n', b"x" * 5000 + b"\n"])
@@ -278,14 +271,14 @@ async def test_stale_without_a_watch_and_current_only_after_a_list(
     server.script += [page(service("a")), watch(server, then="break")]
     server.script += [page(version=20), watch(server)]
     pauses = Pauses(stop_after=1)
-    async with watching(tmp_path, server, pace=Pace(stale_after_s=0.03), pauses=pauses) as seen:
-        await until(lambda: seen.freshness == [False, True, False])
+    async with watching(tmp_path, server, pace=Pace(stale_after_s=0.03), pauses=pauses) as observed:
+        await until(lambda: observed.freshness == [False, True, False])
         assert server.kinds == ["list", "watch@10"]
         pauses.go_on.set()
-        await until(lambda: seen.freshness == [False, True, False, True])
+        await until(lambda: observed.freshness == [False, True, False, True])
     assert server.kinds == ["list", "watch@10", "list", "watch@20"]
-    assert seen.names == []
-    assert "no watch" in seen.of(Freshness)[2].reason
+    assert observed.names == []
+    assert "no watch" in observed.of(Freshness)[2].reason
 
 
 async def test_stale_while_a_watch_opens_too_slowly(server: Server, tmp_path: Path) -> None:
@@ -297,19 +290,19 @@ async def test_stale_while_a_watch_opens_too_slowly(server: Server, tmp_path: Pa
         return await watch(server)(request)
 
     server.script += [page(), watch(server, then="break"), late, page(version=20), watch(server)]
-    async with watching(tmp_path, server, pace=Pace(stale_after_s=0.03)) as seen:
-        await until(lambda: seen.freshness == [False, True, False])
+    async with watching(tmp_path, server, pace=Pace(stale_after_s=0.03)) as observed:
+        await until(lambda: observed.freshness == [False, True, False])
         hold.set()
-        await until(lambda: seen.freshness == [False, True, False, True])
+        await until(lambda: observed.freshness == [False, True, False, True])
     assert server.kinds == ["list", "watch@10", "watch@10", "list", "watch@20"]
 
 
 async def test_short_break_does_not_make_stale(server: Server, tmp_path: Path) -> None:
     """A watch that is open again within the grace was current all the time."""
     server.script += [page(), watch(server, then="break"), watch(server)]
-    async with watching(tmp_path, server, pace=Pace(stale_after_s=5)) as seen:
+    async with watching(tmp_path, server, pace=Pace(stale_after_s=5)) as observed:
         await until(lambda: len(server.asked) == 3)
-        assert seen.freshness == [False, True]
+        assert observed.freshness == [False, True]
 
 
 async def test_planned_list_repairs_and_its_failure_keeps_the_watch(
@@ -325,12 +318,12 @@ async def test_planned_list_repairs_and_its_failure_keeps_the_watch(
         watch(server),
     ]
     pace = Pace(relist_s=0, relist_retry_s=0, settled_s=0)
-    async with watching(tmp_path, server, pace=pace) as seen:
+    async with watching(tmp_path, server, pace=pace) as observed:
         await until(lambda: len(server.asked) == 6)
-        await until(lambda: seen.names == ["a"])
+        await until(lambda: observed.names == ["a"])
     assert server.kinds == ["list", "watch@10", "list", "watch@10", "list", "watch@20"]
-    assert seen.freshness == [False, True]
-    assert [d.name for d in seen.of(Deleted)] == ["lost"]
+    assert observed.freshness == [False, True]
+    assert [d.name for d in observed.of(Deleted)] == ["lost"]
 
 
 async def test_list_that_is_due_soon_is_made_before_another_watch(
@@ -351,9 +344,9 @@ async def test_expired_continue_begins_the_list_anew(server: Server, tmp_path: P
         page(service("b")),
         watch(server),
     ]
-    async with watching(tmp_path, server) as seen:
-        await until(lambda: seen.names == ["b"])
-    assert len(seen.of(Listed)) == 1
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: observed.names == ["b"])
+    assert len(observed.of(Listed)) == 1
 
 
 async def test_stop_is_prompt(server: Server, tmp_path: Path) -> None:
@@ -372,8 +365,8 @@ async def test_stop_is_prompt(server: Server, tmp_path: Path) -> None:
         return response
 
     server.script += [page(), handle]
-    async with watching(tmp_path, server) as seen:
-        await until(lambda: seen.freshness == [False, True])
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: observed.freshness == [False, True])
     async with asyncio.timeout(5):
         await closed.wait()
 
@@ -393,14 +386,14 @@ async def test_split_version_is_discovered(
         "versions": [{"version": v, "groupVersion": f"split.smi-spec.io/{v}"} for v in versions]
     }
     server.script += [answer(group), answer(SPLITS), page(), watch(server)]
-    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as seen:
-        await until(lambda: seen.freshness == [False, True])
+    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as observed:
+        await until(lambda: observed.freshness == [False, True])
     assert [r.path for r in server.asked[:3]] == [
         "/apis/split.smi-spec.io",
         f"/apis/split.smi-spec.io/{used}",
         f"/apis/split.smi-spec.io/{used}/trafficsplits",
     ]
-    assert seen.of(Listed)[0].served
+    assert observed.of(Listed)[0].served
 
 
 @pytest.mark.parametrize(
@@ -429,11 +422,11 @@ async def test_a_group_is_not_a_kind(
         return await page()(request)
 
     server.always = serve
-    async with watching(tmp_path, server, resource=Resource.HTTPROUTES) as seen:
-        await until(lambda: bool(seen.of(Listed)))
+    async with watching(tmp_path, server, resource=Resource.HTTPROUTES) as observed:
+        await until(lambda: bool(observed.of(Listed)))
     assert [r.path.removeprefix(group) for r in server.asked[: len(paths)]] == paths
     usable = any("httproutes" in names for v, names in kinds.items() if v != "v1alpha2")
-    assert seen.of(Listed)[0].served is usable
+    assert observed.of(Listed)[0].served is usable
 
 
 async def test_splits_that_are_not_served_are_known_to_be_none(
@@ -448,27 +441,29 @@ async def test_splits_that_are_not_served_are_known_to_be_none(
         page(service("a")),
         watch(server),
     ]
-    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as seen:
-        await until(lambda: seen.names == ["a"])
-    assert [listed.served for listed in seen.of(Listed)] == [False, True]
-    assert seen.freshness[:2] == [False, True]
+    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as observed:
+        await until(lambda: observed.names == ["a"])
+    assert [listed.served for listed in observed.of(Listed)] == [False, True]
+    assert observed.freshness[:2] == [False, True]
 
 
-@pytest.mark.parametrize("refusal", [status(503), html(404), answer([])])
-async def test_discovery_error_is_unknown(server: Server, tmp_path: Path, refusal: Handler) -> None:
+@pytest.mark.parametrize("ruling", [status(503), html(404), answer([])])
+async def test_discovery_error_is_unknown(server: Server, tmp_path: Path, ruling: Handler) -> None:
     """What cannot be asked is not "not served": it is not current, and asked again."""
-    server.always = refusal
+    server.always = ruling
     pauses = Pauses(stop_after=3)
-    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS, pauses=pauses) as seen:
+    async with watching(
+        tmp_path, server, resource=Resource.TRAFFICSPLITS, pauses=pauses
+    ) as observed:
         await until(lambda: len(pauses.taken) == 3)
-    assert seen.changes == [
+    assert observed.changes == [
         Freshness("eks", Resource.TRAFFICSPLITS, current=False, reason="not listed yet")
     ]
 
 
 @pytest.fixture
 async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[Cluster]:
-    """Give a cluster at the server."""
+    """Return a cluster at the server."""
     async with made_cluster(kubeconfig(tmp_path, server.url)) as made:
         yield made
 

@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.cluster import (
-    Backoff,
-    ServerClock,
-)
-from controller.cluster.lines import Lines, LineTooLongError
+from controller.kube.api import Backoff, ServerClock
+from controller.kube.api.framing import Lines, LineTooLongError
 
 
 @given(
@@ -41,7 +38,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def date(moment: datetime) -> str:
-    """Give the moment as a Date header, which has no fractions."""
+    """Return the moment as a Date header, which has no fractions."""
     return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 
@@ -49,13 +46,13 @@ def date(moment: datetime) -> str:
 def test_server_clock_is_never_ahead_and_at_most_a_second_late(
     answers: list[tuple[float, float]],
 ) -> None:
-    """From any answers the time is never ahead of the server's, and late by less than the cut and the way."""
+    """From any answers the time is never ahead of the server's, and late by less than the cut and the path."""
     clock = ServerClock()
     now_s = 500.0
     for pause_s, way_s in answers:
         sent_s = now_s + pause_s
         now_s = sent_s + way_s
-        clock.heard(date(START + timedelta(seconds=sent_s + way_s / 2)), sent_s, now_s)
+        clock.on_report(date(START + timedelta(seconds=sent_s + way_s / 2)), sent_s, now_s)
         told = clock.now(now_s)
         assert told is not None
         late_s = (START + timedelta(seconds=now_s) - told).total_seconds()
@@ -66,16 +63,16 @@ def test_server_clock_is_never_ahead_and_at_most_a_second_late(
 def test_server_clock_follows_a_clock_that_was_set(set_s: float) -> None:
     """A server whose clock was set is believed with its next answer."""
     clock = ServerClock()
-    clock.heard(date(START), 100.0, 100.0)
-    clock.heard(date(START + timedelta(seconds=set_s + 10)), 110.0, 110.0)
+    clock.on_report(date(START), 100.0, 100.0)
+    clock.on_report(date(START + timedelta(seconds=set_s + 10)), 110.0, 110.0)
     assert clock.now(110.0) == START + timedelta(seconds=set_s + 10)
 
 
 def test_slow_answer_does_not_set_the_clock_back() -> None:
     """An answer that took nine seconds says less, not something else."""
     clock = ServerClock()
-    clock.heard(date(START), 100.0, 100.0)
-    clock.heard(date(START + timedelta(seconds=1)), 101.0, 110.0)
+    clock.on_report(date(START), 100.0, 100.0)
+    clock.on_report(date(START + timedelta(seconds=1)), 101.0, 110.0)
     assert clock.now(110.0) == START + timedelta(seconds=10)
 
 
@@ -83,7 +80,7 @@ def test_slow_answer_does_not_set_the_clock_back() -> None:
 def test_server_clock_ignores_nonsense(nonsense: str | None) -> None:
     """A Date that is none leaves the time unknown."""
     clock = ServerClock()
-    clock.heard(nonsense, 0.0, 0.0)
+    clock.on_report(nonsense, 0.0, 0.0)
     assert clock.now(1.0) is None
 
 

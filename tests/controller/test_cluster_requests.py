@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from controller.cluster import (
+from controller.kube.api import (
     AlreadyExists,
     ApiError,
     Cluster,
@@ -20,10 +20,7 @@ from controller.cluster import (
     Refused,
     Unavailable,
 )
-from controller.objects import (
-    Resource,
-    ServiceObject,
-)
+from controller.kube.objects import Resource, ServiceObject
 from tests.controller.scripted_api import (
     Handler,
     Server,
@@ -50,7 +47,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[Cluster]:
-    """Give a cluster at the server."""
+    """Return a cluster at the server."""
     async with made_cluster(kubeconfig(tmp_path, server.url)) as made:
         yield made
 

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes_asyncio.config import incluster_config
 
-from controller.cluster import Chance, Cluster, ClusterAccess, Pace, Unavailable
-from controller.cluster.plugin import PluginError, issue
-from controller.objects import Resource
+from controller.kube.api import Chance, Cluster, ClusterAccess, Pace, Unavailable
+from controller.kube.api.exec_credential import PluginError, issue
+from controller.kube.objects import Resource
 from tests.controller.scripted_api import (
     LOG,
     Server,
@@ -310,10 +310,10 @@ async def test_a_watch_that_is_refused_reads_the_token_anew(server: Server, tmp_
 
     server.script.extend([page(service("a")), refuse, watch(server)])
     cluster = made_cluster(kubeconfig(tmp_path, server.url, {"tokenFile": str(token)}))
-    seen: list[Any] = []
+    observed: list[Any] = []
     async with cluster, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(_services_of(cluster, seen))
-        await until(lambda: any(getattr(change, "current", False) for change in seen))
+        task = tasks.create_task(_services_of(cluster, observed))
+        await until(lambda: any(getattr(change, "current", False) for change in observed))
         task.cancel()
     assert [r.headers["Authorization"] for r in server.asked] == [
         "Bearer old",
@@ -323,11 +323,11 @@ async def test_a_watch_that_is_refused_reads_the_token_anew(server: Server, tmp_
     assert server.kinds == ["list", "watch@10", "watch@10"]
 
 
-async def _services_of(cluster: Cluster, seen: list[Any]) -> None:
-    from controller.cluster.reflector import Reflector  # noqa: PLC0415 - of one resource only here
+async def _services_of(cluster: Cluster, observed: list[Any]) -> None:
+    from controller.kube.api.reflector import Reflector
 
     await Reflector(
-        "eks", Resource.SERVICES, cluster._transport, cluster._places, seen.append,
+        "eks", Resource.SERVICES, cluster._transport, cluster._places, observed.append,
         meter=Silent(), log=LOG, pace=Pace(), chance=Chance(),
     ).run()  # fmt: skip
 

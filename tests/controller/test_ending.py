@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 
 from controller.__main__ import FINISH_S, TRACES_S
-from controller.leader import RELEASE_S
-from controller.settings import example
-from controller.telemetry.health import END_S
+from controller.report.health import END_S
+from controller.runtime.lease import RELEASE_S
+from controller.runtime.settings import example
 from tests.controller.scripted_api import kubeconfig
 
 BOARD_END_S = 0.5

@@ -91,7 +91,7 @@ def test_there_are_vectors() -> None:
 
 
 def test_default_threshold_is_21_27() -> None:
-    """With real traffic on and one objective a way of 99.9 % FAILs at 21.27 points."""
+    """With real traffic on and one objective a path of 99.9 % FAILs at 21.27 points."""
     counters = len(suspected_shares(allowed_bad(Decimal("99.9"))))
 
     assert fail_threshold(SLICES_IN_MIGRATION, counters, alpha_share(True, 1)) == pytest.approx(
@@ -104,7 +104,7 @@ def test_default_threshold_is_21_27() -> None:
     [(True, 1, 4), (True, 2, 8), (False, 1, 2), (False, 2, 4)],
 )
 def test_alpha_is_shared_out(traffic_on: bool, objectives: int, parts: int) -> None:
-    """Two ways, their objectives, and real traffic where it is on, share alpha evenly."""
+    """Two paths, their objectives, and real traffic where it is on, share alpha evenly."""
     assert ALPHA / parts == alpha_share(traffic_on, objectives)
 
 

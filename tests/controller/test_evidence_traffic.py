@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.evidence import ENOUGH, Points, TrafficBook, traffic_fails
-from controller.evidence.traffic import LastWindow
-from controller.model import Calls, TrafficEvidence, Verdict, WayEvidence
+from controller.domain import Calls, PathEvidence, TrafficEvidence, Verdict
+from controller.evidence import ENOUGH, ClientJudgement, Points, traffic_fails
+from controller.evidence.clients.judgement import LastWindow
 
 NINES = Decimal("99.9")
-CLEAN = WayEvidence(
+CLEAN = PathEvidence(
     Verdict.PASS, "Met", points=0.0, threshold=21.27, bad_share_3s=0.0, silent_s=0.0
 )
 
@@ -23,9 +23,9 @@ calls = st.integers(0, 500).flatmap(
 )
 
 
-def book() -> TrafficBook:
+def book() -> ClientJudgement:
     """A book of the default objective and tick."""
-    return TrafficBook(NINES, tick_s=10.0)
+    return ClientJudgement(NINES, tick_s=10.0)
 
 
 def found(**kinds: float | None) -> TrafficEvidence:
@@ -37,7 +37,9 @@ def found(**kinds: float | None) -> TrafficEvidence:
 def test_the_threshold_is_of_two_hours_of_ticks() -> None:
     """Over 720 ticks of 10 s, six counters and a quarter of alpha a healthy target FAILs once in 4,000."""
     assert book().threshold == pytest.approx(math.log(720 * 6 / 0.00025))
-    assert TrafficBook(NINES, tick_s=5.0).threshold == pytest.approx(math.log(1440 * 6 / 0.00025))
+    assert ClientJudgement(NINES, tick_s=5.0).threshold == pytest.approx(
+        math.log(1440 * 6 / 0.00025)
+    )
 
 
 @pytest.mark.parametrize(("requests", "ticks"), [(1, 3), (50, 3), (10_000, 3)])
@@ -46,7 +48,7 @@ def test_an_outage_takes_three_ticks(requests: int, ticks: int) -> None:
     one = book()
     verdicts = []
     for _ in range(ticks):
-        one.absorb(Calls(requests, requests), Calls())
+        one.apply(Calls(requests, requests), Calls())
         verdicts.append(one.verdict()[0])
     assert verdicts == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.FAIL]
 
@@ -54,11 +56,11 @@ def test_an_outage_takes_three_ticks(requests: int, ticks: int) -> None:
 def test_pass_needs_fifty_requests_and_nothing_against_them() -> None:
     """49 clean requests are too few, 50 pass, and one failure more takes PASS away."""
     one = book()
-    one.absorb(Calls(ENOUGH - 1), Calls())
+    one.apply(Calls(ENOUGH - 1), Calls())
     assert one.verdict() == (Verdict.UNKNOWN, "TooFew")
-    one.absorb(Calls(1), Calls())
+    one.apply(Calls(1), Calls())
     assert one.verdict() == (Verdict.PASS, "Met")
-    one.absorb(Calls(10, 1), Calls())
+    one.apply(Calls(10, 1), Calls())
     assert one.verdict() == (Verdict.UNKNOWN, "Recovering")
 
 
@@ -67,9 +69,9 @@ def test_no_request_is_no_observation(ticks: list[Calls]) -> None:
     """Ticks without a request change nothing, wherever they stand."""
     with_silence, without = book(), book()
     for tick in ticks:
-        without.absorb(tick, tick)
-        with_silence.absorb(tick, tick)
-        with_silence.absorb(Calls(), Calls())
+        without.apply(tick, tick)
+        with_silence.apply(tick, tick)
+        with_silence.apply(Calls(), Calls())
     assert with_silence.points == without.points
     assert with_silence.verdict() == without.verdict()
     assert with_silence.bad_share == without.bad_share
@@ -80,7 +82,7 @@ def test_points_are_those_of_the_probes_rule(ticks: list[Calls]) -> None:
     """Each tick is one observation of the same penalty points, and of nothing else."""
     one, points = book(), Points(Decimal("0.001"))
     for tick in ticks:
-        one.absorb(tick, Calls())
+        one.apply(tick, Calls())
         points.observe(*tick)
     assert one.points == points.largest
     assert (one.requests, one.failures) == (sum(t[0] for t in ticks), sum(t[1] for t in ticks))
@@ -106,26 +108,26 @@ def test_a_window_is_the_latest_ticks_that_are_enough(ticks: list[Calls]) -> Non
 def test_a_small_window_of_the_origin_compares_nothing() -> None:
     """The origin's bad share is not known before 50 of its requests, the target's from the first on."""
     one = book()
-    one.absorb(Calls(3, 1), Calls(ENOUGH - 1, 0))
-    assert (one.bad_share, one.home_bad_share) == (1 / 3, None)
-    one.absorb(Calls(), Calls(1, 1))
-    assert one.home_bad_share == 1 / ENOUGH
+    one.apply(Calls(3, 1), Calls(ENOUGH - 1, 0))
+    assert (one.bad_share, one.origin_bad_share) == (1 / 3, None)
+    one.apply(Calls(), Calls(1, 1))
+    assert one.origin_bad_share == 1 / ENOUGH
 
 
 @pytest.mark.parametrize(
-    ("home_bad_share", "fails"), [(0.0, True), (0.039, True), (0.041, False), (0.2, False)]
+    ("origin_bad_share", "fails"), [(0.0, True), (0.039, True), (0.041, False), (0.2, False)]
 )
-def test_the_target_must_be_worse_than_home(home_bad_share: float, fails: bool) -> None:
+def test_the_target_must_be_worse_than_home(origin_bad_share: float, fails: bool) -> None:
     """At 5 % a FAIL stands only while the origin's backend is below four fifths of it."""
-    assert traffic_fails(found(home_bad_share=home_bad_share), CLEAN) is fails
+    assert traffic_fails(found(origin_bad_share=origin_bad_share), CLEAN) is fails
 
 
 @pytest.mark.parametrize(
     ("share", "fails"), [(0.0, True), (0.03, True), (0.05, False), (1.0, False)]
 )
 def test_probes_stand_in_for_an_origin_without_requests(share: float, fails: bool) -> None:
-    """Without a window of the origin, a way home that FAILed by its probes and is no better keeps callers."""
-    home = WayEvidence(
+    """Without a window of the origin, a path back that FAILed by its probes and is no better keeps callers."""
+    baseline = PathEvidence(
         Verdict.FAIL,
         "SuccessMissed",
         points=22.0,
@@ -133,7 +135,7 @@ def test_probes_stand_in_for_an_origin_without_requests(share: float, fails: boo
         bad_share_3s=share,
         silent_s=0.0,
     )
-    assert traffic_fails(found(), home) is fails
+    assert traffic_fails(found(), baseline) is fails
     assert traffic_fails(found(), CLEAN)
 
 

@@ -1,4 +1,4 @@
-"""One way's book over time, and the rules on two ways."""
+"""One path's book over time, and the rules on two paths."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.evidence import Tick, WayBook, cluster_fails, home_is_worse
-from controller.model import LatencyWish, Verdict, WayEvidence
+from controller.domain import LatencySpec, PathEvidence, Verdict
+from controller.evidence import PathMonitor, Tick, cluster_fails, origin_is_worse
 from prober.contract import Counts
 
 P999 = Decimal("99.9")
-SLOW = LatencyWish(limit_s=0.3, percent=Decimal(99))
+SLOW = LatencySpec(limit_s=0.3, percent=Decimal(99))
 
 
 def tick(
@@ -31,24 +31,24 @@ LOOP = Tick(base=Counts(1, 1, 1), answers={"508": 1}, loops=1)
 
 
 def book(
-    latency: LatencyWish | None = None, *, above_home: bool = True, percent: Decimal = P999
-) -> WayBook:
+    latency: LatencySpec | None = None, *, shifted: bool = True, percent: Decimal = P999
+) -> PathMonitor:
     """A new book, with real traffic on."""
-    return WayBook(percent, latency, traffic_on=True, above_home=above_home)
+    return PathMonitor(percent, latency, traffic_on=True, shifted=shifted)
 
 
-def feed(way: WayBook, ticks: list[Tick], start_s: float = 0.0) -> float:
+def feed(path: PathMonitor, ticks: list[Tick], start_s: float = 0.0) -> float:
     """Absorb one tick every 100 ms; give the time of the last."""
     now_s = start_s
     for index, one in enumerate(ticks):
         now_s = start_s + index / 10
-        way.absorb(one, now_s)
+        path.apply(one, now_s)
     return now_s
 
 
-def said(way: WayBook, now_s: float) -> tuple[str, str]:
+def said(path: PathMonitor, now_s: float) -> tuple[str, str]:
     """Verdict and reason now."""
-    evidence = way.evidence(now_s)
+    evidence = path.evidence(now_s)
     return evidence.verdict.value, evidence.reason
 
 
@@ -56,31 +56,31 @@ def said(way: WayBook, now_s: float) -> tuple[str, str]:
 
 
 def test_never_heard_of_is_no_stream() -> None:
-    """Before a word from the prober a way is UNKNOWN for want of a stream, with nothing known."""
-    assert WayEvidence(
+    """Before a word from the prober a path is UNKNOWN for want of a stream, with nothing known."""
+    assert PathEvidence(
         Verdict.UNKNOWN, "NoStream", threshold=book().evidence(0).threshold, needed=764
     ) == book().evidence(1000.0)
 
 
 def test_clean_way_collects_then_passes() -> None:
     """The 764th clean probe turns Collecting into PASS."""
-    way = book()
-    end_s = feed(way, [tick()] * 763)
-    assert said(way, end_s) == ("UNKNOWN", "Collecting")
-    assert (way.evidence(end_s).clean, way.evidence(end_s).needed) == (763, 764)
+    path = book()
+    end_s = feed(path, [tick()] * 763)
+    assert said(path, end_s) == ("UNKNOWN", "Collecting")
+    assert (path.evidence(end_s).clean, path.evidence(end_s).needed) == (763, 764)
 
-    end_s = feed(way, [tick()], end_s + 0.1)
-    assert said(way, end_s) == ("PASS", "Met")
+    end_s = feed(path, [tick()], end_s + 0.1)
+    assert said(path, end_s) == ("PASS", "Met")
 
 
 def test_outage_fails_on_the_fourth_slice() -> None:
     """A dead target at 10/s FAILs 0.4 s after its first bad slice, after however long a good time."""
-    way = book()
-    end_s = feed(way, [tick()] * 5000 + [tick(1, 1)] * 3)
-    assert said(way, end_s) == ("UNKNOWN", "Recovering")
+    path = book()
+    end_s = feed(path, [tick()] * 5000 + [tick(1, 1)] * 3)
+    assert said(path, end_s) == ("UNKNOWN", "Recovering")
 
-    end_s = feed(way, [tick(1, 1)], end_s + 0.1)
-    evidence = way.evidence(end_s)
+    end_s = feed(path, [tick(1, 1)], end_s + 0.1)
+    evidence = path.evidence(end_s)
     assert (evidence.verdict, evidence.reason) == (Verdict.FAIL, "SuccessMissed")
     assert evidence.points >= evidence.threshold == pytest.approx(21.27, abs=0.005)
     assert evidence.objective == "success"
@@ -88,35 +88,35 @@ def test_outage_fails_on_the_fourth_slice() -> None:
 
 def test_one_bad_probe_takes_pass_away_and_says_recovering() -> None:
     """Credit lost by a bad probe is Recovering until it is earned anew."""
-    way = book()
-    end_s = feed(way, [tick()] * 1000 + [tick(1, 1)])
-    assert said(way, end_s) == ("UNKNOWN", "Recovering")
-    end_s = feed(way, [tick()] * 255, end_s + 0.1)
-    assert said(way, end_s) == ("PASS", "Met")
+    path = book()
+    end_s = feed(path, [tick()] * 1000 + [tick(1, 1)])
+    assert said(path, end_s) == ("UNKNOWN", "Recovering")
+    end_s = feed(path, [tick()] * 255, end_s + 0.1)
+    assert said(path, end_s) == ("PASS", "Met")
 
 
 def test_slow_answers_miss_latency_only() -> None:
     """Answers that are good and slow FAIL the latency objective and not success."""
-    way = book(SLOW)
-    end_s = feed(way, [tick(1, 0, slow=1)] * 10)
-    evidence = way.evidence(end_s)
-    assert said(way, end_s) == ("FAIL", "LatencyMissed")
+    path = book(SLOW)
+    end_s = feed(path, [tick(1, 0, slow=1)] * 10)
+    evidence = path.evidence(end_s)
+    assert said(path, end_s) == ("FAIL", "LatencyMissed")
     assert evidence.objective == "latency"
     assert evidence.bad_share_3s == 1.0
 
 
 def test_dead_way_misses_success_first() -> None:
     """Where both objectives FAIL the reason and the points are those of success."""
-    way = book(SLOW)
-    end_s = feed(way, [tick(1, 1)] * 40)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
-    assert way.evidence(end_s).objective == "success"
+    path = book(SLOW)
+    end_s = feed(path, [tick(1, 1)] * 40)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
+    assert path.evidence(end_s).objective == "success"
 
 
 def test_the_reason_and_the_points_are_of_one_objective() -> None:
     """Of two objectives that FAIL the first is told, though the second is further beyond its threshold."""
-    way = book(LatencyWish(limit_s=0.3, percent=P999), percent=Decimal(50))
-    evidence = way.evidence(feed(way, [tick(1, 1)] * 60))
+    path = book(LatencySpec(limit_s=0.3, percent=P999), percent=Decimal(50))
+    evidence = path.evidence(feed(path, [tick(1, 1)] * 60))
     assert (evidence.reason, evidence.objective) == ("SuccessMissed", "success")
 
 
@@ -128,66 +128,66 @@ def test_two_objectives_share_alpha() -> None:
 
 def test_pass_needs_every_objective() -> None:
     """A way that is good and slow never passes, and people see the count that is furthest off."""
-    way = book(LatencyWish(limit_s=0.3, percent=P999))
+    path = book(LatencySpec(limit_s=0.3, percent=P999))
     ticks = [tick(1, 0, slow=int(index % 300 == 299)) for index in range(1200)]
-    evidence = way.evidence(feed(way, ticks))
+    evidence = path.evidence(feed(path, ticks))
     assert evidence.verdict is Verdict.UNKNOWN
     assert evidence.clean < evidence.needed
 
 
 def test_silence_is_told_after_300_ms() -> None:
     """Without a slice for 0.3 s PASS becomes UNKNOWN Silent, and the next slice brings it back."""
-    way = book()
-    end_s = feed(way, [tick(8)] * 100)
-    assert said(way, end_s + 0.25) == ("PASS", "Met")
-    assert said(way, end_s + 0.35) == ("UNKNOWN", "Silent")
-    assert way.evidence(end_s + 0.35).silent_s == pytest.approx(0.35)
+    path = book()
+    end_s = feed(path, [tick(8)] * 100)
+    assert said(path, end_s + 0.25) == ("PASS", "Met")
+    assert said(path, end_s + 0.35) == ("UNKNOWN", "Silent")
+    assert path.evidence(end_s + 0.35).silent_s == pytest.approx(0.35)
 
-    way.absorb(Tick(), end_s + 0.4)
-    assert said(way, end_s + 0.4) == ("PASS", "Met")
+    path.apply(Tick(), end_s + 0.4)
+    assert said(path, end_s + 0.4) == ("PASS", "Met")
 
 
 @pytest.mark.parametrize("ask_between", [True, False])
 def test_silence_of_3_s_restarts_the_credit(ask_between: bool) -> None:
     """A silence of 3 s costs all credit, whether or not anybody asked during it."""
-    way = book()
-    end_s = feed(way, [tick(8)] * 100)
+    path = book()
+    end_s = feed(path, [tick(8)] * 100)
     if ask_between:
-        assert said(way, end_s + 3.0) == ("UNKNOWN", "NoStream")
-    way.absorb(tick(), end_s + 3.1)
-    assert said(way, end_s + 3.1) == ("UNKNOWN", "Collecting")
-    assert way.evidence(end_s + 3.1).clean == 1
+        assert said(path, end_s + 3.0) == ("UNKNOWN", "NoStream")
+    path.apply(tick(), end_s + 3.1)
+    assert said(path, end_s + 3.1) == ("UNKNOWN", "Collecting")
+    assert path.evidence(end_s + 3.1).clean == 1
 
 
 def test_heartbeats_without_slices_are_silence() -> None:
-    """A prober that speaks but reports nothing of this way keeps the stream, not the freshness."""
-    way = book()
-    end_s = feed(way, [tick(8)] * 100)
+    """A prober that speaks but reports nothing of this path keeps the stream, not the freshness."""
+    path = book()
+    end_s = feed(path, [tick(8)] * 100)
     for beat in range(1, 60):
-        way.heard(end_s + beat / 10)
-    assert said(way, end_s + 5.95) == ("UNKNOWN", "Silent")
-    assert way.evidence(end_s + 5.95).clean == 0
+        path.on_report(end_s + beat / 10)
+    assert said(path, end_s + 5.95) == ("UNKNOWN", "Silent")
+    assert path.evidence(end_s + 5.95).clean == 0
 
 
 def test_void_slices_blind_the_way() -> None:
     """Void slices are heard, are not fresh, add nothing, and after 3 s cost the credit."""
-    way = book()
-    end_s = feed(way, [tick(8)] * 100)
-    before = way.evidence(end_s)
+    path = book()
+    end_s = feed(path, [tick(8)] * 100)
+    before = path.evidence(end_s)
     for beat in range(1, 31):
-        way.void(end_s + beat / 10)
-    after = way.evidence(end_s + 3.05)
+        path.void(end_s + beat / 10)
+    after = path.evidence(end_s + 3.05)
     assert (after.verdict, after.reason) == (Verdict.UNKNOWN, "Void")
     assert (after.points, after.clean) == (before.points, 0)
     assert after.heard_s == pytest.approx(0.05)
-    assert said(way, end_s + 3.35) == ("UNKNOWN", "Silent")
+    assert said(path, end_s + 3.35) == ("UNKNOWN", "Silent")
 
 
 def test_fail_stays_when_the_way_falls_silent() -> None:
     """A target that failed and then vanished is not better for it."""
-    way = book()
-    end_s = feed(way, [tick(1, 1)] * 10)
-    assert said(way, end_s + 3600) == ("FAIL", "SuccessMissed")
+    path = book()
+    end_s = feed(path, [tick(1, 1)] * 10)
+    assert said(path, end_s + 3600) == ("FAIL", "SuccessMissed")
 
 
 # --- credit and points -------------------------------------------------------------------------------
@@ -195,24 +195,24 @@ def test_fail_stays_when_the_way_falls_silent() -> None:
 
 def test_burst_and_old_assignments_earn_no_credit() -> None:
     """Clean probes of a burst, or of an assignment of before, never count towards PASS."""
-    way = book()
-    end_s = feed(way, [Tick(base=Counts(5), burst=Counts(20), answers={"200": 25})] * 500)
-    assert way.evidence(end_s).clean == 0
-    assert said(way, end_s) == ("UNKNOWN", "Collecting")
+    path = book()
+    end_s = feed(path, [Tick(base=Counts(5), burst=Counts(20), answers={"200": 25})] * 500)
+    assert path.evidence(end_s).clean == 0
+    assert said(path, end_s) == ("UNKNOWN", "Collecting")
 
 
 def test_burst_counts_for_fail() -> None:
-    """Bad probes of a burst alone FAIL a way."""
-    way = book()
-    end_s = feed(way, [Tick(burst=Counts(4, 4, 4))] * 4)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    """Bad probes of a burst alone FAIL a path."""
+    path = book()
+    end_s = feed(path, [Tick(burst=Counts(4, 4, 4))] * 4)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
 
 def test_slow_burst_counts_for_fail() -> None:
     """Slow probes of a burst alone FAIL the latency objective."""
-    way = book(SLOW)
-    end_s = feed(way, [Tick(burst=Counts(4, 0, 4))] * 10)
-    assert said(way, end_s) == ("FAIL", "LatencyMissed")
+    path = book(SLOW)
+    end_s = feed(path, [Tick(burst=Counts(4, 0, 4))] * 10)
+    assert said(path, end_s) == ("FAIL", "LatencyMissed")
 
 
 def test_base_and_burst_are_one_observation() -> None:
@@ -226,110 +226,110 @@ def test_base_and_burst_are_one_observation() -> None:
 @pytest.mark.parametrize("how", ["settle", "restart_credit"])
 def test_new_generation_starts_at_zero_credit(how: str) -> None:
     """A settled step or lost pods cost all credit and no points."""
-    way = book()
-    end_s = feed(way, [tick()] * 800 + [tick(1, 1)])
-    points = way.evidence(end_s).points
+    path = book()
+    end_s = feed(path, [tick()] * 800 + [tick(1, 1)])
+    points = path.evidence(end_s).points
     if how == "settle":
-        way.settle(end_s)
+        path.settle(end_s)
     else:
-        way.restart_credit()
-    evidence = way.evidence(end_s)
+        path.restart_credit()
+    evidence = path.evidence(end_s)
     assert (evidence.clean, evidence.points) == (0, points)
     assert points > 0
 
 
 def test_points_restart_at_home_after_full_credit() -> None:
     """At home a FAIL ends when 764 clean probes came since the last bad one, and not one earlier."""
-    way = book(above_home=False)
-    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 763)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    path = book(shifted=False)
+    end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 763)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
-    end_s = feed(way, [tick()], end_s + 0.1)
-    evidence = way.evidence(end_s)
+    end_s = feed(path, [tick()], end_s + 0.1)
+    evidence = path.evidence(end_s)
     assert evidence.points == 0
     assert (evidence.verdict, evidence.reason) == (Verdict.UNKNOWN, "Recovering")
-    end_s = feed(way, [tick()] * 764, end_s + 0.1)
-    assert said(way, end_s) == ("PASS", "Met")
-    assert way.evidence(end_s).success_share == 1.0
+    end_s = feed(path, [tick()] * 764, end_s + 0.1)
+    assert said(path, end_s) == ("PASS", "Met")
+    assert path.evidence(end_s).success_share == 1.0
 
 
 def test_a_bad_probe_at_home_begins_the_calm_anew() -> None:
     """Two calms of 700 clean probes are no full credit."""
-    way = book(above_home=False)
+    path = book(shifted=False)
     bad, calm = [tick(1, 1)] * 20, [tick()] * 700
-    end_s = feed(way, bad + calm + [tick(1, 1)] + calm)
-    assert said(way, end_s)[0] == "FAIL"
+    end_s = feed(path, bad + calm + [tick(1, 1)] + calm)
+    assert said(path, end_s)[0] == "FAIL"
 
 
 def test_the_calm_is_credit_and_restarts_with_it() -> None:
     """At home a calm that was interrupted by lost pods has to be earned again, from the beginning."""
-    way = book(above_home=False)
-    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 700)
-    way.restart_credit()
-    end_s = feed(way, [tick()] * 700, end_s + 0.1)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
-    end_s = feed(way, [tick()] * 64, end_s + 0.1)
-    assert said(way, end_s)[0] != "FAIL"
+    path = book(shifted=False)
+    end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 700)
+    path.restart_credit()
+    end_s = feed(path, [tick()] * 700, end_s + 0.1)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
+    end_s = feed(path, [tick()] * 64, end_s + 0.1)
+    assert said(path, end_s)[0] != "FAIL"
 
 
 def test_each_objective_is_forgiven_by_its_own_calm() -> None:
     """A latency objective that is forgiven leaves the points and the share of success as they are."""
-    way = book(SLOW, above_home=False)
-    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 180)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
-    assert way.evidence(end_s).success_share == pytest.approx(0.9)
+    path = book(SLOW, shifted=False)
+    end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 180)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
+    assert path.evidence(end_s).success_share == pytest.approx(0.9)
 
 
 def test_points_never_restart_above_home() -> None:
     """Above home a FAIL outlasts any calm that is shorter than the points need to come down."""
-    way = book()
-    end_s = feed(way, [tick(1, 1)] * 20 + [tick()] * 2000)
-    assert said(way, end_s) == ("FAIL", "SuccessMissed")
+    path = book()
+    end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 2000)
+    assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
-    way.at_home(True)
-    assert said(way, end_s) == ("PASS", "Met")
+    path.at_home(True)
+    assert said(path, end_s) == ("PASS", "Met")
 
 
 # --- loops ----------------------------------------------------------------------------------------------
 
 
 def test_one_loop_above_home_is_fail_and_stays() -> None:
-    """One 508 above home is FAIL at once, without points, for as long as the callers are there."""
-    way = book()
-    end_s = feed(way, [tick()] * 800 + [LOOP] + [tick()] * 2000)
-    evidence = way.evidence(end_s)
+    """One 508 above the baseline is FAIL at once, without points, for as long as the callers are there."""
+    path = book()
+    end_s = feed(path, [tick()] * 800 + [LOOP] + [tick()] * 2000)
+    evidence = path.evidence(end_s)
     assert (evidence.verdict, evidence.reason) == (Verdict.FAIL, "GatewayLoop")
     assert evidence.points < evidence.threshold
     assert evidence.loop_s == pytest.approx(200.0)
-    way.at_home(False)
-    assert said(way, end_s) == ("FAIL", "GatewayLoop")
+    path.at_home(False)
+    assert said(path, end_s) == ("FAIL", "GatewayLoop")
 
 
 def test_loop_at_home_is_only_remembered() -> None:
-    """A 508 at home is a bad probe and a memory; leaving home later does not make it FAIL."""
-    way = book(above_home=False)
-    way.absorb(LOOP, 0.0)
-    assert said(way, 0.2) == ("UNKNOWN", "Recovering")
-    assert way.evidence(0.2).loop_s == pytest.approx(0.2)
-    way.at_home(False)
-    assert said(way, 0.2) == ("UNKNOWN", "Recovering")
+    """A 508 at the baseline is a bad probe and a memory; leaving home later does not make it FAIL."""
+    path = book(shifted=False)
+    path.apply(LOOP, 0.0)
+    assert said(path, 0.2) == ("UNKNOWN", "Recovering")
+    assert path.evidence(0.2).loop_s == pytest.approx(0.2)
+    path.at_home(False)
+    assert said(path, 0.2) == ("UNKNOWN", "Recovering")
 
 
 def test_home_forgets_the_latch() -> None:
     """A loop that brought the callers home is no FAIL once they are there."""
-    way = book()
-    way.absorb(LOOP, 0.0)
-    way.at_home(True)
-    assert said(way, 0.1) == ("UNKNOWN", "Recovering")
+    path = book()
+    path.apply(LOOP, 0.0)
+    path.at_home(True)
+    assert said(path, 0.1) == ("UNKNOWN", "Recovering")
 
 
 @pytest.mark.parametrize("void", [Tick(loops=1, count_loops=False), Tick(answers={"508": 1})])
 def test_void_loop_is_no_loop_and_no_proof(void: Tick) -> None:
-    """A 508 while a pin is missing is no FAIL, and still ends the time the way has answered."""
-    way = book()
-    feed(way, [tick()] * 20)
-    way.absorb(void, 2.0)
-    evidence = way.evidence(2.0)
+    """A 508 while a pin is missing is no FAIL, and still ends the time the path has answered."""
+    path = book()
+    feed(path, [tick()] * 20)
+    path.apply(void, 2.0)
+    evidence = path.evidence(2.0)
     assert evidence.verdict is Verdict.UNKNOWN
     assert evidence.loop_s == inf
     assert evidence.answered_s == 0
@@ -340,73 +340,73 @@ def test_void_loop_is_no_loop_and_no_proof(void: Tick) -> None:
 
 def test_answered_counts_from_the_first_answer_that_is_no_loop() -> None:
     """Timeouts are no answers, any status but 508 is one, and a loop begins the count anew."""
-    way = book(above_home=False)
-    way.absorb(tick(1, 1), 0.0)
-    assert way.evidence(0.5).answered_s == 0
-    way.absorb(tick(1, 0, answer="404"), 0.5)
-    way.absorb(tick(), 1.0)
-    way.absorb(tick(1, 1), 1.25)
-    assert way.evidence(1.5).answered_s == 1.0
-    way.absorb(LOOP, 1.5)
-    assert way.evidence(2.0).answered_s == 0
-    way.absorb(tick(), 2.0)
-    assert way.evidence(2.25).answered_s == 0.25
+    path = book(shifted=False)
+    path.apply(tick(1, 1), 0.0)
+    assert path.evidence(0.5).answered_s == 0
+    path.apply(tick(1, 0, answer="404"), 0.5)
+    path.apply(tick(), 1.0)
+    path.apply(tick(1, 1), 1.25)
+    assert path.evidence(1.5).answered_s == 1.0
+    path.apply(LOOP, 1.5)
+    assert path.evidence(2.0).answered_s == 0
+    path.apply(tick(), 2.0)
+    assert path.evidence(2.25).answered_s == 0.25
 
 
 def test_answered_does_not_outlast_a_silence() -> None:
-    """What a way answered before 3 s of silence says nothing about its pin now."""
-    way = book()
-    way.absorb(tick(), 0.0)
-    assert way.evidence(2.5).answered_s == 2.5
-    assert way.evidence(3.0).answered_s == 0
+    """What a path answered before 3 s of silence says nothing about its pin now."""
+    path = book()
+    path.apply(tick(), 0.0)
+    assert path.evidence(2.5).answered_s == 2.5
+    assert path.evidence(3.0).answered_s == 0
 
 
 def test_bad_share_and_rate_are_of_the_last_3_s() -> None:
     """Both take in base and burst, and let go of what is older than 3 s."""
-    way = book()
+    path = book()
     for second in range(4):
-        way.absorb(tick(10, 10), float(second))
-    way.absorb(Tick(base=Counts(5), burst=Counts(15)), 5.0)
-    evidence = way.evidence(5.5)  # left: the bad ten of second 3 and the good twenty of second 5
+        path.apply(tick(10, 10), float(second))
+    path.apply(Tick(base=Counts(5), burst=Counts(15)), 5.0)
+    evidence = path.evidence(5.5)  # left: the bad ten of second 3 and the good twenty of second 5
     assert evidence.bad_share_3s == pytest.approx(10 / 30)
     assert evidence.rate_per_s == pytest.approx(10.0)
-    assert way.evidence(6.0).bad_share_3s == 0
-    assert way.evidence(9.0).bad_share_3s is None
-    assert way.evidence(9.0).rate_per_s == 0
+    assert path.evidence(6.0).bad_share_3s == 0
+    assert path.evidence(9.0).bad_share_3s is None
+    assert path.evidence(9.0).rate_per_s == 0
 
 
 def test_success_share_is_of_the_base_schedule() -> None:
     """The share of a lifetime leaves bursts out: they oversample the aftermath."""
-    way = book()
-    assert way.evidence(0.0).success_share is None
-    feed(way, [tick()] * 99 + [Tick(base=Counts(1, 1, 1), burst=Counts(4, 4, 4))])
-    assert way.evidence(10.0).success_share == 0.99
+    path = book()
+    assert path.evidence(0.0).success_share is None
+    feed(path, [tick()] * 99 + [Tick(base=Counts(1, 1, 1), burst=Counts(4, 4, 4))])
+    assert path.evidence(10.0).success_share == 0.99
 
 
 def test_all_bad_needs_four_probes_in_one_second() -> None:
     """Four probes of the last second, all bad, are needed; three are not enough."""
-    way = book()
-    assert not way.evidence(feed(way, [tick(1, 1)] * 3)).all_bad_1s
-    assert way.evidence(feed(way, [tick(1, 1)], 0.3)).all_bad_1s
-    assert not way.evidence(1.0).all_bad_1s  # the first of the four is a second old
+    path = book()
+    assert not path.evidence(feed(path, [tick(1, 1)] * 3)).all_bad_1s
+    assert path.evidence(feed(path, [tick(1, 1)], 0.3)).all_bad_1s
+    assert not path.evidence(1.0).all_bad_1s  # the first of the four is a second old
 
 
 def test_one_good_probe_is_not_all_bad() -> None:
-    """A single good probe in the last second clears the way of being dead; one before it does not."""
-    way = book()
-    end_s = feed(way, [tick()] + [tick(1, 1)] * 9)
-    assert not way.evidence(end_s).all_bad_1s
-    end_s = feed(way, [tick(1, 1)], end_s + 0.15)
-    assert way.evidence(end_s).all_bad_1s
+    """A single good probe in the last second clears the path of being dead; one before it does not."""
+    path = book()
+    end_s = feed(path, [tick()] + [tick(1, 1)] * 9)
+    assert not path.evidence(end_s).all_bad_1s
+    end_s = feed(path, [tick(1, 1)], end_s + 0.15)
+    assert path.evidence(end_s).all_bad_1s
 
 
 def test_all_bad_needs_a_clean_reference() -> None:
-    """A prober that doubts itself, even in an empty tick, does not call a way dead."""
-    way = book()
-    end_s = feed(way, [tick(1, 1)] * 5 + [Tick(reference_clean=False)] + [tick(1, 1)] * 5)
-    assert not way.evidence(end_s).all_bad_1s
-    end_s = feed(way, [tick(1, 1)] * 10, end_s + 0.1)
-    assert way.evidence(end_s).all_bad_1s
+    """A prober that doubts itself, even in an empty tick, does not call a path dead."""
+    path = book()
+    end_s = feed(path, [tick(1, 1)] * 5 + [Tick(reference_clean=False)] + [tick(1, 1)] * 5)
+    assert not path.evidence(end_s).all_bad_1s
+    end_s = feed(path, [tick(1, 1)] * 10, end_s + 0.1)
+    assert path.evidence(end_s).all_bad_1s
 
 
 @pytest.mark.parametrize(
@@ -414,11 +414,11 @@ def test_all_bad_needs_a_clean_reference() -> None:
 )
 def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -> None:
     """A second of nothing but proxies' own answers is unanswered; one answer of an application is not."""
-    way = book()
+    path = book()
     one = Tick(base=Counts(1, 1), answers={"timeout": 1})
     other = Tick(base=Counts(1, 1), answers={answer: 1})
-    end_s = feed(way, [one] * 9 + [other])
-    assert unanswered == way.evidence(end_s).unanswered_1s
+    end_s = feed(path, [one] * 9 + [other])
+    assert unanswered == path.evidence(end_s).unanswered_1s
 
 
 @pytest.mark.parametrize(
@@ -433,10 +433,10 @@ def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -
 )
 def test_usual_answer(answers: dict[str, int], usual: str) -> None:
     """What nine of ten answers were is usual, of three answers at least."""
-    way = book()
-    way.absorb(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
-    assert usual == way.evidence(0.5).usual_answer
-    assert way.evidence(3.0).usual_answer == ""
+    path = book()
+    path.apply(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
+    assert usual == path.evidence(0.5).usual_answer
+    assert path.evidence(3.0).usual_answer == ""
 
 
 # --- laws ------------------------------------------------------------------------------------------------
@@ -463,37 +463,37 @@ events = st.lists(
 @given(events)
 def test_unknown_never_raises_points(story: list[Tick | str]) -> None:
     """Only probes raise points; void, empty and missing slices, silence and settling never do."""
-    way, now_s = book(SLOW), 0.0
+    path, now_s = book(SLOW), 0.0
     for event in story:
-        before = way.evidence(now_s).points
+        before = path.evidence(now_s).points
         now_s += 5.0 if event == "pause" else 0.1
         if isinstance(event, Tick):
-            way.absorb(event, now_s)
+            path.apply(event, now_s)
             continue
         if event == "void":
-            way.void(now_s)
+            path.void(now_s)
         elif event == "heard":
-            way.heard(now_s)
+            path.on_report(now_s)
         elif event == "settle":
-            way.settle(now_s)
+            path.settle(now_s)
         elif event == "empty":
-            way.absorb(Tick(), now_s)
-        assert before == way.evidence(now_s).points
+            path.apply(Tick(), now_s)
+        assert before == path.evidence(now_s).points
 
 
 @given(events)
 def test_pass_is_fresh_and_full(story: list[Tick | str]) -> None:
     """Whatever happened, PASS means full credit, fresh slices and points below FAIL."""
-    way, now_s = book(percent=Decimal(50)), 0.0
+    path, now_s = book(percent=Decimal(50)), 0.0
     for event in [*story, *[tick(10)] * 12, *story]:
         now_s += 5.0 if event == "pause" else 0.1
         if isinstance(event, Tick):
-            way.absorb(event, now_s)
+            path.apply(event, now_s)
         elif event == "void":
-            way.void(now_s)
+            path.void(now_s)
         elif event == "settle":
-            way.settle(now_s)
-        evidence = way.evidence(now_s)
+            path.settle(now_s)
+        evidence = path.evidence(now_s)
         if evidence.verdict is Verdict.PASS:
             assert evidence.clean == evidence.needed
             assert evidence.silent_s < 0.3
@@ -509,10 +509,10 @@ def test_order_of_empty_ticks_is_irrelevant(story: list[Tick], data: st.DataObje
     """Empty ticks between others change neither points nor credit, wherever they stand."""
     plain, padded = book(SLOW), book(SLOW)
     for one in story:
-        plain.absorb(one, 1.0)
+        plain.apply(one, 1.0)
         for _ in range(data.draw(st.integers(0, 2))):
-            padded.absorb(Tick(), 1.0)
-        padded.absorb(one, 1.0)
+            padded.apply(Tick(), 1.0)
+        padded.apply(one, 1.0)
     assert plain.evidence(1.0) == padded.evidence(1.0)
 
 
@@ -521,22 +521,22 @@ def test_bursts_never_earn_credit(story: list[Tick]) -> None:
     """The credit with bursts is the credit without them."""
     with_bursts, without = book(SLOW), book(SLOW)
     for index, one in enumerate(story):
-        with_bursts.absorb(one, index / 10)
-        without.absorb(replace(one, burst=Counts()), index / 10)
+        with_bursts.apply(one, index / 10)
+        without.apply(replace(one, burst=Counts()), index / 10)
     end_s = len(story) / 10
     a, b = with_bursts.evidence(end_s), without.evidence(end_s)
     assert (a.clean, a.needed) == (b.clean, b.needed)
 
 
-# --- two ways -----------------------------------------------------------------------------------------------
+# --- two paths -----------------------------------------------------------------------------------------------
 
 
 def way_said(
     points: float = 0.0, *, share: float | None = None, silent_s: float = 0.1
-) -> WayEvidence:
-    """Evidence of a way with these points of 20, FAIL when they are there."""
+) -> PathEvidence:
+    """Evidence of a path with these points of 20, FAIL when they are there."""
     failed = points >= 20
-    return WayEvidence(
+    return PathEvidence(
         Verdict.FAIL if failed else Verdict.UNKNOWN,
         "SuccessMissed" if failed else "Recovering",
         points=points,
@@ -547,7 +547,7 @@ def way_said(
 
 
 @pytest.mark.parametrize(
-    ("home", "worse"),
+    ("baseline", "worse"),
     [
         (way_said(30, share=0.8), True),
         (way_said(30, share=1.0), True),
@@ -555,16 +555,16 @@ def way_said(
         (way_said(19, share=1.0), False),
         (way_said(30, share=1.0, silent_s=0.3), False),
         (way_said(30, share=None), False),
-        (WayEvidence(Verdict.UNKNOWN, "NoStream"), False),
+        (PathEvidence(Verdict.UNKNOWN, "NoStream"), False),
         (replace(way_said(0, share=1.0), verdict=Verdict.FAIL, reason="GatewayLoop"), False),
-        (WayEvidence(Verdict.FAIL, "GatewayLoop", bad_share_3s=1.0, silent_s=0.0), False),
+        (PathEvidence(Verdict.FAIL, "GatewayLoop", bad_share_3s=1.0, silent_s=0.0), False),
     ],
 )
-def test_home_is_worse(home: WayEvidence, worse: bool) -> None:
+def test_home_is_worse(baseline: PathEvidence, worse: bool) -> None:
     """Home is worse only with FAIL by points, fresh slices, and 0.8 of the target's bad share."""
     to_target = way_said(30, share=1.0)
-    assert worse == home_is_worse(to_target, home)
-    assert cluster_fails(to_target, home) == (not worse)
+    assert worse == origin_is_worse(to_target, baseline)
+    assert cluster_fails(to_target, baseline) == (not worse)
 
 
 def test_unknown_target_share_keeps_the_way_home_open() -> None:
@@ -576,10 +576,10 @@ def test_unknown_target_share_keeps_the_way_home_open() -> None:
     "to_target",
     [
         way_said(19, share=1.0),
-        WayEvidence(Verdict.UNKNOWN, "NoStream"),
+        PathEvidence(Verdict.UNKNOWN, "NoStream"),
         replace(way_said(0), verdict=Verdict.FAIL, reason="GatewayLoop"),
     ],
 )
-def test_a_cluster_fails_by_points_only(to_target: WayEvidence) -> None:
+def test_a_cluster_fails_by_points_only(to_target: PathEvidence) -> None:
     """A way not known, not over its threshold, or looping is no FAIL of its cluster by this rule."""
     assert not cluster_fails(to_target, way_said(0, share=0.0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from controller.figures import Figures, figures
-from controller.model import Observed, Phase, Plan
+from controller.domain import Observed, Phase, Plan
+from controller.report.gauges import Figures, figures
 from tests.controller.world import World
 from tests.controller.world_shell import Shell
 
@@ -19,8 +19,8 @@ class Gauged:
         self.all: list[Figures] = []
         self.world.on_look.append(self._look)
 
-    def _look(self, _shell: Shell, seen: Observed, decided: Plan) -> None:
-        self.all.append(figures(seen, decided, self.world.now))
+    def _look(self, _shell: Shell, observed: Observed, decided: Plan) -> None:
+        self.all.append(figures(observed, decided, self.world.now))
 
     @property
     def last(self) -> Figures:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import structlog
 
-from controller.cluster import ApiError, Refused, Unavailable
-from controller.hands import LONGEST_URGENT_PAUSE_S, Hands, Place, Work
-from controller.model import Key
+from controller.domain import Key
+from controller.kube.api import ApiError, Refused, Unavailable
+from controller.runtime.writer import LONGEST_URGENT_PAUSE_S, Place, Work, Writer
 
 A = Key("default", "service-a")
 SPLIT, PIN = Place(A, "legacy", "split"), Place(A, "eks", "pin")
@@ -23,7 +23,7 @@ class Desk:
     def __init__(self) -> None:
         self.freed: list[tuple[Key, bool]] = []
         self.log = structlog.testing.CapturingLogger()
-        self.hands = Hands(lambda key, urgent: self.freed.append((key, urgent)), self.log)
+        self.hands = Writer(lambda key, urgent: self.freed.append((key, urgent)), self.log)
 
     def rests(self) -> list[dict[str, Any]]:
         """The warnings of failed writes: what was refused, and for how long the hand rests."""
@@ -165,9 +165,9 @@ async def test_without_the_lease_raises_end_and_reverts_go_on(desk: Desk) -> Non
     """When the lease is lost every raise is broken off, and no revert, pin or status."""
     gate = asyncio.Event()
     ended: list[str] = []
-    home = Place(A, "eks", "split")
+    baseline = Place(A, "eks", "split")
     desk.hands.take(SPLIT, waiting(gate, ended, "raise"))
-    desk.hands.take(home, waiting(gate, ended, "revert"), urgent=True)
+    desk.hands.take(baseline, waiting(gate, ended, "revert"), urgent=True)
     desk.hands.take(PIN, waiting(gate, ended, "pin"))
     await asyncio.sleep(0)
     desk.hands.drop_raises()

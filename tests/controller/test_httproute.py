@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from controller.model import Key, Record, Split, SplitKind, WriteSplit
-from controller.objects import DECODERS, HTTPRouteObject, Resource
-from controller.splits import httproute
+from controller.domain import Key, Record, Split, SplitKind, WriteSplit
+from controller.kube.objects import DECODERS, HTTPRouteObject, Resource
+from controller.mesh.splits import httproute
 
 KEY = Key("default", "service-a")
 MIRROR = "service-a-eks"
@@ -71,7 +71,7 @@ def test_what_stands_beside_the_weights_is_carried_over() -> None:
         "backendRefs": [{**LOCAL, "filters": [HEADERS], "group": "", "kind": "Service"}, AWAY],
     }
     split = read(rule, {**RULE, "matches": [{"path": {"type": "PathPrefix", "value": "/"}}]})
-    assert (split.away_permille, split.flaws) == (100, ())
+    assert (split.away_permille, split.defects) == (100, ())
     first, second = written(split)["rules"]
     for key in ("name", "matches", "filters", "timeouts"):
         assert first[key] == rule[key]
@@ -92,7 +92,7 @@ def test_a_merge_patch_names_only_the_rules() -> None:
 def test_a_rule_without_backends_is_local_and_gets_both() -> None:
     """Linkerd sends a rule without backends to the local Service; the Service's port is written."""
     split = read({"matches": [{"method": "GET"}]}, parents=[{**PARENT, "port": 8080}])
-    assert (split.away_permille, split.flaws, split.port) == (0, (), 8080)
+    assert (split.away_permille, split.defects, split.port) == (0, (), 8080)
     (rule,) = written(split)["rules"]
     assert rule["matches"] == [{"method": "GET"}]
     assert [(b["name"], b["port"]) for b in rule["backendRefs"]] == [
@@ -182,12 +182,12 @@ def test_a_route_of_something_else_is_no_split(parents: list[Any]) -> None:
 def test_what_cannot_be_carried_is_refused(
     rules: list[Any], parents: list[Any], away: int, reason: str, told: str
 ) -> None:
-    """What our weights would move for others, or what makes them count for nothing, is a flaw with a sentence."""
+    """What our weights would move for others, or what makes them count for nothing, is a defect with a sentence."""
     split = read(*rules, parents=parents)
     assert split.away_permille == away
-    (flaw,) = split.flaws
-    assert (flaw.reason, flaw.mendable) == (reason, False)
-    assert told in flaw.message
+    (defect,) = split.defects
+    assert (defect.reason, defect.repairable) == (reason, False)
+    assert told in defect.message
 
 
 def test_the_way_home_leaves_other_parents_alone() -> None:
@@ -230,9 +230,9 @@ def accepted(status: str, *, by: str = "linkerd.io/policy-controller", parent: A
 
 def test_a_route_that_linkerd_does_not_accept_is_refused_in_its_words() -> None:
     """Linkerd follows no route whose condition Accepted it set to False, so nobody rises by one."""
-    (flaw,) = read(RULE, status=accepted("False")).flaws
-    assert (flaw.reason, flaw.mendable) == ("RouteNotAccepted", False)
-    assert "(no such parent)" in flaw.message
+    (defect,) = read(RULE, status=accepted("False")).defects
+    assert (defect.reason, defect.repairable) == ("RouteNotAccepted", False)
+    assert "(no such parent)" in defect.message
 
 
 @pytest.mark.parametrize(
@@ -252,4 +252,4 @@ def test_a_route_that_linkerd_does_not_accept_is_refused_in_its_words() -> None:
 )
 def test_what_is_no_refusal_of_linkerds_is_no_flaw(status: Any) -> None:
     """No status yet, one that cannot be read, another controller's, or of another parent says nothing of us."""
-    assert read(RULE, status=status).flaws == ()
+    assert read(RULE, status=status).defects == ()

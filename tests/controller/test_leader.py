@@ -13,9 +13,16 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.cluster import AlreadyExists, ApiError, Chance, Conflict, NotFound, Unavailable
-from controller.leader import Acquire, Leader, Renew, Seen, Step, Wait, step
-from controller.objects import DECODERS, KubeObject, LeaseObject, Metadata, Resource, Undecodable
+from controller.kube.api import AlreadyExists, ApiError, Chance, Conflict, NotFound, Unavailable
+from controller.kube.objects import (
+    DECODERS,
+    KubeObject,
+    LeaseObject,
+    Metadata,
+    Resource,
+    Undecodable,
+)
+from controller.runtime.lease import Acquire, Leader, Renew, Seen, Step, Wait, step
 
 DURATION_S = 15.0
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -105,7 +112,7 @@ class Wire:
         self.calls: list[str] = []
 
     def now(self) -> datetime | None:
-        """Give the wall clock of the machine at this end."""
+        """Return the wall clock of the machine at this end."""
         return (
             datetime(2024, 1, 1, tzinfo=UTC) + self.skew + timedelta(seconds=self.store.time.now_s)
         )
@@ -163,7 +170,7 @@ class Candidate:
             "l",
             name,
             DURATION_S,
-            changed=lambda: self.told.append((self.leader.leads, self.leader.epoch)),
+            changed=lambda: self.told.append((self.leader.leads, self.leader.fencing_token)),
             log=LOG,
             chance=Chance(sleep=time.sleep, monotonic=time.monotonic, draw=lambda: 0.5),
         )
@@ -184,7 +191,7 @@ async def running(*candidates: Candidate) -> AsyncIterator[list[asyncio.Task[Non
 def lease(
     holder: str = "other", transitions: int = 4, duration_s: float | None = 15
 ) -> LeaseObject:
-    """Give a lease as another may hold it."""
+    """Return a lease as another may hold it."""
     return LeaseObject(Metadata("l"), holder, duration_s, transitions, "a", "r")
 
 
@@ -208,27 +215,27 @@ def lease(
 def test_step(
     found: LeaseObject | None, unchanged_since_s: float, held_until_s: float, expected: Step
 ) -> None:
-    """The next step at 100 s of a candidate whose own duration is 30 s and who has seen epoch 7."""
-    seen = Seen(found, unchanged_since_s, held_until_s, highest=7, duration_s=30)
-    assert step(seen, "me", 100) == expected
+    """The next step at 100 s of a candidate whose own duration is 30 s and who has seen fencing token 7."""
+    observed = Seen(found, unchanged_since_s, held_until_s, highest=7, duration_s=30)
+    assert step(observed, "me", 100) == expected
 
 
 async def test_first_candidate_leads_and_renews() -> None:
-    """Where there is no lease it is made, and then renewed for hours in one epoch."""
+    """Where there is no lease it is made, and then renewed for hours in one fencing token."""
     time = VirtualTime()
     one = Candidate(time, Store(time), "one")
     async with running(one):
         await time.advance(1)
-        assert (one.leader.leads, one.leader.epoch) == (True, 1)
+        assert (one.leader.leads, one.leader.fencing_token) == (True, 1)
         await time.advance(7200)
-        assert (one.leader.leads, one.leader.epoch) == (True, 1)
+        assert (one.leader.leads, one.leader.fencing_token) == (True, 1)
     assert one.told == [(True, 1), (False, 1)]
     renewals = one.wire.calls.count("patch")
     assert 7200 / DURATION_S * 3 * 0.8 <= renewals <= 7200 / DURATION_S * 3 * 1.25
 
 
 async def test_second_waits_until_the_first_is_silent() -> None:
-    """A dead leader is followed within its duration and a look, in a higher epoch, and not before."""
+    """A dead leader is followed within its duration and a look, in a higher fencing token, and not before."""
     time = VirtualTime()
     store = Store(time)
     one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
@@ -241,10 +248,10 @@ async def test_second_waits_until_the_first_is_silent() -> None:
             await time.advance(DURATION_S)
             assert not one.leader.leads
             await time.advance(DURATION_S)
-            assert (two.leader.leads, two.leader.epoch) == (True, 2)
+            assert (two.leader.leads, two.leader.fencing_token) == (True, 2)
             one.wire.fails = None
             await time.advance(60)
-            assert (one.leader.leads, one.leader.epoch) == (False, 2)
+            assert (one.leader.leads, one.leader.fencing_token) == (False, 2)
 
 
 async def test_release_lets_the_next_lead_at_once() -> None:
@@ -261,7 +268,7 @@ async def test_release_lets_the_next_lead_at_once() -> None:
             assert store.read().holder == ""
             assert not one.leader.leads
             await time.advance(DURATION_S / 3 * 1.3)
-            assert (two.leader.leads, two.leader.epoch) == (True, 2)
+            assert (two.leader.leads, two.leader.fencing_token) == (True, 2)
 
 
 async def test_leading_ends_before_the_lease_even_while_a_renewal_hangs() -> None:
@@ -308,23 +315,23 @@ async def test_going_home_needs_nobody_else_who_leads() -> None:
     time = VirtualTime()
     store = Store(time)
     one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
-    assert not two.leader.may_go_home
+    assert not two.leader.may_roll_back
     async with running(one):
         await time.advance(1)
-        assert one.leader.may_go_home
+        assert one.leader.may_roll_back
         async with running(two):
             await time.advance(60)
-            assert not two.leader.may_go_home
+            assert not two.leader.may_roll_back
             two.wire.fails = Unavailable("cut")
             await time.advance(DURATION_S / 2)
-            assert not two.leader.may_go_home
+            assert not two.leader.may_roll_back
             await time.advance(DURATION_S)
-            assert two.leader.may_go_home
+            assert two.leader.may_roll_back
             assert not two.leader.leads
 
 
 async def test_again_after_expiry_is_a_new_epoch() -> None:
-    """Who could not renew in time may lead again, but as a new epoch, though nobody else led."""
+    """Who could not renew in time may lead again, but as a new fencing token, though nobody else led."""
     time = VirtualTime()
     one = Candidate(time, Store(time), "one")
     async with running(one):
@@ -334,11 +341,11 @@ async def test_again_after_expiry_is_a_new_epoch() -> None:
         assert not one.leader.leads
         one.wire.fails = None
         await time.advance(DURATION_S)
-        assert (one.leader.leads, one.leader.epoch) == (True, 2)
+        assert (one.leader.leads, one.leader.fencing_token) == (True, 2)
 
 
 async def test_short_trouble_keeps_the_epoch() -> None:
-    """A renewal that fails once is repeated before the time is over, in the same epoch."""
+    """A renewal that fails once is repeated before the time is over, in the same fencing token."""
     time = VirtualTime()
     one = Candidate(time, Store(time), "one")
     async with running(one):
@@ -361,7 +368,7 @@ async def test_lost_answers_do_not_lead() -> None:
         one.wire.loses_answers = False
         await time.advance(DURATION_S)
         assert one.leader.leads
-        assert one.leader.epoch == one.wire.store.read().transitions
+        assert one.leader.fencing_token == one.wire.store.read().transitions
 
 
 async def test_trouble_is_no_storm() -> None:
@@ -385,7 +392,7 @@ async def test_retry_after_is_obeyed() -> None:
 
 
 async def test_deleted_lease_never_lowers_the_epoch() -> None:
-    """A lease that was deleted is made anew, one above the highest epoch seen."""
+    """A lease that was deleted is made anew, one above the highest fencing token seen."""
     time = VirtualTime()
     store = Store(time)
     one = Candidate(time, store, "one")
@@ -393,7 +400,7 @@ async def test_deleted_lease_never_lowers_the_epoch() -> None:
         await time.advance(1)
         store.lease = None
         await time.advance(DURATION_S)
-        assert (one.leader.leads, one.leader.epoch) == (True, 2)
+        assert (one.leader.leads, one.leader.fencing_token) == (True, 2)
     assert one.told == [(True, 1), (False, 1), (True, 2), (False, 2)]
 
 
@@ -425,7 +432,7 @@ async def test_an_edit_by_a_third_hand_is_looked_at() -> None:
     ),
 )
 def test_never_two_lead(skews: tuple[int, int], story: list[tuple[str, str, float]]) -> None:
-    """Whatever lines break and however wall clocks differ, at no moment two lead, and epochs only rise."""
+    """Whatever lines break and however wall clocks differ, at no moment two lead, and fencing token only rise."""
 
     async def live() -> None:
         time = VirtualTime()
@@ -443,9 +450,9 @@ def test_never_two_lead(skews: tuple[int, int], story: list[tuple[str, str, floa
                 wire.answer_delay_s = 4.5 if state == "slow" else 0.0
                 for _ in range(int(seconds / 0.5) + 1):
                     await time.advance(0.5)
-                    leading = [c.leader.epoch for c in pair.values() if c.leader.leads]
+                    leading = [c.leader.fencing_token for c in pair.values() if c.leader.leads]
                     assert len(leading) <= 1
-                    assert all(epoch >= highest for epoch in leading)
+                    assert all(fencing_token >= highest for fencing_token in leading)
                     highest = max([highest, *leading])
             for candidate in pair.values():
                 candidate.wire.fails = None

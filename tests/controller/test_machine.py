@@ -1,6 +1,6 @@
 """Everything at once: people, faults, crashes and outages in any order, with the laws checked at every look.
 
-The laws are those at the head of ``controller/plan.py``. They are checked from the outside: against what a
+The laws are those at the head of ``controller/decide/plan.py``. They are checked from the outside: against what a
 decision saw and what it asked for, and against what was on the API servers when a write was done.
 """
 
@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from controller.model import (
-    SLIVER,
+from controller.decide.plan import plan
+from controller.decide.resolve import share_of
+from controller.domain import (
+    SOAK_SHARE,
     WHOLE,
     Attempt,
     Observed,
@@ -22,9 +24,7 @@ from controller.model import (
     Verdict,
     WriteSplit,
 )
-from controller.plan import plan
-from controller.splits.kinds import PROVIDERS
-from controller.standing import share_of
+from controller.mesh.splits.kinds import PROVIDERS
 from tests.controller.world import World, weights_of
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, Pair
 from tests.controller.world_mesh import Pod
@@ -62,12 +62,12 @@ class Laws:
     def __init__(self, world: World) -> None:
         self.world = world
         self.homes: dict[str, dict[str, int]] = {}
-        world.on_look.append(self.look)
+        world.on_look.append(self.reconcile)
         world.on_write.append(self.write)
 
-    def look(self, shell: Shell, seen: Observed, decided: Plan) -> None:
+    def reconcile(self, shell: Shell, observed: Observed, decided: Plan) -> None:
         """A decision is the same when asked again, and raises only what may rise."""
-        assert plan(seen, self.world.now) == decided
+        assert plan(observed, self.world.now) == decided
         for action in decided.actions:
             if not isinstance(action, WriteSplit):
                 continue
@@ -75,36 +75,38 @@ class Laws:
             if attempt is None:
                 continue
             known = share_of(
-                seen.clusters[action.cluster], is_target=action.cluster == attempt.target
+                observed.clusters[action.cluster], is_target=action.cluster == attempt.target
             )
             assert known is not None, "a share that is not known was written over"
             if action.revert:
                 assert action.record.reverted is not None
-                assert action.record.share_permille <= max(known, attempt.home[action.cluster])
+                assert action.record.share_permille <= max(known, attempt.baseline[action.cluster])
             elif action.record.share_permille > known:
-                self.raised(shell, seen, decided, action, attempt)
+                self.raised(shell, observed, decided, action, attempt)
 
     def raised(
-        self, shell: Shell, seen: Observed, decided: Plan, action: WriteSplit, attempt: Attempt
+        self, shell: Shell, observed: Observed, decided: Plan, action: WriteSplit, attempt: Attempt
     ) -> None:
-        """A share rises only on PASS of all four ways, with the lease, without a latch, by one step."""
+        """A share rises only on PASS of all four paths, with the lease, without a latch, by one step."""
         event("a share rose")
-        four = [e.verdict for way, e in seen.ways.items() if way.side is not Side.APEX]
+        four = [e.verdict for path, e in observed.paths.items() if path.side is not Side.APEX]
         assert four == [Verdict.PASS] * 4
         assert shell.leads
-        assert decided.refusal is None
-        assert all(cluster.current for cluster in seen.clusters.values())
-        found = [c.split.record for c in seen.clusters.values() if c.split]
+        assert decided.ruling is None
+        assert all(cluster.current for cluster in observed.clusters.values())
+        found = [c.split.record for c in observed.clusters.values() if c.split]
         records = [r for r in found if isinstance(r, Record)]
         assert len(records) == 2
-        assert max(r.epoch for r in records) <= shell.epoch
+        assert max(r.fencing_token for r in records) <= shell.fencing_token
         assert not any(r.reverted for r in records)
-        latches = [c.pin.latch for c in seen.clusters.values() if c.pin and c.pin.latch]
+        latches = [c.pin.latch for c in observed.clusters.values() if c.pin and c.pin.latch]
         assert (attempt.target, attempt.number) not in [(x.target, x.attempt) for x in latches]
-        reached = max(r.share_permille for r in records if attempt.home[r_cluster(seen, r)] < WHOLE)
-        steps = attempt.wish.steps
-        ladder = (SLIVER, WHOLE) if steps == "now" else (*steps, SLIVER, WHOLE)
-        following = next(step for step in (*ladder, WHOLE) if step > reached or step == WHOLE)
+        reached = max(
+            r.share_permille for r in records if attempt.baseline[r_cluster(observed, r)] < WHOLE
+        )
+        steps = attempt.spec.steps
+        schedule = (SOAK_SHARE, WHOLE) if steps == "now" else (*steps, SOAK_SHARE, WHOLE)
+        following = next(step for step in (*schedule, WHOLE) if step > reached or step == WHOLE)
         assert action.record.share_permille <= following
 
     def write(self, _shell: Shell, action: WriteSplit) -> None:
@@ -117,11 +119,11 @@ class Laws:
         if attempt is None:
             return
         name = f"{attempt.target} {attempt.number} {attempt.started}"
-        assert self.homes.setdefault(name, attempt.home) == attempt.home
+        assert self.homes.setdefault(name, attempt.baseline) == attempt.baseline
         for known in filter(None, map(self.world.record, self.world.clusters)):
             running = None if known.reverted or known.completed else known.attempt
             if running and (running.target, running.number) == (attempt.target, attempt.number):
-                assert (running.started, running.home) == (attempt.started, attempt.home)
+                assert (running.started, running.baseline) == (attempt.started, attempt.baseline)
         before = self.world.record(action.cluster)
         split = self.world.split(action.cluster)
         lands = split and split["metadata"]["resourceVersion"] == action.resource_version
@@ -131,9 +133,9 @@ class Laws:
             assert action.record.share_permille <= before.share_permille
 
 
-def r_cluster(seen: Observed, record: Record) -> str:
-    """Name the cluster on whose split this record is."""
-    return next(n for n, c in seen.clusters.items() if c.split and c.split.record is record)
+def r_cluster(observed: Observed, record: Record) -> str:
+    """Return the name of the cluster on whose split this record is."""
+    return next(n for n, c in observed.clusters.items() if c.split and c.split.record is record)
 
 
 class Machine(RuleBasedStateMachine):
@@ -216,7 +218,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(callers=CLUSTERS, side=SIDES, answer=ANSWERS, every=st.sampled_from([1, 1, 5, 200]))
     def a_way_is_bad(self, callers: str, side: str, answer: str, every: int) -> None:
-        """Let a way answer badly."""
+        """Let a path answer badly."""
         self.world.fault(callers, side, answer, every)
 
     @rule(cluster=CLUSTERS, pods=st.integers(0, 3))
@@ -282,19 +284,19 @@ class Machine(RuleBasedStateMachine):
         before = world.shell
         before.leads = False
         del world.shells[:-1]
-        world.shells.append(Shell(world, at, epoch=before.epoch + 1))
+        world.shells.append(Shell(world, at, fencing_token=before.fencing_token + 1))
 
     @rule(leads=st.booleans())
     def the_lease_changes(self, leads: bool) -> None:
         """Lose or gain the lease."""
         self.world.shell.leads = leads
-        self.world.shell.look_at_all()
+        self.world.shell.requeue_all()
 
     @rule(paused=st.booleans())
     def the_fleet_is_paused(self, paused: bool) -> None:
         """Pause the fleet, or go on."""
         self.world.shell.paused = paused
-        self.world.shell.look_at_all()
+        self.world.shell.requeue_all()
 
     def teardown(self) -> None:
         """With all well again, abort brings everyone to the home of the attempt, and it is remembered."""
@@ -313,7 +315,7 @@ class Machine(RuleBasedStateMachine):
             record = world.record(name)
             if record and record.attempt and record.reverted:
                 event(f"ended {record.reverted.reason}")
-                assert record.share_permille <= record.attempt.home[name], world.describe()
+                assert record.share_permille <= record.attempt.baseline[name], world.describe()
 
 
 TestMachine = Machine.TestCase

@@ -17,12 +17,12 @@ import pytest
 from aiohttp import web
 
 import controller
-from controller import probers
-from controller.cluster import Backoff, Chance, Cluster, Events, Pace, ServiceRef
-from controller.hands import Hands, Place
-from controller.model import Key
-from controller.queue import Queue
-from controller.state import State
+from controller.domain import Key
+from controller.kube.api import Backoff, Chance, Cluster, Events, Pace, ServiceRef
+from controller.runtime import probers
+from controller.runtime.queue import Queue
+from controller.runtime.store import Store
+from controller.runtime.writer import Place, Writer
 from prober.contract import Report
 from tests.controller.scripted_api import (
     LOG,
@@ -46,7 +46,7 @@ SLACK_BYTES = 32 << 10
 
 
 async def grown_bytes(rounds: Callable[[int], Awaitable[None]], few: int, many: int) -> int:
-    """Give by how much the memory that our code holds grows from ``few`` rounds to ``many`` more."""
+    """Return by how much the memory that our code holds grows from ``few`` rounds to ``many`` more."""
 
     def held() -> int:
         gc.collect()
@@ -79,7 +79,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 def breaking(server: Server) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Lists, and watches that say something and end in every way there is, one after the other."""
+    """Lists, and watches that say something and end in every path there is, one after the other."""
     turns, names = itertools.count(), itertools.count()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -110,13 +110,13 @@ async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path
     """Five watches that end, break, expire and talk garbage, for thousands of changes, hold what they held,
     and so does what is known of the clusters."""
     server.always = breaking(server)
-    state = State(dict.fromkeys(("legacy", "eks"), GATEWAYS), DOMAIN)
-    heard = 0
+    store = Store(dict.fromkeys(("legacy", "eks"), GATEWAYS), DOMAIN)
+    on_report = 0
 
-    def absorb(change: object) -> None:
-        nonlocal heard
-        heard += 1
-        state.absorb(change)  # type: ignore[arg-type]  # the reflectors' own
+    def apply(change: object) -> None:
+        nonlocal on_report
+        on_report += 1
+        store.apply(change)  # type: ignore[arg-type]  # the reflectors' own
 
     async def at_once(_: float) -> None:
         await asyncio.sleep(0)
@@ -131,11 +131,11 @@ async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path
     )
 
     async def rounds(count: int) -> None:
-        end = heard + count
-        await until(lambda: heard >= end, within_s=60)
+        end = on_report + count
+        await until(lambda: on_report >= end, within_s=60)
 
     async with cluster, asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(cluster.run(absorb))
+        running = tasks.create_task(cluster.run(apply))
         assert await grown_bytes(rounds, 500, 2000) < SLACK_BYTES
         running.cancel()
 
@@ -157,7 +157,7 @@ async def test_streams_that_break_again_and_again(
         async def rounds(count: int) -> None:
             end = there.dials + count
             await until(lambda: there.dials >= end, within_s=60)
-            near.heard.clear()
+            near.on_report.clear()
             near.standing.clear()
             near.log.calls.clear()
 
@@ -169,7 +169,7 @@ async def test_events_are_remembered_up_to_a_bound(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many different Events leave no more behind than those that can still be counted."""
-    monkeypatch.setattr("controller.cluster.events.REMEMBERED", 100)
+    monkeypatch.setattr("controller.kube.api.events.REMEMBERED", 100)
 
     async def made(request: web.Request) -> web.StreamResponse:
         server.asked.clear()
@@ -194,7 +194,7 @@ async def test_services_that_come_and_go_leave_no_queue(tmp_path: Path) -> None:
     """Migrations that began and ended leave nothing in the queue and in the hands."""
     now_s = 0.0
     queue = Queue(lambda: now_s)
-    hands = Hands(lambda key, _urgent: queue.add(key), LOG)
+    hands = Writer(lambda key, _urgent: queue.add(key), LOG)
     numbers = itertools.count()
 
     async def nothing() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import PREFIX, Endpoints, Port
-from controller.objects import (
+from controller.domain import PREFIX, Endpoints, Port
+from controller.kube.objects import (
     DECODERS,
     Backend,
     EndpointSliceObject,
@@ -48,7 +48,7 @@ def decode(resource: Resource, body: Any) -> Any:
 
 
 def service(**metadata: Any) -> dict[str, Any]:
-    """Give a Service with this metadata."""
+    """Return a Service with this metadata."""
     return {
         "metadata": {"name": "a", "namespace": "default", "resourceVersion": "7", **metadata},
         "spec": {
@@ -133,7 +133,7 @@ def test_annotated_service_keeps_who_wrote_what() -> None:
 
 
 def test_mirror_keeps_no_managed_fields() -> None:
-    """A mirror carries copies of annotations and is never a wish, so nobody asks who wrote them."""
+    """A mirror carries copies of annotations and is never a spec, so nobody asks who wrote them."""
     found = decode(
         Resource.SERVICES,
         service(
@@ -262,7 +262,7 @@ def test_empty_split(spec: dict[str, Any]) -> None:
 
 
 def part(name: str, *endpoints: Any, **more: Any) -> EndpointSliceObject:
-    """Give an EndpointSlice of the Service ``a``."""
+    """Return an EndpointSlice of the Service ``a``."""
     body = {
         "metadata": {
             "name": name,
@@ -283,7 +283,7 @@ def part(name: str, *endpoints: Any, **more: Any) -> EndpointSliceObject:
 def endpoint(
     address: str, pod: str = "", namespace: str = "n", **conditions: Any
 ) -> dict[str, Any]:
-    """Give an endpoint, of a Pod where one is named."""
+    """Return an endpoint, of a Pod where one is named."""
     ref = {"targetRef": {"kind": "Pod", "namespace": namespace, "name": pod}} if pod else {}
     return {"addresses": [address], "conditions": conditions, **ref}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.model import Port, ProbeWish
-from controller.ports import port_to_probe, protocol_to_probe
+from controller.domain import Port, ProbeSpec
+from controller.domain.ports import port_to_probe, protocol_to_probe
 
 WEB = Port("web", 8080)
 HTTP = Port("http", 3000)
@@ -42,7 +42,7 @@ PLAIN = Port("", 4000)
 )
 def test_port_to_probe(ports: list[Port], asked: str | int | None, port: Port | None) -> None:
     """The port asked for by name or number, else the first that looks like HTTP, over TCP only."""
-    assert port_to_probe(ports, ProbeWish(port=asked)) == port
+    assert port_to_probe(ports, ProbeSpec(port=asked)) == port
 
 
 H2C = Port("api", 9001, app_protocol="kubernetes.io/h2c")
@@ -72,7 +72,7 @@ SQL = Port("db", 5432, app_protocol="postgresql")
 def test_port_of_a_protocol(ports: list[Port], asked: Any, port: Port | None) -> None:
     """The first port that speaks what is asked, HTTP before the rest where nothing is; never one that says
     that it speaks something else, but where it is the only one and the owner says so."""
-    assert port_to_probe(ports, ProbeWish(protocol=asked)) == port
+    assert port_to_probe(ports, ProbeSpec(protocol=asked)) == port
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_port_of_a_protocol(ports: list[Port], asked: Any, port: Port | None) ->
 )
 def test_protocol_of_a_port(port: Port, protocol: str | None) -> None:
     """Its appProtocol counts, else the beginning of the name, else HTTP/1.1; the owner's word before all."""
-    assert protocol_to_probe(port, ProbeWish()) == protocol
-    assert protocol_to_probe(port, ProbeWish(protocol="grpc")) == "grpc"
+    assert protocol_to_probe(port, ProbeSpec()) == protocol
+    assert protocol_to_probe(port, ProbeSpec(protocol="grpc")) == "grpc"

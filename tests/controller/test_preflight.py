@@ -14,33 +14,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import caveats, gates, preflight
-from controller.meanings import MEANINGS, Level
-from controller.model import (
+from controller.decide import gates, preflight, warnings
+from controller.decide.plan import plan
+from controller.decide.preflight import EventText, Facts, Winner, asked_for, findings
+from controller.decide.resolve import resolve
+from controller.domain import (
     Attempt,
-    ClusterSeen,
+    Defect,
     Endpoints,
-    Flaw,
-    Fleet,
+    GlobalContext,
     Key,
     Latch,
     Malformed,
+    MigrationSpec,
     Observed,
+    ObservedCluster,
+    ObservedService,
     Pin,
     Port,
     Problem,
     Record,
     Reverted,
-    ServiceSeen,
     Split,
     SplitKind,
     Unreadable,
     Weights,
-    Wish,
 )
-from controller.plan import plan
-from controller.preflight import Facts, Told, Winner, asked_for, findings
-from controller.standing import stand
+from controller.domain.reasons import MEANINGS, Level
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -55,7 +55,7 @@ PORTS = st.builds(
     app_protocol=st.sampled_from(["", "http", "linkerd.io/opaque"]),
 )
 SERVICES = st.builds(
-    ServiceSeen,
+    ObservedService,
     uid=st.just("u"),
     ports=st.lists(PORTS, max_size=2, unique_by=lambda p: p.name).map(tuple),
     cluster_ip=st.sampled_from(["10.0.0.1", "None"]),
@@ -77,9 +77,9 @@ ATTEMPTS = st.builds(
     number=st.integers(1, 3),
     origin=st.just("legacy"),
     target=st.just("eks"),
-    home=st.just({"legacy": 0, "eks": 1000}),
+    baseline=st.just({"legacy": 0, "eks": 1000}),
     origin_ready=st.integers(0, 9),
-    wish=st.just(Wish(target="eks")),
+    spec=st.just(MigrationSpec(target="eks")),
     started=st.just(EARLIER),
 )
 RECORDS = st.builds(
@@ -93,10 +93,10 @@ RECORDS = st.builds(
     reverted=st.sampled_from([None, REVERTED]),
 )
 FLAWS = st.builds(
-    Flaw,
+    Defect,
     reason=st.sampled_from(["SplitIgnored", "WeightsHarmful", "BackendForeign"]),
     message=st.just("it is wrong"),
-    mendable=st.booleans(),
+    repairable=st.booleans(),
 )
 SPLITS = st.builds(
     Split,
@@ -106,7 +106,7 @@ SPLITS = st.builds(
     away_permille=st.sampled_from([0, 10, 1000]),
     weights=st.just(Weights(Decimal(1), Decimal(0))),
     record=st.none() | st.just(Unreadable("it is not ours")) | RECORDS,
-    flaws=st.lists(FLAWS, max_size=2).map(tuple),
+    defects=st.lists(FLAWS, max_size=2).map(tuple),
     foreign=st.sampled_from(["", "Argo Rollouts"]),
 )
 PINS = st.builds(
@@ -118,10 +118,10 @@ PINS = st.builds(
 )
 
 
-def clusters(name: str) -> st.SearchStrategy[ClusterSeen]:
+def clusters(name: str) -> st.SearchStrategy[ObservedCluster]:
     """One cluster, with anything in it."""
     return st.builds(
-        ClusterSeen,
+        ObservedCluster,
         name=st.just(name),
         current=st.booleans(),
         service=st.none() | SERVICES,
@@ -138,20 +138,22 @@ def clusters(name: str) -> st.SearchStrategy[ClusterSeen]:
 WISHES = st.sampled_from(
     [
         None,
-        Wish(),
-        Wish(target="eks"),
-        Wish(target="legacy", steps="now", traffic="required"),
-        Wish(target="eks", abort=True, split="httproute"),
+        MigrationSpec(),
+        MigrationSpec(target="eks"),
+        MigrationSpec(target="legacy", steps="now", traffic="required"),
+        MigrationSpec(target="eks", abort=True, split="httproute"),
         Malformed((Problem("target", "legacy", "it is wrong"),)),
     ]
 )
 OBSERVED = st.builds(
-    lambda one, other, wish, traffic: Observed(
+    lambda one, other, spec, traffic: Observed(
         key=KEY,
-        fleet=Fleet(("legacy", "eks"), leads=True, may_go_home=True, prometheus=traffic),
+        context=GlobalContext(
+            ("legacy", "eks"), leads=True, may_roll_back=True, prometheus=traffic
+        ),
         clusters={"legacy": one, "eks": other},
-        wish=wish,
-        ways={},
+        spec=spec,
+        paths={},
     ),
     clusters("legacy"),
     clusters("eks"),
@@ -172,7 +174,7 @@ FACTS = st.builds(
     ).map(tuple),
     told=st.none()
     | st.builds(
-        Told,
+        EventText,
         blocked=st.booleans(),
         reason=st.sampled_from(["Paused", "ProbeRejected", "Unheard"]),
         message=TEXT,
@@ -182,9 +184,9 @@ FACTS = st.builds(
 
 
 @given(OBSERVED, FACTS)
-def test_it_never_raises_and_says_each_thing_once(seen: Observed, facts: Facts) -> None:
+def test_it_never_raises_and_says_each_thing_once(observed: Observed, facts: Facts) -> None:
     """Whatever is observed, every finding is a sentence with a meaning, and none comes twice."""
-    found = findings(seen, facts, NOW)
+    found = findings(observed, facts, NOW)
     assert len(set(found)) == len(found)
     assert all(finding.meaning.means and finding.meaning.do for finding in found)
     assert [f.level for f in found] == sorted((f.level for f in found), key=list(Level).index)
@@ -192,65 +194,65 @@ def test_it_never_raises_and_says_each_thing_once(seen: Observed, facts: Facts) 
 
 
 @given(OBSERVED)
-def test_it_blocks_exactly_where_a_gate_speaks(seen: Observed) -> None:
+def test_it_blocks_exactly_where_a_gate_speaks(observed: Observed) -> None:
     """Without facts, a BLOCK is the word of a gate, and each gate that speaks is a BLOCK."""
-    standing = stand(seen)
+    standing = resolve(observed)
     asked: list[gates.Gate] = [*preflight.ASKED]
     if standing.records:
         asked.append(gates.made)
-    spoken = {r.message for gate in asked if (r := gate(seen, standing, NOW))}
-    found = {f.message for f in findings(seen, Facts(), NOW) if f.level is Level.BLOCK}
+    spoken = {r.message for gate in asked if (r := gate(observed, standing, NOW))}
+    found = {f.message for f in findings(observed, Facts(), NOW) if f.level is Level.BLOCK}
     assert spoken <= found
     assert bool(spoken) == bool(found)
-    assert found <= {r.message for r in preflight.held(seen, standing, NOW)}
+    assert found <= {r.message for r in preflight.held(observed, standing, NOW)}
 
 
 @given(OBSERVED)
-def test_a_warning_never_gates(seen: Observed) -> None:
-    """A WARN is a caveat: no gate at all refuses with its reason."""
-    standing = stand(seen)
-    warned = {f.reason for f in findings(seen, Facts(), NOW) if f.level is Level.WARN}
-    assert warned == {reason for reason, _ in caveats.told(seen, standing)}
-    refusals = {r.reason for gate in gates.ALL if (r := gate(seen, standing, NOW))}
+def test_a_warning_never_gates(observed: Observed) -> None:
+    """A WARN is a warning: no gate at all refuses with its reason."""
+    standing = resolve(observed)
+    warned = {f.reason for f in findings(observed, Facts(), NOW) if f.level is Level.WARN}
+    assert warned == {reason for reason, _ in warnings.told(observed, standing)}
+    refusals = {r.reason for gate in gates.ALL if (r := gate(observed, standing, NOW))}
     assert not warned & refusals
 
 
 @given(OBSERVED, FACTS)
-def test_facts_take_no_block_away(seen: Observed, facts: Facts) -> None:
+def test_facts_take_no_block_away(observed: Observed, facts: Facts) -> None:
     """What is known beside the Observed adds findings; what the gates say stays said."""
-    bare = findings(seen, Facts(pins_read=facts.pins_read), NOW)
-    assert set(bare) <= set(findings(seen, facts, NOW))
+    bare = findings(observed, Facts(pins_read=facts.pins_read), NOW)
+    assert set(bare) <= set(findings(observed, facts, NOW))
 
 
 @given(OBSERVED)
-def test_what_a_preflight_lets_pass_the_controller_makes(seen: Observed) -> None:
+def test_what_a_preflight_lets_pass_the_controller_makes(observed: Observed) -> None:
     """Where nothing blocks, a controller that leads is not refused by anything that a preflight asks for."""
-    asked = asked_for(seen, "eks")
+    asked = asked_for(observed, "eks")
     if any(f.level is Level.BLOCK for f in findings(asked, Facts(), NOW)):
         return
-    refusal = plan(asked, NOW).refusal
-    mine = {r.reason for gate in preflight.ASKED if (r := gate(asked, stand(asked), NOW))}
+    ruling = plan(asked, NOW).ruling
+    mine = {r.reason for gate in preflight.ASKED if (r := gate(asked, resolve(asked), NOW))}
     assert mine == set()
-    assert refusal is None or refusal.reason not in {"PortsDiffer", "MirrorMissing", "Malformed"}
+    assert ruling is None or ruling.reason not in {"PortsDiffer", "MirrorMissing", "Malformed"}
 
 
 @given(OBSERVED)
-def test_asking_for_a_target_leaves_the_rest(seen: Observed) -> None:
-    """To ask about another target changes nothing else of the wish, and mends no malformed one."""
-    asked = asked_for(seen, "eks")
-    if isinstance(seen.wish, Malformed):
-        assert asked == seen
+def test_asking_for_a_target_leaves_the_rest(observed: Observed) -> None:
+    """To ask about another target changes nothing else of the spec, and mends no malformed one."""
+    asked = asked_for(observed, "eks")
+    if isinstance(observed.spec, Malformed):
+        assert asked == observed
     else:
-        assert asked.wish == msgspec.structs.replace(seen.wish or Wish(), target="eks")
+        assert asked.spec == msgspec.structs.replace(observed.spec or MigrationSpec(), target="eks")
 
 
 @pytest.mark.parametrize("reason", sorted(preflight.BY_WISH))
 def test_what_a_person_said_blocks_nothing(reason: str) -> None:
     """A Migration that waits for its owner, the settings or the queue has nothing that is to be mended."""
-    facts = Facts(told=Told(blocked=True, reason=reason, message="..."))
-    clusters = {n: ClusterSeen(n, current=True) for n in ("legacy", "eks")}
-    seen = asked_for(Observed(KEY, Fleet(("legacy", "eks")), clusters, None, {}), "eks")
-    assert reason not in [finding.reason for finding in findings(seen, facts, NOW)]
+    facts = Facts(told=EventText(blocked=True, reason=reason, message="..."))
+    clusters = {n: ObservedCluster(n, current=True) for n in ("legacy", "eks")}
+    observed = asked_for(Observed(KEY, GlobalContext(("legacy", "eks")), clusters, None, {}), "eks")
+    assert reason not in [finding.reason for finding in findings(observed, facts, NOW)]
 
 
 def test_unread_pins_are_not_missing() -> None:
@@ -263,15 +265,15 @@ def test_unread_pins_are_not_missing() -> None:
         Weights(Decimal(1), None),
         Record(SplitKind.TRAFFICSPLIT),
     )
-    seen = Observed(
+    observed = Observed(
         KEY,
-        Fleet(("legacy", "eks")),
-        {n: ClusterSeen(n, current=True, splits=(split,)) for n in ("legacy", "eks")},
+        GlobalContext(("legacy", "eks")),
+        {n: ObservedCluster(n, current=True, splits=(split,)) for n in ("legacy", "eks")},
         None,
         {},
     )
-    assert "PinMissing" in {f.reason for f in findings(seen, Facts(), NOW)}
-    assert "PinMissing" not in {f.reason for f in findings(seen, Facts(pins_read=False), NOW)}
+    assert "PinMissing" in {f.reason for f in findings(observed, Facts(), NOW)}
+    assert "PinMissing" not in {f.reason for f in findings(observed, Facts(pins_read=False), NOW)}
 
 
 # --- the table of meanings ------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def functions_in(path: str) -> list[ast.FunctionDef]:
 
 
 def reasons_in(path: str, functions: set[str], saying: Collection[str] = SAYING) -> set[str]:
-    """The reasons that functions of a module, or of a package, name: first in a refusal, a flaw, or a pair that
+    """The reasons that functions of a module, or of a package, name: first in a ruling, a defect, or a pair that
     is yielded."""
     found = set()
     for function in functions_in(path):
@@ -317,13 +319,14 @@ def gate_functions() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "level"), [("controller/gates", Level.BLOCK), ("controller/caveats.py", Level.WARN)]
+    ("path", "level"),
+    [("controller/gates", Level.BLOCK), ("controller/decide/warnings.py", Level.WARN)],
 )
 def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> None:
-    """What a gate may say is a BLOCK in the table of meanings, and what a caveat may say is a WARN."""
+    """What a gate may say is a BLOCK in the table of meanings, and what a warning may say is a WARN."""
     functions = gate_functions()
     if level is Level.WARN:
-        functions = {caveat.__name__ for caveat in caveats.ALL}
+        functions = {caveat.__name__ for caveat in warnings.ALL}
     of_the_attempt = {"ServedBefore", "MovedSince", "AttemptWaits", "ProbesLowered", "NoTarget"}
     named = reasons_in(path, functions) - of_the_attempt
     assert named, "the gates were not found"
@@ -332,7 +335,7 @@ def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> Non
 
 
 def test_what_only_the_controller_holds_for_has_meanings() -> None:
-    """Every other refusal that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
+    """Every other ruling that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
     defined = {function.name for function in functions_in("controller/gates")}
     by_itself = {"Completed", "SplitFlawed"} | reasons_in("controller/gates", defined, {"wait"})
     named = reasons_in("controller/gates", defined, {"hold", "revert"})

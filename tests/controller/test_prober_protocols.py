@@ -15,9 +15,9 @@ import pytest
 import structlog
 from aiohttp import web
 
-from controller.accounts import Heard
-from controller.model import Key, ProbeOrder, ProbeWish, Side, Way
-from controller.probers import Probers
+from controller.domain import CallPath, Key, ProbeOrder, ProbeSpec, Side
+from controller.evidence.probes import ProberReport
+from controller.runtime.probers import Probers
 from prober import contract
 from prober.contract import PROTOCOL_UNSERVED, Assign, Protocol, Refused
 from prober.server import Server
@@ -37,7 +37,7 @@ class Streams:
 
 @asynccontextmanager
 async def streams(
-    folder: Path, heard: Callable[[Heard], None], proxy_url: str | None = None
+    folder: Path, on_report: Callable[[ProberReport], None], proxy_url: str | None = None
 ) -> AsyncIterator[Probers]:
     """Run a real prober of eks, and the controller's streams to it."""
     token = folder / "token"
@@ -54,7 +54,7 @@ async def streams(
         token_file=token,
         streams=1,
         proxy_url=None,
-        heard=heard,
+        on_report=on_report,
         meter=Streams(),
         log=structlog.get_logger(),
     )
@@ -67,10 +67,10 @@ async def streams(
         await runner.cleanup()
 
 
-def order(protocol: Protocol, port: int, probe: ProbeWish) -> ProbeOrder:
+def order(protocol: Protocol, port: int, probe: ProbeSpec) -> ProbeOrder:
     """Have own pods of the target probed, of which there is one."""
     return ProbeOrder(
-        way=Way("eks", Side.TARGET),
+        path=CallPath("eks", Side.TARGET),
         key=KEY,
         route="pods",
         mirror_of="",
@@ -81,7 +81,7 @@ def order(protocol: Protocol, port: int, probe: ProbeWish) -> ProbeOrder:
         success_percent=Decimal(99),
         latency=None,
         traffic_on=False,
-        above_home=True,
+        shifted=True,
         generation=0,
         identity=(),
     )
@@ -92,8 +92,8 @@ async def answers(folder: Path, asked: ProbeOrder) -> set[str]:
     told: set[str] = set()
     enough = asyncio.Event()
 
-    def take(heard: Heard) -> None:
-        for _, part in heard.slices:
+    def take(on_report: ProberReport) -> None:
+        for _, part in on_report.slices:
             told.update(part.answers)
         if told:
             enough.set()
@@ -108,14 +108,14 @@ async def test_grpc_is_probed_from_order_to_answer(tmp_path: Path) -> None:
     """An order to probe gRPC is answered by the status's name, as the controller reads it."""
     with grpc_server() as server:
         server.health.set("shop.Cart", 2)
-        asked = order("grpc", server.port, ProbeWish(grpc_service="shop.Cart"))
+        asked = order("grpc", server.port, ProbeSpec(grpc_service="shop.Cart"))
         assert await answers(tmp_path, asked) == {"NOT_SERVING"}
 
 
 async def test_the_cluster_that_answers_is_held_to_the_way(tmp_path: Path) -> None:
     """Own pods that name another cluster are answers of the wrong one; of h2c and HTTP/1.1 alike."""
     async with hypercorn(App(headers=[(b"x-cluster", b"legacy")])) as port:
-        probe = ProbeWish(cluster_header="x-cluster")
+        probe = ProbeSpec(cluster_header="x-cluster")
         assert await answers(tmp_path, order("h2c", port, probe)) == {"wrong-cluster"}
         assert await answers(tmp_path, order("http", port, probe)) == {"wrong-cluster"}
     async with hypercorn(App(headers=[(b"x-cluster", b"eks")])) as port:
@@ -127,12 +127,12 @@ async def test_a_prober_that_cannot_says_so(tmp_path: Path) -> None:
     refused: list[tuple[ProbeOrder, str, str]] = []
     came = asyncio.Event()
 
-    def take(heard: Heard) -> None:
-        refused.extend(heard.refused)
+    def take(on_report: ProberReport) -> None:
+        refused.extend(on_report.refused)
         if refused:
             came.set()
 
-    asked = order("grpc", 9000, ProbeWish())
+    asked = order("grpc", 9000, ProbeSpec())
     async with (
         streams(tmp_path, take, proxy_url="http://127.0.0.1:9") as probers,
         asyncio.timeout(20),
@@ -145,7 +145,7 @@ async def test_a_prober_that_cannot_says_so(tmp_path: Path) -> None:
 
 
 def test_an_older_peer_reads_what_is_as_it_was() -> None:
-    """A plain assignment and a plain refusal have no field that the first probers and controllers lack."""
+    """A plain assignment and a plain ruling have no field that the first probers and controllers lack."""
     plain = Assign(1, "k", "default", "web", "apex", 80, 10.0, ((200, 399),))
     known = {"type", "id", "key", "namespace", "service", "route", "port", "rate_per_s", "expect"}
     assert set(json.loads(contract.encode(plain))) == known

@@ -21,11 +21,11 @@ from aiohttp import WSMsgType, web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller import probers
-from controller.accounts import Accounts, Heard
-from controller.cluster import Backoff
-from controller.model import Key, ProbeOrder, ProbeWish, Side, Way
-from controller.probers import Probers
+from controller.domain import CallPath, Key, ProbeOrder, ProbeSpec, Side
+from controller.evidence.probes import ProbeMonitor, ProberReport
+from controller.kube.api import Backoff
+from controller.runtime import probers
+from controller.runtime.probers import Probers
 from prober import contract
 from prober.contract import Assign, Counts, Hello, Readdress, Report, Slice, Withdraw
 from tests.controller.scripted_api import until
@@ -38,14 +38,14 @@ Session = Callable[[web.WebSocketResponse, "Far"], Awaitable[None]]
 def order(side: Side = Side.TARGET, addresses: tuple[str, ...] = (), **differs: Any) -> ProbeOrder:
     """One way of service-a to be probed by eks."""
     values: dict[str, Any] = {
-        "way": Way("eks", side),
+        "way": CallPath("eks", side),
         "key": A,
         "route": "pods",
         "mirror_of": "",
         "port": 80,
         "addresses": addresses,
         "protocol": "http",
-        "probe": ProbeWish(),
+        "probe": ProbeSpec(),
         "success_percent": Decimal(99),
         "latency": None,
         "traffic_on": False,
@@ -103,7 +103,7 @@ class Near:
     """The controller's side, with everything it tells."""
 
     def __init__(self, url: str, folder: Path, streams: int = 1, **urls: str) -> None:
-        self.heard: list[Heard] = []
+        self.on_report: list[ProberReport] = []
         self.standing: list[int] = []
         self.log = structlog.testing.CapturingLogger()
         token = folder / "token"
@@ -114,7 +114,7 @@ class Near:
             token_file=token,
             streams=streams,
             proxy_url=None,
-            heard=self.heard.append,
+            on_report=self.on_report.append,
             meter=self,
             log=self.log,
         )
@@ -159,7 +159,7 @@ async def say(socket: web.WebSocketResponse, *messages: contract.FromProber) -> 
 
 
 async def honest(socket: web.WebSocketResponse, there: Far) -> None:
-    """Say Hello, then report 50 times a second until the stream ends."""
+    """Return Hello, then report 50 times a second until the stream ends."""
     await say(socket, HELLO)
 
     async def report() -> None:
@@ -224,11 +224,11 @@ async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> 
         near = Near(there.url, tmp_path)
         near.probers.order(A, (order(), order(Side.HOME)))
         async with near.running():
-            await until(lambda: len(there.said) == 2 and near.heard != [])
+            await until(lambda: len(there.said) == 2 and near.on_report != [])
     assert {said.id for said in there.said}.isdisjoint({1, 2})
-    assert {one.slices[0][0].way for one in near.heard if one.slices} <= {
-        Way("eks", Side.TARGET),
-        Way("eks", Side.HOME),
+    assert {one.slices[0][0].path for one in near.on_report if one.slices} <= {
+        CallPath("eks", Side.TARGET),
+        CallPath("eks", Side.HOME),
     }
 
 
@@ -269,15 +269,19 @@ async def test_what_is_no_message_ends_its_stream_only(
             await until(lambda: bad.dials > 2)
     assert any(re.search(why, end) for end in near.ends()), near.ends()[:2]
     assert good.dials == 1
-    assert near.heard == []
+    assert near.on_report == []
 
 
 async def test_a_stream_of_an_unknown_assignment_is_no_evidence(tmp_path: Path) -> None:
     """Slices of what was never ordered are left out, and the report still counts as a sign of life."""
     report = Report(0, (Slice(77, 0, 0.0, base=Counts(9, 9)),), lowered={77: 1.0}, pending=(77,))
     async with far(saying(message(report))) as there, Near(there.url, tmp_path).running() as near:
-        await until(lambda: near.heard != [])
-    assert (near.heard[0].slices, near.heard[0].idle, dict(near.heard[0].lowered)) == ((), (), {})
+        await until(lambda: near.on_report != [])
+    assert (near.on_report[0].slices, near.on_report[0].idle, dict(near.on_report[0].lowered)) == (
+        (),
+        (),
+        {},
+    )
 
 
 async def test_a_prober_that_says_nothing_is_dialled_again(
@@ -337,7 +341,7 @@ async def test_a_token_file_that_holds_none_is_trouble(tmp_path: Path, written: 
         async with near.running():
             await until(lambda: len(near.ends()) > 2 or there.dials > 2)
             token.write_text("a-token")
-            await until(lambda: near.heard != [])
+            await until(lambda: near.on_report != [])
 
 
 async def test_an_error_over_a_report_ends_the_stream_and_no_more(tmp_path: Path) -> None:
@@ -345,7 +349,7 @@ async def test_an_error_over_a_report_ends_the_stream_and_no_more(tmp_path: Path
     async with far(honest) as there:
         near = Near(there.url, tmp_path)
 
-        def broken(_: Heard) -> None:
+        def broken(_: ProberReport) -> None:
             raise ZeroDivisionError("a bug")
 
         near.probers._heard = broken
@@ -427,9 +431,9 @@ def test_no_report_that_can_be_read_breaks_an_account(
     reports: list[dict[str, Any]], missing: list[bool]
 ) -> None:
     """Whatever numbers a readable report holds, the evidence of a migration takes it and says something."""
-    accounts = Accounts()
+    monitor = ProbeMonitor()
     orders = {1: order(addresses=("10.0.0.1:80",)), 2: order(Side.HOME, ("10.0.0.1:80",))}
-    accounts.order(orders.values())
+    monitor.order(orders.values())
     for tick, (body, is_missing) in enumerate(zip(reports, missing, strict=False)):
         text = contract.encode(body).decode()
         try:
@@ -438,12 +442,12 @@ def test_no_report_that_can_be_read_breaks_an_account(
             continue
         assert isinstance(report, Report)
         now_s = tick / 10
-        accounts.pins(missing=is_missing, now_s=now_s)
+        monitor.pins(missing=is_missing, now_s=now_s)
         for part in report.slices:
             if part.assignment in orders:
-                accounts.take(
+                monitor.take(
                     orders[part.assignment], part, now_s, void=report.void, reference_clean=True
                 )
-        accounts.fold(now_s)
-        for found in accounts.evidence(now_s).values():
+        monitor.fold(now_s)
+        for found in monitor.evidence(now_s).values():
             json.dumps([found.points, found.clean, found.bad_share_3s, found.usual_answer])

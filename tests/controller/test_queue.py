@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from controller.model import Key
-from controller.queue import Queue
+from controller.domain import Key
+from controller.runtime.queue import Queue
 
 A, B, C = (Key("default", name) for name in "abc")
 

@@ -11,23 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.model import (
+from controller.decide.resolve import stored
+from controller.domain import (
     PREFIX,
     Attempt,
     Key,
     Latch,
-    LatencyWish,
-    ProbeWish,
+    LatencySpec,
+    MigrationSpec,
+    ProbeSpec,
     Record,
     Reverted,
     SplitKind,
     Unreadable,
-    Wish,
     WritePin,
 )
-from controller.objects import DECODERS, Resource, ServiceProfileObject
-from controller.splits import RECORD, decode_record, encode_record, foreign_owner, pin
-from controller.standing import stored
+from controller.kube.objects import DECODERS, Resource, ServiceProfileObject
+from controller.mesh import pin
+from controller.mesh.splits import RECORD, decode_record, encode_record, foreign_owner
 from tests.controller.world import World
 
 KEY = Key("default", "service-a")
@@ -36,7 +37,7 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.ju
 CLUSTERS = st.sampled_from(["legacy", "eks"])
 PERCENTS = st.sampled_from([Decimal("99.9"), Decimal(50), Decimal("99.99"), Decimal("99.5")])
 WISHES = st.builds(
-    Wish,
+    MigrationSpec,
     target=CLUSTERS,
     attempt=st.none() | st.integers(1, 999_999),
     paused=st.booleans(),
@@ -45,10 +46,10 @@ WISHES = st.builds(
     | st.lists(st.integers(1, 900), min_size=1, max_size=20, unique=True).map(
         lambda steps: tuple(sorted(steps))
     ),
-    dwell_s=st.integers(1, 604_800).map(float),
+    step_pause_s=st.integers(1, 604_800).map(float),
     soak_s=st.integers(1, 604_800).map(float),
     probe=st.builds(
-        ProbeWish,
+        ProbeSpec,
         port=st.none() | st.integers(1, 65535) | st.sampled_from(["http", "web"]),
         path=st.sampled_from(["/", "/healthz?a=%20"]),
         expect=st.sampled_from([((200, 399),), ((200, 200), (404, 404))]),
@@ -56,7 +57,7 @@ WISHES = st.builds(
     ),
     success_percent=PERCENTS,
     latency=st.none()
-    | st.builds(LatencyWish, limit_s=st.sampled_from([0.3, 0.001]), percent=PERCENTS),
+    | st.builds(LatencySpec, limit_s=st.sampled_from([0.3, 0.001]), percent=PERCENTS),
     origin_floor_percent=st.integers(0, 100),
     split=st.sampled_from(["auto", "trafficsplit", "httproute"]),
     traffic=st.sampled_from([None, "off", "advisory", "required"]),
@@ -64,16 +65,18 @@ WISHES = st.builds(
 REVERTED = st.builds(Reverted, reason=st.text(max_size=9), message=st.text(max_size=30), at=TIMES)
 
 
-def attempt(number: int, target: str, home: tuple[int, int], wish: Wish, at: datetime) -> Attempt:
+def attempt(
+    number: int, target: str, baseline: tuple[int, int], spec: MigrationSpec, at: datetime
+) -> Attempt:
     """An attempt between the two clusters."""
-    legacy, eks = home
+    legacy, eks = baseline
     return Attempt(
         number=number,
         origin="eks" if target == "legacy" else "legacy",
         target=target,
-        home={"legacy": legacy, "eks": eks},
+        baseline={"legacy": legacy, "eks": eks},
         origin_ready=number,
-        wish=stored(wish),
+        spec=stored(spec),
         started=at,
     )
 
@@ -82,7 +85,7 @@ HOMES = st.sampled_from([0, 1000])
 RECORDS = st.builds(
     Record,
     kind=st.sampled_from(SplitKind),
-    epoch=st.integers(0, 10**6),
+    fencing_token=st.integers(0, 10**6),
     made=st.none() | TIMES,
     attempt=st.none()
     | st.builds(attempt, st.integers(1, 999_999), CLUSTERS, st.tuples(HOMES, HOMES), WISHES, TIMES),
@@ -130,11 +133,11 @@ def test_a_newer_format_is_unreadable() -> None:
 
 
 @given(WISHES)
-def test_only_a_present_annotation_asks_for_abort_pause_and_attempt(wish: Wish) -> None:
-    """What only a present annotation can ask is not stored with the wish in force."""
-    kept = stored(wish)
+def test_only_a_present_annotation_asks_for_abort_pause_and_attempt(spec: MigrationSpec) -> None:
+    """What only a present annotation can ask is not stored with the spec in force."""
+    kept = stored(spec)
     assert (kept.abort, kept.paused, kept.attempt) == (False, False, None)
-    assert (kept.steps, kept.probe, kept.latency) == (wish.steps, wish.probe, wish.latency)
+    assert (kept.steps, kept.probe, kept.latency) == (spec.steps, spec.probe, spec.latency)
     assert stored(kept) == kept
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.objects import (
+from controller.kube.objects import (
     DECODERS,
     LinkObject,
     NamespaceObject,

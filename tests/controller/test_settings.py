@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.settings import (
+from controller.runtime.settings import (
     CONFIG_ENV,
     ClusterSettings,
     LeaseSettings,
@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def refusal(path: Path, text: str, environ: dict[str, str] | None = None) -> str:
+def ruling(path: Path, text: str, environ: dict[str, str] | None = None) -> str:
     """What ``load`` says about this file."""
     path.write_text(text)
     with pytest.raises(SettingsError) as caught:
@@ -184,7 +184,7 @@ def test_other_peoples_variables_are_let_be(file: Path, variable: str) -> None:
 )
 def test_a_wrong_variable_is_named(file: Path, environ: dict[str, str], told: str) -> None:
     """An override that cannot be used is an error that names the place and the variable."""
-    assert refusal(file, SMALL, environ) == told
+    assert ruling(file, SMALL, environ) == told
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_wrong_variable_is_named(file: Path, environ: dict[str, str], told: st
 def test_a_wrong_value_says_what_to_write(file: Path, old: str, new: str, told: str) -> None:
     """An unknown key, a wrong type or a value out of range is told with its path and the remedy."""
     assert old in SMALL
-    assert told in refusal(file, SMALL.replace(old, new, 1))
+    assert told in ruling(file, SMALL.replace(old, new, 1))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_wrong_value_says_what_to_write(file: Path, old: str, new: str, told: 
 )
 def test_a_file_that_is_no_settings_is_told(file: Path, text: str, told: str) -> None:
     """A file that is no YAML mapping is an error that says where."""
-    assert told in refusal(file, text)
+    assert told in ruling(file, text)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

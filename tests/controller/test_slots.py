@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import Key
-from controller.slots import HOLD_LIMIT_S, Want, grant
+from controller.decide.slots import HOLD_LIMIT_S, Want, grant
+from controller.domain import Key
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def want(
     """One that wants a slot, asked for so many seconds after midnight."""
     asked = None if asked_s is None else DAY + timedelta(seconds=asked_s)
     rates = {"legacy": rate, "eks": rate}
-    return Want(Key("default", name), asked, rates, above_home=above, held_up_s=held)
+    return Want(Key("default", name), asked, rates, shifted=above, held_up_s=held)
 
 
 def names(keys: Mapping[Key, object] | frozenset[Key] | tuple[Key, ...]) -> list[str]:
@@ -83,7 +83,7 @@ def test_caps_bound_what_is_probed() -> None:
 
 
 def test_above_home_is_probed_whatever_the_cap() -> None:
-    """Those above home must be judged: the cap keeps nobody from a slot who is there already."""
+    """Those above the baseline must be judged: the cap keeps nobody from a slot who is there already."""
     assert granted(want("a", rate=90, above=True), caps={"eks": 10}) == (["a"], [])
 
 
@@ -115,7 +115,7 @@ def test_slots_are_bounded_and_steady(
     assert kept <= have
     assert len(have) <= max(size, len(kept))
     rate = sum(wants[key].rates["legacy"] for key in have)
-    excused = sum(wants[k].rates["legacy"] for k in have if k in kept or wants[k].above_home)
+    excused = sum(wants[k].rates["legacy"] for k in have if k in kept or wants[k].shifted)
     assert rate <= max(cap, excused) or rate - excused <= max(0.0, cap - excused)
     assert all(wants[key].held_up_s < HOLD_LIMIT_S for key in have)
     assert grant(wants, have, size, caps) == (have, queue)

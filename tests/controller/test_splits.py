@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import Key, Record, Split, SplitKind, Unreadable, Weights, WriteSplit
-from controller.objects import DECODERS, SplitObject
-from controller.splits import RECORD, away_permille, encode_record
-from controller.splits.kinds import PROVIDERS
+from controller.domain import Key, Record, Split, SplitKind, Unreadable, Weights, WriteSplit
+from controller.kube.objects import DECODERS, SplitObject
+from controller.mesh.splits import RECORD, away_permille, encode_record
+from controller.mesh.splits.kinds import PROVIDERS
 from tests.controller.world import API_VERSIONS, spelled, split_spec, weights_of
 from tests.controller.world_api import Json
 
@@ -72,7 +72,7 @@ def read(kind: SplitKind, *backends: tuple[str, Any], **more: Any) -> Split:
 def test_weights_are_shares(kind: SplitKind, local: Any, mirror: Any, away: int) -> None:
     """Weights are relative, whatever they sum to; only a true nothing is 0 and only a true all is 1,000."""
     split = read(kind, ("service-a", local), (MIRROR, mirror))
-    assert (split.away_permille, split.flaws) == (away, ())
+    assert (split.away_permille, split.defects) == (away, ())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_weights_are_shares(kind: SplitKind, local: Any, mirror: Any, away: int)
 def test_quantities_are_weights_of_a_trafficsplit(local: Any, mirror: Any, away: int) -> None:
     """A TrafficSplit takes fractions and quantities; they are read like any weight."""
     split = read(SMI, ("service-a", local), (MIRROR, mirror))
-    assert (split.away_permille, split.flaws) == (away, ())
+    assert (split.away_permille, split.defects) == (away, ())
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000))
@@ -138,7 +138,7 @@ def test_spellings_of_a_service(kind: SplitKind, spelling: str, key: Key | None)
 
 
 @pytest.mark.parametrize(
-    ("kinds", "backends", "service", "away", "flaws"),
+    ("kinds", "backends", "service", "away", "defects"),
     [
         (BOTH, [], "service-a", 0, []),
         ([SMI], [("service-a", 0), (MIRROR, 0)], "service-a", 0, [("WeightsAllZero", True)]),
@@ -181,13 +181,13 @@ def test_what_is_wrong_with_a_split(
     backends: list[tuple[str, Any]],
     service: str,
     away: int,
-    flaws: list[tuple[str, bool]],
+    defects: list[tuple[str, bool]],
 ) -> None:
     """What Linkerd ignores, what harms, and what is no side of the Service, is found; and what really happens."""
     for kind in kinds:
         split = read(kind, *backends, service=service)
-        told = [(f.reason, f.mendable) for f in split.flaws]
-        assert (split.away_permille, told) == (away, flaws), kind
+        told = [(f.reason, f.repairable) for f in split.defects]
+        assert (split.away_permille, told) == (away, defects), kind
 
 
 def written(
@@ -218,7 +218,7 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
     assert weights_of(body["spec"]) == {"service-a": 1000 - away, MIRROR: away}
     split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
     assert split is not None
-    assert (split.away_permille, split.flaws) == (away, ())
+    assert (split.away_permille, split.defects) == (away, ())
     assert split.record == Record(kind=kind, share_permille=away)
 
 
@@ -231,7 +231,7 @@ def test_a_found_split_is_written_over(kind: SplitKind, away: int, local: int, m
     body = written(kind, away, found_as=split)
     after = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
     assert after is not None
-    assert (after.away_permille, after.flaws) == (away, ())
+    assert (after.away_permille, after.defects) == (away, ())
 
 
 @each_kind
@@ -284,5 +284,5 @@ def test_the_mirror_of_the_other_cluster_only_is_a_side(kind: SplitKind) -> None
     """A backend that is the mirror of no known cluster is a stranger."""
     record = encode_record(Record(kind=kind))
     split = read(kind, ("service-a", 1), ("service-a-gke", 1), annotations={RECORD: record})
-    assert [flaw.reason for flaw in split.flaws] == ["BackendForeign"]
+    assert [defect.reason for defect in split.defects] == ["BackendForeign"]
     assert split.record == Record(kind=kind)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import status
-from controller.model import Phase
+from controller.domain import Phase
+from controller.report import status
 from tests.controller.world import A, World
 
 JSON = st.recursive(
@@ -119,7 +119,7 @@ def test_what_is_not_known_is_a_question_mark() -> None:
 
 
 def test_the_verdict_needs_all_four_ways() -> None:
-    """PASS is told only where all four ways pass; any FAIL is FAIL; without probes nothing is told."""
+    """PASS is told only where all four paths pass; any FAIL is FAIL; without probes nothing is told."""
     world = World()
     world.begin_on_legacy()
     world.ask()
@@ -127,12 +127,12 @@ def test_the_verdict_needs_all_four_ways() -> None:
     assert world.status()["verdict"] in ("", "UNKNOWN")
     world.until_share(10)
     world.run(2.9)
-    seen, decided = world.shell.seen[A], world.decided
-    assert status.verdict_of(seen, decided) in ("PASS", "UNKNOWN")
+    observed, decided = world.shell.observed[A], world.decided
+    assert status.verdict_of(observed, decided) in ("PASS", "UNKNOWN")
     for side in ("target", "home"):
         world.fault("eks", side)
     world.run(3)
-    assert status.verdict_of(world.shell.seen[A], world.decided) == "FAIL"
+    assert status.verdict_of(world.shell.observed[A], world.decided) == "FAIL"
     world.heal()
     world.annotate(abort="true")
     world.run(6)

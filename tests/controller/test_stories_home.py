@@ -1,4 +1,4 @@
-"""Stories of the way home: armed in every state, each cluster by itself, finished whatever dies."""
+"""Stories of the path back: armed in every state, each cluster by itself, finished whatever dies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.model import PREFIX, Phase, Reverted, Side, WriteSplit
-from controller.objects import Resource
-from controller.plan import plan
-from controller.splits import encode_record
-from tests.controller.world import A, World, way
+from controller.decide.plan import plan
+from controller.domain import PREFIX, Phase, Reverted, Side, WriteSplit
+from controller.kube.objects import Resource
+from controller.mesh.splits import encode_record
+from tests.controller.world import A, World, path
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
 from tests.controller.world_mesh import Pod
 from tests.controller.world_shell import Shell
@@ -85,12 +85,12 @@ def _other_ports(world: World) -> None:
 
 def _no_lease(world: World) -> None:
     world.shell.leads = False
-    world.shell.look_at_all()
+    world.shell.requeue_all()
 
 
 def _fleet_paused(world: World) -> None:
     world.shell.paused = True
-    world.shell.look_at_all()
+    world.shell.requeue_all()
 
 
 def _no_slot(world: World) -> None:
@@ -129,13 +129,13 @@ STATES: dict[str, Callable[[World], None]] = {
 
 
 @pytest.mark.parametrize("callers", ["legacy", "eks"])
-@pytest.mark.parametrize("state", STATES)
-def test_the_way_home_is_armed(state: str, callers: str) -> None:
-    """Whatever somebody writes, breaks or forgets: a way to the target that FAILs brings everyone home."""
+@pytest.mark.parametrize("store", STATES)
+def test_the_way_home_is_armed(store: str, callers: str) -> None:
+    """Whatever somebody writes, breaks or forgets: a path to the target that FAILs brings everyone home."""
     world = risen()
-    STATES[state](world)
+    STATES[store](world)
     world.run(0.5)
-    if state == "legacy split deleted":
+    if store == "legacy split deleted":
         callers = "eks"  # callers in legacy are home without it
     world.fault(callers, "target")
     world.until(lambda: world.aways() == HOME, limit_s=4)
@@ -143,14 +143,14 @@ def test_the_way_home_is_armed(state: str, callers: str) -> None:
     assert_home(world, "TargetBad")
 
 
-@pytest.mark.parametrize("state", ["legacy split deleted", "eks split deleted", "pin deleted"])
-def test_what_is_deleted_in_the_same_moment_disarms_nothing(state: str) -> None:
+@pytest.mark.parametrize("store", ["legacy split deleted", "eks split deleted", "pin deleted"])
+def test_what_is_deleted_in_the_same_moment_disarms_nothing(store: str) -> None:
     """A split or pin that is deleted again and again while the target FAILs keeps nobody there."""
     world = risen()
     world.fault("eks", "target")
     for _ in range(20):
         if not any(latches(world)):
-            STATES[state](world)
+            STATES[store](world)
         world.tick()
     world.run(2)
     assert world.aways() == HOME
@@ -276,7 +276,7 @@ def test_both_go_home_however_the_writes_fall(
     touch: bool,
     before: bool,
 ) -> None:
-    """With slow, lost and refused writes, an API server away and a dead controller: one latch, each at home."""
+    """With slow, lost and refused writes, an API server away and a dead controller: one latch, each at the baseline."""
     world = World()
     if not before:
         world.begin_on_legacy()
@@ -336,8 +336,8 @@ def test_broken_link_seen_from_the_origin(eks_api: str) -> None:
     assert world.aways() == (0, 500)
     assert world.serves("legacy")
     assert world.phase is Phase.REVERTING
-    assert world.decided.refusal is not None
-    assert world.decided.refusal.alert
+    assert world.decided.ruling is not None
+    assert world.decided.ruling.alert
     assert "callers in eks stay" in world.message
     world.heal()
     world.run(6)
@@ -407,7 +407,7 @@ def test_a_silent_prober_alone_does_not_keep_its_callers() -> None:
     assert_home(world, "TargetBad")
 
 
-# --- both ways bad -----------------------------------------------------------------------------------------
+# --- both paths bad -----------------------------------------------------------------------------------------
 
 
 def test_a_shared_fault_moves_nobody() -> None:
@@ -419,13 +419,13 @@ def test_a_shared_fault_moves_nobody() -> None:
     world.run(10)
     assert world.recorded() == (250, 250)
     assert (world.phase, world.reason) == (Phase.HOLDING, "BothWaysBad")
-    assert world.decided.refusal is not None
-    assert world.decided.refusal.alert
+    assert world.decided.ruling is not None
+    assert world.decided.ruling.alert
     assert latches(world) == [None, None]
 
 
 def test_a_cluster_whose_way_home_is_as_bad_stays_until_that_ends() -> None:
-    """In a revert callers whose way home is as bad stay, also after the controller died, and go when it ends."""
+    """In a revert callers whose path back is as bad stay, also after the controller died, and go when it ends."""
     world = risen()
     for side in ("target", "home"):
         world.fault("eks", side)
@@ -438,7 +438,7 @@ def test_a_cluster_whose_way_home_is_as_bad_stays_until_that_ends() -> None:
     world.crash()
     world.run(5)
     assert world.aways() == (0, 750)
-    del world.mesh.faults[way("eks", "home")]
+    del world.mesh.faults[path("eks", "home")]
     world.until(lambda: world.aways() == HOME, limit_s=5)
     world.run(1)
     assert_home(world, "TargetBad")
@@ -488,13 +488,13 @@ def test_a_follower_goes_home_without_the_lease() -> None:
 
 
 def test_an_ex_leader_writes_nothing_after_a_newer_epoch() -> None:
-    """Once a newer epoch stands in a record, the older leader raises nothing and reverts nothing."""
+    """Once a newer fencing token stands in a record, the older leader raises nothing and reverts nothing."""
     world = risen()
     old = world.shell
-    new = Shell(world, "eks", epoch=2)
+    new = Shell(world, "eks", fencing_token=2)
     world.shells.append(new)
     old.leads = False
-    world.until(lambda: all(world.record(c).epoch == 2 for c in world.clusters))  # type: ignore[union-attr]
+    world.until(lambda: all(world.record(c).fencing_token == 2 for c in world.clusters))  # type: ignore[union-attr]
     new.probing = False
     world.shells.remove(new)
     count = len(world.writes)
@@ -574,7 +574,7 @@ def test_a_latch_in_one_record_binds_both() -> None:
 
 
 def test_a_deleted_split_of_a_reverted_attempt_is_made_at_home() -> None:
-    """A split deleted after the revert is made anew at home: without it callers in the target would stay there."""
+    """A split deleted after the revert is made anew at the baseline: without it callers in the target would stay there."""
     world = risen()
     world.annotate(abort="true")
     world.run(2)
@@ -584,7 +584,7 @@ def test_a_deleted_split_of_a_reverted_attempt_is_made_at_home() -> None:
 
 
 def test_what_a_person_does_after_a_revert_is_theirs() -> None:
-    """A hand edit after everyone came home is not fought."""
+    """A manual override after everyone came home is not fought."""
     world = risen()
     world.annotate(abort="true")
     world.run(2)
@@ -640,12 +640,12 @@ def test_silent_probers_move_nobody(silent: list[str]) -> None:
         world.mute(name)
     world.run(20)
     assert (world.recorded(), world.reason) == ((100, 100), "Blind")
-    assert world.decided.refusal is not None
-    assert not world.decided.refusal.alert
+    assert world.decided.ruling is not None
+    assert not world.decided.ruling.alert
     world.run(20)
     assert (world.recorded(), world.phase) == ((100, 100), Phase.HOLDING)
-    assert world.decided.refusal is not None
-    assert world.decided.refusal.alert
+    assert world.decided.ruling is not None
+    assert world.decided.ruling.alert
     world.heal()
     world.until_share(1000)
 
@@ -657,8 +657,8 @@ def test_a_prober_that_never_spoke_is_not_called_silent() -> None:
     world.ask()
     world.run(10)
     assert world.reason == "Blind"
-    assert world.decided.refusal is not None
-    assert world.decided.refusal.message == "nothing was heard yet of the prober in eks"
+    assert world.decided.ruling is not None
+    assert world.decided.ruling.message == "nothing was heard yet of the prober in eks"
 
 
 def test_a_prober_that_distrusts_itself_is_not_believed() -> None:
@@ -700,8 +700,8 @@ def test_a_pin_is_mended_at_the_next_look(cluster: str) -> None:
 
 
 def _clean(world: World) -> int:
-    ways = world.shell.observe(A).ways
-    return min(found.clean for at, found in ways.items() if at.side is not Side.APEX)
+    paths = world.shell.observe(A).paths
+    return min(found.clean for at, found in paths.items() if at.side is not Side.APEX)
 
 
 def test_508_while_the_pin_is_missing_is_void() -> None:
@@ -717,7 +717,7 @@ def test_508_while_the_pin_is_missing_is_void() -> None:
 
 
 def test_508_above_home_otherwise_reverts() -> None:
-    """A gateway that does not obey its pin makes a loop: one 508 above home is enough to go home."""
+    """A gateway that does not obey its pin makes a loop: one 508 above the baseline is enough to go home."""
     world = risen(250)
     world.mesh.pinned = lambda _cluster, _key: False
     world.run(2)
@@ -738,12 +738,12 @@ def test_a_latch_ends_an_attempt_that_two_controllers_began() -> None:
     other = msgspec.structs.replace(record, attempt=attempt, reverted=None)
     world.unrecord("eks", encode_record(other))
     world.shell.watch()
-    seen = world.shell.observe(A)
+    observed = world.shell.observe(A)
     bare = {
         name: replace(cluster, pin=cluster.pin and replace(cluster.pin, latch=None))
-        for name, cluster in seen.clusters.items()
+        for name, cluster in observed.clusters.items()
     }
-    assert plan(replace(seen, clusters=bare), world.now).phase is Phase.REVERTING
+    assert plan(replace(observed, clusters=bare), world.now).phase is Phase.REVERTING
     world.run(30)
     assert world.phase is Phase.REVERTED
     assert world.shares() == (0, 0)

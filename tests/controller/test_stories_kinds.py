@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from controller.model import Phase, SplitKind
-from controller.objects import Resource
-from controller.splits.kinds import PROVIDERS
+from controller.domain import Phase, SplitKind
+from controller.kube.objects import Resource
+from controller.mesh.splits.kinds import PROVIDERS
 from tests.controller.world import PORTS, A, World
 from tests.controller.world_kinds import MIXED, ROUTES, SMI
 from tests.controller.world_shell import DOMAIN, GATEWAYS
@@ -26,7 +26,7 @@ def kinds(world: World) -> list[list[SplitKind]]:
 
 
 def set_ports(world: World, ports: list[dict[str, Any]], **metadata: Any) -> None:
-    """Give the Service these ports in both clusters."""
+    """Return the Service these ports in both clusters."""
     for name in world.clusters:
         spec = {"spec": {"ports": ports}, "metadata": metadata}
         world.apis[name].patch(Resource.SERVICES, *A, spec, manager="kubectl")
@@ -40,7 +40,7 @@ def put_profile(world: World, cluster: str, namespace: str, **spec: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("fleet", "asked", "made"),
+    ("context", "asked", "made"),
     [
         ("auto", None, ROUTE),
         ("auto", "trafficsplit", SPLIT),
@@ -50,10 +50,10 @@ def put_profile(world: World, cluster: str, namespace: str, **spec: Any) -> None
         ("httproute", None, ROUTE),
     ],
 )
-def test_what_is_asked_for_is_made(fleet: Any, asked: str | None, made: SplitKind) -> None:
+def test_what_is_asked_for_is_made(context: Any, asked: str | None, made: SplitKind) -> None:
     """The annotation comes before the fleet's settings; auto is an HTTPRoute where both are served."""
     world = World(serving=BOTH)
-    world.fleet_split = fleet
+    world.fleet_split = context
     world.ask(paused="true")
     world.note("legacy", "split", asked)
     world.run(2)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.model import Observed, Phase, Plan, Side, Verdict, WriteSplit
+from controller.domain import Observed, Phase, Plan, Side, Verdict, WriteSplit
 from tests.controller.world import A, World, Written
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
 from tests.controller.world_shell import Shell
@@ -98,7 +98,7 @@ def test_back_through_all_steps() -> None:
     world = moved()
     world.writes.clear()
     world.annotate(target="legacy")
-    world.until(lambda: world.decided.refusal and world.reason != "Completed")
+    world.until(lambda: world.decided.ruling and world.reason != "Completed")
     world.until_phase(Phase.COMPLETED)
     assert_no_haste(world, STEPS)
     assert world.shares("legacy") == (1000, 1000)
@@ -113,7 +113,7 @@ def test_back_through_all_steps() -> None:
 
 
 def test_back_at_once() -> None:
-    """With steps=now the way back of a completed migration is one raise to 99.9 %, the soak, and the end."""
+    """With steps=now the path back of a completed migration is one raise to 99.9 %, the soak, and the end."""
     world = moved()
     world.writes.clear()
     world.annotate(target="legacy", steps="now")
@@ -123,7 +123,7 @@ def test_back_at_once() -> None:
 
 
 def test_there_and_back_and_there() -> None:
-    """A migration may be turned round as often as it completed; each way is whole."""
+    """A migration may be turned round as often as it completed; each path is whole."""
     world = moved()
     for target in ("legacy", "eks"):
         world.writes.clear()
@@ -211,7 +211,7 @@ def test_paused_from_the_start_enrols() -> None:
 
 
 def test_paused_at_a_step_stays_armed() -> None:
-    """Paused above home stays at its share, and goes home when the target turns bad."""
+    """Paused above the baseline stays at its share, and goes home when the target turns bad."""
     world = begun()
     world.until_share(250)
     world.annotate(paused="true")
@@ -249,7 +249,7 @@ def test_nothing_moves_before_the_pins_are_old() -> None:
 
 
 def test_a_gateway_that_does_not_obey_its_pin_holds() -> None:
-    """A mirror that answers 508 at home holds the first step with GatewayNotPinned."""
+    """A mirror that answers 508 at the baseline holds the first step with GatewayNotPinned."""
     world = begun()
     world.mesh.pinned = lambda _cluster, _key: False
     world.run(20)
@@ -288,7 +288,7 @@ def _versions(world: World) -> list[int]:
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(1, 260), max_size=6, unique=True), st.booleans(), st.integers(0, 3))
 def test_a_restart_at_any_point_continues(deaths: list[int], swap: bool, delay_ticks: int) -> None:
-    """Whenever the controller dies, with writes on the way, no step is skipped, hastened or repeated."""
+    """Whenever the controller dies, with writes on the path, no step is skipped, hastened or repeated."""
     world = begun()
     for api in world.apis.values():
         api.delay_s = delay_ticks / 10
@@ -355,9 +355,9 @@ def _away_at(world: World, cluster: str, share: int):  # type: ignore[no-untyped
 # --- the law of raises, over random runs ------------------------------------------------------------------
 
 
-def passed(seen: Observed) -> bool:
-    """Whether each of the four ways that decide was PASS at a look."""
-    four = [e.verdict for way, e in seen.ways.items() if way.side is not Side.APEX]
+def passed(observed: Observed) -> bool:
+    """Whether each of the four paths that decide was PASS at a look."""
+    four = [e.verdict for path, e in observed.paths.items() if path.side is not Side.APEX]
     return len(four) == 4 and set(four) == {Verdict.PASS}
 
 
@@ -396,20 +396,20 @@ def trouble(world: World, what: str) -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(5, 60), FAULTS), max_size=8))
 def test_no_share_rises_without_pass(troubles: list[tuple[int, str]]) -> None:
-    """In any run, at each look that raised a share all four ways were PASS, and after a rest no look writes."""
+    """In any run, at each look that raised a share all four paths were PASS, and after a rest no look writes."""
     world = begun()
     raised: list[bool] = []
 
-    def look(_shell: Shell, seen: Observed, decided: Plan) -> None:
+    def reconcile(_shell: Shell, observed: Observed, decided: Plan) -> None:
         for action in decided.actions:
             if isinstance(action, WriteSplit) and action.record.attempt and not action.revert:
-                split = seen.clusters[action.cluster].split
+                split = observed.clusters[action.cluster].split
                 before = split.away_permille if split else 0
                 rises = (action.away_permille - before) * (1 if action.cluster == "legacy" else -1)
                 if rises > 0:
-                    raised.append(passed(seen))
+                    raised.append(passed(observed))
 
-    world.on_look.append(look)
+    world.on_look.append(reconcile)
     for ticks, what in troubles:
         world.run(ticks / 10)
         trouble(world, what)

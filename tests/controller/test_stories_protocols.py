@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from controller.model import Phase, Port, ProbeWish, Side, Way
-from controller.question import rejection, unfit
+from controller.domain import CallPath, Phase, Port, ProbeSpec, Side
+from controller.domain.probe_checks import rejection, unfit
 from tests.controller.world import A, World
 from tests.controller.world_mesh import Fault
 
 GRPC_PORT = {"name": "grpc", "port": 9000}
 HTTP_PORT = {"name": "http", "port": 80}
-TO_EKS = Way("legacy", Side.TARGET)
+TO_EKS = CallPath("legacy", Side.TARGET)
 WAYS = tuple(
-    Way(callers, side) for callers in ("legacy", "eks") for side in (Side.TARGET, Side.HOME)
+    CallPath(callers, side) for callers in ("legacy", "eks") for side in (Side.TARGET, Side.HOME)
 )
 
 
@@ -32,9 +32,9 @@ def asked(port: dict[str, Any], **annotations: str) -> World:
 
 
 def everywhere(world: World, answer: str) -> None:
-    """Let every way be answered so."""
-    for way in WAYS:
-        world.mesh.faults[way] = Fault(answer)
+    """Let every path be answered so."""
+    for path in WAYS:
+        world.mesh.faults[path] = Fault(answer)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def everywhere(world: World, answer: str) -> None:
     ],
 )
 def test_a_port_says_how_it_is_probed(port: dict[str, Any], protocol: str) -> None:
-    """A Service moves to its end by the protocol that its port names, and every way is probed by it."""
+    """A Service moves to its end by the protocol that its port names, and every path is probed by it."""
     world = asked(port)
     world.until_share(500)
     probed = world.decided.probes
@@ -93,7 +93,7 @@ def test_another_cluster_that_answers_brings_home() -> None:
     ],
 )
 def test_a_question_that_every_way_rejects_is_told(answer: str, advice: str) -> None:
-    """Where every way gives the same unexpected answer, the status says what to ask instead."""
+    """Where every path gives the same unexpected answer, the status says what to ask instead."""
     world = asked(GRPC_PORT)
     everywhere(world, answer)
     world.until(lambda: world.reason == "ProbeRejected")
@@ -112,7 +112,7 @@ def test_a_prober_without_the_protocol_holds_with_what_to_install() -> None:
 
 
 def test_what_cannot_be_probed_never_takes_the_evidence_away() -> None:
-    """Annotations that cannot be probed stop the rise above home; a bad target is left all the same."""
+    """Annotations that cannot be probed stop the rise above the baseline; a bad target is left all the same."""
     world = asked(GRPC_PORT)
     world.until_share(100)
     world.note("legacy", "probe-path", "/healthz")
@@ -129,30 +129,30 @@ PORT = Port("web", 80)
 @pytest.mark.parametrize(
     ("port", "probe", "advice"),
     [
-        (Port("https", 443), ProbeWish(port=443), "probe-protocol=tcp"),
-        (PORT, ProbeWish(grpc_service="a"), "remove probe-grpc-service"),
-        (PORT, ProbeWish(expect=((0, 0),)), "codes such as 200-399"),
-        (PORT, ProbeWish(protocol="grpc", path="/healthz"), "/package.Service/Method"),
-        (PORT, ProbeWish(protocol="grpc", path="/a.B/C", grpc_service="a"), "remove probe-path"),
-        (PORT, ProbeWish(protocol="grpc", expect=((200, 200),)), "OK,NOT_FOUND"),
+        (Port("https", 443), ProbeSpec(port=443), "probe-protocol=tcp"),
+        (PORT, ProbeSpec(grpc_service="a"), "remove probe-grpc-service"),
+        (PORT, ProbeSpec(expect=((0, 0),)), "codes such as 200-399"),
+        (PORT, ProbeSpec(protocol="grpc", path="/healthz"), "/package.Service/Method"),
+        (PORT, ProbeSpec(protocol="grpc", path="/a.B/C", grpc_service="a"), "remove probe-path"),
+        (PORT, ProbeSpec(protocol="grpc", expect=((200, 200),)), "OK,NOT_FOUND"),
         (
             PORT,
-            ProbeWish(protocol="tcp", path="/a", header=("a", "b")),
+            ProbeSpec(protocol="tcp", path="/a", header=("a", "b")),
             "probe-path and probe-expect-header",
         ),
-        (PORT, ProbeWish(port="x"), "probe-port is x"),
-        (Port("web", 70), ProbeWish(protocol="grpc"), None),
-        (PORT, ProbeWish(protocol="grpc", path="/a.v1.B/C"), None),
+        (PORT, ProbeSpec(port="x"), "probe-port is x"),
+        (Port("web", 70), ProbeSpec(protocol="grpc"), None),
+        (PORT, ProbeSpec(protocol="grpc", path="/a.v1.B/C"), None),
         (
             PORT,
-            ProbeWish(protocol="grpc", grpc_service="a", path="/grpc.health.v1.Health/Check"),
+            ProbeSpec(protocol="grpc", grpc_service="a", path="/grpc.health.v1.Health/Check"),
             None,
         ),
-        (PORT, ProbeWish(protocol="tcp", body="220"), None),
-        (PORT, ProbeWish(protocol="h2c", path="/healthz", cluster_header="a"), None),
+        (PORT, ProbeSpec(protocol="tcp", body="220"), None),
+        (PORT, ProbeSpec(protocol="h2c", path="/healthz", cluster_header="a"), None),
     ],
 )
-def test_unfit(port: Port, probe: ProbeWish, advice: str | None) -> None:
+def test_unfit(port: Port, probe: ProbeSpec, advice: str | None) -> None:
     """What a port's protocol cannot do is told with what to write instead, and nothing else is."""
     found = unfit(A, [port], probe)
     assert (found is None) is (advice is None)
@@ -165,25 +165,25 @@ def test_unfit(port: Port, probe: ProbeWish, advice: str | None) -> None:
     [
         (
             "404",
-            ProbeWish(path="/x"),
+            ProbeSpec(path="/x"),
             "http",
             "GET /x is answered 404 on every way: set probe-path, or probe-expect=200-399,404",
         ),
-        ("200", ProbeWish(), "h2c", None),
-        ("timeout", ProbeWish(), "http", None),
-        ("OK", ProbeWish(), "grpc", None),
-        ("NOT_FOUND", ProbeWish(expect=((0, 0), (5, 5))), "grpc", None),
-        ("NOT_FOUND", ProbeWish(path="/a.B/C"), "grpc", "a.B/C is answered NOT_FOUND"),
-        ("SERVICE_UNKNOWN", ProbeWish(grpc_service="a"), "grpc", "Check of a is answered"),
-        ("refused", ProbeWish(), "grpc", None),
-        ("open", ProbeWish(), "tcp", None),
-        ("wrong-body", ProbeWish(body="220"), "tcp", 'connecting is answered without "220"'),
-        ("wrong-header", ProbeWish(header=("a", "b")), "http", "without the header a=b"),
-        ("wrong-cluster", ProbeWish(cluster_header="x-cluster"), "http", "in the header x-cluster"),
+        ("200", ProbeSpec(), "h2c", None),
+        ("timeout", ProbeSpec(), "http", None),
+        ("OK", ProbeSpec(), "grpc", None),
+        ("NOT_FOUND", ProbeSpec(expect=((0, 0), (5, 5))), "grpc", None),
+        ("NOT_FOUND", ProbeSpec(path="/a.B/C"), "grpc", "a.B/C is answered NOT_FOUND"),
+        ("SERVICE_UNKNOWN", ProbeSpec(grpc_service="a"), "grpc", "Check of a is answered"),
+        ("refused", ProbeSpec(), "grpc", None),
+        ("open", ProbeSpec(), "tcp", None),
+        ("wrong-body", ProbeSpec(body="220"), "tcp", 'connecting is answered without "220"'),
+        ("wrong-header", ProbeSpec(header=("a", "b")), "http", "without the header a=b"),
+        ("wrong-cluster", ProbeSpec(cluster_header="x-cluster"), "http", "in the header x-cluster"),
     ],
 )
-def test_rejection(answer: str, probe: ProbeWish, protocol: Any, advice: str | None) -> None:
-    """Each unexpected answer that all ways give has its advice; good ones and failures have none."""
+def test_rejection(answer: str, probe: ProbeSpec, protocol: Any, advice: str | None) -> None:
+    """Each unexpected answer that all paths give has its advice; good ones and failures have none."""
     found = rejection(answer, probe, protocol)
     assert (found is None) is (advice is None)
     if found and advice:

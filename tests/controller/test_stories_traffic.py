@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from controller.model import Calls, Phase, Verdict
+from controller.domain import Calls, Phase, Verdict
 from tests.controller.test_stories_home import assert_home, risen
 from tests.controller.world import A, World
-from tests.controller.world_traffic import BOTH, Callers
+from tests.controller.world_traffic import BOTH, ClientMonitor
 
 
-def risen_with_callers(share: int = 250, **notes: str) -> tuple[World, Callers]:
+def risen_with_callers(share: int = 250, **notes: str) -> tuple[World, ClientMonitor]:
     """A world in which callers of both clusters, whom Prometheus sees, have risen to this share."""
     world = World(prometheus=BOTH)
     world.begin_on_legacy()
     world.ask(steps="25", **{"dwell": "1m", **notes})  # type: ignore[arg-type]  # no key is called key
-    callers = Callers(world)
+    callers = ClientMonitor(world)
     callers.until(lambda: world.recorded() == (share, share), 60)
     callers.run(1)
     return world, callers
@@ -41,7 +41,7 @@ def test_a_fault_that_home_has_too_sends_nobody_home() -> None:
     world, callers = risen_with_callers()
     callers.bad = {"eks": 500, "legacy": 500}
     callers.run(50)
-    assert world.shell.seen[A].traffic["legacy"].verdict is Verdict.FAIL
+    assert world.shell.observed[A].traffic["legacy"].verdict is Verdict.FAIL
     assert world.phase is Phase.PROGRESSING, world.describe()
 
 
@@ -51,8 +51,8 @@ def test_a_home_that_only_the_probes_know_is_asked_of_them() -> None:
     callers.bad = {"eks": 500}
     here = {"here": Calls(), "across": Calls(100, 50)}
     there = {"here": Calls(100, 50), "across": Calls()}
-    world.shell.state._known[A].callers._clusters.clear()
-    world.shell.look(A)
+    world.shell.store._known[A].callers._clusters.clear()
+    world.shell.reconcile(A)
     callers.extra = {"legacy": here, "eks": there}
     callers.until(lambda: world.phase is Phase.REVERTED, 120)
     assert_home(world, "TrafficBad")
@@ -62,7 +62,7 @@ def test_met_by_probes_and_by_callers_goes_to_the_end() -> None:
     """With real traffic that meets the objective a migration is completed, and its verdicts are PASS."""
     world, callers = risen_with_callers()
     callers.run(20)
-    assert {e.verdict for e in world.shell.seen[A].traffic.values()} == {Verdict.PASS}
+    assert {e.verdict for e in world.shell.observed[A].traffic.values()} == {Verdict.PASS}
     callers.until(lambda: world.phase is Phase.COMPLETED)
 
 
@@ -72,7 +72,7 @@ def test_few_requests_hold_nobody(per_tick: int) -> None:
     world = World(prometheus=BOTH)
     world.begin_on_legacy()
     world.ask(traffic="required")
-    callers = Callers(world, per_tick=per_tick)
+    callers = ClientMonitor(world, per_tick=per_tick)
     callers.run(1)
     callers.until(lambda: world.phase is Phase.COMPLETED)
 
@@ -83,9 +83,9 @@ def test_advisory_traffic_never_waits(error: str) -> None:
     world = World(prometheus=BOTH)
     world.begin_on_legacy()
     world.ask()
-    callers = Callers(world, error=dict.fromkeys(BOTH, error))
+    callers = ClientMonitor(world, error=dict.fromkeys(BOTH, error))
     callers.until(lambda: world.recorded() == (500, 500))
-    for found in world.shell.seen[A].traffic.values():
+    for found in world.shell.observed[A].traffic.values():
         assert (found.verdict, found.unknown, found.requests) == (Verdict.UNKNOWN, error, 0)
         assert found.points == 0
     callers.until(lambda: world.phase is Phase.COMPLETED)
@@ -142,7 +142,7 @@ def test_the_settings_decide_where_the_owner_does_not() -> None:
 def test_a_pair_without_prometheus_waits_for_nothing() -> None:
     """Without a Prometheus real traffic plays no part, and probes have all of alpha."""
     world = risen()
-    assert world.shell.seen[A].traffic == {}
+    assert world.shell.observed[A].traffic == {}
     assert not any(probe.traffic_on for probe in world.decided.probes)
 
 
@@ -152,7 +152,7 @@ def test_traffic_off_judges_nothing() -> None:
     callers.bad = {"eks": 500}
     callers.run(60)
     assert world.phase is Phase.PROGRESSING
-    assert not world.shell.seen[A].traffic["legacy"].judged
+    assert not world.shell.observed[A].traffic["legacy"].judged
 
 
 def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
@@ -165,7 +165,7 @@ def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
     world.until(lambda: world.recorded() == (0, 0) and world.decided.number == 2)
     callers.due_s = 0
     callers.tick()
-    assert world.shell.seen[A].traffic["legacy"].requests == 0
+    assert world.shell.observed[A].traffic["legacy"].requests == 0
 
 
 def test_callers_that_bounced_send_everyone_home() -> None:
@@ -202,14 +202,14 @@ def test_callers_past_the_split_are_named_and_the_share_says_so() -> None:
     assert world.status()["share"] == "25?/25"
     callers.extra = {}
     callers.until(lambda: "CallersDoNotFollow" not in warned(world), 150)
-    assert world.shell.seen[A].traffic["legacy"].follow
+    assert world.shell.observed[A].traffic["legacy"].follow
 
 
 def test_callers_that_were_seen_to_follow_end_the_warning() -> None:
     """``CallersMayNotFollow`` ends once callers followed for two minutes and nobody did not, in each cluster."""
     world = World(prometheus=frozenset({"legacy"}))
     world.ask(paused="true")
-    callers = Callers(world)
+    callers = ClientMonitor(world)
     callers.run(20)
     assert sum(reason == "CallersMayNotFollow" for reason, _ in world.decided.warnings) == 2
     callers.run(140)

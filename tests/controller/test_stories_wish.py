@@ -1,4 +1,4 @@
-"""Stories of what people write: annotations, splits, hand edits, settings; and who may rise when."""
+"""Stories of what people write: annotations, splits, manual override, settings; and who may rise when."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from controller import slots
-from controller.model import Key, Phase, Plan, ReadSplits, SplitKind
-from controller.objects import Resource
-from controller.plan import plan
+from controller.decide import slots
+from controller.decide.plan import plan
+from controller.domain import Key, Phase, Plan, ReadSplits, SplitKind
+from controller.kube.objects import Resource
 from tests.controller.world import A, World, mirror_body, spelled
 from tests.controller.world_kinds import ROUTES, SMI, told_with
 from tests.controller.world_shell import Shell
@@ -113,7 +113,7 @@ def test_a_conflict_of_two_clusters_is_told() -> None:
 
 
 def test_a_mirror_that_carries_annotations_starts_nothing() -> None:
-    """Linkerd copies annotations to mirrors: a mirror with a target is no wish, in neither cluster."""
+    """Linkerd copies annotations to mirrors: a mirror with a target is no spec, in neither cluster."""
     world = World()
     for cluster, far in (("legacy", "eks"), ("eks", "legacy")):
         world.apis[cluster].patch(
@@ -140,7 +140,7 @@ def test_a_mirror_that_carries_annotations_starts_nothing() -> None:
 def test_a_wish_that_cannot_be_served_is_answered(
     notes: dict[str, str], reason: str, told: str
 ) -> None:
-    """A wish that is well-formed and cannot be served makes nothing, and the answer says what to write."""
+    """A spec that is well-formed and cannot be served makes nothing, and the answer says what to write."""
     world = World()
     world.ask()
     for note, value in notes.items():
@@ -190,7 +190,7 @@ def test_two_protocols_of_one_port_are_answered() -> None:
 
 
 def test_404_everywhere_says_which_annotation_to_set() -> None:
-    """Where each way gives the same unexpected answer, the message says which annotation to write."""
+    """Where each path gives the same unexpected answer, the message says which annotation to write."""
     world = World()
     for cluster in world.clusters:
         for pod in world.pods(cluster):
@@ -199,8 +199,8 @@ def test_404_everywhere_says_which_annotation_to_set() -> None:
     world.run(15)
     assert (world.reason, world.aways()) == ("ProbeRejected", (0, 0))
     assert "set probe-path, or probe-expect=200-399,404" in world.message
-    assert world.decided.refusal is not None
-    assert not world.decided.refusal.alert
+    assert world.decided.ruling is not None
+    assert not world.decided.ruling.alert
     world.annotate(probe_expect="200-399,404")
     world.until(lambda: world.recorded() == (10, 1000))
 
@@ -231,7 +231,7 @@ def homes(world: World) -> set[str]:
     attempts = [w.record.attempt for w in world.writes if w.record.attempt]
     begun = {(a.target, a.number, a.started) for a in attempts}
     assert len(begun) == len({(a.target, a.number) for a in attempts})
-    return {f"{a.target} {a.number}: {a.home}" for a in attempts}
+    return {f"{a.target} {a.number}: {a.baseline}" for a in attempts}
 
 
 @pytest.mark.parametrize("number", ["2", "7"])
@@ -343,8 +343,8 @@ def test_a_change_of_the_wish_is_recorded_before_the_next_raise() -> None:
     world = risen(10)
     world.annotate(steps="30,60", dwell="1s")
     world.until_share(300)
-    wishes = {w.record.attempt.wish.steps for w in world.writes[-2:] if w.record.attempt}
-    assert wishes == {(300, 600)}
+    specs = {w.record.attempt.spec.steps for w in world.writes[-2:] if w.record.attempt}
+    assert specs == {(300, 600)}
     world.until_share(1000)
     assert world.trail("legacy") == [0, 10, 300, 600, 999, 1000]
 
@@ -512,7 +512,7 @@ def test_a_hand_edit_is_not_raised_after_completion() -> None:
 NAMES = tuple(f"service-{letter}" for letter in "abcd")
 
 
-def fleet(size: int, order: str = "abcd") -> tuple[World, dict[str, Key]]:
+def context(size: int, order: str = "abcd") -> tuple[World, dict[str, Key]]:
     """Four Services that want to move, asked for in this order, 2 s apart; so many may rise at a time."""
     world = World(services=NAMES)
     world.shell.slots = size
@@ -525,7 +525,7 @@ def fleet(size: int, order: str = "abcd") -> tuple[World, dict[str, Key]]:
 
 def test_only_so_many_rise_at_a_time() -> None:
     """No more than max_in_progress are between their first raise and the soak at any time; all get there."""
-    world, keys = fleet(2)
+    world, keys = context(2)
     most = 0
     while not all(world.shares(key=key) == (1000, 1000) for key in keys.values()):
         world.tick()
@@ -537,7 +537,7 @@ def test_only_so_many_rise_at_a_time() -> None:
 
 def test_slots_come_by_the_time_of_asking() -> None:
     """Who asked first rises first, and the others are told their place."""
-    world, keys = fleet(1, order="cabd")
+    world, keys = context(1, order="cabd")
     raised: list[str] = []
     while len(raised) < 4 and world.now_s < 1500:
         world.tick()
@@ -545,16 +545,16 @@ def test_slots_come_by_the_time_of_asking() -> None:
             if letter not in raised and (world.recorded(key)[0] or 0) > 0:
                 raised.append(letter)
         if raised == ["c"]:
-            refusal = world.shell.plans[keys["d"]].refusal
-            assert refusal is not None
-            assert (refusal.reason, "place 3" in refusal.message) == ("NoSlot", True)
+            ruling = world.shell.plans[keys["d"]].ruling
+            assert ruling is not None
+            assert (ruling.reason, "place 3" in ruling.message) == ("NoSlot", True)
     assert raised == ["c", "a", "b", "d"]
 
 
 def test_one_that_is_held_up_too_long_gives_its_slot_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A migration that is held up for its time lets the next one go, stays armed, and comes again."""
     monkeypatch.setattr(slots, "HOLD_LIMIT_S", 60.0)
-    world, keys = fleet(1, order="ab")
+    world, keys = context(1, order="ab")
     world.until(lambda: world.recorded(keys["a"])[0] == 100)
     world.annotate(key=keys["a"], paused="true")
     world.run(55)
@@ -586,12 +586,12 @@ def test_no_slot_beyond_the_probers_cap() -> None:
 
 
 def test_a_new_leader_takes_over_before_it_raises() -> None:
-    """A new epoch stands in both records of an unfinished migration before a share rises under it."""
+    """A new fencing token stands in both records of an unfinished migration before a share rises under it."""
     world = risen(100)
     world.writes.clear()
     world.crash()
     world.until_share(250)
-    epochs = [(w.cluster, w.record.epoch, w.share) for w in world.writes]
+    epochs = [(w.cluster, w.record.fencing_token, w.share) for w in world.writes]
     assert epochs == [
         ("legacy", 2, 100),
         ("eks", 2, 100),
@@ -612,29 +612,29 @@ def test_a_stalled_write_of_an_old_leader_meets_a_conflict() -> None:
     world.crash()
     world.until_share(250)
     world.run(5)
-    assert {w.record.epoch for w in world.writes if w.share == 250} == {2}
+    assert {w.record.fencing_token for w in world.writes if w.share == 250} == {2}
     assert len([w for w in world.writes if w.share == 250]) == 2
 
 
 @pytest.mark.parametrize("leads", [True, False])
 def test_who_has_an_older_epoch_writes_nothing(leads: bool) -> None:
-    """A controller that finds a newer epoch in a record makes, mends and raises nothing, leader or not."""
+    """A controller that finds a newer fencing token in a record makes, mends and raises nothing, leader or not."""
     world = risen(100)
     old = world.shell
     new = world.crash()
-    world.until(lambda: all(world.record(c).epoch == 2 for c in world.clusters))  # type: ignore[union-attr]
+    world.until(lambda: all(world.record(c).fencing_token == 2 for c in world.clusters))  # type: ignore[union-attr]
     world.shells.remove(new)
     new.alive = False
-    again = Shell(world, "legacy", epoch=1, leads=leads)
+    again = Shell(world, "legacy", fencing_token=1, leads=leads)
     world.shells.append(again)
     count, pins = len(world.writes), len(world.told)
     world.delete_pin("eks")
     world.run(20)
     assert (len(world.writes), len(world.told)) == (count, pins)
     assert world.pin("eks") is None
-    refusal = again.plans[A].refusal
-    assert refusal is not None
-    assert refusal.reason == "NoLease"
+    ruling = again.plans[A].ruling
+    assert ruling is not None
+    assert ruling.reason == "NoLease"
     assert not old.alive
 
 
@@ -656,7 +656,7 @@ def test_a_paused_fleet_enrols_and_moves_nothing() -> None:
     assert (world.phase, world.reason, world.aways()) == (Phase.PENDING, "FleetPaused", (0, 0))
     assert world.split("legacy") is not None
     world.shell.paused = False
-    world.shell.look_at_all()
+    world.shell.requeue_all()
     world.until_share(1000)
 
 
@@ -768,7 +768,7 @@ def test_a_dwell_is_no_transition() -> None:
 
 
 def test_no_probes_without_a_slot_or_above_home() -> None:
-    """Only Services with a slot or above home are probed; enrolled, completed and reverted ones are not."""
+    """Only Services with a slot or above the baseline are probed; enrolled, completed and reverted ones are not."""
     world = risen(1000)
     assert world.shell.orders[A] == ()
     world.annotate(target="legacy", paused="true")
@@ -797,17 +797,17 @@ def test_different_trust_domains_are_told() -> None:
 
 
 def test_no_attempt_begins_while_anything_is_written() -> None:
-    """After Completed the way back begins only when no hand is busy: a latch on its way may end it still."""
+    """After Completed the path back begins only when no hand is busy: a latch on its way may end it still."""
     world = World()
     world.ask(steps="50", dwell="1s", soak="1s")
     world.until_phase(Phase.COMPLETED)
     world.note("legacy", "target", "legacy")
     world.shell.watch()
-    seen = replace(world.shell.observe(A), has_slot=True)
-    assert ReadSplits(A) in plan(seen, world.now).actions
-    for name, cluster in seen.clusters.items():
-        busy = {**seen.clusters, name: replace(cluster, writing=True)}
-        assert plan(replace(seen, clusters=busy), world.now).actions == ()
+    observed = replace(world.shell.observe(A), has_slot=True)
+    assert ReadSplits(A) in plan(observed, world.now).actions
+    for name, cluster in observed.clusters.items():
+        busy = {**observed.clusters, name: replace(cluster, writing=True)}
+        assert plan(replace(observed, clusters=busy), world.now).actions == ()
 
 
 def test_who_asked_is_told() -> None:
@@ -824,11 +824,11 @@ def test_planning_again_after_acting_is_quiet() -> None:
     loud: list[Plan] = []
     for _ in range(400):
         world.tick()
-        seen = world.shell.observe(A)
-        if any(c.writing for c in seen.clusters.values()):
+        observed = world.shell.observe(A)
+        if any(c.writing for c in observed.clusters.values()):
             continue
-        again = plan(seen, world.now)
-        assert again == plan(seen, world.now)
+        again = plan(observed, world.now)
+        assert again == plan(observed, world.now)
         if again.actions:
             loud.append(again)
     assert loud == []

@@ -26,31 +26,24 @@ from opentelemetry.trace import StatusCode
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from structlog.typing import FilteringBoundLogger
 
-from controller.cluster.transport import Meter
-from controller.figures import Figures
-from controller.model import (
+from controller.domain import (
     Attempt,
+    CallPath,
     Key,
+    MigrationSpec,
+    PathEvidence,
     Phase,
     Reverted,
     Side,
     Verdict,
-    Way,
-    WayEvidence,
-    Wish,
 )
-from controller.probers import StreamMeter
-from controller.telemetry import (
-    Health,
-    Metrics,
-    Tracing,
-    beat_with_loop,
-    configure_logging,
-    serve,
-    tracing_to,
-)
-from controller.telemetry.metrics import REVERTS
-from controller.telemetry.tracing import exemplar, root_of
+from controller.kube.api.transport import Meter
+from controller.report.gauges import Figures
+from controller.report.health import Health, beat_with_loop, serve
+from controller.report.logs import configure_logging
+from controller.report.metrics import REVERTS, Metrics
+from controller.report.tracing import Tracing, exemplar, root_of, tracing_to
+from controller.runtime.probers import StreamMeter
 from prober.contract import Counts, Slice
 from tests.metrics_table import documented, rows
 
@@ -61,9 +54,9 @@ ATTEMPT = Attempt(
     number=2,
     origin="legacy",
     target="eks",
-    home={"legacy": 0, "eks": 0},
+    baseline={"legacy": 0, "eks": 0},
     origin_ready=3,
-    wish=Wish(target="eks"),
+    spec=MigrationSpec(target="eks"),
     started=STARTED,
 )
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -249,7 +242,7 @@ def test_what_happened_is_counted() -> None:
 def test_how_things_stand_is_shown() -> None:
     """Leadership, slots and migrations by phase show the last that was told, and zero otherwise."""
     metrics = Metrics("1.2.3")
-    metrics.leads(leads=True, epoch=7)
+    metrics.leads(leads=True, fencing_token=7)
     metrics.slots(in_use=3, waiting=2)
     metrics.migrations({Phase.SOAKING: 4})
     metrics.migrations({Phase.COMPLETED: 1})
@@ -264,30 +257,30 @@ def test_how_things_stand_is_shown() -> None:
 def test_evidence_is_shown_per_way() -> None:
     """A way shows its points and clean probes, what they are held against, and which verdict it has."""
     metrics = Metrics("1")
-    seen = WayEvidence(
+    observed = PathEvidence(
         Verdict.UNKNOWN, "Collecting", points=5.0, threshold=20.0, clean=191, needed=764
     )
-    metrics.evidence(KEY, {Way("legacy", Side.TARGET): seen})
-    way = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
+    metrics.evidence(KEY, {CallPath("legacy", Side.TARGET): observed})
+    path = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
     names = ("way_points", "way_points_threshold", "way_clean_probes", "way_needed_probes")
-    assert [value(metrics, name, **way) for name in names] == [5, 20, 191, 764]
+    assert [value(metrics, name, **path) for name in names] == [5, 20, 191, 764]
     verdicts = {
-        verdict: value(metrics, "way_verdict", migrate_controller_way_verdict=verdict, **way)
+        verdict: value(metrics, "way_verdict", migrate_controller_way_verdict=verdict, **path)
         for verdict in ("PASS", "FAIL", "UNKNOWN")
     }
     assert verdicts == {"PASS": 0, "FAIL": 0, "UNKNOWN": 1}
 
 
-TARGET_WAY = Way("legacy", Side.TARGET)
+TARGET_WAY = CallPath("legacy", Side.TARGET)
 LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
-JUDGED = WayEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+JUDGED = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
 SLICE = Slice(
     1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
 )
 
 
 def test_probes_are_counted_from_zero() -> None:
-    """A way's counters stand at zero before its first probe, so that the first bad one is an increase."""
+    """A path's counters stand at zero before its first probe, so that the first bad one is an increase."""
     metrics = Metrics("1")
     metrics.evidence(KEY, {TARGET_WAY: JUDGED})
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 0
@@ -326,7 +319,7 @@ def test_probes_stay_counted_until_every_scrape_has_seen_them() -> None:
 
 
 def test_the_points_that_brought_it_home_are_still_there() -> None:
-    """The most points of a way outlast its probing, and start anew when it is probed again."""
+    """The most points of a path outlast its probing, and start anew when it is probed again."""
     metrics = Metrics("1")
     for points in (3.0, 21.5, 20.0):
         metrics.evidence(KEY, {TARGET_WAY: replace(JUDGED, points=points)})
@@ -387,7 +380,7 @@ def test_a_revert_links_to_its_trace() -> None:
     tracing, _ = traced()
     metrics = Metrics("1")
     with tracing.span(KEY, ATTEMPT, "home"):
-        metrics.came_home("TargetBad", 0.4)
+        metrics.rolled_back("TargetBad", 0.4)
     (found,) = [
         sample.exemplar.labels["trace_id"]
         for family in metrics.registry.collect()
@@ -422,15 +415,15 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
     """Ways and shares not told again are removed, and only those of that Service."""
     metrics = Metrics("1")
     other = Key("shop", "till")
-    good = WayEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
-    home, target = Way("legacy", Side.HOME), Way("legacy", Side.TARGET)
+    good = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+    baseline, target = CallPath("legacy", Side.HOME), CallPath("legacy", Side.TARGET)
     for key in (KEY, other):
-        metrics.evidence(key, {home: good, target: good})
+        metrics.evidence(key, {baseline: good, target: good})
         metrics.shares(key, {"legacy": 10, "eks": 1000})
     whole = series_of(metrics, other)
     assert gauges(whole) == 2 * (5 + 3) + 2
 
-    metrics.evidence(KEY, {home: good})
+    metrics.evidence(KEY, {baseline: good})
     metrics.shares(KEY, {"legacy": 0, "eks": None})
     assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1 + 2
     labels = {"namespace": "shop", "service": "cart", "cluster": "legacy"}

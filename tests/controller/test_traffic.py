@@ -12,12 +12,12 @@ import pytest
 import structlog
 from aiohttp import web
 
-from controller import traffic
-from controller.callers import Answered
-from controller.model import Key, SplitKind, TrafficOrder
-from controller.settings import load
-from controller.tally import Tally
-from controller.traffic import Access, Prometheus, Traffic, prometheus_of
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Tally
+from controller.evidence.clients.monitor import Answered
+from controller.runtime import prometheus
+from controller.runtime.prometheus import Access, Prometheus, Traffic, prometheus_of
+from controller.runtime.settings import load
 
 A = Key("default", "service-a")
 ORDER = TrafficOrder(A, "eks", {"legacy": SplitKind.TRAFFICSPLIT}, {}, {})
@@ -64,9 +64,9 @@ def client(url: str, meter: Meter | None = None, **access: Path) -> Prometheus:
     return Prometheus(Access(url, **access), tally, meter or Meter())
 
 
-async def look(found: Prometheus) -> Answered:
+async def reconcile(found: Prometheus) -> Answered:
     """One tick."""
-    return await asyncio.to_thread(found.look, {A: ORDER})
+    return await asyncio.to_thread(found.reconcile, {A: ORDER})
 
 
 async def good(_: web.Request) -> web.Response:
@@ -78,7 +78,7 @@ async def test_a_good_answer_is_dated_by_its_own_clock() -> None:
     """The time of the answer and of its newest sample are Prometheus's, and every question is counted."""
     meter = Meter()
     async with server(good) as url:
-        found = await look(client(url, meter))
+        found = await reconcile(client(url, meter))
     assert (found.error, found.asked, found.newest) == ("", 1_700_000_000.5, 1_700_000_000.0)
     assert meter.outcomes == ["ok"] * 5
 
@@ -116,7 +116,7 @@ async def test_what_cannot_be_read_is_an_error(serve: Serve, told: str, outcome:
     """A status, a page or a shape that is no answer is told in a sentence, asked once, and counted as that."""
     meter = Meter()
     async with server(serve) as url:
-        found = await look(client(url, meter))
+        found = await reconcile(client(url, meter))
     assert found.error.startswith(told)
     assert (found.newest, dict(found.counted.growth)) == (None, {})
     assert meter.outcomes == [outcome]
@@ -127,14 +127,14 @@ async def test_nobody_there_is_an_error() -> None:
     meter = Meter()
     async with server(good) as url:
         pass
-    found = await look(client(url, meter))
+    found = await reconcile(client(url, meter))
     assert found.error == f"it cannot be reached at {url}"
     assert meter.outcomes == ["unreachable"]
 
 
 async def test_a_hung_prometheus_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prometheus that takes the question and says nothing is a timeout after the first question."""
-    monkeypatch.setattr(traffic, "TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr(prometheus, "TIMEOUT_S", (0.2, 0.2))
     meter = Meter()
     over = asyncio.Event()
 
@@ -143,7 +143,7 @@ async def test_a_hung_prometheus_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
         return vector()
 
     async with server(hang) as url:
-        found = await look(client(url, meter))
+        found = await reconcile(client(url, meter))
         over.set()
     assert found.error == "it did not answer within 0.2 s"
     assert meter.outcomes == ["timeout"]
@@ -151,7 +151,7 @@ async def test_a_hung_prometheus_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_dripping_prometheus_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes byte by byte, each in time, is given up when the round is over."""
-    monkeypatch.setattr(traffic, "ROUND_S", 0.3)
+    monkeypatch.setattr(prometheus, "ROUND_S", 0.3)
 
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000000"})
@@ -161,29 +161,29 @@ async def test_a_dripping_prometheus_is_given_up(monkeypatch: pytest.MonkeyPatch
             await asyncio.sleep(0.01)
 
     async with server(drip) as url:
-        found = await look(client(url))
+        found = await reconcile(client(url))
     assert found.error == "its answer was not complete within 0.3 s"
 
 
 async def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is larger than any could be is not read to its end."""
-    monkeypatch.setattr(traffic, "MOST_BYTES", 1000)
+    monkeypatch.setattr(prometheus, "MOST_BYTES", 1000)
 
     async def flood(_: web.Request) -> web.Response:
         return vector(*[NEWEST] * 1000)
 
     async with server(flood) as url:
-        found = await look(client(url))
+        found = await reconcile(client(url))
     assert found.error == "its answer has more than 1000 bytes"
 
 
 async def test_the_query_is_in_the_body_and_the_token_is_read_anew(tmp_path: Path) -> None:
     """Questions are POSTed in the body, however long, with the token that the file has at the time."""
-    seen: list[tuple[str, str, str]] = []
+    observed: list[tuple[str, str, str]] = []
 
     async def note(request: web.Request) -> web.Response:
         form = await request.post()
-        seen.append(
+        observed.append(
             (request.query_string, str(form["query"])[:4], request.headers["Authorization"])
         )
         return vector(NEWEST)
@@ -191,12 +191,12 @@ async def test_the_query_is_in_the_body_and_the_token_is_read_anew(tmp_path: Pat
     token = tmp_path / "token"
     async with server(note) as url:
         found = client(url, token_file=token)
-        assert (await look(found)).error.startswith("its token cannot be read")
+        assert (await reconcile(found)).error.startswith("its token cannot be read")
         for text in ("one\n", "two\n"):
             token.write_text(text)
-            assert (await look(found)).error == ""
-    assert seen[0] == ("", "sum ", "Bearer one")
-    assert seen[-1] == ("", "max(", "Bearer two")
+            assert (await reconcile(found)).error == ""
+    assert observed[0] == ("", "sum ", "Bearer one")
+    assert observed[-1] == ("", "max(", "Bearer two")
 
 
 # --- the ticks ------------------------------------------------------------------------------------------
@@ -226,8 +226,8 @@ async def told_by(source: Prometheus, count: int, tick_s: float = 0.01) -> list[
 
 async def test_a_late_round_is_told_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one round hangs ticks tell that there is no answer, and nothing else is asked meanwhile."""
-    monkeypatch.setattr(traffic, "ROUND_S", 0.05)
-    monkeypatch.setattr(traffic, "TIMEOUT_S", (5.0, 5.0))
+    monkeypatch.setattr(prometheus, "ROUND_S", 0.05)
+    monkeypatch.setattr(prometheus, "TIMEOUT_S", (5.0, 5.0))
     asked = 0
     over = asyncio.Event()
 
@@ -254,11 +254,11 @@ async def test_nothing_is_asked_without_a_migration() -> None:
 
     async with server(note) as url:
         told: list[Answered] = []
-        heard = asyncio.Event()
+        on_report = asyncio.Event()
 
         def take(answered: Answered) -> None:
             told.append(answered)
-            heard.set()
+            on_report.set()
 
         found = Traffic(
             {"legacy": client(url)}, tick_s=0.01, answered=take, log=structlog.get_logger()
@@ -271,7 +271,7 @@ async def test_nothing_is_asked_without_a_migration() -> None:
         assert (asked, told) == ([], [])
         found.order(A, ORDER)
         async with asyncio.timeout(20):
-            await heard.wait()
+            await on_report.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(asked) % 5 == 0

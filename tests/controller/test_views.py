@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from controller.model import PREFIX, Key, SplitKind
-from controller.objects import (
+from controller.domain import PREFIX, Key, SplitKind
+from controller.kube.objects import (
     DECODERS,
     Deleted,
     Freshness,
@@ -18,8 +18,8 @@ from controller.objects import (
     Undecodable,
     Upserted,
 )
-from controller.state import State
-from controller.views import NEEDED, ClusterView
+from controller.runtime.cluster_store import NEEDED, ClusterStore
+from controller.runtime.store import Store
 from tests.controller.world import service_body, slice_body
 from tests.controller.world_mesh import Pod
 
@@ -29,9 +29,9 @@ TARGET = {PREFIX + "target": "eks"}
 GATEWAYS = "linkerd-multicluster"
 
 
-def view() -> ClusterView:
+def view() -> ClusterStore:
     """A view of legacy that knows nothing yet."""
-    return ClusterView("legacy", "eks", "cluster.local", GATEWAYS)
+    return ClusterStore("legacy", "eks", "cluster.local", GATEWAYS)
 
 
 def decoded(resource: Resource, body: dict[str, Any], version: int) -> KubeObject | Undecodable:
@@ -63,7 +63,7 @@ def split(version: int, mirror: int, name: str = "service-a") -> KubeObject | Un
     return decoded(Resource.TRAFFICSPLITS, body, version)
 
 
-def away(known: ClusterView) -> list[int]:
+def away(known: ClusterStore) -> list[int]:
     """The mirror's part in each split of service-a."""
     return [one.away_permille for one in known.splits(A)]
 
@@ -71,73 +71,73 @@ def away(known: ClusterView) -> list[int]:
 def test_an_older_object_is_ignored() -> None:
     """The echo of an earlier state does not undo what is known already; the same and later ones are taken."""
     known = view()
-    assert known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250))) == {A}
-    assert known.absorb(upsert(Resource.TRAFFICSPLITS, split(8, 100))) == set()
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250))) == {A}
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(8, 100))) == set()
     assert away(known) == [250]
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(10, 500)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(10, 500)))
     assert away(known) == [500]
 
 
 def test_versions_are_numbers_not_text() -> None:
     """Version 10 is later than 9."""
     known = view()
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(10, 2)))
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(10, 2)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
     assert away(known) == [2]
 
 
 def test_a_deletion_that_is_older_than_what_is_known_is_ignored() -> None:
     """A split that was deleted and made again stays where the deletion is heard of late."""
     known = view()
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
     gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "8")
-    assert known.absorb(gone) == set()
+    assert known.apply(gone) == set()
     assert away(known) == [250]
     gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "10")
-    assert known.absorb(gone) == {A}
+    assert known.apply(gone) == {A}
     assert away(known) == []
 
 
 def test_a_list_removes_what_is_not_in_it() -> None:
     """What a list does not hold does not exist, and its migration is looked at."""
     known = view()
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 1, name="other")))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1, name="other")))
     listed = Listed("legacy", Resource.TRAFFICSPLITS, (split(9, 250),))
-    assert A in known.absorb(listed)
+    assert A in known.apply(listed)
     assert away(known) == [250]
-    assert A in known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert A in known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ()))
     assert away(known) == []
 
 
 def test_a_list_that_is_older_does_not_undo() -> None:
     """An object in a list that is older than what is known of it is ignored."""
     known = view()
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
-    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
     assert away(known) == [250]
 
 
 def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
     """Which kinds of split a cluster serves is not known before it was listed."""
     known = view()
-    assert known.seen(A, writing=False).split_kinds == frozenset()
-    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ()))
-    assert known.seen(A, writing=False).split_kinds == {SplitKind.TRAFFICSPLIT}
-    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
-    assert known.seen(A, writing=False).split_kinds == frozenset()
+    assert known.observed(A, writing=False).split_kinds == frozenset()
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert known.observed(A, writing=False).split_kinds == {SplitKind.TRAFFICSPLIT}
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    assert known.observed(A, writing=False).split_kinds == frozenset()
 
 
 def test_a_kind_that_is_served_at_last_is_news_for_every_migration() -> None:
     """A list that says that a kind is served now, or no longer, has every annotated Service looked at."""
     known = view()
-    known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
     asked = service(5, annotations={f"{PREFIX}target": "eks"})
-    known.absorb(upsert(Resource.SERVICES, asked))
-    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ())) == {A}
-    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, ())) == set()
-    assert known.absorb(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False)) == {A}
+    known.apply(upsert(Resource.SERVICES, asked))
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ())) == {A}
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ())) == set()
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False)) == {A}
 
 
 @pytest.mark.parametrize("missing", NEEDED)
@@ -145,9 +145,9 @@ def test_current_needs_every_resource(missing: Resource) -> None:
     """A cluster is current when all that is needed was listed and is kept up to date; the reason is told."""
     known = view()
     for resource in NEEDED:
-        known.absorb(Freshness("legacy", resource, current=True))
+        known.apply(Freshness("legacy", resource, current=True))
     assert known.current
-    known.absorb(Freshness("legacy", missing, current=False, reason="was not heard for 45 s"))
+    known.apply(Freshness("legacy", missing, current=False, reason="was not heard for 45 s"))
     assert not known.current
     assert known.stale_reason == f"{missing} was not heard for 45 s"
 
@@ -162,41 +162,41 @@ def test_slices_of_a_mirror_are_about_the_service() -> None:
     """A change of a mirror's endpoints is a change of the migration, and counts as the mirror's."""
     known = view()
     part = decoded(Resource.ENDPOINTSLICES, slice_body(MIRROR, [Pod("10.0.0.1:1")]), 5)
-    assert A in known.absorb(upsert(Resource.ENDPOINTSLICES, part))
-    seen = known.seen(A, writing=False)
-    assert (seen.mirror_endpoints.ready, seen.endpoints.ready) == (1, 0)
+    assert A in known.apply(upsert(Resource.ENDPOINTSLICES, part))
+    observed = known.observed(A, writing=False)
+    assert (observed.mirror_endpoints.ready, observed.endpoints.ready) == (1, 0)
 
 
 def test_a_mirror_is_no_service_of_its_own() -> None:
     """A mirrored Service is seen as the mirror, is not annotated, and cannot stand for the Service."""
     labels = {"mirror.linkerd.io/mirrored-service": "true"}
     known = view()
-    assert A in known.absorb(
+    assert A in known.apply(
         upsert(Resource.SERVICES, service(5, MIRROR, labels=labels, annotations=TARGET))
     )
     assert not known.is_annotated(MIRROR)
     assert list(known.annotated()) == []
-    assert known.seen(A, writing=False).mirror is not None
-    assert known.seen(MIRROR, writing=False).service is None
+    assert known.observed(A, writing=False).mirror is not None
+    assert known.observed(MIRROR, writing=False).service is None
 
 
 def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
     known = view()
-    known.absorb(upsert(Resource.SERVICES, service(5, MIRROR)))
-    assert known.seen(A, writing=False).mirror is None
+    known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
+    assert known.observed(A, writing=False).mirror is None
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
     """A split that is pointed elsewhere is looked at for both Services."""
     known = view()
-    known.absorb(upsert(Resource.TRAFFICSPLITS, split(5, 1)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(5, 1)))
     body = {
         "metadata": {"name": "service-a", "namespace": "default"},
         "spec": {"service": "service-b", "backends": []},
     }
     moved = decoded(Resource.TRAFFICSPLITS, body, 6)
-    assert known.absorb(upsert(Resource.TRAFFICSPLITS, moved)) == {A, Key("default", "service-b")}
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, moved)) == {A, Key("default", "service-b")}
     assert away(known) == []
 
 
@@ -216,8 +216,8 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
         ]
     ]
     known = view()
-    known.absorb(upsert(Resource.SERVICES, service(5, annotations=TARGET, managedFields=entries)))
-    found = known.seen(A, writing=False).service
+    known.apply(upsert(Resource.SERVICES, service(5, annotations=TARGET, managedFields=entries)))
+    found = known.observed(A, writing=False).service
     assert found is not None
     assert found.asked is not None
     assert (found.asked_by, found.asked.second) == ("joe", 2)
@@ -228,16 +228,16 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
 
 def test_only_migrations_are_looked_at() -> None:
     """A change of a Service that is not annotated gives no key, and of one that is it does."""
-    state = State({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
-    assert state.absorb(upsert(Resource.SERVICES, service(5))) == set()
-    assert state.absorb(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
-    assert state.is_migration(A)
-    assert state.migrations() == {A}
+    store = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
+    assert store.apply(upsert(Resource.SERVICES, service(5))) == set()
+    assert store.apply(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
+    assert store.is_migration(A)
+    assert store.migrations() == {A}
 
 
 def test_a_split_with_a_record_is_a_migration() -> None:
-    """A record without an annotated Service is a migration still: its way home is armed."""
-    state = State({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
+    """A record without an annotated Service is a migration still: its path back is armed."""
+    store = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
     body = {
         "metadata": {
             "name": "service-a",
@@ -247,5 +247,5 @@ def test_a_split_with_a_record_is_a_migration() -> None:
         "spec": {"service": "service-a", "backends": []},
     }
     found = decoded(Resource.TRAFFICSPLITS, body, 5)
-    assert state.absorb(upsert(Resource.TRAFFICSPLITS, found)) == {A}
-    assert state.migrations() == {A}
+    assert store.apply(upsert(Resource.TRAFFICSPLITS, found)) == {A}
+    assert store.migrations() == {A}

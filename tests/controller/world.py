@@ -1,7 +1,7 @@
 """A small simulated world for the core: two clusters, their API servers, a mesh, probers and a clock.
 
 Pure and deterministic: no I/O, no waiting, no chance; ``tick`` is 100 ms. Everything that the core decides
-goes through :class:`~controller.state.State` in and JSON objects out, as with a real shell. Shares are per
+goes through :class:`~controller.runtime.store.State` in and JSON objects out, as with a real shell. Shares are per
 mille of the target's part unless they say percent.
 """
 
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.model import (
+from controller.domain import (
     PREFIX,
     WHOLE,
+    CallPath,
+    EventText,
     Key,
     Observed,
     Phase,
@@ -25,14 +27,13 @@ from controller.model import (
     Side,
     SplitChoice,
     SplitKind,
-    Told,
-    Way,
     WriteSplit,
 )
-from controller.objects import Resource
-from controller.splits import RECORD, decode_record, mirror_name, pin
-from controller.splits.kinds import PROVIDERS
-from controller.status import Event
+from controller.kube.objects import Resource
+from controller.mesh import pin
+from controller.mesh.splits import RECORD, decode_record, mirror_name
+from controller.mesh.splits.kinds import PROVIDERS
+from controller.report.status import Event
 from tests.controller.world_api import Api, Json
 from tests.controller.world_mesh import Fault, Mesh, Pod
 from tests.controller.world_shell import DOMAIN, GATEWAYS, Shell
@@ -109,7 +110,7 @@ class World:
         self.writes: list[Written] = []
         self.statuses: list[tuple[float, Key, Any]] = []
         self.events: list[tuple[float, Key, Event]] = []
-        self.told: list[tuple[float, Told]] = []
+        self.told: list[tuple[float, EventText]] = []
         self.on_look: list[Callable[[Shell, Observed, Plan], None]] = []
         self.on_write: list[Callable[[Shell, WriteSplit], None]] = []
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -126,7 +127,7 @@ class World:
         return EPOCH + timedelta(seconds=round(self.now_s, 3))
 
     def due(self, rate_per_s: float) -> int:
-        """Give how many probes of this rate are due in this tick."""
+        """Return how many probes of this rate are due in this tick."""
         return int(self.ticks * rate_per_s / 10) - int((self.ticks - 1) * rate_per_s / 10)
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
@@ -199,14 +200,14 @@ class World:
     @property
     def reason(self) -> str:
         """Why the migration does not advance, "" where it does."""
-        refusal = self.decided.refusal
-        return refusal.reason if refusal else ""
+        ruling = self.decided.ruling
+        return ruling.reason if ruling else ""
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
-        refusal = self.decided.refusal
-        return refusal.message if refusal else ""
+        ruling = self.decided.ruling
+        return ruling.message if ruling else ""
 
     @property
     def phase(self) -> Phase:
@@ -214,17 +215,17 @@ class World:
         return self.decided.phase
 
     def describe(self) -> str:
-        """Say where everything stands, for a failed assertion."""
+        """Return where everything stands, for a failed assertion."""
         plan = self.plan
-        told = f"{plan.phase} {plan.refusal}" if plan else "no plan"
+        told = f"{plan.phase} {plan.ruling}" if plan else "no plan"
         return f"at {self.now_s:.1f} s: away {self.aways()}, recorded {self.recorded()}, {told}"
 
     def aways(self, key: Key = A) -> tuple[int, int]:
-        """Give how much of each cluster's calls goes to the mirror."""
+        """Return how much of each cluster's calls goes to the mirror."""
         return self._away("legacy", key), self._away("eks", key)
 
     def shares(self, target: str = "eks", key: Key = A) -> tuple[int, int]:
-        """Give the target's share of each cluster's calls, by the objects themselves."""
+        """Return the target's share of each cluster's calls, by the objects themselves."""
         legacy, eks = self.aways(key)
         return (legacy, WHOLE - eks) if target == "eks" else (WHOLE - legacy, eks)
 
@@ -237,7 +238,7 @@ class World:
         return record if isinstance(record, Record) else None
 
     def recorded(self, key: Key = A) -> tuple[int | None, int | None]:
-        """Give the share that each record tells."""
+        """Return the share that each record tells."""
         legacy, eks = (self.record(name, key) for name in CLUSTERS)
         return (
             legacy.share_permille if legacy and legacy.attempt else None,
@@ -245,30 +246,30 @@ class World:
         )
 
     def resource(self, cluster: str) -> Resource:
-        """Give the resource of a cluster's splits."""
+        """Return the resource of a cluster's splits."""
         return PROVIDERS[self.kinds[cluster]].RESOURCE
 
     def split(self, cluster: str, key: Key = A) -> Json | None:
-        """Give the split that we write, as JSON."""
+        """Return the split that we write, as JSON."""
         api = self.apis[cluster]
         at = (self.resource(cluster), key.namespace, key.service)
         return api.get(*at) if api.has(*at) else None
 
     def pin(self, cluster: str, key: Key = A) -> Json | None:
-        """Give the pin, as JSON."""
+        """Return the pin, as JSON."""
         at = (Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
         return self.apis[cluster].get(*at) if self.apis[cluster].has(*at) else None
 
     def status(self) -> Any:
-        """Give the Service's last status."""
+        """Return the Service's last status."""
         return next(told for _, key, told in reversed(self.statuses) if key == A)
 
     def serves(self, callers: str, key: Key = A, calls: int = 1000) -> bool:
-        """Tell whether each of so many calls made in a cluster now is answered well."""
+        """Return whether each of so many calls made in a cluster now is answered well."""
         return all(self.mesh.call(callers, key) == "200" for _ in range(calls))
 
     def trail(self, cluster: str, *, key: Key = A, reverts: bool = True) -> list[int]:
-        """Give the shares that were written for one cluster, each once in a row."""
+        """Return the shares that were written for one cluster, each once in a row."""
         shares = [
             w.share
             for w in self.writes
@@ -304,7 +305,7 @@ class World:
         self.sync(cluster, key)
 
     def pods(self, cluster: str, key: Key = A) -> list[Pod]:
-        """Give a Service's pods; call ``sync`` after their readiness changed."""
+        """Return a Service's pods; call ``sync`` after their readiness changed."""
         return self.mesh.pods[cluster, key]
 
     def sync(self, cluster: str, key: Key = A) -> None:
@@ -399,11 +400,11 @@ class World:
         self.apis[cluster].delete(Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
 
     def fault(self, callers: str, side: str, answer: str = "500", every: int = 1) -> None:
-        """Let the probes of one way be answered so, each ``every``-th."""
-        self.mesh.faults[way(callers, side)] = Fault(answer, every)
+        """Let the probes of one path be answered so, each ``every``-th."""
+        self.mesh.faults[path(callers, side)] = Fault(answer, every)
 
     def heal(self) -> None:
-        """Take away every fault of ways, link, gateways, probers and API servers."""
+        """Take away every fault of paths, link, gateways, probers and API servers."""
         self.mesh.faults.clear()
         self.mesh.link_up = True
         self.mesh.dead_gateways.clear()
@@ -413,19 +414,24 @@ class World:
         for api in self.apis.values():
             api.away = False
 
-    def crash(self, at: str = "", *, epoch: int = 0) -> Shell:
-        """Kill the controller and start another: its writes on the way land, and nobody hears of it."""
+    def crash(self, at: str = "", *, fencing_token: int = 0) -> Shell:
+        """Kill the controller and start another: its writes on the path land, and nobody hears of it."""
         old = self.shell
         old.alive = False
         self.shells.remove(old)
-        new = Shell(self, at or old.at, epoch=epoch or old.epoch + 1, slots=old.slots)
+        new = Shell(
+            self,
+            at or old.at,
+            fencing_token=fencing_token or old.fencing_token + 1,
+            slots=old.slots,
+        )
         self.shells.append(new)
         return new
 
     # --- what the shells ask and tell ---------------------------------------------------------------
 
     def hears(self, controller: str, cluster: str, stream: int) -> bool:
-        """Tell whether a stream of a cluster's prober is heard by a controller."""
+        """Return whether a stream of a cluster's prober is heard by a controller."""
         silent = (cluster, stream) in self.silent
         return not silent and self.mesh.reaches(cluster, origin=controller)
 
@@ -433,10 +439,10 @@ class World:
         """Let streams of a prober fall silent: all, where none is named."""
         self.silent |= {(cluster, stream) for stream in streams or (0, 1)}
 
-    def looked(self, shell: Shell, seen: Observed, decided: Plan) -> None:
+    def looked(self, shell: Shell, observed: Observed, decided: Plan) -> None:
         """Hear of every decision."""
         for check in self.on_look:
-            check(shell, seen, decided)
+            check(shell, observed, decided)
 
     def writing_split(self, shell: Shell, action: WriteSplit) -> None:
         """Hear of every write of a split just before it is done."""
@@ -476,9 +482,9 @@ class World:
         return self.pin(cluster, key) is not None
 
 
-def way(callers: str, side: str) -> Way:
-    """Name a way: ``way("legacy", "target")``."""
-    return Way(callers, Side(side))
+def path(callers: str, side: str) -> CallPath:
+    """Return the name of a path: ``way("legacy", "target")``."""
+    return CallPath(callers, Side(side))
 
 
 API_VERSIONS = {

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from controller.model import PREFIX
-from controller.objects import (
+from controller.domain import PREFIX
+from controller.kube.objects import (
     DECODERS,
     Change,
     Deleted,
@@ -68,7 +68,7 @@ class Api:
     # --- what the product does ----------------------------------------------------------------------
 
     def listed(self) -> list[Listed]:
-        """Give everything that is watched."""
+        """Return everything that is watched."""
         return [
             Listed(
                 self.name,
@@ -111,14 +111,14 @@ class Api:
     # --- what is so, away or not --------------------------------------------------------------------
 
     def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        """Give the object as it stands; MissingError where there is none."""
+        """Return the object as it stands; MissingError where there is none."""
         try:
             return self._objects[resource, namespace, name]
         except KeyError:
             raise MissingError(f"{resource} {namespace}/{name}") from None
 
     def has(self, resource: Resource, namespace: str, name: str) -> bool:
-        """Tell whether there is such an object."""
+        """Return whether there is such an object."""
         return (resource, namespace, name) in self._objects
 
     def create(self, resource: Resource, body: Mapping[str, Any], *, manager: str) -> Json:

@@ -1,4 +1,4 @@
-"""Tell the same stories with each kind of split, and with one of each."""
+"""Return the same stories with each kind of split, and with one of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import SplitKind
+from controller.domain import SplitKind
 from tests.controller.world import CLUSTERS, ONE_KIND, World
 
 Pair = Mapping[str, SplitKind]
@@ -19,7 +19,7 @@ MIXED: Pair = {"legacy": SplitKind.HTTPROUTE, "eks": SplitKind.TRAFFICSPLIT}
 
 
 def told_with(pairs: Sequence[Pair]) -> Any:
-    """Give the fixture that lets every test of a module run with each of these; assign it to a name there."""
+    """Return the fixture that lets every test of a module run with each of these; assign it to a name there."""
 
     @pytest.fixture(autouse=True, scope="module", params=pairs, ids=_name)
     def kinds(request: pytest.FixtureRequest) -> Iterator[None]:

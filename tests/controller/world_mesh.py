@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from controller.model import Key, ProbeOrder, Way
+from controller.domain import CallPath, Key, ProbeOrder
 
 GOOD = "200"
 SILENT = frozenset({"timeout"})
@@ -33,7 +33,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What one way answers, to each ``every``-th probe, whatever the mesh would do."""
+    """What one path answers, to each ``every``-th probe, whatever the mesh would do."""
 
     answer: str
     every: int = 1
@@ -52,33 +52,33 @@ class Mesh:
         """Begin with everything well."""
         self.pods: dict[tuple[str, Key], list[Pod]] = defaultdict(list)
         self.dead_gateways: set[str] = set()
-        self.faults: dict[Way, Fault] = {}
+        self.faults: dict[CallPath, Fault] = {}
         self._turns: dict[Hashable, int] = defaultdict(int)
 
     def reaches(self, cluster: str, *, origin: str) -> bool:
-        """Tell whether something in ``origin`` reaches what stands behind the gateway of ``cluster``."""
+        """Return whether something in ``origin`` reaches what stands behind the gateway of ``cluster``."""
         return cluster == origin or (self.link_up and cluster not in self.dead_gateways)
 
     def answer(self, order: ProbeOrder) -> tuple[str, str]:
-        """Give what the next probe of this order is answered, and the pod's address where it asked one."""
-        fault = self.faults.get(order.way)
-        if fault is not None and self._turn(("fault", order.way, order.key), fault.every):
+        """Return what the next probe of this order is answered, and the pod's address where it asked one."""
+        fault = self.faults.get(order.path)
+        if fault is not None and self._turn(("fault", order.path, order.key), fault.every):
             address = order.addresses[0] if order.addresses else ""
             return fault.answer, address
-        callers = order.way.callers
+        callers = order.path.callers
         if order.route == "mirror":
             return self._through_gateway(callers, order.key), ""
         if order.route == "apex":
             return self.call(callers, order.key), ""
         if not order.addresses:
             return "refused", ""
-        turn = self._count(("pods", order.way, order.key))
+        turn = self._count(("pods", order.path, order.key))
         address = order.addresses[turn % len(order.addresses)]
         pod = next((p for p in self.pods[callers, order.key] if p.address == address), None)
         return ("refused" if pod is None or pod.leaving else self._of_pod(pod)), address
 
     def call(self, callers: str, key: Key) -> str:
-        """Give what a real caller is answered now, by the split of its cluster."""
+        """Return what a real caller is answered now, by the split of its cluster."""
         if self._share(("call", callers, key), self.away(callers, key)):
             return self._through_gateway(callers, key)
         return self._local(callers, key)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from controller import question, status
-from controller.accounts import Heard
-from controller.callers import Answered
-from controller.model import (
+from controller.decide.plan import plan
+from controller.decide.slots import Want, grant
+from controller.domain import (
     Action,
     Answer,
-    Fleet,
+    CallPath,
+    GlobalContext,
     Key,
     Observed,
     Phase,
@@ -27,22 +27,19 @@ from controller.model import (
     ReadSplits,
     TrafficMode,
     TrafficOrder,
-    Way,
     WritePin,
     WriteSplit,
+    probe_checks,
 )
-from controller.objects import (
-    Deleted,
-    Freshness,
-    Resource,
-    Upserted,
-)
-from controller.plan import plan
-from controller.slots import Want, grant
-from controller.splits import MANAGER, mirror_name, pin
-from controller.splits.kinds import PROVIDERS
-from controller.state import State
-from controller.views import NEEDED
+from controller.evidence.clients.monitor import Answered
+from controller.evidence.probes import ProberReport
+from controller.kube.objects import Deleted, Freshness, Resource, Upserted
+from controller.mesh import pin
+from controller.mesh.splits import MANAGER, mirror_name
+from controller.mesh.splits.kinds import PROVIDERS
+from controller.report import status
+from controller.runtime.cluster_store import NEEDED
+from controller.runtime.store import Store
 from prober.contract import GRPC_STATUSES, OPEN, Counts, Report, Slice
 from tests.controller.world_api import AwayError, ConflictError, ExistsError, MissingError
 from tests.controller.world_mesh import GOOD, SILENT
@@ -53,7 +50,7 @@ if TYPE_CHECKING:
 DOMAIN = "cluster.local"
 GATEWAYS = "linkerd-multicluster"
 STREAMS = 2
-LOOK_AGAIN_S = 10.0
+RESYNC_S = 10.0
 REGRANT_S = 5.0
 STALE_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_URGENT_PAUSE_S = 0.1, 5.0, 1.0
@@ -89,13 +86,13 @@ class _Coming:
 
 @dataclass
 class Shell:
-    """One controller process in the cluster ``at``; it leads with ``epoch`` where ``leads`` says so."""
+    """One controller process in the cluster ``at``; it leads with ``fencing token`` where ``leads`` says so."""
 
     world: World
     at: str
-    epoch: int = 1
+    fencing_token: int = 1
     leads: bool = True
-    may_go_home: bool = True
+    may_roll_back: bool = True
     paused: bool = False
     slots: int = 20
     caps: dict[str, float] = field(default_factory=dict)
@@ -107,11 +104,11 @@ class Shell:
         """Know nothing yet."""
         world = self.world
         gateways = dict.fromkeys(world.clusters, GATEWAYS)
-        self.state = State(gateways, DOMAIN, prometheus=world.prometheus)
+        self.store = Store(gateways, DOMAIN, prometheus=world.prometheus)
         self.traffic_orders: dict[Key, TrafficOrder] = {}
         self.orders: dict[Key, tuple[ProbeOrder, ...]] = {}
         self.plans: dict[Key, Plan] = {}
-        self.seen: dict[Key, Observed] = {}
+        self.observed: dict[Key, Observed] = {}
         self.holders: frozenset[Key] = frozenset()
         self.waiting: tuple[Key, ...] = ()
         self.stories: dict[Key, status.Story] = {}
@@ -119,11 +116,13 @@ class Shell:
         self._coming: dict[tuple[str, int], list[_Coming]] = {
             (name, stream): [] for name in world.clusters for stream in range(STREAMS)
         }
-        self._told: dict[tuple[str, int], set[tuple[Key, Way]]] = {at: set() for at in self._coming}
+        self._told: dict[tuple[str, int], set[tuple[Key, CallPath]]] = {
+            at: set() for at in self._coming
+        }
         self._numbers = 0
         self._queue: set[Key] = set()
         self._timers: dict[Key, float] = {}
-        self._hands: dict[Place, _Hand] = {}
+        self._writer: dict[Place, _Hand] = {}
         self._failed: dict[Place, int] = {}
         self._wants: dict[Key, Want] = {}
         self._held_since: dict[Key, float] = {}
@@ -145,7 +144,7 @@ class Shell:
             while link.cursor < len(api.log):
                 change = api.log[link.cursor]
                 link.cursor += 1
-                self._queue |= self.state.absorb(change)
+                self._queue |= self.store.apply(change)
                 moved = True
         return moved
 
@@ -161,14 +160,14 @@ class Shell:
     def _list(self, name: str, link: _Link) -> None:
         api = self.world.apis[name]
         for listed in api.listed():
-            self._queue |= self.state.absorb(listed)
+            self._queue |= self.store.apply(listed)
         link.cursor, link.up, link.stale = len(api.log), True, False
         self._freshen(name, current=True)
 
     def _freshen(self, name: str, *, current: bool) -> None:
         for resource in NEEDED:
-            self.state.absorb(Freshness(name, resource, current, "" if current else "is away"))
-        self._queue |= self.state.migrations()
+            self.store.apply(Freshness(name, resource, current, "" if current else "is away"))
+        self._queue |= self.store.migrations()
 
     def probe(self) -> None:
         """Have the probers send what is due in this tick."""
@@ -182,7 +181,7 @@ class Shell:
 
     def _send(self, order: ProbeOrder, probes: int) -> None:
         """One slice: all that one stream sends for this order in this tick."""
-        callers, stream = order.way.callers, self.world.ticks % STREAMS
+        callers, stream = order.path.callers, self.world.ticks % STREAMS
         if callers in self.world.refusing:
             return
         if not self.world.hears(self.at, callers, stream):
@@ -226,15 +225,15 @@ class Shell:
         ripe = [one for one in coming if one.due_s <= now_s]
         coming[:] = [one for one in coming if one.due_s > now_s]
         told = self._told[cluster, stream]
-        told.update((one.order.key, one.order.way) for one in ripe)
-        busy = {(one.order.key, one.order.way) for one in (*ripe, *coming)}
+        told.update((one.order.key, one.order.path) for one in ripe)
+        busy = {(one.order.key, one.order.path) for one in (*ripe, *coming)}
         report = Report(
             number=0,
             slices=tuple(one.part for one in ripe),
             reference=Counts(1, int(cluster in self.world.bad_references), 0),
             void=self.world.void.get(cluster, ""),
         )
-        heard = Heard(
+        on_report = ProberReport(
             cluster=cluster,
             stream=stream,
             report=report,
@@ -243,28 +242,28 @@ class Shell:
                 order
                 for orders in self.orders.values()
                 for order in orders
-                if order.way.callers == cluster
-                and (order.key, order.way) in told
-                and (order.key, order.way) not in busy
+                if order.path.callers == cluster
+                and (order.key, order.path) in told
+                and (order.key, order.path) not in busy
             ),
             lowered={},
             refused=tuple(
-                (order, *refusal)
+                (order, *ruling)
                 for orders in self.orders.values()
                 for order in orders
-                if order.way.callers == cluster and (refusal := self.world.refusing.get(cluster))
+                if order.path.callers == cluster and (ruling := self.world.refusing.get(cluster))
             ),
             now_s=now_s,
         )
-        self.state.heard(heard)
+        self.store.on_report(on_report)
 
     def answered(self, answered: Answered) -> None:
         """Take what a Prometheus says in."""
-        self._queue |= self.state.answered(answered)
+        self._queue |= self.store.answered(answered)
 
     def fold(self) -> None:
         """Close the tick."""
-        self._queue |= self.state.fold(self.world.now_s)
+        self._queue |= self.store.fold(self.world.now_s)
 
     # --- looking ------------------------------------------------------------------------------------
 
@@ -279,23 +278,23 @@ class Shell:
             self._regrant()
         due, self._queue = sorted(self._queue | ripe), set()
         for key in due:
-            self.look(key)
+            self.reconcile(key)
         return bool(due)
 
-    def look_at_all(self) -> None:
+    def requeue_all(self) -> None:
         """Look at every migration at the next chance: leadership or settings changed."""
-        self._queue |= self.state.migrations()
+        self._queue |= self.store.migrations()
 
     def observe(self, key: Key, *, just_read: bool = False) -> Observed:
         """Put together what a decision may look at now."""
-        return self.state.observe(
+        return self.store.observe(
             key,
-            Fleet(
+            GlobalContext(
                 clusters=self.world.clusters,
                 paused=self.paused,
                 leads=self.leads,
-                may_go_home=self.may_go_home,
-                epoch=self.epoch,
+                may_roll_back=self.may_roll_back,
+                fencing_token=self.fencing_token,
                 split=self.world.fleet_split,
                 traffic=self.traffic,
                 prometheus=self.world.prometheus,
@@ -308,17 +307,17 @@ class Shell:
         )
 
     def _writing(self, key: Key, *what: str) -> frozenset[str]:
-        return frozenset(place[1] for place in self._hands if place[0] == key and place[2] in what)
+        return frozenset(place[1] for place in self._writer if place[0] == key and place[2] in what)
 
-    def look(self, key: Key, *, just_read: bool = False) -> None:
+    def reconcile(self, key: Key, *, just_read: bool = False) -> None:
         """Decide what is next for one migration, and act."""
-        seen = self.observe(key, just_read=just_read)
-        decided = plan(seen, self.world.now)
-        self.world.looked(self, seen, decided)
-        self.plans[key], self.seen[key] = decided, seen
+        observed = self.observe(key, just_read=just_read)
+        decided = plan(observed, self.world.now)
+        self.world.looked(self, observed, decided)
+        self.plans[key], self.observed[key] = decided, observed
         self.orders[key] = decided.probes
-        self.state.order(key, decided.probes)
-        self.state.order_traffic(key, decided.traffic, self.world.now_s)
+        self.store.order(key, decided.probes)
+        self.store.order_traffic(key, decided.traffic, self.world.now_s)
         if decided.traffic is None:
             self.traffic_orders.pop(key, None)
         else:
@@ -326,17 +325,17 @@ class Shell:
         self._want(key, decided)
         for action in decided.actions:
             self._act(action)
-        self._tell(seen, decided)
-        waits_s = [decided.wake_s] if decided.wake_s is not None else []
-        waits_s += [LOOK_AGAIN_S] if decided.probes else []
+        self._tell(observed, decided)
+        waits_s = [decided.requeue_after_s] if decided.requeue_after_s is not None else []
+        waits_s += [RESYNC_S] if decided.probes else []
         if waits_s:
             due_s = self.world.now_s + max(min(waits_s), 0.001)  # a clock that moves a little
             self._timers[key] = min(due_s, self._timers.get(key, due_s))
-        if not self.state.is_migration(key) and not self._writing(key, "split"):
+        if not self.store.is_migration(key) and not self._writing(key, "split"):
             self._forget(key)
 
     def _forget(self, key: Key) -> None:
-        self.state.forget(key)
+        self.store.forget(key)
         self.orders.pop(key, None)
         self._timers.pop(key, None)
         self._held_since.pop(key, None)
@@ -346,7 +345,7 @@ class Shell:
     # --- slots --------------------------------------------------------------------------------------
 
     def _want(self, key: Key, decided: Plan) -> None:
-        held_up = decided.refusal is not None and not decided.refusal.waits
+        held_up = decided.ruling is not None and not decided.ruling.waits
         if not (held_up and key in self.holders):
             self._held_since.pop(key, None)
         else:
@@ -357,9 +356,9 @@ class Shell:
             return
         want = Want(
             key,
-            self.state.known(key).asked,
+            self.store.known(key).asked,
             dict.fromkeys(self.world.clusters, decided.rate_per_s),
-            above_home=bool(decided.probes) and decided.phase is not Phase.PENDING,
+            shifted=bool(decided.probes) and decided.phase is not Phase.PENDING,
         )
         if self._wants.get(key) != want:
             self._wants[key] = want
@@ -393,12 +392,12 @@ class Shell:
         self, place: Place, work: Callable[[], None], cluster: str, *, urgent: bool = False
     ) -> None:
         """Begin this work unless the hand is busy; what a revert replaces may still land, unheard of."""
-        held = self._hands.get(place)
+        held = self._writer.get(place)
         if held is not None:
             if held.urgent or not urgent:
                 return
             held.dropped = True
-        hand = self._hands[place] = _Hand(urgent)
+        hand = self._writer[place] = _Hand(urgent)
         delay_s = self.world.apis[cluster].delay_s if cluster else 0.0
         self.world.later(delay_s, lambda: self._work(place, hand, work))
 
@@ -417,8 +416,8 @@ class Shell:
         self.world.later(pause_s, lambda: self._free(place, hand))
 
     def _free(self, place: Place, hand: _Hand) -> None:
-        if self._hands.get(place) is hand:
-            del self._hands[place]
+        if self._writer.get(place) is hand:
+            del self._writer[place]
         self._queue.add(place[0])
 
     def _write_split(self, action: WriteSplit) -> None:
@@ -473,38 +472,38 @@ class Shell:
 
     def _absorb(self, change: Upserted | Deleted) -> None:
         if self.alive:
-            self._queue |= self.state.absorb(change)
+            self._queue |= self.store.apply(change)
 
     def _read_splits(self, key: Key) -> None:
-        for name, view in self.state.views.items():
-            split = view.seen(key, writing=False).split
+        for name, view in self.store.views.items():
+            split = view.observed(key, writing=False).split
             if split is not None:
                 meta = {"namespace": key.namespace, "name": split.name}
                 self._read(name, PROVIDERS[split.kind].RESOURCE, meta)
         if self.alive:
-            self.look(key, just_read=True)
+            self.reconcile(key, just_read=True)
 
     # --- telling ------------------------------------------------------------------------------------
 
-    def _tell(self, seen: Observed, decided: Plan) -> None:
-        key = seen.key
-        home = self._status_cluster(key)
-        if home is None or not self.may_go_home:
+    def _tell(self, observed: Observed, decided: Plan) -> None:
+        key = observed.key
+        baseline = self._status_cluster(key)
+        if baseline is None or not self.may_roll_back:
             return
         known = self.stories.get(key)
         if known is None:
-            migration = self.state.views[home].migration(key)
+            migration = self.store.views[baseline].migration(key)
             known = status.remember(migration.status) if migration else status.Story()
-        asked = self.state.known(key)
-        told = status.tell(known, seen, decided, asked, self.world.now, self.world.now_s)
-        reverting = decided.refusal is not None and decided.refusal.answer is Answer.REVERT
+        asked = self.store.known(key)
+        told = status.tell(known, observed, decided, asked, self.world.now, self.world.now_s)
+        reverting = decided.ruling is not None and decided.ruling.answer is Answer.REVERT
         phase_changed = told.story.note is not None and (
             known.note is None or told.story.note.phase != known.note.phase
         )
         busy = bool(self._writing(key, "split")) or bool(decided.actions)
         if (busy and not (reverting and phase_changed)) or told.status is None:
             return
-        api = self.world.apis[home]
+        api = self.world.apis[baseline]
         if api.away:
             return
         meta = {"name": key.service, "namespace": key.namespace}
@@ -515,15 +514,15 @@ class Shell:
             self.world.events.append((self.world.now_s, key, event))
 
     def _status_cluster(self, key: Key) -> str | None:
-        annotated = self.state.known(key).annotated
-        having = [n for n, view in self.state.views.items() if view.migration(key) is not None]
+        annotated = self.store.known(key).annotated
+        having = [n for n, view in self.store.views.items() if view.migration(key) is not None]
         both = [name for name in annotated if name in having]
         return next(iter([*both, *annotated, *having]), None)
 
 
 def expected(answer: str, order: ProbeOrder) -> bool:
-    """Tell whether an answer is one that the wish calls good."""
+    """Return whether an answer is one that the spec calls good."""
     if answer in GRPC_STATUSES:
         answer = str(GRPC_STATUSES.index(answer))
-    good = question.expected(order.probe, order.protocol)
+    good = probe_checks.expected(order.probe, order.protocol)
     return answer == OPEN or (answer.isdigit() and any(a <= int(answer) <= b for a, b in good))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from controller.callers import Answered
-from controller.model import Calls
-from controller.tally import Counted, Growth
+from controller.domain import Calls
+from controller.evidence.clients.counters import Counted, Growth
+from controller.evidence.clients.monitor import Answered
 from tests.controller.world import A, World
 
 TICK_S = 10.0
@@ -17,7 +17,7 @@ BOTH = frozenset({"legacy", "eks"})
 
 
 @dataclass
-class Callers:
+class ClientMonitor:
     """What callers do from now on. ``per_tick`` requests in each cluster go where its split sends them.
 
     ``bad`` is by serving cluster how many of a thousand requests fail; ``error`` by cluster why its
@@ -59,7 +59,7 @@ class Callers:
         self.world.rest()
 
     def answer(self, cluster: str) -> None:
-        """Give one answer."""
+        """Return one answer."""
         now_s = self.world.now_s
         if error := self.error.get(cluster):
             self.world.shell.answered(Answered(cluster, now_s, error=error))

@@ -1,4 +1,4 @@
-"""The chart in every way of installing it that deploy/README.md names."""
+"""The chart in every path of installing it that deploy/README.md names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import yaml
 
-from controller.settings import load as load_controller
+from controller.runtime.settings import load as load_controller
 from deploy.local.realapi import RealApi
 from prober.settings import load as load_prober
 from tests.deploy import schemas
@@ -41,7 +41,7 @@ def deployments(objects: list[Json]) -> list[Json]:
 
 
 def test_readme_names_every_example() -> None:
-    """The README's table of ways to install names each values file there is, and no other."""
+    """The README's table of paths to install names each values file there is, and no other."""
     assert set(re.findall(r"`examples/([a-z-]+)\.yaml`", README)) == {p.stem for p in EXAMPLES}
 
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from controller.annotations import read
-from controller.grammar import rows
-from controller.model import PREFIX, Wish
+from controller.domain import PREFIX, MigrationSpec
+from controller.domain.annotation_schema import rows
+from controller.domain.annotations import read
 from deploy.local.realapi import RealApi
 from tests.controller.annotation_cases import BAD, GOOD
 from tests.deploy.rendering import Json, example, one, render
@@ -48,7 +48,7 @@ async def _guard(cluster: RealApi) -> None:
         await install(session, guards)
         label = {"metadata": {"labels": {PREFIX + "enabled": "true"}}}
         await _patch(session, "/api/v1/namespaces/default", label)
-        # One refusal of each, and all are in force.
+        # One ruling of each, and all are in force.
         for bad in (
             _service(steps="none"),
             _split(a=0, b=0),
@@ -74,8 +74,8 @@ def _name(stem: str) -> str:
     return f"{stem}-{secrets.token_hex(4)}"
 
 
-def _service(*labels: str, **wishes: str) -> Json:
-    annotations = {PREFIX + key.replace("_", "-"): value for key, value in wishes.items()}
+def _service(*labels: str, **specs: str) -> Json:
+    annotations = {PREFIX + key.replace("_", "-"): value for key, value in specs.items()}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -186,7 +186,7 @@ async def _stands(session: aiohttp.ClientSession, found: Json) -> str:
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, value, _ in GOOD])
 async def test_good_annotation_is_taken(api: aiohttp.ClientSession, key: str, value: str) -> None:
-    """Each value that the parser reads as a wish, the API server takes."""
+    """Each value that the parser reads as a spec, the API server takes."""
     status, message = await _create(api, _service(**{key: value}))
     assert status == 201, message
 
@@ -199,7 +199,7 @@ async def test_bad_annotation_is_refused(api: aiohttp.ClientSession, key: str, v
     said = f"{PREFIX}{key}: write "
     assert said in message
     offered = message.rpartition(f"for example {PREFIX}{key}=")[2]
-    assert isinstance(read({"legacy": {PREFIX + key: offered}}, CLUSTERS), Wish), offered
+    assert isinstance(read({"legacy": {PREFIX + key: offered}}, CLUSTERS), MigrationSpec), offered
 
 
 def test_guard_says_what_the_parser_says() -> None:
@@ -274,7 +274,7 @@ async def _disagreements(guarded: RealApi, asked: list[tuple[str, str]]) -> list
     async with guarded.session() as session:
         for key, value in asked:
             status, _ = await _create(session, _service(**{key: value}))
-            parsed = isinstance(read({"legacy": {PREFIX + key: value}}, CLUSTERS), Wish)
+            parsed = isinstance(read({"legacy": {PREFIX + key: value}}, CLUSTERS), MigrationSpec)
             if status != (201 if parsed else 422):
                 found.append((key, value))
     return found

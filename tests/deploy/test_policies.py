@@ -9,7 +9,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from controller.telemetry import Health, Metrics, serve
+from controller.report.health import Health, serve
+from controller.report.metrics import Metrics
 from prober.contract import PATH
 from prober.server import Server
 from prober.settings import Settings
@@ -100,7 +101,7 @@ def test_metrics_are_prometheus(values: Path) -> None:
 
 @with_mesh
 def test_default_is_deny(values: Path) -> None:
-    """All our Pods are denied by default, both ways, and their Servers let nobody in by themselves."""
+    """All our Pods are denied by default, both paths, and their Servers let nobody in by themselves."""
     objects = render(values)
     deny = one(objects, "NetworkPolicy", "migrate-deny")["spec"]
     assert set(deny) == {"podSelector", "policyTypes"}

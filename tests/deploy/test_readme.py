@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
-from controller.cluster import ClusterAccess
+from controller.kube.api import ClusterAccess
 from deploy.local.realapi import RealApi, find_binaries
 from tests.deploy.rendering import ROOT, tool
 from tests.deploy.server import install, known_crds

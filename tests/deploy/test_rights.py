@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 import yaml
 
-from controller.cli.rehearsal import needed
-from controller.cluster import ClusterAccess
-from controller.splits.kinds import PROVIDERS
+from controller.cli.dry_run import needed
+from controller.kube.api import ClusterAccess
+from controller.mesh.splits.kinds import PROVIDERS
 from deploy.local.realapi import RealApi
 from tests.deploy.rendering import MANIFESTS, Json, one, render
 from tests.deploy.server import apply, install, known_crds, path_of
@@ -242,7 +242,7 @@ def test_check_asks_for_what_the_chart_grants() -> None:
 async def test_migration_under_account_and_guards(
     servers: dict[str, Server], tmp_path: Path
 ) -> None:
-    """From the annotation to Completed, the controller meets no refusal, by rights or by the guards."""
+    """From the annotation to Completed, the controller meets no ruling, by rights or by the guards."""
     async with guarded(servers), as_accounts(servers, tmp_path) as pair:
         await pair.exported(A)
         await pair.annotate(A, **QUICK, target="eks")
@@ -367,7 +367,7 @@ async def _lived(pair: BarePair) -> AsyncIterator[None]:
 
 
 async def _life(pair: BarePair) -> None:
-    """What happens to a controller: wishes well and badly written, moves, aborts, and others that write.
+    """What happens to a controller: specs well and badly written, moves, aborts, and others that write.
 
     It goes on until it is cancelled, because two that write at once is a matter of luck. One Service gets
     what is served, an HTTPRoute; the other asks for a TrafficSplit.

@@ -49,7 +49,7 @@ class Command:
         return shlex.join(self.words)
 
     def __str__(self) -> str:
-        """Name it as tests do: where it stands, and what it is."""
+        """Return the name of it as tests do: where it stands, and what it is."""
         return f"{self.page}:{self.line}: {self.text}"
 
 
@@ -81,7 +81,7 @@ def _of_page(page: Path) -> Iterator[Command]:
 
 
 def _parsed(page: str, line: int, text: str) -> Iterator[Command]:
-    """Give the command of a line, up to a pipe; nothing where it is none, or is cut short (…)."""
+    """Return the command of a line, up to a pipe; nothing where it is none, or is cut short (…)."""
     text = re.split(r"; then| \| ", text)[0]
     if "…" in text or not text.startswith(tuple(f"{program} " for program in PROGRAMS)):
         return

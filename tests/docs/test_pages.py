@@ -16,7 +16,7 @@ TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
-    """Give the anchors that a page's headings make."""
+    """Return the anchors that a page's headings make."""
     found = (re.sub(r"[^\w\- ]", "", text.lower()) for text in HEADING.findall(page.read_text()))
     return {text.strip().replace(" ", "-") for text in found}
 
@@ -36,7 +36,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def of(*programs: str) -> list[Command]:
-    """Give the commands of these programs, each once."""
+    """Return the commands of these programs, each once."""
     found = {c.words: c for c in commands() if c.words[0] in programs}
     return list(found.values())
 

@@ -113,7 +113,7 @@ WALK = (
 
 
 def of_kubectl() -> list[str]:
-    """Give every command of the pages that kubectl runs and that is whole; each once, in the usual namespace."""
+    """Return every command of the pages that kubectl runs and that is whole; each once, in the usual namespace."""
     found = dict.fromkeys(
         command.text.replace(" -n default", "")
         for command in commands()
@@ -125,7 +125,7 @@ def of_kubectl() -> list[str]:
 
 
 def fits(pattern: str, text: str) -> bool:
-    """Tell whether a command is meant by a pattern; it may name its namespace besides."""
+    """Return whether a command is meant by a pattern; it may name its namespace besides."""
     return bool(re.fullmatch(pattern, re.sub(r" (-n|--namespace) \S+", "", text)))
 
 
@@ -194,7 +194,7 @@ async def run(scene: Scene, words: Sequence[str]) -> None:
 
 
 def ends(words: Sequence[str], *, watches: bool) -> tuple[int, ...]:
-    """Give the exit codes of a command that did what the page says."""
+    """Return the exit codes of a command that did what the page says."""
     if watches:
         return (0, 1, -signal.SIGINT)  # kubectl ends with 1 where it is interrupted
     if "check" in words and NAME not in words:
@@ -203,7 +203,7 @@ def ends(words: Sequence[str], *, watches: bool) -> tuple[int, ...]:
 
 
 def environment(scene: Scene) -> dict[str, str]:
-    """Give the environment of a developer: kubectl and its plugin on the PATH, legacy the current context."""
+    """Return the environment of a developer: kubectl and its plugin on the PATH, legacy the current context."""
     binaries = find_binaries()
     path = (str(Path(sys.executable).parent), str(binaries), os.environ.get("PATH", ""))
     return {**os.environ, "PATH": os.pathsep.join(path), "KUBECONFIG": str(scene.pair.kubeconfig)}

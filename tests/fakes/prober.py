@@ -60,7 +60,7 @@ class _Way:
     bad: float = 0.0
 
     def slice(self, says: Says) -> Slice | None:
-        """Give the next 100 ms, None where nothing was due in them."""
+        """Return the next 100 ms, None where nothing was due in them."""
         self.due += self.assign.rate_per_s / self.assign.parts * SLICE_S
         sent = int(self.due)
         self.due -= sent
@@ -83,7 +83,7 @@ class _Way:
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    ways: dict[int, _Way] = field(default_factory=dict)
+    paths: dict[int, _Way] = field(default_factory=dict)
 
 
 class FakeProber:
@@ -116,8 +116,8 @@ class FakeProber:
             await runner.cleanup()
 
     def assigned(self) -> list[Assign]:
-        """Give what the controller has asked for, on all streams together."""
-        return [way.assign for stream in self._streams for way in stream.ways.values()]
+        """Return what the controller has asked for, on all streams together."""
+        return [path.assign for stream in self._streams for path in stream.paths.values()]
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {self._token}":
@@ -150,11 +150,11 @@ class FakeProber:
             due += SLICE_S
             await asyncio.sleep(due - loop.time())
             told = []
-            for way in stream.ways.values():
-                piece = way.slice(self._of(way.assign))
+            for path in stream.paths.values():
+                piece = path.slice(self._of(path.assign))
                 if piece is not None:
                     told.append(piece)
-                    self._told(way.assign, piece)
+                    self._told(path.assign, piece)
             await _send(socket, Report(number, tuple(told), Counts(1, 0)))
             number += 1
 
@@ -172,17 +172,17 @@ def _obey(stream: _Stream, text: str) -> Refused | None:
     except msgspec.DecodeError as error:
         return Refused(f"the message is not of the contract: {error}")
     if isinstance(message, Assign):
-        if message.id in stream.ways:
+        if message.id in stream.paths:
             return Refused(f"assignment {message.id} is still there", id=message.id)
-        stream.ways[message.id] = _Way(message)
+        stream.paths[message.id] = _Way(message)
         return None
-    way = stream.ways.get(message.id)
-    if way is None:
+    path = stream.paths.get(message.id)
+    if path is None:
         return Refused(f"there is no assignment {message.id}", id=message.id)
     if isinstance(message, Readdress):
-        way.assign = msgspec.structs.replace(way.assign, addresses=message.addresses)
+        path.assign = msgspec.structs.replace(path.assign, addresses=message.addresses)
     elif isinstance(message, Withdraw):
-        del stream.ways[message.id]
+        del stream.paths[message.id]
     return None
 
 

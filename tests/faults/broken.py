@@ -1,4 +1,4 @@
-"""The product broken on purpose, each way by a name, to see that the oracle sees it.
+"""The product broken on purpose, each path by a name, to see that the oracle sees it.
 
     python -m tests.faults.broken "raises without the lease"
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from controller import gates, plan
-from controller.cluster import Cluster
-from controller.gates import evidence
-from controller.leader import Leader
-from controller.model import Observed, Verdict, WritePin
-from controller.splits import trafficsplit
-from controller.standing import Standing
+from controller.decide import gates, plan
+from controller.decide.gates import evidence
+from controller.decide.resolve import MigrationState
+from controller.domain import Observed, Verdict, WritePin
+from controller.kube.api import Cluster
+from controller.mesh.splits import trafficsplit
+from controller.runtime.lease import Leader
 from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 
@@ -43,12 +43,16 @@ def _everybody_leads() -> None:
 
 
 def _fail_is_nothing() -> None:
-    """Look away from the ways that FAILed."""
+    """Look away from the paths that FAILed."""
     _ungated("target_bad")()
     four = vars(evidence)["four_ways"]
 
-    def good(seen: Observed, st: Standing) -> Any:
-        return [(way, found) for way, found in four(seen, st) if found.verdict is not Verdict.FAIL]
+    def good(observed: Observed, state: MigrationState) -> Any:
+        return [
+            (path, found)
+            for path, found in four(observed, state)
+            if found.verdict is not Verdict.FAIL
+        ]
 
     vars(evidence)["four_ways"] = good
 
@@ -68,9 +72,9 @@ def _no_versions() -> None:
 
 def _no_pins() -> None:
     """Pin nothing, and look away from what shows it."""
-    make, mend = plan._make, plan._mend
-    plan._make = lambda *seen: [a for a in make(*seen) if not isinstance(a, WritePin)]
-    plan._mend = lambda *seen: [a for a in mend(*seen) if not isinstance(a, WritePin)]
+    make, mend = plan._make, plan._repair
+    plan._make = lambda *observed: [a for a in make(*observed) if not isinstance(a, WritePin)]
+    plan._repair = lambda *observed: [a for a in mend(*observed) if not isinstance(a, WritePin)]
     vars(evidence)["four_ways"] = lambda *_: []
     _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
 
@@ -144,7 +148,7 @@ def main(name: str) -> int:
 
 
 def _a_raise(clean: Clean) -> int:
-    """Give the number of the first write of a share above home: after the attempt's two records."""
+    """Return the number of the first write of a share above the baseline: after the attempt's two records."""
     patches = [
         call.number
         for _, call in clean.calls

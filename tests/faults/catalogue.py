@@ -141,7 +141,7 @@ def stopped_after(signals: Signals) -> CallFault:
 # --- answers in the server's place --------------------------------------------------------------------
 
 
-def refusal(
+def ruling(
     code: int, reason: str, *, headers: Mapping[str, str] | None = None
 ) -> Callable[[Signals], CallFault]:
     """A Status of the API server, which has done nothing."""
@@ -185,7 +185,7 @@ def garbled(change: Callable[[bytes], bytes]) -> Callable[[Signals], CallFault]:
 
 
 def other_shape(_: bytes) -> bytes:
-    """Give JSON that is none of Kubernetes."""
+    """Return JSON that is none of Kubernetes."""
     return b'{"metadata": 7, "items": {"a": []}, "spec": "none", "versions": 3}'
 
 
@@ -258,7 +258,7 @@ def closed_half_way(_: Signals) -> CallFault:
 
 
 def held(_: Signals) -> CallFault:
-    """The write stays on the way until long after the controller gave up, and is done then."""
+    """The write stays on the path until long after the controller gave up, and is done then."""
 
     async def fault(exchange: Exchange) -> None:
         await asyncio.sleep(LATE_S)
@@ -326,17 +326,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "killed before": Kind(killed_before, anything),
         "killed between": Kind(killed_between, anything),
         "killed after": Kind(killed_after, anything),
-        "401": Kind(refusal(401, "Unauthorized"), anything),
-        "403": Kind(refusal(403, "Forbidden"), anything),
-        "404": Kind(refusal(404, "NotFound"), anything),
-        "409": Kind(refusal(409, "Conflict"), anything),
-        "410": Kind(refusal(410, "Expired"), anything),
-        "422": Kind(refusal(422, "Invalid"), anything),
-        "429": Kind(refusal(429, "TooManyRequests"), anything),
+        "401": Kind(ruling(401, "Unauthorized"), anything),
+        "403": Kind(ruling(403, "Forbidden"), anything),
+        "404": Kind(ruling(404, "NotFound"), anything),
+        "409": Kind(ruling(409, "Conflict"), anything),
+        "410": Kind(ruling(410, "Expired"), anything),
+        "422": Kind(ruling(422, "Invalid"), anything),
+        "429": Kind(ruling(429, "TooManyRequests"), anything),
         "429 Retry-After": Kind(
-            refusal(429, "TooManyRequests", headers={"retry-after": str(RETRY_AFTER_S)}), anything
+            ruling(429, "TooManyRequests", headers={"retry-after": str(RETRY_AFTER_S)}), anything
         ),
-        "500": Kind(refusal(500, "InternalError"), anything),
+        "500": Kind(ruling(500, "InternalError"), anything),
         "503 empty": Kind(instead(503, "text/plain", b""), anything),
         "502 HTML": Kind(
             instead(502, "text/html", b"<html><h1>502 Bad Gateway</h1></html>"), anything

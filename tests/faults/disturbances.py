@@ -35,7 +35,7 @@ class Phase:
     bad: bool = False
 
     def holds(self, leg: str, target: str, world: World) -> bool:
-        """Tell whether it is now."""
+        """Return whether it is now."""
         away = world.oracle.away
         shares = {name: 1000 - away[name] if name == target else away[name] for name in CLUSTERS}
         return (

@@ -28,7 +28,7 @@ End = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One part of the journey: what begins it, what happens on the way, and how it ends."""
+    """One part of the journey: what begins it, what happens on the path, and how it ends."""
 
     name: str
     target: str
@@ -49,8 +49,8 @@ async def travel(world: World, leg: Leg) -> bool:
     """Go one leg; tell whether its goal was reached and still stands. Runs until then, or for ever."""
     world.oracle.begin(leg.target)
     world.tell(f"--- {leg.name}")
-    wishes = STEPS if leg is LEGS[0] else {}
-    world.annotate(target=leg.target, **wishes)
+    specs = STEPS if leg is LEGS[0] else {}
+    world.annotate(target=leg.target, **specs)
     while True:
         while not reached(world, leg):
             if leg.turns_bad_at is not None:
@@ -71,11 +71,12 @@ def _turn(world: World, leg: Leg, at: int) -> None:
 
 
 def reached(world: World, leg: Leg) -> bool:
-    """Tell whether the leg's goal stands, by the Migration and by both splits."""
+    """Return whether the leg's goal stands, by the Migration and by both splits."""
     status = world.migration()
-    home = leg.phase == "Reverted"
+    baseline = leg.phase == "Reverted"
     stands = all(
-        (away == 0) == ((name == leg.target) != home) for name, away in world.oracle.away.items()
+        (away == 0) == ((name == leg.target) != baseline)
+        for name, away in world.oracle.away.items()
     )
     return (
         stands
@@ -86,7 +87,7 @@ def reached(world: World, leg: Leg) -> bool:
 
 
 def end_state(world: World) -> End:
-    """Give what stands, without what differs between two good runs: times, epochs, versions."""
+    """Return what stands, without what differs between two good runs: times, fencing token, versions."""
     found: dict[str, Any] = {}
     for name in CLUSTERS:
         store = world.apis[name].store

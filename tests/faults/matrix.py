@@ -72,10 +72,10 @@ def of_two(clean: Clean) -> Iterator[Case]:
 def of_routes(clean: Clean) -> Iterator[Case]:
     """With HTTPRoutes: crashes, answers and events where a route is in it; the rest is as with TrafficSplits."""
     calls = {call.number for _, call in clean.calls if "httproutes" in call.path}
-    seen = {event.number for _, event in clean.events if event.resource == "httproutes"}
+    observed = {event.number for _, event in clean.events if event.resource == "httproutes"}
     for case in (*crashes(clean), *replies(clean), *events(clean)):
         first = case.injections[0]
-        if first.number in (calls if first.what == "call" else seen):
+        if first.number in (calls if first.what == "call" else observed):
             yield replace(case, group=f"{case.group}, HTTPRoute")
 
 
@@ -100,12 +100,12 @@ def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:
 
 def _behind(first: Injection, what: str, clean: Clean, rng: random.Random) -> int:
     """Draw the number of a call or event behind the first, in its leg."""
-    seen: dict[str, list[tuple[str, int, float]]] = {
+    observed: dict[str, list[tuple[str, int, float]]] = {
         "call": [(leg, call.number, call.at_s) for leg, call in clean.calls],
         "event": [(leg, event.number, event.at_s) for leg, event in clean.events],
     }
-    leg, _, at_s = next(found for found in seen[first.what] if found[1] == first.number)
-    behind = [number for other, number, when in seen[what] if other == leg and when > at_s]
+    leg, _, at_s = next(found for found in observed[first.what] if found[1] == first.number)
+    behind = [number for other, number, when in observed[what] if other == leg and when > at_s]
     if not behind:
-        return first.number + 1 if first.what == what else seen[what][-1][1]
+        return first.number + 1 if first.what == what else observed[what][-1][1]
     return rng.choice(behind)

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 HEAD_LIMIT = 1 << 16
 LINE_LIMIT = 1 << 22
 HOP_S = 0.001
-"""What one way through the proxy takes: without it, everything would happen at one moment."""
+"""What one path through the proxy takes: without it, everything would happen at one moment."""
 
 KEEPALIVE_S = 14.0
 """After this long without an answer from the peer's kernel a connection breaks (5 + 3 * 3 s)."""
@@ -56,12 +56,12 @@ class Call:
         return self.method in {"POST", "PATCH", "PUT", "DELETE"}
 
     def document(self) -> dict[str, Any]:
-        """Give the body as JSON, {} where there is none."""
+        """Return the body as JSON, {} where there is none."""
         found = json.loads(self.body or b"{}")
         return found if isinstance(found, dict) else {}
 
     def __str__(self) -> str:
-        """Give it for a line of the story."""
+        """Return it for a line of the story."""
         return (
             f"{self.by} {self.method}{' watch' if self.is_watch else ''} {self.cluster}{self.path}"
         )
@@ -89,7 +89,7 @@ class Event:
     line: bytes
 
     def __str__(self) -> str:
-        """Give it for a line of the story."""
+        """Return it for a line of the story."""
         found = json.loads(self.line)
         about = found.get("object", {}).get("metadata", {})
         what = f"{about.get('name', '')}@{about.get('resourceVersion', '')}"
@@ -121,7 +121,7 @@ class Exchange:
         self.client.transport.abort()
 
     async def stall(self) -> None:
-        """Say nothing more until the controller leaves."""
+        """Return nothing more until the controller leaves."""
         await self.left()
 
     async def left(self) -> None:
@@ -145,10 +145,10 @@ class Plan(Protocol):
     """What is to happen. Asked once for each call and for each event; None is: as usual."""
 
     def at_call(self, call: Call) -> CallFault | None:
-        """Say what happens to this call."""
+        """Return what happens to this call."""
 
     def at_event(self, event: Event) -> EventFault | None:
-        """Say what happens to this event."""
+        """Return what happens to this event."""
 
     def replied(self, call: Call, reply: Reply | None) -> None:
         """Take note of how a call ended."""
@@ -156,7 +156,7 @@ class Plan(Protocol):
 
 @dataclass
 class Cut:
-    """What does not pass, both for what is there and for what comes. ``to`` and ``back`` are ways.
+    """What does not pass, both for what is there and for what comes. ``to`` and ``back`` are paths.
 
     ``only`` limits it to calls whose path holds this text. A cut that ``refuses`` breaks connections and takes
     no new ones; else bytes vanish, as in a network that drops packets.
@@ -169,7 +169,7 @@ class Cut:
     mended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hits(self, path: str) -> bool:
-        """Tell whether it is about this path."""
+        """Return whether it is about this path."""
         return self.only in path
 
 
@@ -205,13 +205,13 @@ class Upstream:
         return reply
 
     async def chunk(self) -> bytes:
-        """Give the next piece of a watch, b"" at its end."""
+        """Return the next piece of a watch, b"" at its end."""
         if self.reader is None:
             raise Broken
         return await _chunk(self.reader)
 
     def another(self) -> Upstream:
-        """Give a connection of its own to the same server."""
+        """Return a connection of its own to the same server."""
         return Upstream(*self._address, self._tls)
 
     def close(self) -> None:
@@ -280,7 +280,7 @@ class Feed:
         self.ended = True
 
     def mute(self) -> None:
-        """Say nothing more, and stay open."""
+        """Return nothing more, and stay open."""
         self.muted = True
 
     def half_close(self) -> None:
@@ -315,7 +315,7 @@ class Counter:
                 known.append(reply.body)
 
     def before(self, call: Call) -> bytes | None:
-        """Give what stood at the call's path before what was answered last, None where nobody knows."""
+        """Return what stood at the call's path before what was answered last, None where nobody knows."""
         known = self._bodies.get((call.cluster, call.path), [])
         return known[-2] if len(known) > 1 else None
 
@@ -405,7 +405,7 @@ class FaultProxy:
         await client.drain()
 
     def head(self, reply: Reply, *, length: int | None = None, chunked: bool = False) -> bytes:
-        """Give the head of an answer; ``length`` where the body is not what it says."""
+        """Return the head of an answer; ``length`` where the body is not what it says."""
         dropped = {"content-length", "transfer-encoding", "date", "connection"}
         lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
         lines += [f"{k}: {v}" for k, v in reply.headers.items() if k not in dropped]
@@ -476,7 +476,7 @@ class FaultProxy:
         await self.deliver(exchange, reply)
 
     async def deliver(self, exchange: Exchange, reply: Reply) -> None:
-        """Give the server's answer to the controller, of a watch the stream."""
+        """Return the server's answer to the controller, of a watch the stream."""
         if await self._passes_back(exchange):
             self._plan.replied(exchange.call, reply)
             if exchange.call.is_watch and reply.status == 200:

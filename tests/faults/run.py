@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from controller.__main__ import Controller
-from controller.settings import load
+from controller.runtime.settings import load
 from tests.faults import catalogue
 from tests.faults.disturbances import CUT_S, CUTS, DEEDS, NOTICED_S, PHASES, SECOND_OF_A_KIND_S
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
@@ -66,12 +66,12 @@ class Setup(Enum):
 
     @property
     def controllers(self) -> tuple[str, ...]:
-        """Give their names."""
+        """Return their names."""
         return ("a", "b") if self is Setup.TWO else ("a",)
 
     @property
     def title(self) -> str:
-        """Give it in words."""
+        """Return it in words."""
         kind = "HTTPRoutes" if self is Setup.HTTPROUTE else "TrafficSplits"
         return f"{kind}, controllers {' and '.join(self.controllers)}"
 
@@ -85,7 +85,7 @@ class Injection:
     kind: str
 
     def __str__(self) -> str:
-        """Give it as it is written on the command line."""
+        """Return it as it is written on the command line."""
         return f"{self.what}:{self.number}:{self.kind}"
 
 
@@ -97,7 +97,7 @@ class Case:
     injections: tuple[Injection, ...]
 
     def __str__(self) -> str:
-        """Give it as it is written on the command line."""
+        """Return it as it is written on the command line."""
         return "+".join(map(str, self.injections))
 
 
@@ -127,7 +127,7 @@ class Clean:
 
 
 class Run:
-    """A journey with its plan. ``cases`` are tried on the way, each in a child; ``report`` takes their ends."""
+    """A journey with its plan. ``cases`` are tried on the path, each in a child; ``report`` takes their ends."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Run:
         self._seed = seed
         self.stopped_s = STOPPED_S
         self.loop = VirtualLoop()
-        self.seen = Clean()
+        self.observed = Clean()
         self._setup = setup
         self._clean = clean
         self._report = report
@@ -177,7 +177,7 @@ class Run:
             self.loop.run_until_complete(self._travel())
         finally:
             self.world.clean_up()
-        return self.seen
+        return self.observed
 
     async def _travel(self) -> None:
         await self.world.start()
@@ -194,8 +194,8 @@ class Run:
                 status = self.world.migration()
                 said = [status.get(key) for key in ("phase", "share", "reason", "message")]
                 self._troubles.append(f"{leg.name} did not end: {said} {self.world.oracle.away}")
-            self.seen.ends[leg.name] = end_state(self.world)
-            self.seen.seconds[leg.name] = self.loop.time() - self._leg_began_s
+            self.observed.ends[leg.name] = end_state(self.world)
+            self.observed.seconds[leg.name] = self.loop.time() - self._leg_began_s
             if self._case is not None:
                 self._end(self._case)
             if self._troubles or self.world.oracle.violations:
@@ -287,7 +287,7 @@ class Run:
     def at_event(self, event: Event) -> EventFault | None:
         """As at_call."""
         if self._clean is None:
-            self.seen.events.append((self._leg.name, event))
+            self.observed.events.append((self._leg.name, event))
         self._branch("event", event.number)
         for injection in self._pending:
             if injection.what == "event" and event.number >= injection.number:
@@ -299,13 +299,13 @@ class Run:
         return None
 
     def replied(self, call: Call, reply: Reply | None) -> None:
-        """Tell what was answered, in a story."""
+        """Return what was answered, in a story."""
         if self._story and reply is not None and reply.status >= 300:
             self._tell(f"  {reply.status} {reply.reason} to {call}")
 
     def _count(self, call: Call) -> None:
         if self._clean is None:
-            self.seen.calls.append((self._leg.name, call))
+            self.observed.calls.append((self._leg.name, call))
         self._leg_calls += 1
         self._lately.append(call.at_s)
         while self._lately[0] < call.at_s - 1.0:
@@ -371,7 +371,7 @@ class Run:
         if self._clean is None:
             return found
         expected = self._clean.ends[self._leg.name]
-        end = self.seen.ends[self._leg.name]
+        end = self.observed.ends[self._leg.name]
         found += [
             f"{key} ends as {end[key]}, and in the clean run as {expected[key]}"
             for key in expected
@@ -417,7 +417,7 @@ class Run:
 
 
 def _summary(call: Call) -> str:
-    """Give what a write to a split says, for a line of the story."""
+    """Return what a write to a split says, for a line of the story."""
     backends = backends_of(call.document()) if call.is_write and is_of_split(call.path) else None
     return " ".join(f"{b['service']}={b['weight']}" for b in backends or ())
 

@@ -165,7 +165,7 @@ class Real:
             await asyncio.gather(*self._writes)
         self._writes.clear()
 
-    def heard(self, call: Call, reply: Reply) -> None:
+    def on_report(self, call: Call, reply: Reply) -> None:
         """Take an object from an answer to a write."""
         if not call.is_write or not 200 <= reply.status < 300:
             return
@@ -209,10 +209,10 @@ class Hearing(Counter):
     def remember(self, call: Call, reply: Reply) -> None:
         """Take note of an answer."""
         super().remember(call, reply)
-        self._servers[call.cluster].heard(call, reply)
+        self._servers[call.cluster].on_report(call, reply)
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Give host and port of a URL that names both."""
+    """Return host and port of a URL that names both."""
     host, port = url.rpartition("//")[2].split(":")
     return host, int(port)

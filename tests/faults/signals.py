@@ -30,7 +30,7 @@ LEASE_S = 2
 """The shortest that the settings take is 1 s: each kill waits for it."""
 
 STOPPED_S = 6.0
-"""Longer than the lease and all its waiting, and than the new leader needs to write its epoch."""
+"""Longer than the lease and all its waiting, and than the new leader needs to write its fencing token."""
 
 TURNED_BAD = "turned bad"
 LEG_LIMIT_S = 240.0
@@ -97,7 +97,7 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
 
 
 @dataclass
-class Told:
+class EventText:
     """How a journey went: the faults done, and by status what was answered to the writes that they held up."""
 
     faults: Tally[str] = field(default_factory=Tally)
@@ -111,7 +111,7 @@ class Journey:
         self, seed: int, sample: Sample, ends: Mapping[str, End], tell: Callable[[str], None]
     ) -> None:
         self.stopped_s = STOPPED_S
-        self.told = Told()
+        self.told = EventText()
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self._write = tell
@@ -138,7 +138,7 @@ class Journey:
             real=sample.real,
         )
 
-    async def go(self) -> Told:
+    async def go(self) -> EventText:
         """Travel there, back and into a revert. Raises AssertionError with all that was wrong."""
         self._loop.set_exception_handler(self._unhandled)
         await self._world.start()
@@ -171,7 +171,7 @@ class Journey:
             raise AssertionError("\n".join(wrong))
 
     def _under_way(self, leg: Leg) -> bool:
-        """Tell whether a signal still has to do its work, or what stands is not the clean run's end."""
+        """Return whether a signal still has to do its work, or what stands is not the clean run's end."""
         at_work = self._aimed is not None or self._held
         return bool(at_work) or end_state(self._world) != self._ends[leg.name]
 
@@ -230,7 +230,7 @@ class Journey:
         if any(self._world.bad.values()) and not self._turned_bad:
             self._turned_bad = True
             self._left += self._sample.most[TURNED_BAD]
-            self._until = self._draw.randint(1, 2)  # the way home is short
+            self._until = self._draw.randint(1, 2)  # the path back is short
         # One at a time; and what a killed process had sent may be read after its death.
         free = self._left and not self._aimed and call.by in self._programs
         if not free or not self._sample.fits(call):
@@ -250,7 +250,7 @@ class Journey:
         """Nothing is done to events."""
 
     def replied(self, call: Call, reply: Reply | None) -> None:
-        """Tell what was refused, and note what was answered to a write that was held."""
+        """Return what was refused, and note what was answered to a write that was held."""
         if reply is None:
             return
         if call.number in self._held:
@@ -273,12 +273,12 @@ class Journey:
         self._write(f"{self._loop.time() - self._began_s:8.3f} {line}")
 
 
-def journey(name: str, seed: int, tell: Callable[[str], None]) -> Told:
+def journey(name: str, seed: int, tell: Callable[[str], None]) -> EventText:
     """Travel once with a sample of signals, by name. Raises AssertionError with all that is wrong."""
     sample = SAMPLES[name]
     ends = clean_run(1, sample.setup).ends
 
-    async def go() -> Told:
+    async def go() -> EventText:
         return await Journey(seed, sample, ends, tell).go()
 
     return asyncio.run(go())

@@ -8,12 +8,12 @@ PLURALS = ("trafficsplits", "httproutes")
 
 
 def is_of_split(path: str) -> bool:
-    """Tell whether a call's path is that of a split, or of all of them."""
+    """Return whether a call's path is that of a split, or of all of them."""
     return any(f"/{plural}" in path for plural in PLURALS)
 
 
 def backends_of(split: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Give ``service`` and ``weight`` of each backend of a split or a patch, None where none are said."""
+    """Return ``service`` and ``weight`` of each backend of a split or a patch, None where none are said."""
     spec = split.get("spec") or {}
     if "rules" not in spec:
         found: list[dict[str, Any]] | None = spec.get("backends")

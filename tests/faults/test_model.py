@@ -9,15 +9,15 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from controller.model import WHOLE, Observed, Plan, Verdict, Wish, WritePin, WriteSplit
-from controller.plan import plan
+from controller.decide.plan import plan
+from controller.domain import WHOLE, MigrationSpec, Observed, Plan, Verdict, WritePin, WriteSplit
 from tests.faults.model.__main__ import ONE, explore
 from tests.faults.model.search import BrokenError, Budget, Step, search
 from tests.faults.model.weather import GOOD
 from tests.faults.model.world import Bounds, Decide, Scene
 
 ONE_WEATHER, TWO_WEATHERS = Scene(Bounds(weathers=1)), Scene(Bounds(weathers=2))
-ONE_WISH = Scene(Bounds(wishes=1))
+ONE_WISH = Scene(Bounds(specs=1))
 
 
 @pytest.mark.parametrize("scene", ONE, ids=lambda scene: scene.title)
@@ -35,8 +35,8 @@ def test_no_story_with_one_trouble_breaks_a_promise(scene: Scene) -> None:
 def changed(change: Callable[[WriteSplit], WriteSplit]) -> Decide:
     """The plan, with its writes of splits changed."""
 
-    def decide(seen: Observed, now: datetime) -> Plan:
-        decided = plan(seen, now)
+    def decide(observed: Observed, now: datetime) -> Plan:
+        decided = plan(observed, now)
         actions = [change(a) if isinstance(a, WriteSplit) else a for a in decided.actions]
         return replace(decided, actions=tuple(actions))
 
@@ -54,7 +54,7 @@ def with_home_of_now(write: WriteSplit) -> WriteSplit:
     attempt, share = write.record.attempt, write.record.share_permille
     if attempt is None or share < WHOLE // 2:
         return write
-    attempt = msgspec.structs.replace(attempt, home=dict.fromkeys(attempt.home, WHOLE))
+    attempt = msgspec.structs.replace(attempt, baseline=dict.fromkeys(attempt.baseline, WHOLE))
     return replace(write, record=msgspec.structs.replace(write.record, attempt=attempt))
 
 
@@ -67,34 +67,34 @@ def all_at_once(write: WriteSplit) -> WriteSplit:
     return replace(write, away_permille=away, record=record)
 
 
-def trusting(seen: Observed, now: datetime) -> Plan:
+def trusting(observed: Observed, now: datetime) -> Plan:
     """Take what is not known for good."""
-    known = {w: GOOD if e.verdict is Verdict.UNKNOWN else e for w, e in seen.ways.items()}
-    return plan(replace(seen, ways=known), now)
+    known = {w: GOOD if e.verdict is Verdict.UNKNOWN else e for w, e in observed.paths.items()}
+    return plan(replace(observed, paths=known), now)
 
 
-def deaf(seen: Observed, now: datetime) -> Plan:
+def deaf(observed: Observed, now: datetime) -> Plan:
     """Take what is bad for good."""
-    return plan(replace(seen, ways=dict.fromkeys(seen.ways, GOOD)), now)
+    return plan(replace(observed, paths=dict.fromkeys(observed.paths, GOOD)), now)
 
 
-def leading(seen: Observed, now: datetime) -> Plan:
+def leading(observed: Observed, now: datetime) -> Plan:
     """Take itself for the leader, whoever is."""
-    return plan(replace(seen, fleet=replace(seen.fleet, leads=True)), now)
+    return plan(replace(observed, context=replace(observed.context, leads=True)), now)
 
 
-def forgetful(seen: Observed, now: datetime) -> Plan:
-    """Tell no pin of a revert."""
-    decided = plan(seen, now)
+def forgetful(observed: Observed, now: datetime) -> Plan:
+    """Return no pin of a revert."""
+    decided = plan(observed, now)
     kept = [a for a in decided.actions if not (isinstance(a, WritePin) and a.latch)]
     return replace(decided, actions=tuple(kept))
 
 
-def blind(seen: Observed, now: datetime) -> Plan:
+def blind(observed: Observed, now: datetime) -> Plan:
     """Do not look at the annotation paused."""
-    wish = seen.wish
-    bare = msgspec.structs.replace(wish, paused=False) if isinstance(wish, Wish) else wish
-    return plan(replace(seen, wish=bare), now)
+    spec = observed.spec
+    bare = msgspec.structs.replace(spec, paused=False) if isinstance(spec, MigrationSpec) else spec
+    return plan(replace(observed, spec=bare), now)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def climbing(highest: int) -> Callable[[int, Budget], Iterator[Step[int]]]:
 
 
 def test_the_shortest_story_is_told() -> None:
-    """Of the ways to a broken promise the one with the fewest steps within the budget is told."""
+    """Of the paths to a broken promise the one with the fewest steps within the budget is told."""
 
     def check(at: int) -> None:
         if at == 12:
@@ -146,11 +146,11 @@ def test_the_shortest_story_is_told() -> None:
 
 def test_every_state_is_looked_at_once() -> None:
     """Without a broken promise each state within the budget is checked, and none again for less budget."""
-    seen: list[int] = []
-    found = search(1, (1,), climbing(9), seen.append)
+    observed: list[int] = []
+    found = search(1, (1,), climbing(9), observed.append)
     assert found.complete
-    assert set(seen) == set(range(1, 10))
-    assert found.states == len(seen) <= 2 * 9
+    assert set(observed) == set(range(1, 10))
+    assert found.states == len(observed) <= 2 * 9
 
 
 def test_a_limit_is_told() -> None:

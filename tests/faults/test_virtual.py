@@ -38,11 +38,11 @@ def test_a_killed_process_cleans_nothing_up() -> None:
     done: list[str] = []
 
     async def world() -> None:
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        on_report: asyncio.Queue[bytes] = asyncio.Queue()
 
         async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-            heard.put_nowait(await reader.read(100))
-            heard.put_nowait(await reader.read(100))
+            on_report.put_nowait(await reader.read(100))
+            on_report.put_nowait(await reader.read(100))
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -58,9 +58,9 @@ def test_a_killed_process_cleans_nothing_up() -> None:
 
         process = Process(loop, "p")
         process.start(life)
-        assert await heard.get() == b"alive"
+        assert await on_report.get() == b"alive"
         process.kill()
-        assert await heard.get() == b""
+        assert await on_report.get() == b""
         await asyncio.sleep(20.0)
 
     loop.run_until_complete(world())

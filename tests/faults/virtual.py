@@ -100,7 +100,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.signals: dict[Process | None, dict[int, Callable[[], object]]] = {}
 
     def time(self) -> float:
-        """Give virtual seconds."""
+        """Return virtual seconds."""
         return self._now_s
 
     def put_back(self, handles: list[asyncio.Handle]) -> None:

@@ -45,11 +45,11 @@ class Server(asyncio.AbstractServer):
         self._network.unlisten(self)
 
     def is_serving(self) -> bool:
-        """Tell whether it listens."""
+        """Return whether it listens."""
         return self._network.listens(self)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Give the loop."""
+        """Return the loop."""
         return self._network.loop
 
     async def start_serving(self) -> None:
@@ -82,7 +82,7 @@ class Network:
         return server
 
     def free_address(self) -> Address:
-        """Give an address that nobody has."""
+        """Return an address that nobody has."""
         return ("127.0.0.1", next(self._ports))
 
     def unlisten(self, server: Server) -> None:
@@ -91,7 +91,7 @@ class Network:
             del self._listeners[server.address]
 
     def listens(self, server: Server) -> bool:
-        """Tell whether it does."""
+        """Return whether it does."""
         return self._listeners.get(server.address) is server
 
     def dial(self, sock: Any, address: Address) -> None:
@@ -101,7 +101,7 @@ class Network:
         self._dialled[id(sock)] = address
 
     def dialled(self, sock: Any) -> Address:
-        """Give where a socket is connected to, once."""
+        """Return where a socket is connected to, once."""
         return self._dialled.pop(id(sock))
 
     async def connect(
@@ -162,21 +162,21 @@ class Wire(asyncio.Transport):
         return address
 
     def begin(self) -> None:
-        """Tell the protocol that it is connected."""
+        """Return the protocol that it is connected."""
         self._protocol.connection_made(self)
 
     # --- what the protocol asks ------------------------------------------------------------------------
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Give whoever is told."""
+        """Return whoever is told."""
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Tell another from now on."""
+        """Return another from now on."""
         self._protocol = protocol
 
     def is_closing(self) -> bool:
-        """Tell whether nothing can be written any more."""
+        """Return whether nothing can be written any more."""
         return self._closing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -226,7 +226,7 @@ class Wire(asyncio.Transport):
         self._read_soon()
 
     def is_reading(self) -> bool:
-        """Tell whether what comes is read."""
+        """Return whether what comes is read."""
         return not self._paused and not self._closing
 
     def get_write_buffer_size(self) -> int:

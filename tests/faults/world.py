@@ -141,11 +141,11 @@ class World:
         return lambda: BEGAN + timedelta(seconds=self.loop.time() + self.skew_s[cluster])
 
     def pods(self, cluster: str) -> Says:
-        """Say what the pods of a cluster answer."""
+        """Return what the pods of a cluster answer."""
         return Says(self.bad[cluster], "500") if self.bad[cluster] else GOOD
 
     def prober_cut(self, cluster: str) -> bool:
-        """Tell whether what the prober of a cluster says is lost."""
+        """Return whether what the prober of a cluster says is lost."""
         return f"prober {cluster}" in self.cuts
 
     # --- controllers -----------------------------------------------------------------------------------
@@ -192,15 +192,15 @@ class World:
 
     # --- what stands there ------------------------------------------------------------------------------
 
-    def annotate(self, **wishes: str) -> None:
+    def annotate(self, **specs: str) -> None:
         """``kubectl annotate --overwrite`` in legacy."""
         api = self.apis["legacy"]
         stored = api.store.get("services", NAMESPACE, SERVICE)
         assert stored is not None
         body = stored.decoded("v1")
-        named = {PREFIX + key.replace("_", "-"): value for key, value in wishes.items()}
+        named = {PREFIX + key.replace("_", "-"): value for key, value in specs.items()}
         body["metadata"].setdefault("annotations", {}).update(named)
-        self.tell(f"owner annotates {wishes}")
+        self.tell(f"owner annotates {specs}")
         api.put(body, manager="kubectl-annotate")
 
     def say_otherwise(self) -> None:
@@ -220,7 +220,7 @@ class World:
             api.remove("migrations", NAMESPACE, SERVICE)
 
     def migration(self) -> Mapping[str, Any]:
-        """Give the status of the Migration, {} where there is none."""
+        """Return the status of the Migration, {} where there is none."""
         stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)
         return (stored.body.get("status") or {}) if stored else {}
 

@@ -111,10 +111,10 @@ class BarePair:
             made = await client.create(client.splits(), body)
         assert made.status == 201, made.body
 
-    async def annotate(self, name: str, **wishes: str | None) -> None:
+    async def annotate(self, name: str, **specs: str | None) -> None:
         """``kubectl annotate --overwrite`` in legacy; None removes."""
         client = self.clients["legacy"]
-        named = {PREFIX + key.replace("_", "-"): value for key, value in wishes.items()}
+        named = {PREFIX + key.replace("_", "-"): value for key, value in specs.items()}
         path = client.core("services", name)
         done = await client.merge(path, {"metadata": {"annotations": named}})
         assert done.status == 200, done.body
@@ -122,7 +122,7 @@ class BarePair:
     # --- what is seen -----------------------------------------------------------------------------------
 
     async def split(self, cluster: str, name: str, version: str = "v1alpha1") -> Json:
-        """Give the split of a cluster, of whichever kind it is."""
+        """Return the split of a cluster, of whichever kind it is."""
         client = self.clients[cluster]
         for path in (client.splits(name, version), client.routes(name)):
             found = await client.get(path)
@@ -131,34 +131,34 @@ class BarePair:
         return {}
 
     async def pin(self, cluster: str, name: str) -> Json:
-        """Give the pin of a cluster's gateway, {} where there is none."""
+        """Return the pin of a cluster's gateway, {} where there is none."""
         profile = f"{name}.{self.namespace}.svc.cluster.local"
         path = f"/apis/linkerd.io/v1alpha2/namespaces/{GATEWAYS}/serviceprofiles/{profile}"
         found = await self.clients[cluster].get(path)
         return found.body if found.status == 200 else {}
 
     async def migration(self, name: str) -> Json:
-        """Give the Migration beside the Service, {} where there is none yet."""
+        """Return the Migration beside the Service, {} where there is none yet."""
         found = await self.clients["legacy"].get(self.clients["legacy"].migrations(name))
         return found.body if found.status == 200 else {}
 
     async def status(self, name: str) -> Json:
-        """Give its status."""
+        """Return its status."""
         found: Json = (await self.migration(name)).get("status") or {}
         return found
 
     async def condition(self, name: str, kind: str) -> str:
-        """Give a condition's status as ``kubectl wait --for=condition=...`` reads it, "" where it is not there."""
+        """Return a condition's status as ``kubectl wait --for=condition=...`` reads it, "" where it is not there."""
         conditions = (await self.status(name)).get("conditions", [])
         return next((str(c["status"]) for c in conditions if c["type"] == kind), "")
 
     async def events(self, name: str) -> list[Json]:
-        """Give the Events on the Service."""
+        """Return the Events on the Service."""
         listed = await self.clients["legacy"].get(self.clients["legacy"].core("events"))
         return [e for e in listed.body["items"] if e["involvedObject"]["name"] == name]
 
     async def shares(self, name: str) -> tuple[int, ...]:
-        """Give what eks serves of each cluster's calls, per mille, by the weights."""
+        """Return what eks serves of each cluster's calls, per mille, by the weights."""
         return tuple([share_of(await self.split(cluster, name), cluster) for cluster in CLUSTERS])
 
     async def until(
@@ -247,7 +247,7 @@ class BarePair:
 
 
 def share_of(found: Json, cluster: str) -> int:
-    """Give what eks serves of a cluster's calls by a split's weights, per mille, -1 without a split."""
+    """Return what eks serves of a cluster's calls by a split's weights, per mille, -1 without a split."""
     if not found:
         return -1
     weights = weights_of(found["spec"])
@@ -257,7 +257,7 @@ def share_of(found: Json, cluster: str) -> int:
 
 
 def record_of(found: Json) -> dict[str, Any]:
-    """Give the record on a split; what is left out of it because it is 0 is 0."""
+    """Return the record on a split; what is left out of it because it is 0 is 0."""
     record: dict[str, Any] = json.loads(found["metadata"]["annotations"][PREFIX + "record"])
     return {"sharePermille": 0, "epoch": 0, **record}
 

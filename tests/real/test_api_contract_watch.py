@@ -37,19 +37,19 @@ async def test_list_and_watches_leave_no_gap(api: Client) -> None:
     """A list and then watches, broken off and taken up while writes go on, end at the new list."""
     listed = await api.get(api.core("configmaps"))
     held: dict[str, Json] = {}
-    seen: list[int] = []
+    observed: list[int] = []
     version = listed.version
     writer = asyncio.create_task(_churn(api))
     expected = _WRITES - (_WRITES // 3 + 2) // 3
-    while len(seen) < expected:
+    while len(observed) < expected:
         async with api.watch(api.core("configmaps"), resourceVersion=version) as stream:
-            events = await stream.take(min(7, expected - len(seen)))
+            events = await stream.take(min(7, expected - len(observed)))
         _apply(held, events)
-        seen += _versions(events)
-        version = str(seen[-1])
+        observed += _versions(events)
+        version = str(observed[-1])
     await writer
     final = await api.get(api.core("configmaps"))
-    assert seen == sorted(set(seen))
+    assert observed == sorted(set(observed))
     assert sorted(held) == sorted(final.names)
     for item in final.body["items"]:
         name = item["metadata"]["name"]
@@ -63,13 +63,13 @@ async def test_watch_opened_amid_writes_misses_none(api: Client) -> None:
 
     async def follow() -> tuple[list[int], int]:
         listed = await api.get(api.core("configmaps"))
-        seen: list[int] = []
+        observed: list[int] = []
         query = {"resourceVersion": listed.version}
         async with api.watch(api.core("configmaps"), **query) as stream:
             # One that listed after the last write has nothing to see.
-            while max([int(listed.version), *seen]) < await asyncio.shield(last):
-                seen += _versions(await stream.take(1))
-        return seen, int(listed.version)
+            while max([int(listed.version), *observed]) < await asyncio.shield(last):
+                observed += _versions(await stream.take(1))
+        return observed, int(listed.version)
 
     async def end() -> int:
         await writer
@@ -87,8 +87,8 @@ async def test_watch_opened_amid_writes_misses_none(api: Client) -> None:
             if len(whole) % 10 == 0:
                 followers.append(asyncio.create_task(follow()))
     assert followers
-    for seen, since in await asyncio.gather(*followers):
-        assert seen == [version for version in whole if version > since]
+    for observed, since in await asyncio.gather(*followers):
+        assert observed == [version for version in whole if version > since]
 
 
 async def test_watch_without_a_version_begins_with_what_is_there(api: Client) -> None:

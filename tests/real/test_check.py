@@ -17,7 +17,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from controller.cli.ending import Exit
+from controller.cli.exit_codes import Exit
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.objects import link_object
 from deploy.local.realapi import RealApi

@@ -11,10 +11,10 @@ from time import monotonic, time
 import aiohttp
 import pytest
 
-from controller.callers import Answered, Source
-from controller.model import Calls, Key, SplitKind, TrafficOrder
-from controller.tally import Growth, Tally
-from controller.traffic import Access, Prometheus
+from controller.domain import Calls, Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Growth, Tally
+from controller.evidence.clients.monitor import Answered, Source
+from controller.runtime.prometheus import Access, Prometheus
 from deploy.local import prometheus
 from tests.controller.proxy_metrics import Proxies, loops, response, route, stranger
 
@@ -55,9 +55,9 @@ class Watched:
         self.last = Answered("legacy", 0.0)
         self.total = Growth()
 
-    async def look(self) -> Growth:
+    async def reconcile(self) -> Growth:
         """One tick."""
-        self.last = await asyncio.to_thread(self.client.look, self.orders)
+        self.last = await asyncio.to_thread(self.client.reconcile, self.orders)
         found = self.last.counted.growth.get(A, Growth())
         self.total = Growth(
             here=_plus(self.total.here, found.here),
@@ -73,7 +73,7 @@ class Watched:
         """Look until something is so."""
         async with asyncio.timeout(LIMIT_S):
             while not reached():
-                await self.look()
+                await self.reconcile()
                 await asyncio.sleep(EVERY_S / 2)
 
     async def scraped(self, times: int = 2) -> None:
@@ -234,7 +234,7 @@ async def _copies(found: Watched, query: str, expected: str) -> None:
                 result = (await answer.json())["data"]["result"]
             if result and result[0]["value"][1] == expected:
                 return
-            await found.look()
+            await found.reconcile()
 
 
 async def test_a_restart_is_no_traffic_and_hides_none() -> None:
@@ -286,7 +286,7 @@ async def test_samples_of_another_time_are_not_of_now() -> None:
             found = Watched(proxies, server.url, order())
             await found.until(lambda: found.last.newest)
     source = Source("legacy", tick_s=10.0)
-    assert not source.absorb(found.last)
+    assert not source.apply(found.last)
     assert source.unknown(found.last.now_s).startswith("its newest sample of a Linkerd proxy is 2")
 
 
@@ -294,7 +294,7 @@ async def test_a_prometheus_without_proxies_has_no_newest_sample() -> None:
     """A Prometheus that knows of no Linkerd proxy answers, and what it tells is not known."""
     async with prometheus.Prometheus({}, every_s=EVERY_S) as server:
         found = Watched(Proxies(), server.url, order())
-        await found.look()
+        await found.reconcile()
         assert (found.last.error, found.last.newest) == ("", None)
 
 
@@ -340,7 +340,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
             orders = [order(key=Key("default", f"service-{n:03}")) for n in range(count)]
             found.orders = {key: one for part in orders for key, one in part.items()}
             found.meter.asked.clear()
-            await found.look()
+            await found.reconcile()
             asked.append(found.meter.asked.copy())
             assert found.last.error == ""
         assert asked[0] == asked[1] == ["ok"] * 5
@@ -349,7 +349,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
 async def test_the_answer_is_dated_by_our_own_clock() -> None:
     """When an answer came is told by the monotonic clock, and since when its growth is by the answer before."""
     async with watched() as found:
-        await found.look()
+        await found.reconcile()
         before = found.last.now_s
-        await found.look()
+        await found.reconcile()
         assert found.last.since_s == before < found.last.now_s <= monotonic()

@@ -215,13 +215,13 @@ async def test_fault_comes_home_and_another_attempt_completes(pair: BarePair) ->
     assert any("of the probes of callers in" in message for message in warnings)
     for prober in pair.probers.values():
         prober.says.clear()
-    home = [(await pair.split(c, A))["metadata"]["resourceVersion"] for c in CLUSTERS]
+    baseline = [(await pair.split(c, A))["metadata"]["resourceVersion"] for c in CLUSTERS]
     await pair.controller.kill()
     pair.controller.start()
     await pair.annotate(A, dwell="1s", probe_rate="99")
     await _looked_at(pair)
     still = [(await pair.split(c, A))["metadata"]["resourceVersion"] for c in CLUSTERS]
-    assert still == home
+    assert still == baseline
     await pair.annotate(A, attempt="2")
     await pair.fulfilled(A, "Completed")
     assert await pair.condition(A, "Reverted") == "False"
@@ -296,6 +296,6 @@ async def _looked_at(pair: BarePair) -> None:
     await pair.until(stands, "it does not lead", A)
 
 
-async def _epoch_above(pair: BarePair, epoch: int) -> bool:
+async def _epoch_above(pair: BarePair, fencing_token: int) -> bool:
     records: list[Json] = [record_of(await pair.split(cluster, A)) for cluster in CLUSTERS]
-    return all(record["epoch"] > epoch for record in records)
+    return all(record["epoch"] > fencing_token for record in records)

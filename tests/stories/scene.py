@@ -66,32 +66,32 @@ class Scene:
         await self.until(lambda: all(at in self.pair.splits for at in known), "no splits", name)
         await self.pair.callers(name, "shop", rate_hz)
 
-    async def ask(self, name: str, **wishes: str | None) -> None:
+    async def ask(self, name: str, **specs: str | None) -> None:
         """Annotate the Service in legacy, as its developer does."""
-        wanted = {key.replace("_", "-"): value for key, value in wishes.items()}
+        wanted = {key.replace("_", "-"): value for key, value in specs.items()}
         await self.pair.annotate(LEGACY, name, wanted)
 
-    async def rise(self, name: str, percent: str = "25", **wishes: str) -> None:
+    async def rise(self, name: str, percent: str = "25", **specs: str) -> None:
         """Ask for eks, and wait until both splits stand at this share, where they stay for an hour."""
-        await self.ask(name, **{**QUICK, "steps": percent, "dwell": "1h", "target": EKS, **wishes})
+        await self.ask(name, **{**QUICK, "steps": percent, "dwell": "1h", "target": EKS, **specs})
         await self.stands(name, float(percent))
 
     # --- what is seen ---------------------------------------------------------------------------------
 
     def share(self, cluster: str, name: str) -> float:
-        """Give the percentage of a cluster's calls that eks serves by its split, as last seen."""
+        """Return the percentage of a cluster's calls that eks serves by its split, as last seen."""
         return self.trail[cluster, name][-1]
 
     def status(self, name: str) -> Mapping[str, Any]:
-        """Give the status of the Service's Migration."""
+        """Return the status of the Service's Migration."""
         return self.pair.status(name)
 
     def load(self, cluster: str, name: str) -> Load:
-        """Give the callers of a cluster."""
+        """Return the callers of a cluster."""
         return self.pair.loads[cluster, name]
 
     def failed(self, cluster: str, name: str, since: float = 0.0) -> list[Sent]:
-        """Give the calls due since then that failed, other than by the workload itself."""
+        """Return the calls due since then that failed, other than by the workload itself."""
         return [
             sent
             for sent in self.load(cluster, name).sent()
@@ -99,7 +99,7 @@ class Scene:
         ]
 
     async def events(self, name: str, reason: str) -> list[str]:
-        """Give the messages of the Service's Events of this reason, in the order in which they were made."""
+        """Return the messages of the Service's Events of this reason, in the order in which they were made."""
         found = [event for event in await self.pair.events(name) if event["reason"] == reason]
         found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
         return [event["message"] for event in found]
@@ -182,18 +182,18 @@ class Scene:
     # --- hands ----------------------------------------------------------------------------------------
 
     async def pin_is_there(self, cluster: str, name: str) -> bool:
-        """Tell whether the gateway of a cluster is pinned for a Service."""
+        """Return whether the gateway of a cluster is pinned for a Service."""
         found, _ = await self.pair.mesh.clusters[cluster].api.list(PROFILES)
         return pin_key(name) in [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in found]
 
     async def lease_holder(self, cluster: str) -> str:
-        """Give who holds the controllers' Lease, "" for nobody."""
+        """Return who holds the controllers' Lease, "" for nobody."""
         found, _ = await self.pair.mesh.clusters[cluster].api.list(LEASES)
         (lease,) = found
         return str(lease["spec"].get("holderIdentity") or "")
 
     def log(self) -> str:
-        """Give the controller's log so far."""
+        """Return the controller's log so far."""
         return self.pair.controller.log.read_text(errors="replace")
 
     def _saw(self, cluster: str, found: Any) -> None:
@@ -213,7 +213,7 @@ class Scene:
 
 
 def pin_key(name: str) -> tuple[str, str]:
-    """Give namespace and name of a Service's pin."""
+    """Return namespace and name of a Service's pin."""
     return GATEWAYS, f"{name}.default.svc.cluster.local"
 
 

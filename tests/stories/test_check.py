@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from controller.cli.ending import Exit
+from controller.cli.exit_codes import Exit
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import LINKS, SERVICES
 from deploy.local.pair import CLUSTERS, Plan

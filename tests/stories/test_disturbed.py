@@ -41,7 +41,7 @@ async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator
 
 
 def failed(scene: Scene, name: str) -> list[object]:
-    """Give all calls that failed, in both clusters."""
+    """Return all calls that failed, in both clusters."""
     return [sent for cluster in CLUSTERS for sent in scene.failed(cluster, name)]
 
 

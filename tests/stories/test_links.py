@@ -50,7 +50,7 @@ async def moving(scene: Scene) -> AsyncIterator[Scene]:
 
 
 def now() -> float:
-    """Give the time by which calls are due."""
+    """Return the time by which calls are due."""
     return asyncio.get_running_loop().time()
 
 
@@ -91,7 +91,7 @@ async def test_dead_origin_gateway_throws_nobody_at_it(moving: Scene, death: Dea
     assert moving.failed(LEGACY, A, began) == []
     await moving.pair.mesh.gateway(LEGACY).revive()
     if moving.pair.plan.controller_in == LEGACY:
-        # The way home has failed too often for another step, and that is not forgotten in an attempt.
+        # The path back has failed too often for another step, and that is not forgotten in an attempt.
         await moving.recovered(EKS, A)
         assert moving.trail[EKS, A] == [AT_SHARE]
         await moving.ask(A, abort="true")
@@ -102,7 +102,7 @@ async def test_dead_origin_gateway_throws_nobody_at_it(moving: Scene, death: Dea
 
 
 async def test_cut_link_sends_home_whose_home_needs_no_link(moving: Scene) -> None:
-    """When the link is cut both ways, callers in legacy go home, and those in eks once it is healed."""
+    """When the link is cut both paths, callers in legacy go home, and those in eks once it is healed."""
     mesh = moving.pair.mesh
     mesh.cut_link(LEGACY, EKS)
     mesh.cut_link(EKS, LEGACY)

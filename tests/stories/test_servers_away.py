@@ -52,7 +52,7 @@ class Away:
         await self.api.start(port=self._port)
 
     def away_weight(self) -> float:
-        """Give the mirror's weight per mille as it is stored, whoever can be asked."""
+        """Return the mirror's weight per mille as it is stored, whoever can be asked."""
         stored = self.api.store.get("trafficsplits", "default", A)
         assert stored is not None
         (weight,) = [b["weight"] for b in stored.body["spec"]["backends"] if b["service"] != A]

@@ -43,7 +43,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def told(name: str, *arguments: str) -> dict[str, Any]:
-    """Tell a story that keeps its promise; give its line."""
+    """Return a story that keeps its promise; give its line."""
     ended = run("--story", name, "--json", *arguments)
     assert ended.returncode == 0, ended.stderr
     (line,) = ended.stdout.splitlines()

@@ -14,7 +14,7 @@ import json
 import sys
 from time import monotonic
 
-from controller.plan import plan
+from controller.decide.plan import plan
 from tests.faults.model.search import Found, search
 from tests.faults.model.world import Bounds, Decide, Scene, World, enrolled
 
@@ -22,7 +22,7 @@ ONE = (
     Scene(Bounds(faults=1)),
     Scene(Bounds(crashes=1)),
     Scene(Bounds(weathers=1)),
-    Scene(Bounds(wishes=1)),
+    Scene(Bounds(specs=1)),
     Scene(Bounds(hands=1)),
 )
 """One trouble in each story: what the tests run."""
@@ -38,10 +38,10 @@ TWO = (
 
 DEEP = (
     Scene(Bounds(faults=1, weathers=1)),
-    Scene(Bounds(faults=1, wishes=1)),
+    Scene(Bounds(faults=1, specs=1)),
     Scene(Bounds(crashes=1, weathers=1)),
-    Scene(Bounds(crashes=1, wishes=1)),
-    Scene(Bounds(weathers=1, wishes=1)),
+    Scene(Bounds(crashes=1, specs=1)),
+    Scene(Bounds(weathers=1, specs=1)),
     Scene(Bounds(weathers=2)),
     Scene(Bounds(faults=3)),
     Scene(Bounds(faults=1, crashes=1, weathers=1)),

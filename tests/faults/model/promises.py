@@ -6,7 +6,7 @@ from the model's weather, and what a record says counts only as what was written
 
 from __future__ import annotations
 
-from controller.model import SLIVER, WHOLE
+from controller.domain import SOAK_SHARE, WHOLE
 from tests.faults.model.search import BrokenError
 from tests.faults.model.state import (
     CLUSTERS,
@@ -23,22 +23,22 @@ from tests.faults.model.weather import WEATHERS, WISHES, Weather
 
 
 def share(place: Place, cluster: int, target: str) -> int:
-    """Give the target's share of a cluster's calls, by its weights; without a split calls stay local."""
+    """Return the target's share of a cluster's calls, by its weights; without a split calls stay local."""
     away = place.split.away if place.split else 0
     return WHOLE - away if CLUSTERS[cluster] == target else away
 
 
 def decided(moment: Moment, who: Controller, weather: Weather, write: SplitWrite) -> None:
-    """A share is raised only on PASS of all ways, with the lease, by one step, in an attempt not over."""
+    """A share is raised only on PASS of all paths, with the lease, by one step, in an attempt not over."""
     attempt = write.note.attempt
     if attempt is None:
         return
-    seen = who.views[write.cluster]
-    before, after = share(seen, write.cluster, attempt.target), _share_of(write, attempt)
-    home = attempt.home[write.cluster]
+    observed = who.views[write.cluster]
+    before, after = share(observed, write.cluster, attempt.target), _share_of(write, attempt)
+    baseline = attempt.baseline[write.cluster]
     if write.revert:
         _require(
-            after in (before, home), f"a revert moves to {after}, neither home nor where it is"
+            after in (before, baseline), f"a revert moves to {after}, neither home nor where it is"
         )
         _require(write.note.reverted is not None, "a revert does not latch")
     _require(after in (write.note.share, before), "record and weights tell two shares")
@@ -48,8 +48,8 @@ def decided(moment: Moment, who: Controller, weather: Weather, write: SplitWrite
         return
     _require(weather.passes, f"a share rises while the evidence is: {weather.name}")
     _require(who.leads, "a share rises without the lease")
-    wish = WISHES[moment.wish]
-    _require(wish.rises, f"a share rises while the annotations say: {wish.name}")
+    spec = WISHES[moment.spec]
+    _require(spec.rises, f"a share rises while the annotations say: {spec.name}")
     _require(
         _name(attempt) not in moment.over,
         "a share rises in an attempt that is over",
@@ -96,13 +96,19 @@ def landed(before: Moment, write: SplitWrite, after: Moment) -> None:
 
 def _epochs(before: Moment, write: SplitWrite, old: SplitAt | None) -> None:
     epochs = [
-        place.split.note.epoch for place in before.servers if place.split and place.split.note
+        place.split.note.fencing_token
+        for place in before.servers
+        if place.split and place.split.note
     ]
     if old is not None and old.note is not None:
-        _require(write.note.epoch >= old.note.epoch, "a write of an older epoch is accepted")
+        _require(
+            write.note.fencing_token >= old.note.fencing_token,
+            "a write of an older epoch is accepted",
+        )
     if not write.revert and len(epochs) == len(CLUSTERS):
         _require(
-            write.note.epoch >= min(epochs), "an older leader's raise lands after a newer one led"
+            write.note.fencing_token >= min(epochs),
+            "an older leader's raise lands after a newer one led",
         )
 
 
@@ -114,7 +120,7 @@ def _against(note: Note, attempt: Try, known: Note, other: Try, *, same_split: b
     """
     if (*_name(attempt), attempt.started) != (*_name(other), other.started):
         return
-    _require(attempt.home == other.home, "home changes within an attempt")
+    _require(attempt.baseline == other.baseline, "home changes within an attempt")
     kept = note.reverted is not None or known.reverted is None or not same_split
     _require(kept, "the latch of a revert is written over")
 
@@ -128,27 +134,27 @@ def _home(before: Moment, attempt: Try) -> None:
     known = [p.split.note.attempt for p in before.servers if p.split and p.split.note]
     if any(a and (a.target, a.started) == (attempt.target, attempt.started) for a in known):
         return
-    for cluster, home in enumerate(attempt.home):
+    for cluster, baseline in enumerate(attempt.baseline):
         now = share(before.servers[cluster], cluster, attempt.target)
-        _require(home == (WHOLE if now == WHOLE else 0), "home is not where the callers were")
+        _require(baseline == (WHOLE if now == WHOLE else 0), "home is not where the callers were")
 
 
 def at_rest(moment: Moment) -> None:
-    """Once nothing more comes, a migration stands where its wish and its evidence want it."""
+    """Once nothing more comes, a migration stands where its spec and its evidence want it."""
     if moment.touched:
         return
     notes = [place.split.note for place in moment.servers if place.split and place.split.note]
     attempts = [note.attempt for note in notes if note.attempt]
-    heard = next((c.failed for c in moment.controllers if c.failed), moment.weather)
-    weather, wish = WEATHERS[heard], WISHES[moment.wish]
+    on_report = next((c.failed for c in moment.controllers if c.failed), moment.weather)
+    weather, spec = WEATHERS[on_report], WISHES[moment.spec]
     if not attempts:
         _require(
-            not (weather.passes and wish.rises), "nothing begins, though nothing is in the way"
+            not (weather.passes and spec.rises), "nothing begins, though nothing is in the way"
         )
         return
     newest = max(attempts, key=lambda a: a.started)
     shares = [share(place, k, newest.target) for k, place in enumerate(moment.servers)]
-    above = [now > home for now, home in zip(shares, newest.home, strict=True)]
+    above = [now > baseline for now, baseline in zip(shares, newest.baseline, strict=True)]
     ended = [note for note in notes if note.reverted and note.attempt]
     latched = [note for note in ended if note.attempt and _name(note.attempt) == _name(newest)]
     completed = [note.completed for note in notes if note.completed and note.attempt == newest]
@@ -165,18 +171,18 @@ def at_rest(moment: Moment) -> None:
         _require(shares == [WHOLE, WHOLE], f"completed at {shares}")
         return
     _require(
-        not (wish.goes_home(newest.target) and any(above)), f"callers stay at {shares}: {wish.name}"
+        not (spec.goes_home(newest.target) and any(above)), f"callers stay at {shares}: {spec.name}"
     )
     _require(
         not (weather.leaves and any(above)), f"callers stay at {shares} with a target that is bad"
     )
     done = _name(newest) in moment.over
-    free = weather.passes and wish.rises and not done
+    free = weather.passes and spec.rises and not done
     _require(not free, f"it stops at {shares}, though nothing is in the way")
 
 
 def _next_step(who: Controller, attempt: Try) -> int:
-    """Give the highest share that may follow what both records, as they were seen, have reached."""
+    """Return the highest share that may follow what both records, as they were seen, have reached."""
     reached = 0
     for cluster, place in enumerate(who.views):
         note = place.split.note if place.split else None
@@ -185,11 +191,16 @@ def _next_step(who: Controller, attempt: Try) -> int:
             and note.attempt is not None
             and note.attempt.started == attempt.started
         )
-        if mine and note is not None and note.since is not None and attempt.home[cluster] < WHOLE:
+        if (
+            mine
+            and note is not None
+            and note.since is not None
+            and attempt.baseline[cluster] < WHOLE
+        ):
             reached = max(reached, note.share)
-    steps = STORED[attempt.wish].steps
-    ladder = (*(() if steps == "now" else steps), SLIVER, WHOLE)
-    return next((step for step in ladder if step > reached), WHOLE)
+    steps = STORED[attempt.spec].steps
+    schedule = (*(() if steps == "now" else steps), SOAK_SHARE, WHOLE)
+    return next((step for step in schedule if step > reached), WHOLE)
 
 
 def _share_of(write: SplitWrite, attempt: Try) -> int:

@@ -23,7 +23,7 @@ class BrokenError(Exception):
 class Step(NamedTuple, Generic[S]):
     """What may happen next: a line for people, what it costs, and what comes of it.
 
-    ``after`` raises :class:`BrokenError` where a promise breaks on the way.
+    ``after`` raises :class:`BrokenError` where a promise breaks on the path.
     """
 
     line: str
@@ -56,7 +56,7 @@ def search(
     Ends at the first broken promise, or after ``limit`` states (``complete`` is then false).
     """
     found = Found()
-    seen: dict[S, list[Budget]] = {start: [budget]}
+    observed: dict[S, list[Budget]] = {start: [budget]}
     # One entry per visit: (state, budget left, visit it came from, line, depth).
     visits: list[tuple[S, Budget, int, str, int]] = [(start, budget, -1, "", 0)]
     waiting = deque([0])
@@ -80,7 +80,7 @@ def search(
                 found.broken, found.story = str(broken), [*_told(visits, at), step.line]
                 return found
             rest = tuple(have - cost for have, cost in zip(left, step.cost, strict=True))
-            if _is_new(seen, after, rest):
+            if _is_new(observed, after, rest):
                 visits.append((after, rest, at, step.line, depth + 1))
                 waiting.append(len(visits) - 1)
     return found
@@ -90,9 +90,9 @@ def _affordable(steps: Iterable[Step[S]], left: Budget) -> Iterator[Step[S]]:
     return (s for s in steps if all(have >= cost for have, cost in zip(left, s.cost, strict=True)))
 
 
-def _is_new(seen: dict[S, list[Budget]], state: S, budget: Budget) -> bool:
+def _is_new(observed: dict[S, list[Budget]], state: S, budget: Budget) -> bool:
     """Note a visit, unless one with as much budget was made."""
-    known = seen.setdefault(state, [])
+    known = observed.setdefault(state, [])
     if any(_covers(other, budget) for other in known):
         return False
     known[:] = [other for other in known if not _covers(budget, other)]

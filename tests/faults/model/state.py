@@ -1,7 +1,7 @@
 """One moment of the model: two API servers, the controllers, what is in flight, what people ask for.
 
 Everything is a tuple of small numbers, so that equal moments are equal values. Times and resource versions
-matter to the product only by their order (the model's wishes dwell and soak for no time), so
+matter to the product only by their order (the model's specs dwell and soak for no time), so
 :func:`canonical` numbers them anew from zero: moments that differ in nothing else become one.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from controller.model import Attempt, Latch, Record, Reverted, SplitKind, Wish
+from controller.domain import Attempt, Latch, MigrationSpec, Record, Reverted, SplitKind
 
 CLUSTERS = ("legacy", "eks")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,8 +21,8 @@ BEAT = timedelta(minutes=1)
 
 ORIGIN_READY = 3
 
-STORED: list[Wish] = []
-"""The wishes that stand in records, by number."""
+STORED: list[MigrationSpec] = []
+"""The specs that stand in records, by number."""
 
 
 class Over(NamedTuple):
@@ -34,19 +34,19 @@ class Over(NamedTuple):
 
 
 class Try(NamedTuple):
-    """An attempt; ``home`` is in the order of CLUSTERS, ``wish`` a place in STORED."""
+    """An attempt; ``home`` is in the order of CLUSTERS, ``spec`` a place in STORED."""
 
     number: int
     target: str
-    home: tuple[int, int]
-    wish: int
+    baseline: tuple[int, int]
+    spec: int
     started: int
 
 
 class Note(NamedTuple):
     """A record."""
 
-    epoch: int
+    fencing_token: int
     made: int | None
     attempt: Try | None
     share: int
@@ -117,12 +117,12 @@ class Controller(NamedTuple):
 
     ``reading`` are the clusters whose split is still to be read before an attempt begins (None: it is not
     asked for). ``failed`` is a FAIL that it heard of in the present attempt (a place in WEATHERS, 0: none):
-    above home points never come down.
+    above the baseline points never come down.
     """
 
-    epoch: int
+    fencing_token: int
     leads: bool
-    may_go_home: bool
+    may_roll_back: bool
     views: tuple[Place, Place]
     splits: tuple[Hand, Hand] = (None, None)
     pins: tuple[Hand, Hand] = (None, None)
@@ -137,7 +137,7 @@ class Moment(NamedTuple):
     servers: tuple[Place, Place]
     controllers: tuple[Controller, ...]
     loose: tuple[SplitWrite | PinWrite, ...] = ()
-    wish: int = 0
+    spec: int = 0
     weather: int = 0
     over: frozenset[tuple[str, int]] = frozenset()
     touched: bool = False
@@ -147,7 +147,7 @@ class Moment(NamedTuple):
 
 
 def when(time: int) -> datetime:
-    """Give a time of the model as the product has it."""
+    """Return a time of the model as the product has it."""
     return EPOCH + time * BEAT
 
 
@@ -159,20 +159,20 @@ def _maybe(time: int | None) -> datetime | None:
     return None if time is None else when(time)
 
 
-def stored_place(wish: Wish) -> int:
-    """Give a stored wish's place."""
-    if wish not in STORED:
-        STORED.append(wish)
-    return STORED.index(wish)
+def stored_place(spec: MigrationSpec) -> int:
+    """Return a stored spec's place."""
+    if spec not in STORED:
+        STORED.append(spec)
+    return STORED.index(spec)
 
 
 @cache
 def record_of(note: Note) -> Record:
-    """Give the record."""
+    """Return the record."""
     a = note.attempt
     return Record(
         kind=SplitKind.TRAFFICSPLIT,
-        epoch=note.epoch,
+        fencing_token=note.fencing_token,
         made=_maybe(note.made),
         attempt=None
         if a is None
@@ -180,9 +180,9 @@ def record_of(note: Note) -> Record:
             number=a.number,
             origin=CLUSTERS[1 - CLUSTERS.index(a.target)],
             target=a.target,
-            home=dict(zip(CLUSTERS, a.home, strict=True)),
+            baseline=dict(zip(CLUSTERS, a.baseline, strict=True)),
             origin_ready=ORIGIN_READY,
-            wish=STORED[a.wish],
+            spec=STORED[a.spec],
             started=when(a.started),
         ),
         share_permille=note.share,
@@ -197,26 +197,26 @@ def _reverted(over: Over) -> Reverted:
 
 
 def latch_of(copy: Copy) -> Latch:
-    """Give the latch."""
+    """Return the latch."""
     return Latch(copy.target, copy.attempt, _reverted(copy.reverted))
 
 
 def over_of(reverted: Reverted) -> Over:
-    """Give a latch back."""
+    """Return a latch back."""
     return Over(reverted.reason, reverted.message, _time(reverted.at))
 
 
 def copy_of(latch: Latch | None) -> Copy | None:
-    """Give a pin's latch back."""
+    """Return a pin's latch back."""
     if latch is None:
         return None
     return Copy(latch.target, latch.attempt, over_of(latch.reverted))
 
 
 def note_of(record: Record) -> Note:
-    """Give a record back."""
+    """Return a record back."""
     return Note(
-        epoch=record.epoch,
+        fencing_token=record.fencing_token,
         made=_back(record.made),
         attempt=_try_of(record.attempt) if record.attempt else None,
         share=record.share_permille,
@@ -227,9 +227,9 @@ def note_of(record: Record) -> Note:
 
 
 def _try_of(attempt: Attempt) -> Try:
-    home = (attempt.home[CLUSTERS[0]], attempt.home[CLUSTERS[1]])
-    wish, started = stored_place(attempt.wish), _time(attempt.started)
-    return Try(attempt.number, attempt.target, home, wish, started)
+    baseline = (attempt.baseline[CLUSTERS[0]], attempt.baseline[CLUSTERS[1]])
+    spec, started = stored_place(attempt.spec), _time(attempt.started)
+    return Try(attempt.number, attempt.target, baseline, spec, started)
 
 
 def _back(moment: datetime | None) -> int | None:
@@ -248,7 +248,7 @@ def _note_times(note: Note) -> tuple[int, ...]:
 
 
 def _things(moment: Moment) -> Iterator[Any]:
-    """Give everything that carries a time or a version: splits, pins and writes."""
+    """Return everything that carries a time or a version: splits, pins and writes."""
     for place in (*moment.servers, *(view for c in moment.controllers for view in c.views)):
         yield from place
     for controller in moment.controllers:
@@ -258,7 +258,7 @@ def _things(moment: Moment) -> Iterator[Any]:
 
 
 def times(moment: Moment) -> set[int]:
-    """Give every time that stands anywhere."""
+    """Return every time that stands anywhere."""
     found: set[int] = set()
     for thing in _things(moment):
         if isinstance(thing, (SplitAt, SplitWrite)):
@@ -270,7 +270,7 @@ def times(moment: Moment) -> set[int]:
 
 
 def versions(moment: Moment, cluster: int) -> tuple[set[int], set[int]]:
-    """Give the resource versions of one cluster's split and pin that anybody knows."""
+    """Return the resource versions of one cluster's split and pin that anybody knows."""
     splits: set[int] = set()
     pins: set[int] = set()
     for place in (moment.servers[cluster], *(c.views[cluster] for c in moment.controllers)):

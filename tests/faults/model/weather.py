@@ -1,4 +1,4 @@
-"""What comes from outside: the evidence of the four ways, and what the owner's annotations ask."""
+"""What comes from outside: the evidence of the four paths, and what the owner's annotations ask."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from controller.model import Malformed, Problem, Side, Verdict, Way, WayEvidence, Wish
+from controller.domain import (
+    CallPath,
+    Malformed,
+    MigrationSpec,
+    PathEvidence,
+    Problem,
+    Side,
+    Verdict,
+)
 
-GOOD = WayEvidence(
+GOOD = PathEvidence(
     Verdict.PASS, "Met", threshold=10.0, clean=100, needed=100, silent_s=0.0, heard_s=0.0,
     bad_share_3s=0.0, answered_s=60.0,
 )  # fmt: skip
-BAD = WayEvidence(
+BAD = PathEvidence(
     Verdict.FAIL, "Missed", points=20.0, threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0,
     bad_share_3s=1.0,
 )  # fmt: skip
-SILENT = WayEvidence(Verdict.UNKNOWN, "NoStream", threshold=10.0, needed=100)
-LOOPING = WayEvidence(
+SILENT = PathEvidence(Verdict.UNKNOWN, "NoStream", threshold=10.0, needed=100)
+LOOPING = PathEvidence(
     Verdict.FAIL, "GatewayLoop", threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0, loop_s=0.0
 )
 TO_TARGET, HOME = Side.TARGET, Side.HOME
@@ -25,30 +33,30 @@ TO_TARGET, HOME = Side.TARGET, Side.HOME
 
 @dataclass(frozen=True)
 class Weather:
-    """The evidence now; every other way is good. ``sticks``: above home it is a FAIL that stays one.
+    """The evidence now; every other way is good. ``sticks``: above the baseline it is a FAIL that stays one.
 
-    ``passes``: it lets a share rise. ``leaves``: whoever is above home must go home. ``keeps``: somebody
+    ``passes``: it lets a share rise. ``leaves``: whoever is above the baseline must go home. ``keeps``: somebody
     has no better home to go to.
     """
 
     name: str
-    ways: Mapping[tuple[str, Side], WayEvidence]
+    paths: Mapping[tuple[str, Side], PathEvidence]
     target_ready: int = 3
     passes: bool = False
     leaves: bool = False
     keeps: bool = False
     sticks: bool = False
 
-    def evidence(self) -> dict[Way, WayEvidence]:
-        """Give what a controller hears."""
+    def evidence(self) -> dict[CallPath, PathEvidence]:
+        """Return what a controller hears."""
         return {
-            Way(callers, side): self.ways.get((callers, side), GOOD)
+            CallPath(callers, side): self.paths.get((callers, side), GOOD)
             for callers in ("legacy", "eks")
             for side in (TO_TARGET, HOME)
         }
 
 
-def _all(found: WayEvidence) -> dict[tuple[str, Side], WayEvidence]:
+def _all(found: PathEvidence) -> dict[tuple[str, Side], PathEvidence]:
     return {(callers, side): found for callers in ("legacy", "eks") for side in (TO_TARGET, HOME)}
 
 
@@ -74,37 +82,37 @@ WEATHERS = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What the annotations say. ``rises``: they do not stand in the way of a rise."""
+    """What the annotations say. ``rises``: they do not stand in the path of a rise."""
 
     name: str
-    wish: Wish | Malformed | None
+    spec: MigrationSpec | Malformed | None
     rises: bool = True
 
     def goes_home(self, target: str) -> bool:
-        """Tell whether they bring callers back from this target."""
-        asks = isinstance(self.wish, (Wish, Malformed))
-        wish = self.wish
-        return asks and wish is not None and (wish.abort or wish.target not in (target, None))
+        """Return whether they bring callers back from this target."""
+        asks = isinstance(self.spec, (MigrationSpec, Malformed))
+        spec = self.spec
+        return asks and spec is not None and (spec.abort or spec.target not in (target, None))
 
 
-def _wish(**differs: object) -> Wish:
-    wish = {
+def _spec(**differs: object) -> MigrationSpec:
+    spec = {
         "target": "eks",
         "steps": (500,),
-        "dwell_s": 0.0,
+        "step_pause_s": 0.0,
         "soak_s": 0.0,
         "success_percent": Decimal(99),
         **differs,
     }
-    return Wish(**wish)  # type: ignore[arg-type]  # the fields of a Wish, by name
+    return MigrationSpec(**spec)  # type: ignore[arg-type]  # the fields of a MigrationSpec, by name
 
 
 WISHES = (
-    Asked("target=eks", _wish()),
-    Asked("target=eks paused=true", _wish(paused=True), rises=False),
-    Asked("target=eks abort=true", _wish(abort=True), rises=False),
-    Asked("target=eks attempt=2", _wish(attempt=2)),
-    Asked("target=legacy", _wish(target="legacy")),
+    Asked("target=eks", _spec()),
+    Asked("target=eks paused=true", _spec(paused=True), rises=False),
+    Asked("target=eks abort=true", _spec(abort=True), rises=False),
+    Asked("target=eks attempt=2", _spec(attempt=2)),
+    Asked("target=legacy", _spec(target="legacy")),
     Asked(
         "target=eks steps=oops",
         Malformed((Problem("steps", "legacy", "write steps"),), target="eks"),

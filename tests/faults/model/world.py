@@ -13,18 +13,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from controller.model import (
+from controller.domain import (
     WHOLE,
-    ClusterSeen,
     Endpoints,
-    Fleet,
+    GlobalContext,
     Key,
     Observed,
+    ObservedCluster,
+    ObservedService,
     Pin,
     Plan,
     Port,
     ReadSplits,
-    ServiceSeen,
     Split,
     SplitKind,
     Weights,
@@ -59,7 +59,7 @@ from tests.faults.model.weather import WEATHERS, WISHES
 Decide = Callable[[Observed, datetime], Plan]
 
 A = Key("default", "service-a")
-SERVICE = ServiceSeen("uid", (Port("http", 80),), "10.0.0.1")
+SERVICE = ObservedService("uid", (Port("http", 80),), "10.0.0.1")
 PODS = {"http": ("10.1.0.1:8080", "10.1.0.2:8080", "10.1.0.3:8080")}
 ROUNDS = 60
 """A calm that lasts longer than this never comes to rest."""
@@ -72,7 +72,7 @@ class Bounds(NamedTuple):
     crashes: int = 0
     takeovers: int = 0
     weathers: int = 0
-    wishes: int = 0
+    specs: int = 0
     hands: int = 0
 
 
@@ -97,7 +97,7 @@ class Scene(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Say it for people."""
+        """Return it for people."""
         named = zip(TROUBLES.values(), self.bounds, strict=True)
         return ", ".join(f"{times} {what}" for what, times in named if times)
 
@@ -107,8 +107,8 @@ def enrolled(controllers: int = 1) -> Moment:
     note = Note(1, None, None, 0, None, None, None)
     places = tuple(Place(SplitAt(0, away, note), PinAt(0, None)) for away in (0, WHOLE))
     servers = (places[0], places[1])
-    first = Controller(1, leads=True, may_go_home=True, views=servers)
-    second = Controller(1, leads=False, may_go_home=False, views=servers)
+    first = Controller(1, leads=True, may_roll_back=True, views=servers)
+    second = Controller(1, leads=False, may_roll_back=False, views=servers)
     return Moment(servers, (first, second)[:controllers])
 
 
@@ -123,7 +123,7 @@ class World:
     # --- what can happen ----------------------------------------------------------------------------
 
     def steps(self, moment: Moment, budget: Budget) -> Iterator[Step[Moment]]:
-        """Give everything that can happen next, within a budget of Bounds."""
+        """Return everything that can happen next, within a budget of Bounds."""
         left = Bounds(*budget)
         for at in range(len(moment.controllers)):
             yield from self._look(moment, at)
@@ -154,7 +154,7 @@ class World:
         return _taken(moment, at, actions)
 
     def _raises(self, moment: Moment, at: int, actions: tuple[Any, ...]) -> bool:
-        """Tell whether a promise breaks in what is decided, though every hand is busy."""
+        """Return whether a promise breaks in what is decided, though every hand is busy."""
         try:
             self._acted(moment, at, actions)
         except BrokenError:
@@ -192,11 +192,11 @@ class World:
         clock = max(times(moment), default=-1) + 1
         busy = tuple(bool(split or pin) for split, pin in zip(who.splits, who.pins, strict=True))
         weather = who.failed or moment.weather
-        asked = (who[:4], busy, moment.wish, weather, clock, just_read)
+        asked = (who[:4], busy, moment.spec, weather, clock, just_read)
         known = self._decided.get(asked)
         if known is None:
-            seen = _observed(who, busy, moment.wish, weather, just_read=just_read)
-            plan = self._decide(seen, when(clock))
+            observed = _observed(who, busy, moment.spec, weather, just_read=just_read)
+            plan = self._decide(observed, when(clock))
             known = self._decided[asked] = tuple(_action(action, who) for action in plan.actions)
         return known
 
@@ -205,7 +205,7 @@ class World:
     def check(self, moment: Moment) -> None:
         """Let everything that is under way happen, trouble end, and what must be so then be so.
 
-        What breaks on the way there is left to the search: each of these steps is one of its own.
+        What breaks on the path there is left to the search: each of these steps is one of its own.
         """
         path = [moment]
         broken = self._calm.get(moment)
@@ -274,7 +274,7 @@ def _answers(moment: Moment, at: int) -> Iterator[Step[Moment]]:
 def _fates(
     moment: Moment, at: int, kind: str, write: SplitWrite | PinWrite
 ) -> Iterator[Step[Moment]]:
-    """A write is answered, or goes wrong in one of three ways: then its hand reads what stands there."""
+    """A write is answered, or goes wrong in one of three paths: then its hand reads what stands there."""
     words, cluster = f"{_words(write)} of controller {at + 1}", write.cluster
     done = partial(_applied, moment, write)
     late = moment._replace(loose=(*moment.loose, write))
@@ -316,8 +316,8 @@ def _tellings(moment: Moment, at: int) -> Iterator[Step[Moment]]:
 def _endings(moment: Moment, at: int) -> Iterator[Step[Moment]]:
     """A controller is killed and another begins, or the lease goes to another."""
     who = moment.controllers[at]
-    newest = max(c.epoch for c in moment.controllers) + 1
-    fresh = Controller(newest, leads=True, may_go_home=True, views=moment.servers)
+    newest = max(c.fencing_token for c in moment.controllers) + 1
+    fresh = Controller(newest, leads=True, may_roll_back=True, views=moment.servers)
     if who.leads:
         killed = _dropped(moment, at, everything=True)
         yield _step(
@@ -328,7 +328,9 @@ def _endings(moment: Moment, at: int) -> Iterator[Step[Moment]]:
     for other, next_one in enumerate(moment.controllers):
         if who.leads and other != at:
             stopped = _with(_dropped(moment, at, everything=False), at, leads=False)
-            leads = partial(_with, stopped, other, leads=True, may_go_home=True, epoch=newest)
+            leads = partial(
+                _with, stopped, other, leads=True, may_roll_back=True, fencing_token=newest
+            )
             if not next_one.leads:
                 yield _step(
                     f"the lease goes from controller {at + 1} to {other + 1}",
@@ -346,12 +348,12 @@ def _outside(moment: Moment, left: Bounds) -> Iterator[Step[Moment]]:
                 Bounds(weathers=1),
                 partial(moment._replace, weather=place),
             )
-    for place, wish in enumerate(WISHES if left.wishes else ()):
-        if place != moment.wish:
+    for place, spec in enumerate(WISHES if left.specs else ()):
+        if place != moment.spec:
             yield _step(
-                f"the owner writes {wish.name}",
-                Bounds(wishes=1),
-                partial(moment._replace, wish=place),
+                f"the owner writes {spec.name}",
+                Bounds(specs=1),
+                partial(moment._replace, spec=place),
             )
 
 
@@ -463,7 +465,7 @@ def _dropped(moment: Moment, at: int, *, everything: bool) -> Moment:
 
 
 def _taken(moment: Moment, at: int, actions: tuple[Any, ...]) -> Moment:
-    """Set the hands to what was decided, as the real ones: see ``controller/hands.py``."""
+    """Set the hands to what was decided, as the real ones: see ``controller/runtime/writer.py``."""
     moment = _heard(moment, at)
     for action in actions:
         who = moment.controllers[at]
@@ -489,7 +491,7 @@ def _heard(moment: Moment, at: int) -> Moment:
     notes = [view.split.note for view in who.views if view.split and view.split.note]
     running = [n.attempt for n in notes if n.attempt and not n.reverted and not n.completed]
     above = any(
-        promises.share(view, cluster, running[0].target) > running[0].home[cluster]
+        promises.share(view, cluster, running[0].target) > running[0].baseline[cluster]
         for cluster, view in enumerate(who.views)
         if running
     )
@@ -501,16 +503,16 @@ def _heard(moment: Moment, at: int) -> Moment:
 
 
 def _observed(
-    who: Controller, busy: tuple[bool, ...], wish: int, weather: int, *, just_read: bool
+    who: Controller, busy: tuple[bool, ...], spec: int, weather: int, *, just_read: bool
 ) -> Observed:
-    asked, found = WISHES[wish].wish, WEATHERS[weather]
+    asked, found = WISHES[spec].spec, WEATHERS[weather]
     target = "legacy" if getattr(asked, "target", None) == "legacy" else "eks"
     ready = {name: found.target_ready if name == target else ORIGIN_READY for name in CLUSTERS}
     clusters = {}
     for cluster, name in enumerate(CLUSTERS):
         here, there = ready[name], ready[CLUSTERS[1 - cluster]]
         view = who.views[cluster]
-        clusters[name] = ClusterSeen(
+        clusters[name] = ObservedCluster(
             name=name,
             current=True,
             service=SERVICE,
@@ -523,8 +525,12 @@ def _observed(
             split_kinds=frozenset({SplitKind.TRAFFICSPLIT}),
             writing=busy[cluster],
         )
-    fleet = Fleet(CLUSTERS, leads=who.leads, may_go_home=who.may_go_home, epoch=who.epoch)
-    return Observed(A, fleet, clusters, asked, found.evidence(), has_slot=True, just_read=just_read)
+    context = GlobalContext(
+        CLUSTERS, leads=who.leads, may_roll_back=who.may_roll_back, fencing_token=who.fencing_token
+    )
+    return Observed(
+        A, context, clusters, asked, found.evidence(), has_slot=True, just_read=just_read
+    )
 
 
 def _split(split: SplitAt, cluster: int) -> Split:
@@ -564,4 +570,4 @@ def _words(write: SplitWrite | PinWrite) -> str:
     note = write.note
     what = "revert to" if write.revert else "share"
     number = f", attempt {note.attempt.number} to {note.attempt.target}" if note.attempt else ""
-    return f"the {what} {note.share / 10:g} % in {where} (epoch {note.epoch}{number})"
+    return f"the {what} {note.share / 10:g} % in {where} (epoch {note.fencing_token}{number})"

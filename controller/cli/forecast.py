@@ -1,0 +1,176 @@
+"""What ``plan`` says: the steps ahead, what comes next and what it waits for, or what to write first. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller.cli import show
+from controller.cli.arguments import PROG
+from controller.cli.migration import Status
+from controller.cli.verbs import Found, no_migration
+from controller.decide.schedule import ScheduledStep, schedule
+from controller.domain import MigrationSpec, Phase
+from controller.domain.annotation_schema import shortened
+from controller.domain.annotations import read
+
+RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
+"""The phases of an attempt that may still rise; before the first word of the controller there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is told.
+
+    ``problems`` are of the annotations; ``advice`` is what else a person should know first.
+    """
+
+    service: str
+    target: str
+    problems: tuple[str, ...]
+    advice: str
+    status: Status | None
+    rungs: tuple[ScheduledStep, ...]
+
+    @property
+    def end(self) -> datetime | None:
+        """When all calls may be at the target at the earliest."""
+        return self.rungs[-1].earliest if self.rungs else None
+
+
+def foresee(found: Found, now: datetime) -> Foreseen:
+    """Return what is ahead of one Service."""
+    migration = found.migration
+    current = migration if migration and migration.answers(found.annotations) else None
+    status = current.status if current else None
+    spec = _spec(found)
+    problems = found.problems()
+    rungs: tuple[ScheduledStep, ...] = ()
+    if spec is not None and not problems:
+        rising = status is not None and status.phase in RISING
+        held = spec.paused or spec.abort or not rising
+        rungs = schedule(
+            spec,
+            status.step_permille if status else None,
+            status.step_since if status else None,
+            None if held else now,
+        )
+    return Foreseen(
+        service=found.name,
+        target=(spec.target if spec else None) or shortened(found.own("target") or ""),
+        problems=problems,
+        advice=_advice(found, status, spec),
+        status=status,
+        rungs=rungs,
+    )
+
+
+def _spec(found: Found) -> MigrationSpec | None:
+    """Return the spec of the annotations here, else the one in force by the record."""
+    target = found.own("target")
+    if target is not None:
+        pair = found.clusters or (target, "")
+        spec = read({pair[0]: found.annotations}, pair)
+        return spec if isinstance(spec, MigrationSpec) else None
+    attempt = found.record.attempt if found.record else None
+    return attempt.spec if attempt else None
+
+
+def _advice(found: Found, status: Status | None, spec: MigrationSpec | None) -> str:
+    name = found.name
+    if found.own("target") is None and spec is None:
+        return (
+            f"{name} is not annotated here, so nothing moves: start it with {PROG} start {name}"
+            " --to CLUSTER"
+        )
+    if found.migration is None:
+        return no_migration(found)
+    if status is None:
+        told = found.migration.status.observed
+        return (
+            "the controller has not taken the annotations up yet: it still tells of attempt"
+            f" {told.attempt} to {told.target or 'no target'}"
+        )
+    if status.phase == Phase.REVERTED:
+        return f"this attempt is over: begin another with {PROG} retry {name}"
+    if spec and spec.abort:
+        return f"abort is true: nothing rises before {PROG} start or {PROG} retry"
+    if spec and spec.paused:
+        return f"it is paused: go on with {PROG} resume {name}"
+    return ""
+
+
+def page(plan: Foreseen, now: datetime) -> str:
+    """Return the plan as text."""
+    status = plan.status
+    parts: list[str] = []
+    if status:
+        share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
+        parts.append(
+            f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
+            f" {status.phase or '-'}{share}"
+        )
+    else:
+        parts.append(f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}")
+    if plan.problems:
+        wrong = "\n".join(f"  {problem}" for problem in plan.problems)
+        parts.append(f"Nothing rises before the annotations are mended:\n{wrong}")
+    if plan.advice:
+        parts.append(plan.advice)
+    if plan.rungs:
+        parts.append(_steps(plan))
+    parts.append(_facts(plan, now))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _steps(plan: Foreseen) -> str:
+    rows = [
+        (
+            show.percent(step.share_permille),
+            step.stage.value,
+            show.span(step.least_s) if step.least_s else "",
+            show.rfc(step.earliest) if step.earliest else "",
+        )
+        for step in plan.rungs
+    ]
+    return show.table(("SHARE", "STAGE", "AT LEAST", "EARLIEST"), rows)
+
+
+def _facts(plan: Foreseen, now: datetime) -> str:
+    status = plan.status
+    facts = []
+    if status and status.next:
+        facts.append(("Next", status.next))
+    if status:
+        facts += show.said(status)
+    if plan.end:
+        ahead = show.span((plan.end - now).total_seconds())
+        facts.append(("Earliest end", f"{show.rfc(plan.end)}, in {ahead}, if nothing holds it"))
+    return show.pairs(facts)
+
+
+def document(plan: Foreseen) -> dict[str, Any]:
+    """Return the plan as JSON has it: shares in percent, times in RFC 3339, stretches in seconds."""
+    status = plan.status
+    return {
+        "service": plan.service,
+        "target": plan.target,
+        "attempt": status.observed.attempt if status else None,
+        "phase": status.phase if status else "",
+        "share": status.share if status else "",
+        "next": status.next if status else "",
+        "waitingFor": status.waiting_for if status else "",
+        "problems": list(plan.problems),
+        "advice": plan.advice,
+        "steps": [
+            {
+                "percent": step.share_permille / 10,
+                "stage": step.stage.value,
+                "leastSeconds": step.least_s,
+                "earliest": show.rfc(step.earliest) if step.earliest else None,
+            }
+            for step in plan.rungs
+        ],
+        "earliestEnd": show.rfc(plan.end) if plan.end else None,
+    }

@@ -1,0 +1,188 @@
+"""A cluster read in bulk for a preflight: what the controller watches, and Links, namespaces and labels.
+
+However many Services there are, it is a page of 500 objects per request. What may not be read is a note, where
+a preflight can do without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from controller.cli.api import Api
+from controller.cli.exit_codes import Exit, Failure
+from controller.cli.kubeconfig import Place
+from controller.cli.migration import Migration, read_migration
+from controller.domain import Key
+from controller.kube.api import ApiError, NotFound, Refused, Unavailable
+from controller.kube.objects import (
+    DECODERS,
+    MIRROR_CLUSTER,
+    KubeObject,
+    LinkObject,
+    NamespaceObject,
+    Resource,
+    ServiceObject,
+    Undecodable,
+)
+from controller.mesh.splits.kinds import PROVIDER_OF
+
+NEEDED = (Resource.SERVICES, Resource.ENDPOINTSLICES, *PROVIDER_OF)
+"""What must be read: without it nothing can be said."""
+
+WIDE = (
+    Resource.SERVICEPROFILES,
+    Resource.HTTPROUTES,
+    Resource.LINKS,
+    Resource.NAMESPACES,
+)
+"""What is read of the whole cluster, whatever namespace is asked about: profiles and routes of the callers'
+namespaces count too."""
+
+GATEWAYS = "linkerd-multicluster"
+"""Where Linkerd's multicluster extension, and so the gateway, is unless a Link says otherwise."""
+
+Objects = tuple[KubeObject | Undecodable, ...]
+O = TypeVar("O", bound=KubeObject)  # noqa: E741 - an object
+
+
+class _Meta(msgspec.Struct):
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+
+
+class _Labelled(msgspec.Struct):
+    metadata: _Meta
+
+
+_LABELS = msgspec.json.Decoder(_Labelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that was read of one cluster. ``unserved`` are kinds it does not know, ``unread`` those that may not
+    be read; ``notes`` say so to people. ``labels`` are all of each Service's."""
+
+    place: Place
+    objects: Mapping[Resource, Objects]
+    unserved: frozenset[Resource]
+    unread: frozenset[Resource]
+    notes: tuple[str, ...]
+    labels: Mapping[Key, Mapping[str, str]]
+    migrations: Mapping[Key, Migration]
+
+    def of(self, kind: type[O], resource: Resource) -> tuple[O, ...]:
+        """Return the readable objects of a resource."""
+        return tuple(found for found in self.objects.get(resource, ()) if isinstance(found, kind))
+
+    @property
+    def links(self) -> tuple[LinkObject, ...]:
+        """The Links to other clusters."""
+        return self.of(LinkObject, Resource.LINKS)
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """Names of the other clusters: of the Links, or of the mirrors where those are not to be seen."""
+        named = {link.cluster for link in self.links if link.cluster}
+        services = self.of(ServiceObject, Resource.SERVICES)
+        mirrored = {s.metadata.labels.get(MIRROR_CLUSTER, "") for s in services if s.is_mirror}
+        return tuple(sorted(named or mirrored - {""}))
+
+    @property
+    def namespaces(self) -> frozenset[str] | None:
+        """The names of all namespaces, None where they may not be read."""
+        if Resource.NAMESPACES in self.unread:
+            return None
+        found = self.of(NamespaceObject, Resource.NAMESPACES)
+        return frozenset(each.metadata.name for each in found)
+
+    @property
+    def gateway_namespace(self) -> str:
+        """Where this cluster's gateway is: in the namespace of its Links."""
+        return next((link.metadata.namespace for link in self.links), GATEWAYS)
+
+
+async def survey(api: Api, namespace: str | None) -> Survey:
+    """Read what a preflight needs of one namespace, or (None) of all.
+
+    Raises Failure where the cluster is not reached, or lets not even the Services be read.
+    """
+    resources = (*NEEDED, *WIDE, Resource.MIGRATIONS)
+    try:
+        parts = await asyncio.gather(*(_read(api, each, namespace) for each in resources))
+    except Unavailable as error:
+        raise Failure(f"{api.place} is not reached: {error}", code=Exit.UNREACHED) from error
+    except ApiError as error:
+        raise Failure(f"{api.place} refused: {error}") from error
+    read = dict(zip(resources, parts, strict=True))
+    return Survey(
+        place=api.place,
+        objects={
+            each: tuple(DECODERS[each](raw) for raw in part.raw)
+            for each, part in read.items()
+            if each is not Resource.MIGRATIONS
+        },
+        unserved=frozenset(each for each, part in read.items() if not part.served),
+        unread=frozenset(each for each, part in read.items() if part.ruling),
+        notes=tuple(
+            f"{api.place}: {each.value} were not read: {part.ruling}"
+            for each, part in read.items()
+            if part.ruling
+        ),
+        labels=_labels(read[Resource.SERVICES].raw),
+        migrations=_migrations(read[Resource.MIGRATIONS].raw),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    raw: list[msgspec.Raw]
+    served: bool = True
+    ruling: str = ""
+
+
+async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
+    """Read one resource, where the whole of it may not be read in the one namespace that counts most.
+
+    A ruling raises for what is needed, and is told for the rest.
+    """
+    narrow = GATEWAYS if resource is Resource.SERVICEPROFILES else namespace
+    wide = None if resource in WIDE else namespace
+    try:
+        return _Part(await api.items(resource, wide))
+    except NotFound:
+        return _Part([], served=False)
+    except Refused as refused:
+        ruling = refused
+    if (
+        wide is None
+        and narrow is not None
+        and resource not in (Resource.LINKS, Resource.NAMESPACES)
+    ):
+        with contextlib.suppress(Refused):
+            return _Part(await api.items(resource, narrow))
+    if resource in NEEDED:
+        raise ruling
+    return _Part([], ruling=str(ruling))
+
+
+def _labels(raw: list[msgspec.Raw]) -> dict[Key, Mapping[str, str]]:
+    found: dict[Key, Mapping[str, str]] = {}
+    for each in raw:
+        try:
+            meta = _LABELS.decode(each).metadata
+        except (msgspec.MsgspecError, RecursionError):
+            continue  # no Service that could be checked
+        found[Key(meta.namespace, meta.name)] = meta.labels or {}
+    return found
+
+
+def _migrations(raw: list[msgspec.Raw]) -> dict[Key, Migration]:
+    found = (read_migration(msgspec.json.decode(each)) for each in raw)
+    return {Key(each.namespace, each.service): each for each in found}

@@ -1,0 +1,308 @@
+"""What the records, the splits and the pins of one migration say together.
+
+Two records may differ: a write landed on one split only, a split was deleted, somebody edited. This
+module settles which attempt is meant and where each cluster stands; gates and plan ask it and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from controller.domain import (
+    SOAK_SHARE,
+    WHOLE,
+    Attempt,
+    Latch,
+    MigrationSpec,
+    Observed,
+    ObservedCluster,
+    Record,
+    Reverted,
+)
+from controller.domain.probe_checks import unfit
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationState:
+    """Where one migration stands.
+
+    ``spec`` is the one in force for judging: the annotations', or the record's where these are malformed
+    or gone. ``shares`` is by cluster the effective share of the target, None where it is not known.
+    ``attempt`` is the newest that any record names, and None where another is to begin: then ``previous``
+    is the one that is over, and ``number`` the one to come.
+    """
+
+    origin: str
+    target: str
+    spec: MigrationSpec | None
+    number: int
+    attempt: Attempt | None
+    previous: Attempt | None
+    previous_completed: bool
+    records: Mapping[str, Record]
+    shares: Mapping[str, int | None]
+    reverted: Reverted | None
+    completed: datetime | None
+
+    @property
+    def baseline(self) -> Mapping[str, int]:
+        """Each cluster's share before the attempt (empty: none began)."""
+        return self.attempt.baseline if self.attempt else {}
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """The clusters whose callers move: those whose home is not the target already."""
+        return tuple(c for c, baseline in self.baseline.items() if baseline < WHOLE)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an attempt is under way: begun, not completed, not yet latched."""
+        return self.attempt is not None and self.completed is None and self.reverted is None
+
+    @property
+    def shifted_clusters(self) -> tuple[str, ...]:
+        """The clusters above their home while the revert is armed.
+
+        Once a revert is latched only those count that it has not brought home yet: what a person does to the
+        weights after that is theirs.
+        """
+        if self.attempt is None or (self.completed and not self.reverted):
+            return ()
+        return tuple(c for c, baseline in self.baseline.items() if self._out(c) > baseline)
+
+    def _out(self, cluster: str) -> int:
+        record = self.records.get(cluster)
+        if self.reverted and record and record.reverted and self.is_of_attempt(record):
+            return record.share_permille
+        return self.shares[cluster] or 0
+
+    def unlatched(self) -> tuple[str, ...]:
+        """Return the clusters whose record does not say yet that the attempt was reverted."""
+        return tuple(
+            c
+            for c, record in self.records.items()
+            if self.reverted
+            and not (self.is_of_attempt(record) and record.reverted == self.reverted)
+        )
+
+    @property
+    def shifted(self) -> bool:
+        """Whether any caller is served by the target who was not before."""
+        return bool(self.shifted_clusters)
+
+    @property
+    def step(self) -> int:
+        """The share this attempt has reached, by its records: the highest that it raised a cluster to.
+
+        Where callers stood when it began is no step: they may be ahead of the others.
+        """
+        reached = [
+            record.share_permille
+            for c in self.moving
+            if (record := self.records.get(c)) and self.is_of_attempt(record) and record.since
+        ]
+        return max(reached, default=0)
+
+    @property
+    def soaking(self) -> bool:
+        """Whether the attempt has reached the soak's share."""
+        return self.unfinished and self.step >= SOAK_SHARE
+
+    @property
+    def since(self) -> datetime | None:
+        """When the present step was last written on a moving cluster's split."""
+        times = [
+            record.since
+            for c in self.moving
+            if (record := self.records.get(c)) and self.is_of_attempt(record) and record.since
+        ]
+        return max(times, default=None)
+
+    def is_of_attempt(self, record: Record) -> bool:
+        """Return whether a record is of the attempt that is meant."""
+        mine = self.attempt
+        other = record.attempt
+        return (
+            mine is not None
+            and other is not None
+            and (other.target, other.number, other.started)
+            == (mine.target, mine.number, mine.started)
+        )
+
+    def lagging(self) -> tuple[str, ...]:
+        """Return the moving clusters whose split stands below the step: a step made by half."""
+        return tuple(c for c in self.moving if (self.shares[c] or 0) < self.step)
+
+
+def resolve(observed: Observed) -> MigrationState:
+    """Settle what everything that was seen says together."""
+    records = {
+        name: split.record
+        for name, cluster in observed.clusters.items()
+        if (split := cluster.split)
+        and isinstance(split.record, Record)
+        and of_these_clusters(observed, split.record)
+    }
+    attempts = [record.attempt for record in records.values() if record.attempt]
+    attempt = max(attempts, key=lambda a: (a.started, a.number), default=None)
+    current = _resolved(observed, records, attempt, previous=None, previous_completed=False)
+    if attempt is None or current.shifted or not _begins_anew(observed, current):
+        return current
+    return _resolved(
+        observed, records, None, previous=attempt, previous_completed=current.completed is not None
+    )
+
+
+def _resolved(
+    observed: Observed,
+    records: Mapping[str, Record],
+    attempt: Attempt | None,
+    *,
+    previous: Attempt | None,
+    previous_completed: bool,
+) -> MigrationState:
+    spec = _spec_in_force(observed, attempt)
+    origin, target = _ends(observed, attempt, spec)
+    mine = [r for r in records.values() if attempt and r.attempt and _same(r.attempt, attempt)]
+    finished = [record.completed for record in mine if record.completed]
+    return MigrationState(
+        origin=origin,
+        target=target,
+        spec=spec,
+        number=attempt.number if attempt else _number(observed, spec, previous),
+        attempt=attempt,
+        previous=previous,
+        previous_completed=previous_completed,
+        records=records,
+        shares={
+            name: share_of(cluster, is_target=name == target)
+            for name, cluster in observed.clusters.items()
+        },
+        reverted=_latch(observed, attempt, records),
+        completed=max(finished) if finished and len(finished) == len(mine) else None,
+    )
+
+
+def share_of(cluster: ObservedCluster, *, is_target: bool) -> int | None:
+    """Return the target's share of one cluster's calls, None where that is not known.
+
+    In the target itself that is the local part. Without a split all callers reach the local Service.
+    """
+    if cluster.split is None:
+        return share_without_split(is_target=is_target) if cluster.current else None
+    away = cluster.split.away_permille
+    return WHOLE - away if is_target else away
+
+
+def away_for(share_permille: int, *, is_target: bool) -> int:
+    """Return the mirror's weight that makes the target's share this."""
+    return WHOLE - share_permille if is_target else share_permille
+
+
+def share_without_split(*, is_target: bool) -> int:
+    """Return the target's share where a cluster has no split: its callers reach the local Service."""
+    return WHOLE if is_target else 0
+
+
+def stored(spec: MigrationSpec) -> MigrationSpec:
+    """Return the spec as the record keeps it: what only a present annotation can ask is left out."""
+    return MigrationSpec(
+        target=spec.target,
+        steps=spec.steps,
+        step_pause_s=spec.step_pause_s,
+        soak_s=spec.soak_s,
+        probe=spec.probe,
+        success_percent=spec.success_percent,
+        latency=spec.latency,
+        origin_floor_percent=spec.origin_floor_percent,
+        split=spec.split,
+        traffic=spec.traffic,
+    )
+
+
+def _same(one: Attempt, other: Attempt) -> bool:
+    return (one.target, one.number, one.started) == (other.target, other.number, other.started)
+
+
+def _begins_anew(observed: Observed, current: MigrationState) -> bool:
+    """Return whether another attempt is asked for now that this one is over and nobody is above the baseline.
+
+    After Completed another target is enough; after a revert only a higher number is (design section 5).
+    """
+    over = current.attempt
+    spec = observed.spec
+    if over is None or not isinstance(spec, MigrationSpec) or spec.target is None:
+        return False
+    raised = spec.attempt is not None and spec.attempt > over.number
+    if current.reverted:
+        return raised
+    return current.completed is not None and (raised or spec.target != over.target)
+
+
+def _number(observed: Observed, spec: MigrationSpec | None, previous: Attempt | None) -> int:
+    if spec and spec.attempt is not None:
+        return spec.attempt
+    known = [previous.number] if previous else []
+    known += [latch.attempt for latch in latches(observed)]
+    return max(known, default=1)
+
+
+def of_these_clusters(observed: Observed, record: Record) -> bool:
+    """Return whether a record is about the two clusters of the settings: they may have had other names."""
+    attempt = record.attempt
+    return attempt is None or set(attempt.baseline) == set(observed.context.clusters)
+
+
+def latches(observed: Observed) -> list[Latch]:
+    """Return the latches that the pins remember."""
+    return [c.pin.latch for c in observed.clusters.values() if c.pin and c.pin.latch]
+
+
+def _spec_in_force(observed: Observed, attempt: Attempt | None) -> MigrationSpec | None:
+    """Return what is asked for, else what the attempt began with or took on later.
+
+    Also of a spec that cannot be probed: nothing that a person writes takes the evidence away.
+    """
+    spec = observed.spec
+    if not isinstance(spec, MigrationSpec) or spec.target is None:
+        return attempt.spec if attempt else None
+    service = observed.clusters[attempt.target].service if attempt else None
+    if attempt and service and unfit(observed.key, service.ports, spec.probe):
+        return attempt.spec
+    return spec
+
+
+def _ends(
+    observed: Observed, attempt: Attempt | None, spec: MigrationSpec | None
+) -> tuple[str, str]:
+    """Return the name of origin and target: of the attempt while it matters, else of the spec."""
+    one, other = observed.context.clusters
+    target = attempt.target if attempt else (spec.target if spec and spec.target else other)
+    return (other if target == one else one), target
+
+
+def _latch(
+    observed: Observed, attempt: Attempt | None, records: Mapping[str, Record]
+) -> Reverted | None:
+    """Find the latch of an attempt, by its target and number alone.
+
+    Two controllers may have begun it at once, each on one split, so that the records differ in when it
+    started: what ended the one ended the other.
+    """
+    if attempt is None:
+        return None
+    latched = [
+        record.reverted
+        for record in records.values()
+        if record.attempt
+        and record.reverted
+        and (record.attempt.target, record.attempt.number) == (attempt.target, attempt.number)
+    ]
+    latched += [
+        latch.reverted
+        for latch in latches(observed)
+        if (latch.target, latch.attempt) == (attempt.target, attempt.number)
+    ]
+    return min(latched, key=lambda reverted: reverted.at, default=None)

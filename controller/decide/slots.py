@@ -1,0 +1,72 @@
+"""Who may rise: a slot is held from the last gate before the first raise until the soak, or until home.
+
+Pure: who wants and who holds come in, who holds now goes out. Slots bound how many migrations are at risk
+at once, and how many probes the probers must send for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.domain import Key
+
+HOLD_LIMIT_S = 1800.0
+"""A migration that holds this long gives its slot up and queues again (design section 6)."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One migration that wants a slot, or wants to keep it.
+
+    ``asked`` is when its annotation was written. ``rates`` is how many probes a second each cluster's prober
+    would send for it. ``held_up_s`` is for how long something other than the ordinary course has held it.
+    """
+
+    key: Key
+    asked: datetime | None
+    rates: Mapping[str, float]
+    shifted: bool = False
+    held_up_s: float = 0.0
+
+
+def grant(
+    wants: Mapping[Key, Want], holders: frozenset[Key], size: int, caps: Mapping[str, float]
+) -> tuple[frozenset[Key], tuple[Key, ...]]:
+    """Return who holds a slot now, and who waits, in order.
+
+    ``caps`` is what each cluster's prober can send (a cluster that is not in it has told no limit).
+    Holders keep theirs unless they were held up too long. Then come those above the baseline, then the earliest
+    asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
+    """
+    kept = {key for key in holders if key in wants and wants[key].held_up_s < HOLD_LIMIT_S}
+    left = dict(caps)
+    for key in kept:
+        _take(left, wants[key])
+    waiting = sorted((want for key, want in wants.items() if key not in kept), key=_order)
+    queue: list[Key] = []
+    for want in waiting:
+        if len(kept) < size and want.held_up_s < HOLD_LIMIT_S and _fits(left, want):
+            kept.add(want.key)
+            _take(left, want)
+        else:
+            queue.append(want.key)
+    return frozenset(kept), tuple(queue)
+
+
+def _order(want: Want) -> tuple[bool, bool, datetime, Key]:
+    late = want.held_up_s >= HOLD_LIMIT_S
+    return (late, not want.shifted, want.asked or NEVER, want.key)
+
+
+def _fits(left: Mapping[str, float], want: Want) -> bool:
+    return want.shifted or all(left.get(c, rate) >= rate for c, rate in want.rates.items())
+
+
+def _take(left: dict[str, float], want: Want) -> None:
+    for cluster, rate in want.rates.items():
+        if cluster in left:
+            left[cluster] -= rate

@@ -1,0 +1,64 @@
+"""Which kind of split a Service gets in a cluster, and by which port an HTTPRoute sends its calls.
+
+Chosen once: what the Service has is kept, and so is what an attempt began on. The two clusters of a pair may
+have different kinds.
+"""
+
+from __future__ import annotations
+
+from controller.decide.resolve import MigrationState
+from controller.domain import Observed, ObservedCluster, Port, SplitChoice, SplitKind
+from controller.domain.ports import is_opaque
+
+
+def asked(observed: Observed, state: MigrationState) -> SplitChoice:
+    """Return what the owner asks for, else the fleet's settings."""
+    return (state.spec.split if state.spec else None) or observed.context.split
+
+
+def kind_of(
+    observed: Observed, state: MigrationState, cluster: ObservedCluster
+) -> SplitKind | None:
+    """Return the kind of split that the Service has or is to have; None where neither kind is served.
+
+    ``auto`` is an HTTPRoute where it is served and can carry the Service, else a TrafficSplit (design 2).
+    """
+    if cluster.split is not None:
+        return cluster.split.kind
+    if state.attempt is not None and cluster.name in state.attempt.kinds:
+        return state.attempt.kinds[cluster.name]
+    wanted = asked(observed, state)
+    if wanted != "auto":
+        return SplitKind(wanted)
+    fits = why_no_route(observed) == ""
+    order = (SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT)
+    served = [kind for kind in (order if fits else order[::-1]) if kind in cluster.split_kinds]
+    return served[0] if served else None
+
+
+def why_no_route(observed: Observed) -> str:
+    """Return why an HTTPRoute cannot carry the Service, "" where it can.
+
+    Each backend of a route names one port, so a route of a Service with two would send the calls to one of
+    them to the other; and Linkerd follows no HTTPRoute for a port that it takes for TCP.
+    """
+    for cluster in observed.clusters.values():
+        service = cluster.service
+        if service is None:
+            continue
+        if len(service.ports) != 1:
+            ports = ", ".join(str(port.number) for port in service.ports) or "none"
+            return f"{observed.key} has the ports {ports} in {cluster.name}, and it sends all calls to one"
+        if is_opaque(service.ports[0], service.opaque_ports):
+            return f"port {service.ports[0].number} of {observed.key} is TCP to Linkerd in {cluster.name}"
+    return ""
+
+
+def port_of(observed: Observed, cluster: ObservedCluster) -> int | None:
+    """Return the port of an HTTPRoute's backends: as in the route that is there, else the Service's."""
+    if cluster.split is not None and cluster.split.port is not None:
+        return cluster.split.port
+    ports: list[Port] = [
+        p for c in observed.clusters.values() if c.service for p in c.service.ports
+    ]
+    return next((port.number for port in ports if port.protocol == "TCP"), None)

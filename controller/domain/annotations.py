@@ -1,0 +1,138 @@
+"""Service annotations to a MigrationSpec, or to what is wrong with them: a closed grammar.
+
+Every key is a row of :mod:`controller.domain.annotation_schema`. A key under the prefix that is not there, or a value
+outside its row's grammar, is malformed and named in a sentence that says what to write instead. Nothing
+raises on what a person wrote, and nothing that is malformed ever moves traffic towards a target.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controller.domain import PREFIX, Malformed, MigrationSpec, ProbeSpec, Problem
+from controller.domain.annotation_schema import GRAMMAR, KEYS, Row, Wrong, rows, shortened
+
+MAX_VALUE_BYTES = 1024
+"""A longer value is refused unread; the longest that is well-formed has a few hundred."""
+
+MAX_NAME = 63
+"""The longest name that Kubernetes allows after the prefix: shown whole, because people paste it."""
+
+
+def read(
+    by_cluster: Mapping[str, Mapping[str, str]], clusters: tuple[str, str]
+) -> MigrationSpec | Malformed | None:
+    """Read the annotations that the Service of one name has in each of the two clusters.
+
+    ``by_cluster`` holds all annotations of each, or only ours; a cluster may be absent. None where no
+    annotation under the prefix is found. Where both are annotated, ``abort`` and ``paused`` hold if
+    either says so, the higher ``attempt`` counts, and any other difference is a conflict, told as a
+    problem of cluster "" (both). Never raises on what a person wrote.
+    """
+    ours = {
+        cluster: {
+            key.removeprefix(PREFIX): text
+            for key, text in by_cluster.get(cluster, {}).items()
+            if key.startswith(PREFIX)
+        }
+        for cluster in clusters
+    }
+    if not any(ours.values()):
+        return None
+    problems: list[Problem] = []
+    spec: dict[str, Any] = {}
+    probe: dict[str, Any] = {}
+    for row in rows(clusters):
+        values: dict[str, Any] = {}
+        for cluster in clusters:
+            if row.key in ours[cluster]:
+                value = _value(row, ours[cluster][row.key])
+                if isinstance(value, Wrong):
+                    problems.append(_problem(row, cluster, ours[cluster][row.key], value))
+                else:
+                    values[cluster] = value
+        merged = _merged(row, values)
+        if isinstance(merged, Problem):
+            problems.append(merged)
+        elif merged is not None:
+            (probe if row.of_probe else spec)[row.field] = merged
+    problems.extend(_unknown(ours))
+    if problems:
+        abort = any(texts.get("abort") == "true" for texts in ours.values())
+        return Malformed(tuple(problems), abort=abort, target=spec.get("target"))
+    return MigrationSpec(probe=ProbeSpec(**probe), **spec)
+
+
+def shown(spec: MigrationSpec) -> dict[str, str]:
+    """Return the annotations that say this spec, in the reference's order: :func:`read` reads it back.
+
+    Only what differs from the defaults is told, with the prefix.
+    """
+    default = MigrationSpec()
+    told: dict[str, str] = {}
+    # The names of the clusters matter for reading only.
+    for row in rows(("", "")):
+        value = getattr(spec.probe if row.of_probe else spec, row.field)
+        if value != getattr(default.probe if row.of_probe else default, row.field):
+            told[PREFIX + row.key] = row.show(value)
+    return told
+
+
+def _value(row: Row, text: str) -> Any:
+    """Return the row's value or Wrong; a text that is too long is not even looked at."""
+    length = _bytes(text)
+    if length > MAX_VALUE_BYTES:
+        return Wrong(f"is {length:,} bytes long, and no value has more than {MAX_VALUE_BYTES:,}")
+    return row.parse(text)
+
+
+def _bytes(text: str) -> int:
+    # Lone surrogates cannot come from an API server's JSON, but must not raise if they do.
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _merged(row: Row, values: Mapping[str, Any]) -> Any:
+    """Return what the clusters say together, None where neither says anything, or the conflict."""
+    said = list(values.values())
+    if not said:
+        return None
+    if row.key in ("abort", "paused"):
+        return any(said)
+    if row.key == "attempt":
+        return max(said)
+    if all(value == said[0] for value in said):
+        return said[0]
+    texts = " and ".join(
+        f'"{shortened(row.show(value))}" in {cluster}' for cluster, value in values.items()
+    )
+    key = PREFIX + row.key
+    message = f"{key} is {texts}: write one value in both, or remove it from one with {key}-."
+    return Problem(key, "", message)
+
+
+def _problem(row: Row, cluster: str, text: str, wrong: Wrong) -> Problem:
+    key = PREFIX + row.key
+    what = wrong.why if _bytes(text) > MAX_VALUE_BYTES else f'is "{shortened(text)}", {wrong.why}'
+    write = (
+        f"{key}={wrong.instead}"
+        if wrong.instead
+        else f"{row.write}, for example {key}={row.example}"
+    )
+    return Problem(key, cluster, f"{key} {what}: write {write}.")
+
+
+def _unknown(ours: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
+    examples = {PREFIX + row.key: row.example for row in GRAMMAR}
+    for cluster, texts in ours.items():
+        for key in sorted(texts.keys() - set(KEYS)):
+            name = PREFIX + shortened(key, MAX_NAME)
+            nearest = difflib.get_close_matches(key, KEYS, n=1)
+            if nearest:
+                near = PREFIX + nearest[0]
+                example = f"{near}={examples[near]}" if near in examples else near
+                write = f"write {example} instead, and remove this one with {name}-"
+            else:
+                write = f"remove it with {name}-; the keys are {', '.join(KEYS)}"
+            yield Problem(PREFIX + key, cluster, f"{name} is not a key: {write}.")

@@ -1,0 +1,151 @@
+"""What a decision asks for: of people, of the API servers, of the probers and of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from controller.domain.evidence import CallPath
+from controller.domain.identity import Key, Phase, SplitKind
+from controller.domain.record import Latch, Record
+from controller.domain.spec import LatencySpec, ProbeSpec
+from prober.contract import Protocol
+
+
+class Answer(StrEnum):
+    """What a gate that speaks asks for."""
+
+    HOLD = "HOLD"
+    REVERT = "REVERT"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Why a migration does not advance. ``waits`` marks what ends by itself in the ordinary course (dwell,
+    collecting, settling); ``requeue_after_s`` is when to look again at the latest. ``alert`` asks for a person."""
+
+    answer: Answer
+    reason: str
+    message: str
+    waits: bool = False
+    requeue_after_s: float | None = None
+    alert: bool = False
+
+
+class EventText(NamedTuple):
+    """What an Event says of a write: a reason in CamelCase and a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSplit:
+    """Put this share's weights and this record on the split of ``cluster``, or make the split.
+
+    ``away_permille`` is the mirror's weight; the local Service has the rest. ``port`` and
+    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease.
+    """
+
+    cluster: str
+    key: Key
+    kind: SplitKind
+    away_permille: int
+    record: Record
+    resource_version: str | None
+    name: str
+    port: int | None = None
+    carried: str = ""
+    revert: bool = False
+    told: EventText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WritePin:
+    """Make the pin of ``cluster``'s gateway, or put the latch on it."""
+
+    cluster: str
+    key: Key
+    resource_version: str | None
+    latch: Latch | None = None
+    told: EventText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSplits:
+    """Read both splits from the API servers, then plan again: an attempt begins on what was just read."""
+
+    key: Key
+
+
+Action = WriteSplit | WritePin | ReadSplits
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """One way to be probed now, by the prober of ``way.callers``.
+
+    ``generation`` changes when a step has settled: only slices of an assignment of the present generation
+    earn credit. ``identity`` is what the evidence is keyed by: another identity starts at zero.
+    """
+
+    path: CallPath
+    key: Key
+    route: Literal["mirror", "pods", "apex"]
+    mirror_of: str
+    port: int
+    addresses: tuple[str, ...]
+    protocol: Protocol
+    probe: ProbeSpec
+    success_percent: Decimal
+    latency: LatencySpec | None
+    traffic_on: bool
+    shifted: bool
+    generation: int
+    identity: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficOrder:
+    """Real traffic of one Service to be counted. ``kinds`` and ``made`` are of the splits, by cluster, and
+    ``pods`` are the addresses (``ip:port``) of the own pods.
+
+    ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
+    its evidence is keyed by.
+    """
+
+    key: Key
+    target: str
+    kinds: Mapping[str, SplitKind]
+    made: Mapping[str, datetime | None]
+    pods: Mapping[str, tuple[str, ...]]
+    success_percent: Decimal | None = None
+    identity: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do next for one migration, what to probe, what to tell, and when to look again.
+
+    ``shares`` is by cluster what the target serves of its calls (None: not known or no target).
+    ``number`` is the attempt that all this is about. ``rate_per_s`` is what each prober would send for it.
+    ``wants_slot``: every gate before the slot lets it pass, or it holds one and needs it still.
+    """
+
+    phase: Phase
+    shares: Mapping[str, int | None]
+    ruling: Ruling | None
+    actions: tuple[Action, ...] = ()
+    probes: tuple[ProbeOrder, ...] = ()
+    traffic: TrafficOrder | None = None
+    wants_slot: bool = False
+    rate_per_s: float = 0.0
+    number: int = 1
+    next: str = ""
+    waiting_for: str = ""
+    warnings: tuple[tuple[str, str], ...] = ()
+    requeue_after_s: float | None = None

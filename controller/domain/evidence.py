@@ -1,0 +1,111 @@
+"""What is known of the paths that callers take, and of the callers' own requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Side(StrEnum):
+    """Which way callers could go; the apex is where they go now."""
+
+    TARGET = "target"
+    HOME = "home"
+    APEX = "apex"
+
+
+class CallPath(NamedTuple):
+    """How callers of one cluster reach one side."""
+
+    callers: str
+    side: Side
+
+
+class Verdict(StrEnum):
+    """Of a path."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class PathEvidence:
+    """What is known of one path now. ``points``/``threshold`` are those of the objective nearest to FAIL,
+    ``clean``/``needed`` those of the objective furthest from PASS (verdicts.md).
+
+    ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
+    anything at all came from this path's prober, and ``back_for_s`` the time since it was heard again after a
+    second of silence (infinite: it always was). ``bad_share_3s`` is over the last 3 s and of the same
+    objective as the points, None without a probe.
+    ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
+    ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
+    ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).
+    ``suspected`` is the same path with the faults that still wait for an explanation counted: only for
+    own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
+    ``lowered_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
+    ``usual_answer`` is what nearly every probe was answered (``404``, ``UNAVAILABLE``, ``timeout``), "" when
+    mixed; ``wrong_cluster_3s`` counts the answers of another cluster than was asked, over the last 3 s.
+    ``refused`` is why the prober does not probe this path at all, as a reason and a sentence.
+    """
+
+    verdict: Verdict
+    reason: str
+    points: float = 0.0
+    threshold: float = 0.0
+    objective: str = "success"
+    clean: int = 0
+    needed: int = 0
+    silent_s: float = float("inf")
+    heard_s: float = float("inf")
+    back_for_s: float = float("inf")
+    bad_share_3s: float | None = None
+    loop_s: float = float("inf")
+    answered_s: float = 0.0
+    all_bad_1s: bool = False
+    unanswered_1s: bool = False
+    usual_answer: str = ""
+    wrong_cluster_3s: int = 0
+    success_share: float | None = None
+    rate_per_s: float = 0.0
+    lowered_per_s: float | None = None
+    suspected: PathEvidence | None = None
+    refused: tuple[str, str] | None = None
+
+
+class Calls(NamedTuple):
+    """Requests of real callers, and how many of them failed."""
+
+    requests: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficEvidence:
+    """What real callers of one cluster see, by the Prometheus of that cluster.
+
+    ``judged``: an attempt is, and ``points``, ``requests`` and ``failures`` are of what the target answered
+    in it. ``unknown`` is why Prometheus does not tell ("": it does). ``bad_share`` is of the last requests to the
+    target, ``origin_bad_share`` of the last 50 to the origin (None: fewer in this attempt). ``share`` is
+    the part of the last minutes' requests that the target answered (None: too few).
+    ``looped``: callers were answered 508 while a gateway refused a loop.
+    ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
+    were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
+    """
+
+    verdict: Verdict
+    reason: str
+    unknown: str = ""
+    judged: bool = False
+    points: float = 0.0
+    threshold: float = 0.0
+    requests: int = 0
+    failures: int = 0
+    bad_share: float | None = None
+    origin_bad_share: float | None = None
+    share: float | None = None
+    looped: bool = False
+    ignoring: tuple[str, ...] = ()
+    follow: bool | None = None
+    unmeshed: int = 0

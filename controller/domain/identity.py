@@ -1,0 +1,55 @@
+"""What a migration is called, and the constants of its shares.
+
+Shares and weights are integers per mille (0 to 1,000) of one cluster's calls.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+PREFIX = "migrate.tradeshift/"
+"""Of every annotation that is ours."""
+
+
+WHOLE = 1000
+"""All of a cluster's calls, in per mille."""
+
+
+SOAK_SHARE = 999
+"""The share of the soak: the last per mille stays at the origin as a path back (facts 16)."""
+
+
+class Key(NamedTuple):
+    """A Service by name: the same name in both clusters is one migration."""
+
+    namespace: str
+    service: str
+
+    def __str__(self) -> str:
+        """Return the usual ``namespace/name``."""
+        return f"{self.namespace}/{self.service}"
+
+
+class SplitKind(StrEnum):
+    """The object that holds the weights."""
+
+    TRAFFICSPLIT = "trafficsplit"
+    HTTPROUTE = "httproute"
+
+    @property
+    def api_kind(self) -> str:
+        """The kind as the API and people write it."""
+        return {"trafficsplit": "TrafficSplit", "httproute": "HTTPRoute"}[self.value]
+
+
+class Phase(StrEnum):
+    """Where a migration stands (design section 3)."""
+
+    PENDING = "Pending"
+    PROGRESSING = "Progressing"
+    HOLDING = "Holding"
+    SOAKING = "Soaking"
+    COMPLETED = "Completed"
+    REVERTING = "Reverting"
+    REVERTED = "Reverted"

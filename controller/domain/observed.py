@@ -1,0 +1,191 @@
+"""What one decision may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
+from controller.domain.identity import Key, SplitKind
+from controller.domain.record import Latch, Record, Unreadable
+from controller.domain.spec import Malformed, MigrationSpec, SplitChoice, TrafficMode
+
+
+class Weights(NamedTuple):
+    """Of the local Service and of the mirror, as found; None where no backend names it."""
+
+    local: Decimal | None
+    mirror: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """What is wrong with somebody's split. ``repairable``: writing it anew moves no traffic."""
+
+    reason: str
+    message: str
+    repairable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One cluster's split of a Service, as it was read.
+
+    ``away_permille`` is what really goes to the mirror now (the effective share: a split that Linkerd
+    ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
+    ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
+    stands beside the weights in lists that are written whole, for the provider alone.
+    """
+
+    kind: SplitKind
+    name: str
+    resource_version: str
+    away_permille: int
+    weights: Weights
+    record: Record | Unreadable | None = None
+    defects: tuple[Defect, ...] = ()
+    foreign: str = ""
+    editor: str = ""
+    edited: datetime | None = None
+    port: int | None = None
+    carried: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a Service."""
+
+    name: str
+    number: int
+    protocol: str = "TCP"
+    app_protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Who stands behind a Service, from its EndpointSlices. ``pods`` are ``ip:port`` by port name, only
+    of Pods of the Service's own namespace. ``unready`` counts the endpoints that are there and not ready.
+    ``identity`` is the gateway's, on a mirror."""
+
+    ready: int = 0
+    unready: int = 0
+    pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedService:
+    """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
+    and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
+
+    uid: str
+    ports: tuple[Port, ...]
+    cluster_ip: str = ""
+    type: str = "ClusterIP"
+    session_affinity: str = "None"
+    opaque_ports: str | None = None
+    mirror_of: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    foreign: str = ""
+    asked: datetime | None = None
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The ServiceProfile that keeps this cluster's gateway on local backends.
+
+    ``foreign`` says why it is no pin (it overrides destinations).
+    """
+
+    resource_version: str
+    created: datetime
+    latch: Latch | None = None
+    foreign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCluster:
+    """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
+    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicting routes``
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+
+    name: str
+    current: bool
+    stale_reason: str = ""
+    service: ObservedService | None = None
+    mirror: ObservedService | None = None
+    other_mirrors: tuple[str, ...] = ()
+    endpoints: Endpoints = Endpoints()
+    mirror_endpoints: Endpoints = Endpoints()
+    splits: tuple[Split, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    pin: Pin | None = None
+    split_kinds: frozenset[SplitKind] = frozenset()
+    writing: bool = False
+
+    @property
+    def split(self) -> Split | None:
+        """The one split of the Service; ours (with a record) first where somebody added a second."""
+        return next((s for s in self.splits if s.record is not None), None) or (
+            self.splits[0] if self.splits else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalContext:
+    """What is the same for all migrations.
+
+    ``leads``: this process holds the lease, and ``fencing token`` is its term. ``may_roll_back``: no other process is
+    known to hold it, so this one may bring callers home (design section 5: going home needs no lease).
+    ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
+    have one.
+    ``split`` is the kind of split for whoever names none.
+    """
+
+    clusters: tuple[str, str]
+    paused: bool = False
+    leads: bool = False
+    may_roll_back: bool = False
+    fencing_token: int = 0
+    split: SplitChoice = "auto"
+    traffic: TrafficMode = "advisory"
+    prometheus: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that one decision may use: nothing else is looked at.
+
+    ``spec`` is None where neither Service carries an annotation of ours. ``settled_s`` is the time since a
+    change of the weights of either split was last seen. ``just_read``: both splits were read for this decision.
+    ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
+    queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster.
+    """
+
+    key: Key
+    context: GlobalContext
+    clusters: Mapping[str, ObservedCluster]
+    spec: MigrationSpec | Malformed | None
+    paths: Mapping[CallPath, PathEvidence]
+    has_slot: bool = False
+    slot_place: int = 0
+    just_read: bool = False
+    settled_s: float = float("inf")
+    started_s: float = float("inf")
+    generation: int = 0
+    traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationKnown:
+    """Where the Service of a migration is annotated, and who asked for it when."""
+
+    annotated: tuple[str, ...]
+    asked: datetime | None
+    asked_by: str

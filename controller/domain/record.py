@@ -1,0 +1,82 @@
+"""What the controller writes beside the weights: the only durable state.
+
+The JSON keys are those of the first release (``home``, ``wish``, ``epoch``, ``dwellS``): records outlive programs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from controller.domain.identity import WHOLE, SplitKind
+from controller.domain.spec import Frozen, MigrationSpec, Moment
+
+
+class Reverted(Frozen, frozen=True):
+    """The latch: this attempt is over. ``message`` is the sentence people were told."""
+
+    reason: str
+    message: str
+    at: Moment
+
+
+class Attempt(Frozen, frozen=True):
+    """What (target, number) identifies. ``home`` is the share of each cluster before it, 0 or 1,000.
+
+    ``kinds`` is by cluster the kind of split that the attempt began on: one that is deleted is made anew as
+    it was. Records of before HTTPRoute have none.
+    """
+
+    number: int
+    origin: str
+    target: str
+    baseline: dict[str, int] = msgspec.field(name="home")
+    origin_ready: int
+    spec: MigrationSpec = msgspec.field(name="wish")
+    started: Moment
+    kinds: dict[str, SplitKind] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no controller writes: a record may come from any hand. Raises ValueError."""
+        if self.origin == self.target or set(self.baseline) != {self.origin, self.target}:
+            raise ValueError("home is not of origin and target")
+        if not set(self.baseline.values()) <= {0, WHOLE}:
+            raise ValueError("a home is neither 0 nor 1000")
+
+
+class Record(Frozen, frozen=True):
+    """The only durable state, one on each split, written in the same patch as the weights.
+
+    ``share_permille`` and ``since`` are of this split; the rest is equal on both. ``since`` is when the
+    attempt wrote the share (None: callers stand where it found them). ``made`` is when we made or rewrote
+    the split (None: found as it is), ``converted`` when it took the place of one of another kind. Without
+    ``attempt`` the Service is only enrolled.
+    """
+
+    kind: SplitKind
+    v: int = 1
+    fencing_token: int = msgspec.field(default=0, name="epoch")
+    made: Moment | None = None
+    converted: Moment | None = None
+    attempt: Attempt | None = None
+    share_permille: Annotated[int, msgspec.Meta(ge=0, le=WHOLE)] = 0
+    since: Moment | None = None
+    completed: Moment | None = None
+    reverted: Reverted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record annotation that is not ours any more; ``message`` says why."""
+
+    message: str
+
+
+class Latch(Frozen, frozen=True):
+    """A copy of a revert, kept on the pins: which attempt is over, and why."""
+
+    target: str
+    attempt: int
+    reverted: Reverted

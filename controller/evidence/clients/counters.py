@@ -1,0 +1,343 @@
+"""What one cluster's proxies have counted, by Prometheus: the questions, and how the counters grew.
+
+Pure: rows come in, what callers did since the rows before goes out. Proxies count for ever, begin anew when
+they restart, drop what was idle for ten minutes (facts 22), and more than one Prometheus may tell of one of
+them. So growth is only what one proxy counted between two answers: what was not known before tells nothing
+yet, and a proxy whose counters fell tells nothing this time.
+
+The metrics and their labels are those of facts 20 and 21 (measured), but for the requests that come from
+outside the mesh, which were read in linkerd2-proxy (``inbound/src/metrics/authz.rs``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from controller.domain import Calls, Key, SplitKind, TrafficOrder
+
+G = TypeVar("G", bound=Hashable)
+S = TypeVar("S", bound=Hashable)
+
+Row = tuple[Mapping[str, str], float]
+"""One sample of an answer: its labels and its value."""
+
+FORGET_S = 900.0
+"""A proxy that is not told of for so long is forgotten; what was idle for 600 s is dropped by the proxy."""
+
+_WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job")
+"""Labels that name who owns a pod, as Linkerd's own scrape configuration sets them."""
+
+_POD = ", ".join(("namespace", "pod", *_WORKLOADS))
+_COPIES = (
+    "job, instance, endpoint, container, prometheus, prometheus_replica, replica, receive,"
+    " exported_job, exported_instance"
+)
+"""Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation."""
+
+
+_NONE = Calls()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What callers of one cluster did with one Service between two answers.
+
+    ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
+    ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
+    counts requests that reached the own pods from outside the mesh.
+    """
+
+    here: Calls = _NONE
+    across: Calls = _NONE
+    loops: int = 0
+    following: frozenset[str] = frozenset()
+    ignoring: frozenset[str] = frozenset()
+    unmeshed: int = 0
+
+
+class Counters(Generic[G, S]):
+    """The last values of one kind of counters, by proxy (a hashable group) and series."""
+
+    def __init__(self) -> None:
+        self._known: dict[G, dict[S, float]] = {}
+        self._present: dict[G, frozenset[S]] = {}
+        self._told_s: dict[G, float] = {}
+
+    def grow(self, rows: Iterable[tuple[G, S, float]], now_s: float) -> list[tuple[G, S, int]]:
+        """Take one answer in; give by how much each series grew since the one before.
+
+        Rows of one series are added up.
+        """
+        told: dict[G, dict[S, float]] = defaultdict(dict)
+        for group, series, value in rows:
+            if math.isfinite(value) and value >= 0:
+                told[group][series] = told[group].get(series, 0.0) + value
+        grown = [
+            (group, series, round(by))
+            for group, values in told.items()
+            for series, by in self._grown(group, values)
+            if by >= 0.5
+        ]
+        for group, values in told.items():
+            self._present[group] = frozenset(values)
+            self._told_s[group] = now_s
+        for group in [g for g, at_s in self._told_s.items() if now_s - at_s > FORGET_S]:
+            del self._known[group], self._present[group], self._told_s[group]
+        for group in self._present.keys() - told.keys():
+            self._present[group] = frozenset()
+        return grown
+
+    def _grown(self, group: G, values: dict[S, float]) -> list[tuple[S, float]]:
+        before = self._known.get(group)
+        present = self._present.get(group, frozenset())
+        if before is None or any(value < before[s] for s, value in values.items() if s in present):
+            # Never heard of, or it fell: by a restart, or because the proxy dropped a part of the sum.
+            self._known[group] = dict(values)
+            return []
+        grown = []
+        for series, value in values.items():
+            base = before.get(series, 0.0)
+            # A series that was away and is back lower has begun anew.
+            grown.append((series, value - base if value >= base else value))
+        before.update(values)
+        return grown
+
+
+class _Pod(NamedTuple):
+    """One caller's proxy and the Service that it calls."""
+
+    key: Key
+    workload: str
+    pod: str
+
+
+class _Series(NamedTuple):
+    across: bool
+    failed: bool
+    looped: bool
+
+
+@dataclass(slots=True)
+class _Called:
+    here: Calls = _NONE
+    across: Calls = _NONE
+    loops: int = 0
+
+    def add(self, series: _Series, count: int) -> None:
+        failed = count if series.failed else 0
+        side = self.across if series.across else self.here
+        side = Calls(side.requests + count, side.failures + failed)
+        if series.across:
+            self.across = side
+        else:
+            self.here = side
+        self.loops += count if series.looped else 0
+
+    def plus(self, other: _Called) -> None:
+        self.here = _sum(self.here, other.here)
+        self.across = _sum(self.across, other.across)
+        self.loops += other.loops
+
+
+def _sum(one: Calls, other: Calls) -> Calls:
+    return Calls(one.requests + other.requests, one.failures + other.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One answer of one cluster's Prometheus, read. ``looped``: a gateway has refused a loop since the last."""
+
+    growth: Mapping[Key, Growth] = field(default_factory=dict)
+    looped: bool = False
+
+
+class Tally:
+    """One cluster's counters. ``far`` is the other cluster, ``apart`` the namespaces whose pods call for us:
+    the gateway's, which passes on the calls of the other cluster, and the probers'.
+    """
+
+    def __init__(self, cluster: str, far: str, *, gateways: str, apart: frozenset[str]) -> None:
+        self.cluster = cluster
+        self._far = far
+        self._gateways = gateways
+        self._apart = apart | {gateways}
+        self._callers: dict[str, Counters[_Pod, _Series]] = {
+            family: Counters() for family in ("responses", "routes")
+        }
+        self._gateway: Counters[str, str] = Counters()
+        self._strangers: Counters[tuple[Key, str], str] = Counters()
+
+    def queries(self, orders: Mapping[Key, TrafficOrder]) -> dict[str, str]:
+        """Return the questions by name, the same number of them for any number of migrations.
+
+        Each sums up what the same pod counted; copies of one series count once.
+        """
+        services = sorted({key.service for key in orders})
+        mine = "|".join([*services, *(f"{service}-{self._far}" for service in services)])
+        spaces = "|".join(sorted({key.namespace for key in orders}))
+        caller = f'pod!="", namespace!~"{"|".join(sorted(self._apart))}"'
+        responses = f'response_total{{direction="outbound", dst_service=~"{mine}", {caller}}}'
+        routes = (
+            "outbound_http_route_backend_response_statuses_total"
+            f'{{parent_name=~"{"|".join(services)}", error!="CANCEL", {caller}}}'
+        )
+        return {
+            "responses": _summed(
+                f"{_POD}, dst_namespace, dst_service, classification, loop",
+                _replaced(responses, ("loop", "508", "status_code", "508")),
+            ),
+            "routes": _summed(
+                f"{_POD}, parent_namespace, parent_name, backend_name, classification, loop",
+                _replaced(
+                    routes,
+                    ("classification", "success", "http_status", "[1-4].."),
+                    ("classification", "failure", "error", ".+"),
+                    ("loop", "508", "http_status", "508"),
+                ),
+            ),
+            "loops": _summed(
+                "pod",
+                f'inbound_http_errors_total{{error="gateway loop", namespace="{self._gateways}",'
+                ' pod!=""}',
+            ),
+            "unmeshed": _summed(
+                "namespace, pod, target_addr",
+                f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", pod!="",'
+                ' route_name!="probe", authz_name!="probe"}',
+            ),
+            # Of a selector: timestamp() of anything else is the time of the question.
+            "newest": "max("
+            + " or ".join(
+                f"timestamp({series})"
+                for series in ('proxy_build_info{pod!=""}', responses, routes)
+            )
+            + ")",
+        }
+
+    def count(
+        self, answers: Mapping[str, Iterable[Row]], orders: Mapping[Key, TrafficOrder], now_s: float
+    ) -> Counted:
+        """Read the answers to all questions (but ``newest``); give what has grown, by Service."""
+        by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
+        by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
+        strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
+        looped = self._gateway.grow(
+            ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
+        )
+        growth = {
+            key: _growth(
+                by_response.get(key, {}),
+                by_route.get(key, {}),
+                strangers.get(key, 0),
+                routed=order.kinds.get(self.cluster) is SplitKind.HTTPROUTE,
+            )
+            for key, order in orders.items()
+        }
+        return Counted(growth, looped=bool(looped))
+
+    # --- rows to series -----------------------------------------------------------------------------
+
+    def _responses(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder]
+    ) -> Iterable[tuple[_Pod, _Series, float]]:
+        names = {(key.namespace, key.service): (key, False) for key in orders}
+        names |= {(key.namespace, f"{key.service}-{self._far}"): (key, True) for key in orders}
+        for labels, value in rows:
+            found = names.get((labels.get("dst_namespace", ""), labels.get("dst_service", "")))
+            if found is not None:
+                yield _pod(found[0], labels), _series(labels, across=found[1]), value
+
+    def _routes(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder]
+    ) -> Iterable[tuple[_Pod, _Series, float]]:
+        for labels, value in rows:
+            key = Key(labels.get("parent_namespace", ""), labels.get("parent_name", ""))
+            backend = labels.get("backend_name", "")
+            across = backend == f"{key.service}-{self._far}"
+            if key in orders and (across or backend in ("", key.service)):
+                yield _pod(key, labels), _series(labels, across=across), value
+
+    def _pods(
+        self, name: str, rows: Iterable[tuple[_Pod, _Series, float]], now_s: float
+    ) -> dict[Key, dict[_Pod, _Called]]:
+        """Return what each pod called since the last answer, by Service."""
+        found: dict[Key, dict[_Pod, _Called]] = defaultdict(lambda: defaultdict(_Called))
+        for pod, series, count in self._callers[name].grow(rows, now_s):
+            found[pod.key][pod].add(series, count)
+        return found
+
+    def _unmeshed(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
+    ) -> dict[Key, int]:
+        """Count the requests from outside the mesh, by the Service whose pod got them."""
+        owners = {
+            (key.namespace, address): key
+            for key, order in orders.items()
+            for address in order.pods.get(self.cluster, ())
+        }
+        told = (
+            ((key, labels.get("pod", "")), "", value)
+            for labels, value in rows
+            if (key := owners.get((labels.get("namespace", ""), labels.get("target_addr", ""))))
+        )
+        found: dict[Key, int] = defaultdict(int)
+        for (key, _), _, count in self._strangers.grow(told, now_s):
+            found[key] += count
+        return found
+
+
+def _growth(
+    responses: Mapping[_Pod, _Called],
+    routes: Mapping[_Pod, _Called],
+    unmeshed: int,
+    *,
+    routed: bool,
+) -> Growth:
+    """Count each pod by the family that tells how it is routed (facts 20).
+
+    By an HTTPRoute everybody is routed by policy. Past a TrafficSplit only those are that ignore it.
+    """
+    called = _Called()
+    for pod, by in routes.items() if routed else responses.items():
+        if routed or pod not in routes:
+            called.plus(by)
+    following = frozenset(pod.workload for pod in (routes if routed else responses.keys() - routes))
+    if not routed:
+        for by in routes.values():
+            called.plus(by)
+    return Growth(
+        here=called.here,
+        across=called.across,
+        loops=called.loops,
+        following=following,
+        ignoring=frozenset() if routed else frozenset(pod.workload for pod in routes),
+        unmeshed=unmeshed,
+    )
+
+
+def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:
+    namespace, pod = labels.get("namespace", ""), labels.get("pod", "")
+    owner = next(
+        (f"{kind} {labels[kind]}" for kind in _WORKLOADS if labels.get(kind)), f"pod {pod}"
+    )
+    return _Pod(key, f"{namespace}/{owner}", pod)
+
+
+def _series(labels: Mapping[str, str], *, across: bool) -> _Series:
+    failed = labels.get("classification", "failure") != "success"
+    return _Series(across, failed, labels.get("loop") == "508")
+
+
+def _summed(by: str, series: str) -> str:
+    return f"sum by ({by}) (max without ({_COPIES}) ({series}))"
+
+
+def _replaced(series: str, *rules: tuple[str, str, str, str]) -> str:
+    """Set a label to a value where another matches, one rule after the other."""
+    for label, value, source, pattern in rules:
+        series = f'label_replace({series}, "{label}", "{value}", "{source}", "{pattern}")'
+    return series

@@ -1,0 +1,281 @@
+"""What is known of one migration's real callers: by cluster, from one answer of Prometheus to the next.
+
+No I/O and no clock; ``now_s`` is monotonic. Evidence is as fresh as the newest sample that Prometheus has of
+any Linkerd proxy, by the time at which that sample was first seen here: what Prometheus says of the time is
+compared with itself only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from controller.domain import Calls, Key, TrafficEvidence, TrafficOrder, Verdict
+from controller.evidence import ENOUGH, ClientJudgement
+from controller.evidence.clients.counters import Counted, Growth
+
+STALE_S = 130.0
+"""Two scrapes of a minute, Prometheus's own default, and some: without a newer sample nothing is known."""
+
+FUTURE_S = 5.0
+"""A sample that is so much newer than the answer that holds it: somebody's clock is wrong."""
+
+RECENT_S = 120.0
+"""How long a workload that ignored the split is named, and how long nobody may do so until callers follow."""
+
+AWAY_TICKS = 3
+"""A Prometheus that did not answer for so many ticks is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One round of questions to one cluster's Prometheus. ``now_s`` is when it was over, ``since_s`` when the
+    one before it was: growth is what came between (-inf: nothing was known before).
+
+    ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
+    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds of the fencing token.
+    """
+
+    cluster: str
+    now_s: float
+    since_s: float = -inf
+    error: str = ""
+    asked: float = 0.0
+    newest: float | None = None
+    counted: Counted = field(default_factory=Counted)
+
+
+class Source:
+    """One cluster's Prometheus: whether what it tells is fresh."""
+
+    def __init__(self, cluster: str, *, tick_s: float) -> None:
+        self._cluster = cluster
+        self._away_s = AWAY_TICKS * tick_s
+        self._answered_s = -inf
+        self._advanced_s = -inf
+        self._newest: float | None = None
+        self._error = "it was not asked yet"
+
+    def apply(self, answered: Answered) -> bool:
+        """Take one round in; tell whether its figures may be counted."""
+        if answered.error:
+            self._error = answered.error
+            return False
+        self._answered_s = answered.now_s
+        newest, self._error = answered.newest, ""
+        if newest is None:
+            self._error = "it has no sample of a Linkerd proxy"
+            return False
+        age_s = answered.asked - newest
+        if age_s < -FUTURE_S:
+            self._error = f"its newest sample is {-age_s:.0f} s in its own future"
+            return False
+        if age_s > STALE_S:
+            self._error = f"its newest sample of a Linkerd proxy is {age_s:.0f} s old"
+            return False
+        if self._newest is None:
+            self._advanced_s = answered.now_s - max(0.0, age_s)
+        elif newest > self._newest:
+            self._advanced_s = answered.now_s
+        self._newest = newest
+        return answered.now_s - self._advanced_s <= STALE_S
+
+    def unknown(self, now_s: float) -> str:
+        """Return why nothing is known now, "" where something is."""
+        if now_s - self._answered_s > self._away_s:
+            return self._error or f"it has not answered for {now_s - self._answered_s:.0f} s"
+        if self._error and self._answered_s == -inf:
+            return self._error
+        stale_s = now_s - self._advanced_s
+        if stale_s > STALE_S:
+            return self._error or f"it has had no newer sample for {stale_s:.0f} s"
+        return ""
+
+
+@dataclass(slots=True)
+class _Recent:
+    """What the callers of one cluster did in the last ``RECENT_S``."""
+
+    ticks: deque[tuple[float, int, int, int]] = field(default_factory=deque)
+    to_target: int = 0
+    to_home: int = 0
+    unmeshed: int = 0
+    ignoring: dict[str, float] = field(default_factory=dict)
+    followed: bool = False
+    watched_since_s: float = inf
+
+    def add(self, now_s: float, target: Calls, baseline: Calls, growth: Growth) -> None:
+        self.ticks.append((now_s, target.requests, baseline.requests, growth.unmeshed))
+        self.to_target += target.requests
+        self.to_home += baseline.requests
+        self.unmeshed += growth.unmeshed
+        self.ignoring.update(dict.fromkeys(growth.ignoring, now_s))
+        self.followed = self.followed or bool(growth.following)
+        self.watched_since_s = min(self.watched_since_s, now_s)
+
+    def forget(self, now_s: float) -> None:
+        while self.ticks and now_s - self.ticks[0][0] >= RECENT_S:
+            _, to_target, to_home, unmeshed = self.ticks.popleft()
+            self.to_target -= to_target
+            self.to_home -= to_home
+            self.unmeshed -= unmeshed
+        for workload in [w for w, at_s in self.ignoring.items() if now_s - at_s >= RECENT_S]:
+            del self.ignoring[workload]
+
+    def follow(self, now_s: float) -> bool | None:
+        """Return whether callers follow the split: seen to, and nobody past it for as long as is named."""
+        if self.ignoring:
+            return False
+        return True if self.followed and now_s - self.watched_since_s >= RECENT_S else None
+
+    def share(self) -> float | None:
+        requests = self.to_target + self.to_home
+        return self.to_target / requests if requests >= ENOUGH else None
+
+
+class _Cluster:
+    """The callers of one cluster. ``opened_s``: growth that began before it is not of this attempt."""
+
+    def __init__(self, book: ClientJudgement | None, now_s: float) -> None:
+        self.book = book
+        self.opened_s = now_s
+        self.recent = _Recent()
+        self.own_loop_s = -inf
+        self.gateway_loop_s = -inf
+        self.loops_void_until_s = -inf
+        self.told: object = None
+
+    def apply(self, growth: Growth, answered: Answered, *, is_target: bool) -> None:
+        target, baseline = growth.across, growth.here
+        if is_target:
+            target, baseline = baseline, target
+        now_s = answered.now_s
+        self.recent.add(now_s, target, baseline, growth)
+        if self.book is None or answered.since_s < self.opened_s:
+            return
+        self.book.apply(target, baseline)
+        if now_s < self.loops_void_until_s:
+            return
+        if growth.loops:
+            self.own_loop_s = now_s
+        if answered.counted.looped:
+            self.gateway_loop_s = now_s
+
+    def evidence(self, unknown: str, now_s: float) -> TrafficEvidence:
+        recent, book = self.recent, self.book
+        recent.forget(now_s)
+        verdict, reason = self._verdict(unknown)
+        return TrafficEvidence(
+            verdict,
+            reason,
+            unknown=unknown,
+            judged=book is not None,
+            points=book.points if book else 0.0,
+            threshold=book.threshold if book else 0.0,
+            requests=book.requests if book else 0,
+            failures=book.failures if book else 0,
+            bad_share=book.bad_share if book else None,
+            origin_bad_share=book.origin_bad_share if book else None,
+            share=recent.share(),
+            looped=self._looped(now_s),
+            ignoring=tuple(sorted(recent.ignoring)),
+            follow=recent.follow(now_s),
+            unmeshed=recent.unmeshed,
+        )
+
+    def said(self, unknown: str, now_s: float) -> object:
+        """What makes a migration worth a look when it changes."""
+        recent = self.recent
+        recent.forget(now_s)
+        return (
+            self._verdict(unknown),
+            unknown == "",
+            self._looped(now_s),
+            frozenset(recent.ignoring),
+            recent.follow(now_s),
+            recent.unmeshed > 0,
+        )
+
+    @property
+    def failed(self) -> bool:
+        return self.book is not None and self.book.verdict()[0] is Verdict.FAIL
+
+    def _verdict(self, unknown: str) -> tuple[Verdict, str]:
+        judged = self.book.verdict() if self.book else (Verdict.UNKNOWN, "NotJudged")
+        if unknown and judged[0] is not Verdict.FAIL:
+            return Verdict.UNKNOWN, "Away"
+        return judged
+
+    def _looped(self, now_s: float) -> bool:
+        latest = max(self.own_loop_s, self.gateway_loop_s)
+        together = abs(self.own_loop_s - self.gateway_loop_s) < STALE_S
+        return now_s - latest < STALE_S and together
+
+
+class ClientMonitor:
+    """The callers of one migration in both clusters, as far as these have a Prometheus."""
+
+    def __init__(self, *, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._order: TrafficOrder | None = None
+        self._clusters: dict[str, _Cluster] = {}
+
+    def order(self, order: TrafficOrder | None, now_s: float) -> None:
+        """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
+        the split is made anew."""
+        before, self._order = self._order, order
+        if order is None:
+            self._clusters = {}
+            return
+        for name in order.kinds:
+            known = self._clusters.get(name)
+            if known is None or before is None or before.identity != order.identity:
+                opened = _Cluster(self._book(order), now_s)
+                if known is not None:
+                    opened.recent = known.recent
+                self._clusters[name] = opened
+            if before is not None and before.made.get(name) != order.made.get(name):
+                self._clusters[name].recent = _Recent()
+        for name in self._clusters.keys() - order.kinds.keys():
+            del self._clusters[name]
+
+    def _book(self, order: TrafficOrder) -> ClientJudgement | None:
+        if order.success_percent is None:
+            return None
+        return ClientJudgement(order.success_percent, tick_s=self._tick_s)
+
+    def apply(self, key: Key, answered: Answered, *, fresh: bool) -> None:
+        """Take what one round says of this migration in."""
+        cluster = self._clusters.get(answered.cluster)
+        growth = answered.counted.growth.get(key)
+        if self._order is None or cluster is None or growth is None or not fresh:
+            return
+        cluster.apply(growth, answered, is_target=answered.cluster == self._order.target)
+
+    def void_loops(self, now_s: float) -> None:
+        """A pin is missing: the loops that it lets happen are explained, as far as they are told later."""
+        for cluster in self._clusters.values():
+            cluster.own_loop_s = cluster.gateway_loop_s = -inf
+            cluster.loops_void_until_s = now_s + STALE_S
+
+    def evidence(
+        self, sources: Mapping[str, Source], now_s: float
+    ) -> Mapping[str, TrafficEvidence]:
+        """Return what is known of the callers of each cluster that has a Prometheus."""
+        return {
+            name: cluster.evidence(sources[name].unknown(now_s), now_s)
+            for name, cluster in self._clusters.items()
+            if name in sources
+        }
+
+    def notable(self, source: Source, cluster: str, now_s: float) -> bool:
+        """Return whether what is said of one cluster's callers is other than before, or FAIL: that is looked
+        at at every tick, because whether home is any better may change."""
+        known = self._clusters.get(cluster)
+        if known is None:
+            return False
+        said = known.said(source.unknown(now_s), now_s)
+        before, known.told = known.told, said
+        return said != before or known.failed

@@ -1,0 +1,100 @@
+"""FAIL: penalty points, a CUSUM of betting scores.
+
+One counter per suspected bad share ``q`` bets that the true share is ``q`` and not the allowed ``q0``:
+
+    lambda = (q - q0) / (q0 * (1 - q0))
+    points = max(0, points) + ln(1 + lambda * (bad / sent - q0))
+    FAIL when the largest points >= ln(slices_in_migration * counters / alpha)
+
+From each start the product of the bets is a non-negative supermartingale while a slice's expected bad
+share, given the past, is at most ``q0``: by Ville's inequality, with a union over start times and
+counters, a healthy way FAILs within ``slices_in_migration`` slices with a chance of at most ``alpha``.
+Probes that fail together inside a slice do no harm. Points stop at zero, so that a long good past
+cannot hide a new fault, and have no ceiling.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+SLICES_IN_MIGRATION = 72_000
+"""Two hours of slices of 100 ms: over these ``ALPHA`` holds; a longer migration spends it anew."""
+
+ALPHA = 0.001
+"""False reverts accepted per migration, by all that judges it together."""
+
+DECIDING_WAYS = 2
+"""Of the four paths two can revert: each cluster's way to the target (design, evidence)."""
+
+CAP = Decimal("0.9")
+"""The largest bad share that a counter suspects."""
+
+_MULTIPLES = (3, 10, 30, 100, 300, 900)
+
+
+def allowed_bad(percent: Decimal) -> Decimal:
+    """Return ``q0``, the bad share that an objective of ``percent`` allows: 99.9 allows exactly 0.001."""
+    return (100 - percent) / 100
+
+
+def suspected_shares(allowed: Decimal) -> tuple[Decimal, ...]:
+    """Return the rising ``q`` of the counters: multiples of ``q0`` below the cap, and the cap itself.
+
+    Decimal, because 30 x 0.03 must be the cap and not a second counter at 0.8999. Raises ValueError
+    unless ``allowed`` lies between 0 and the cap, both excluded.
+    """
+    if not 0 < allowed < CAP:
+        raise ValueError(f"an objective that allows a bad share of {allowed} cannot be judged")
+    return (*(q for q in (m * allowed for m in _MULTIPLES) if q < CAP), CAP)
+
+
+def fail_threshold(slices_in_migration: int, counters: int, alpha: float) -> float:
+    """Return the points at which a path FAILs: the log of one over the chance left to one bet."""
+    return math.log(slices_in_migration * counters / alpha)
+
+
+def alpha_share(traffic_on: bool, objectives: int) -> float:
+    """Return one account's part of ``ALPHA``: half to the probes and half to real traffic (all to the
+    probes where traffic is off), each divided by the deciding paths x objectives.
+    """
+    return ALPHA / (2 if traffic_on else 1) / (DECIDING_WAYS * objectives)
+
+
+class Points:
+    """The counters of one objective of one path (or of one cluster's real traffic), from zero."""
+
+    def __init__(self, allowed: Decimal) -> None:
+        self._allowed = float(allowed)
+        # Both divided in decimal: a float q0 would carry its rounding into every bet.
+        self._bets = tuple(
+            float((q - allowed) / (allowed * (1 - allowed))) for q in suspected_shares(allowed)
+        )
+        self._points = [0.0] * len(self._bets)
+
+    @property
+    def counters(self) -> tuple[float, ...]:
+        """The points by suspected share, rising; below zero after a clean slice, until the next one."""
+        return tuple(self._points)
+
+    @property
+    def largest(self) -> float:
+        """The points that count, 0 or more."""
+        return max(0.0, *self._points)
+
+    def observe(self, sent: int, bad: int) -> None:
+        """Add one observation: ``sent`` probes that share one fate, ``bad`` of them bad.
+
+        Nothing sent is no observation. Raises ValueError unless 0 <= bad <= sent.
+        """
+        if not 0 <= bad <= sent:
+            raise ValueError(f"{bad} of {sent} probes cannot be bad")
+        if sent == 0:
+            return
+        excess = bad / sent - self._allowed
+        for index, bet in enumerate(self._bets):
+            self._points[index] = max(0.0, self._points[index]) + math.log1p(bet * excess)
+
+    def restart(self) -> None:
+        """Begin again at zero; never above the baseline."""
+        self._points = [0.0] * len(self._bets)

@@ -1,0 +1,43 @@
+"""One cluster, as this product sees and changes it: the only user of kubernetes-asyncio.
+
+Of the client library only the loading of credentials is used: its Watch, its leader election and its
+models lose deletions, reconnect without pause, and leave an ex-leader running.
+"""
+
+from __future__ import annotations
+
+from controller.kube.api.access import ClusterAccess
+from controller.kube.api.backoff import Backoff
+from controller.kube.api.clock import ServerClock
+from controller.kube.api.cluster import FIELD_MANAGER, Cluster
+from controller.kube.api.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from controller.kube.api.events import Events, ServiceRef
+from controller.kube.api.reflector import Absorb, Chance, Pace
+from controller.kube.api.transport import Meter
+
+__all__ = [
+    "FIELD_MANAGER",
+    "Absorb",
+    "AlreadyExists",
+    "ApiError",
+    "Backoff",
+    "Chance",
+    "Cluster",
+    "ClusterAccess",
+    "Conflict",
+    "Events",
+    "Meter",
+    "NotFound",
+    "Pace",
+    "Refused",
+    "ServerClock",
+    "ServiceRef",
+    "Unavailable",
+]

@@ -1,0 +1,134 @@
+"""Where a cluster's API server is and who we are to it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import load_incluster_config
+from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
+from yarl import URL
+
+from controller.kube.api.errors import Unavailable
+from controller.kube.api.exec_credential import Issued, issue
+
+RENEW_AT = 0.75
+"""The part of a token's life after which another is fetched: no request waits for a plugin then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request needs. ``tls`` is None for plain HTTP; ``proxy`` only from the kubeconfig.
+
+    ``renew_in_s`` is how long after loading others should be fetched (infinite: when these are refused).
+    """
+
+    server: str
+    tls: ssl.SSLContext | None
+    tls_name: str | None
+    proxy: str | None
+    configuration: Any
+    renew_in_s: float = inf
+
+    async def authorization(self) -> str | None:
+        """Return the Authorization header; a service account's token file is read again each minute."""
+        try:
+            found = await self.configuration.get_api_key_with_prefix("BearerToken")
+        except Exception as error:
+            raise Unavailable(f"credentials: {error or type(error).__name__}") from error
+        header = str(found).strip() if found else None
+        if header and not (header.isascii() and header.isprintable()):
+            raise Unavailable("credentials: the token holds characters that no token has")
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """A kubeconfig file and one of its contexts (None: its current one). Without a file: this Pod's own."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+
+    async def load(self) -> Credentials:
+        """Read everything anew: file, token file, exec plugin, certificates. Raises Unavailable."""
+        found, issued = Configuration(), Issued()
+        try:
+            if self.kubeconfig is None:
+                load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
+            else:
+                loader = _Loader(self.kubeconfig, self.context)
+                await loader.load_and_set(found)
+                issued = loader.issued
+            server = _server(found)
+            return Credentials(
+                server=server,
+                tls=_tls(found, issued) if server.startswith("https") else None,
+                tls_name=found.tls_server_name,
+                proxy=found.proxy,
+                configuration=found,
+                renew_in_s=_renew_in_s(issued),
+            )
+        except Exception as error:
+            raise Unavailable(f"credentials: {error or type(error).__name__}") from error
+
+
+def _server(found: Any) -> str:
+    server = str(found.host or "")
+    if not URL(server).host:
+        raise ValueError(f"the server {server!r} is no URL")
+    return server
+
+
+class _Loader(KubeConfigLoader):
+    """The library's, but for exec plugins: those of the library have no end, and are not killed."""
+
+    def __init__(self, kubeconfig: str, context: str | None) -> None:
+        super().__init__(config_dict=KubeConfigMerger(kubeconfig).config, active_context=context)
+        self.issued = Issued()
+        self._folder = str(Path(kubeconfig).expanduser().absolute().parent)
+
+    async def load_from_exec_plugin(self) -> bool:
+        """Take a token, or leave a certificate to the TLS context."""
+        section: Any = self._user and self._user["exec"]
+        self.issued = await issue(section.value, self._folder)
+        if self.issued.token:
+            self.token = f"Bearer {self.issued.token}"
+        return True
+
+
+def _renew_in_s(issued: Issued) -> float:
+    ends = issued.expiration_timestamp
+    if ends is None:
+        return inf
+    if ends.tzinfo is None:
+        ends = ends.replace(tzinfo=UTC)
+    left_s = ends.timestamp() - datetime.now(UTC).timestamp()
+    return max(0.0, RENEW_AT * left_s)
+
+
+def _tls(found: Any, issued: Issued) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+    # Python 3.13 turns this on; it refuses authorities without a key identifier, which clusters have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if issued.client_certificate_data and issued.client_key_data:
+        _use(context, issued.client_certificate_data, issued.client_key_data)
+    elif found.cert_file:
+        context.load_cert_chain(found.cert_file, keyfile=found.key_file)
+    if not found.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _use(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Use a certificate that a plugin printed; OpenSSL reads files only, and this one stays for no longer."""
+    with TemporaryDirectory() as folder:
+        both = Path(folder, "both.pem")
+        both.write_text(f"{certificate}\n{key}\n")
+        context.load_cert_chain(both)

@@ -1,0 +1,301 @@
+"""What is kept of each kind of object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from controller.domain import Endpoints, Port
+from controller.kube.objects.selectors import Selector
+
+MIRROR_PREFIX = "mirror.linkerd.io/"
+"""Of the labels and annotations that Linkerd's service mirror reads and writes."""
+
+MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
+"""Label of a mirror: the cluster that it leads to, as the Link names it."""
+
+OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
+"""Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+"""The one empty mapping that all objects without labels or annotations share."""
+
+
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """Part of an object. Without garbage collection: a tree decoded from JSON holds no cycle."""
+
+
+class OwnerReference(Value, frozen=True):
+    """Who owns an object; ``controller`` marks the one that writes it."""
+
+    kind: str
+    name: str
+    api_version: str
+    controller: bool = False
+
+
+class ManagedFields(Value, frozen=True):
+    """A field manager and what it wrote last, from ``metadata.managedFields``.
+
+    ``fields_v1`` is cut down to what this product asks about: the first level of ``f:spec``, and under
+    ``f:metadata``/``f:annotations`` the annotations with our prefix. Every leaf is an empty mapping.
+    """
+
+    manager: str
+    operation: str
+    time: datetime | None
+    fields_v1: dict[str, Any]
+
+
+class Metadata(Value, frozen=True):
+    """What every object has. ``managers`` is empty where managed fields are not kept."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: Mapping[str, str] = NOTHING
+    annotations: Mapping[str, str] = NOTHING
+    owner_references: tuple[OwnerReference, ...] = ()
+    managers: tuple[ManagedFields, ...] = ()
+
+
+class ServiceObject(Value, frozen=True):
+    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API."""
+
+    metadata: Metadata
+    type: str
+    cluster_ip: str
+    ports: tuple[Port, ...]
+    session_affinity: str
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether Linkerd made it: such a Service is never a spec (mesh facts, Mirrors)."""
+        return f"{MIRROR_PREFIX}mirrored-service" in self.metadata.labels
+
+
+class Endpoint(Value, frozen=True):
+    """A ready endpoint; ``pod`` is "" where it is no Pod of the slice's own namespace."""
+
+    address: str
+    pod: str
+
+
+class EndpointPort(Value, frozen=True):
+    """A port of a slice, by the name of the Service's port."""
+
+    name: str
+    number: int
+
+
+class EndpointSliceObject(Value, frozen=True):
+    """The ready endpoints of ``service``, and how many are not. ``identity`` is the gateway's, on a mirror."""
+
+    metadata: Metadata
+    service: str
+    address_type: str
+    endpoints: tuple[Endpoint, ...]
+    ports: tuple[EndpointPort, ...]
+    identity: str
+    unready: int = 0
+
+
+class Backend(Value, frozen=True):
+    """A backend of a TrafficSplit. ``weight`` is None where ``written``, the text found, is no number.
+
+    An absent weight is zero: Go clients leave out a zero (``omitempty``).
+    """
+
+    service: str
+    weight: Decimal | None
+    written: str
+
+
+class TrafficSplitSpec(Value, frozen=True):
+    """``service`` is "" where the object names none."""
+
+    service: str
+    backends: tuple[Backend, ...]
+
+
+class TrafficSplitObject(Value, frozen=True):
+    """A TrafficSplit of any version."""
+
+    metadata: Metadata
+    spec: TrafficSplitSpec
+
+
+class ParentRef(Value, frozen=True):
+    """Whose calls a route is for. ``namespace`` is that of the parent, written or not; ``group`` of a Service
+    is "" or ``core``."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    port: int | None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a Service."""
+        return self.group in ("", "core") and self.kind == "Service"
+
+
+class RouteBackend(Value, frozen=True):
+    """A backend of a route, as ParentRef; ``weight`` is None where what is written is no number.
+
+    An absent weight is one, as the API says.
+    """
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    port: int | None
+    weight: Decimal | None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a Service."""
+        return self.group in ("", "core") and self.kind == "Service"
+
+
+class RouteRule(Value, frozen=True):
+    """One rule of a route: the types of its filters, and its backends."""
+
+    filters: tuple[str, ...]
+    backends: tuple[RouteBackend, ...]
+
+
+class RouteRefusal(Value, frozen=True):
+    """Linkerd's own word that it does not accept a route for one of its parents, and why."""
+
+    parent: ParentRef
+    message: str
+
+
+class HTTPRouteObject(Value, frozen=True):
+    """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
+    a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again.
+    ``refusals`` are of the status, where somebody of Linkerd's wrote one."""
+
+    metadata: Metadata
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
+    parents_written: str
+    rules_written: str
+    refusals: tuple[RouteRefusal, ...] = ()
+
+
+SplitObject = TrafficSplitObject | HTTPRouteObject
+"""What may hold the weights."""
+
+
+class ServiceProfileObject(Value, frozen=True):
+    """A ServiceProfile: whether it overrides destinations, and whether it has routes."""
+
+    metadata: Metadata
+    has_overrides: bool
+    has_routes: bool
+
+
+class MigrationObject(Value, frozen=True):
+    """A Migration; ``status`` as it was written."""
+
+    metadata: Metadata
+    status: Mapping[str, Any]
+
+
+class LeaseObject(Value, frozen=True):
+    """A Lease. ``holder`` is "" where nobody holds it. The times are text: they are only compared for
+    being the same, never with a clock."""
+
+    metadata: Metadata
+    holder: str
+    duration_s: float | None
+    transitions: int
+    acquire_time: str
+    renew_time: str
+
+
+class EventObject(Value, frozen=True):
+    """An Event, as much of it as is needed to count on."""
+
+    metadata: Metadata
+    count: int
+
+
+class NamespaceObject(Value, frozen=True):
+    """A namespace."""
+
+    metadata: Metadata
+
+
+class LinkObject(Value, frozen=True):
+    """A Link to ``cluster``; what meets ``selector`` there is mirrored here. ``domain`` is its DNS domain."""
+
+    metadata: Metadata
+    cluster: str
+    domain: str
+    selector: Selector
+
+
+class Undecodable(Value, frozen=True):
+    """An object that is not of its kind's shape. ``message`` says where; it quotes no content."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    message: str
+
+
+KubeObject = (
+    ServiceObject
+    | EndpointSliceObject
+    | SplitObject
+    | ServiceProfileObject
+    | MigrationObject
+    | LeaseObject
+    | EventObject
+    | NamespaceObject
+    | LinkObject
+)
+
+
+def identify(found: KubeObject | Undecodable) -> tuple[str, str, str]:
+    """Return (namespace, name, resource version)."""
+    if isinstance(found, Undecodable):
+        return found.namespace, found.name, found.resource_version
+    return found.metadata.namespace, found.metadata.name, found.metadata.resource_version
+
+
+def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
+    """Add up the slices of one Service.
+
+    An endpoint may stand in two slices at a time, and a dual-stack pod stands in one of each family:
+    each is counted once, and probed at its IPv4 address where it has one.
+    """
+    ordered = sorted(slices, key=lambda s: (s.address_type != "IPv4", s.metadata.name))
+    ready: set[str] = set()
+    by_port: dict[str, dict[str, str]] = {}
+    for part in ordered:
+        for endpoint in part.endpoints:
+            ready.add(endpoint.pod or endpoint.address)
+            if not endpoint.pod or part.address_type == "FQDN":
+                continue
+            host = f"[{endpoint.address}]" if part.address_type == "IPv6" else endpoint.address
+            for port in part.ports:
+                pods = by_port.setdefault(port.name, {})
+                pods.setdefault(endpoint.pod, f"{host}:{port.number}")
+    pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
+    identity = next((part.identity for part in ordered if part.identity), "")
+    unready = sum(part.unready for part in ordered)
+    return Endpoints(ready=len(ready), unready=unready, pods=pods_of, identity=identity)

@@ -1,0 +1,177 @@
+"""The seam between the core's :class:`~controller.domain.Split` and the objects that hold the weights.
+
+A provider is one module with three functions: ``services_of`` (object -> the Services it is about), ``read``
+(object -> Split, or None where the object is about another Service) and ``body`` (WriteSplit -> the JSON to
+create, or to merge). What every kind of split has in common, shares, names, the record and foreign owners, is
+here; :mod:`controller.mesh.splits.kinds` lists the providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from controller.domain import (
+    PREFIX,
+    WHOLE,
+    Key,
+    Record,
+    Split,
+    SplitKind,
+    Unreadable,
+    Weights,
+    WriteSplit,
+)
+from controller.kube.objects import ManagedFields, Resource
+
+RECORD = PREFIX + "record"
+"""The annotation that holds the record, beside the weights and in the same patch."""
+
+MANAGER = "migrate-controller"
+"""The field manager of all our writes."""
+
+RECORD_VERSION = 1
+FOREIGN_MANAGERS = {"flagger": "Flagger", "rollouts-controller": "Argo Rollouts"}
+FOREIGN_OWNERS = {"Canary": "Flagger", "Rollout": "Argo Rollouts"}
+FAILOVER_LABEL = "failover.linkerd.io/controlled-by"
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class Provider(Protocol):
+    """One kind of split."""
+
+    KIND: SplitKind
+    RESOURCE: Resource
+
+    def services_of(self, found: Any) -> tuple[Key, ...]:
+        """Return which Services somebody's object is about, however it spells them."""
+
+    def read(self, found: Any, key: Key, mirror: str) -> Split | None:
+        """Read somebody's object; None where it is not about ``key``."""
+
+    def body(self, write: WriteSplit, mirror: str) -> dict[str, Any]:
+        """Return the object to create, or the merge patch where ``write`` names a resource version."""
+
+
+def mirror_name(service: str, cluster: str) -> str:
+    """Return the name of the mirror of a Service of ``cluster``, as Linkerd's service-mirror controller does."""
+    return f"{service}-{cluster}"
+
+
+def short_name(name: str, namespace: str) -> str | None:
+    """Return a Service's short name for any of its spellings, None where it is of another namespace.
+
+    ``service-a``, ``service-a.default`` and ``service-a.default.svc.cluster.local`` are one.
+    """
+    first, *rest = name.split(".")
+    if not rest:
+        return first
+    if rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"):
+        return None
+    return first
+
+
+def away_permille(weights: Weights) -> int:
+    """Return the mirror's part in per mille. Only a true nothing is 0 and only a true all is 1,000.
+
+    All zero, or no weight at all, is local: so does Linkerd (facts 15).
+    """
+    local, mirror = weights.local or Decimal(0), weights.mirror or Decimal(0)
+    total = local + mirror
+    if total <= 0 or mirror <= 0:
+        return 0
+    if local <= 0:
+        return WHOLE
+    return min(max(round(WHOLE * mirror / total), 1), WHOLE - 1)
+
+
+def weights_for(away: int) -> tuple[int, int]:
+    """Return the weights of the local Service and of the mirror: per mille that sum to 1,000, never all zero.
+
+    Raises ValueError for a share that is none: that is an error of ours, and reaches no API server.
+    """
+    if not 0 <= away <= WHOLE:
+        raise ValueError(f"a share of {away} per mille: write 0 to {WHOLE}")
+    return WHOLE - away, away
+
+
+def metadata_for(write: WriteSplit) -> dict[str, Any]:
+    """Return the metadata of a write: the record always, the resource version where the split was there."""
+    metadata: dict[str, Any] = {
+        "name": write.name,
+        "namespace": write.key.namespace,
+        "annotations": {RECORD: encode_record(write.record)},
+    }
+    if write.resource_version is not None:
+        metadata["resourceVersion"] = write.resource_version
+    return metadata
+
+
+def encode_record(record: Record) -> str:
+    """Return the record as the text of its annotation."""
+    return _encode(record).decode()
+
+
+def decode_record(annotations: Mapping[str, str]) -> Record | Unreadable | None:
+    """Read the record back: None where there is none, Unreadable where somebody else wrote in it."""
+    text = annotations.get(RECORD)
+    if text is None:
+        return None
+    try:
+        record = _decode(text)
+    except (msgspec.MsgspecError, ValueError) as error:
+        return Unreadable(f"{RECORD} is not what the controller wrote: {error}")
+    if record.v != RECORD_VERSION:
+        return Unreadable(f"{RECORD} has format {record.v}; this controller reads {RECORD_VERSION}")
+    return record
+
+
+def last_editor(
+    entries: Sequence[ManagedFields], path: Sequence[str]
+) -> tuple[str, datetime | None]:
+    """Return the name of who last wrote the field at ``path`` (as in ``("spec", "backends")``), and when.
+
+    Gives ``("", None)`` where it was us, or where nobody is named.
+    """
+    owners = [entry for entry in entries if _owns(entry.fields_v1, path)]
+    dated = sorted(owners, key=lambda entry: (entry.time is not None, str(entry.time)))
+    if not dated or dated[-1].manager == MANAGER:
+        return "", None
+    return dated[-1].manager, dated[-1].time
+
+
+def _owns(fields: Mapping[str, Any], path: Sequence[str]) -> bool:
+    for name in path:
+        inner = fields.get(f"f:{name}")
+        if inner is None:
+            return False
+        if not inner:
+            return True
+        fields = inner
+    return True
+
+
+def foreign_owner(
+    labels: Mapping[str, str],
+    owner_kinds: Sequence[str],
+    managers: Sequence[str],
+) -> str:
+    """Return the name of the other controller that moves this traffic, or "".
+
+    Argo CD, Flux and Helm are none: they keep manifests, they do not shift weights (design section 6).
+    """
+    if FAILOVER_LABEL in labels:
+        return f"linkerd-failover ({FAILOVER_LABEL}: {labels[FAILOVER_LABEL]})"
+    for kind in owner_kinds:
+        if kind in FOREIGN_OWNERS:
+            return f"{FOREIGN_OWNERS[kind]} (owner reference to a {kind})"
+    for manager in managers:
+        if manager in FOREIGN_MANAGERS:
+            return f"{FOREIGN_MANAGERS[manager]} (field manager {manager})"
+    return ""

@@ -1,0 +1,164 @@
+"""TrafficSplit (``split.smi-spec.io`` v1alpha1 and v1alpha2) <-> Split.
+
+Linkerd reads a TrafficSplit only in one spelling: short names, in ``spec.service`` and in every
+backend. A dotted ``spec.service`` is ignored (all calls stay local), a dotted backend answers 500 to
+everything (facts 17). Weights are relative; all zero, negative ones, and sums above 429,496 freeze or kill
+proxies (facts 15). So :func:`read` says what really happens, and :func:`body` writes per mille that sum to 1,000.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from controller.domain import Defect, Key, Split, SplitKind, Weights, WriteSplit
+from controller.kube.objects import Resource, TrafficSplitObject
+from controller.mesh.splits import (
+    away_permille,
+    decode_record,
+    foreign_owner,
+    last_editor,
+    metadata_for,
+    short_name,
+    weights_for,
+)
+
+KIND = SplitKind.TRAFFICSPLIT
+RESOURCE = Resource.TRAFFICSPLITS
+LARGEST_SUM = 429_496
+"""A sum of weights above this overflows in the proxies (facts 15)."""
+
+
+def services_of(found: TrafficSplitObject) -> tuple[Key, ...]:
+    """Return which Service this split is about, however ``spec.service`` spells it; none is of another namespace."""
+    namespace = found.metadata.namespace
+    service = short_name(found.spec.service, namespace)
+    return () if service is None else (Key(namespace, service),)
+
+
+def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
+    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong."""
+    if key not in services_of(found):
+        return None
+    weights, defects = _weights(found, key, mirror)
+    defects += _spelling(found, key, weights)
+    meta = found.metadata
+    editor, edited = last_editor(meta.managers, ("spec", "backends"))
+    return Split(
+        kind=KIND,
+        name=meta.name,
+        resource_version=meta.resource_version,
+        away_permille=0 if defects and not _obeyed(found) else away_permille(weights),
+        weights=weights,
+        record=decode_record(meta.annotations),
+        defects=defects,
+        foreign=foreign_owner(
+            meta.labels,
+            [owner.kind for owner in meta.owner_references],
+            [entry.manager for entry in meta.managers],
+        ),
+        editor=editor,
+        edited=edited,
+    )
+
+
+def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
+    """Return the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
+    local, away = weights_for(write.away_permille)
+    return {
+        "metadata": metadata_for(write),
+        "spec": {
+            "service": write.key.service,
+            "backends": [
+                {"service": write.key.service, "weight": local},
+                {"service": mirror, "weight": away},
+            ],
+        },
+    }
+
+
+def _obeyed(found: TrafficSplitObject) -> bool:
+    """Return whether Linkerd reads this split at all: only with a short ``spec.service``."""
+    return "." not in found.spec.service
+
+
+def _weights(
+    found: TrafficSplitObject, key: Key, mirror: str
+) -> tuple[Weights, tuple[Defect, ...]]:
+    """Sum the weights by side; what is no side of this Service, or no weight, is a defect."""
+    sums: dict[str, Decimal] = {}
+    defects: list[Defect] = []
+    for backend in found.spec.backends:
+        name = short_name(backend.service, key.namespace)
+        if backend.weight is None:
+            defects.append(_harmful(f"the weight of {backend.service} is no number"))
+        elif name in (key.service, mirror):
+            sums[name] = sums.get(name, Decimal(0)) + backend.weight
+        else:
+            defects.append(_stranger(backend.service, backend.weight, key.service, mirror))
+    if any(backend.weight is not None and backend.weight < 0 for backend in found.spec.backends):
+        defects.append(_harmful("a weight is negative"))
+    total = sum((b.weight for b in found.spec.backends if b.weight is not None), Decimal(0))
+    if total > LARGEST_SUM:
+        defects.append(_harmful(f"the weights sum to {total}, above {LARGEST_SUM:,}"))
+    weights = Weights(sums.get(key.service), sums.get(mirror))
+    if found.spec.backends and not defects and total == 0:
+        defects.append(
+            Defect(
+                "WeightsAllZero",
+                "all weights are 0: Linkerd sends every call to the local Service, and a proxy that"
+                " starts now gets stuck",
+                repairable=True,
+            )
+        )
+    return weights, tuple(defects)
+
+
+def _harmful(what: str) -> Defect:
+    return Defect(
+        "WeightsHarmful",
+        f"{what}: proxies that read this freeze at their old weights and ignore good ones later;"
+        " write weights of 0 to 1,000 and restart the callers",
+        repairable=False,
+    )
+
+
+def _stranger(backend: str, weight: Decimal, service: str, mirror: str) -> Defect:
+    return Defect(
+        "BackendForeign",
+        f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: remove it from"
+        " the split",
+        repairable=weight == 0,
+    )
+
+
+def _spelling(found: TrafficSplitObject, key: Key, weights: Weights) -> tuple[Defect, ...]:
+    """Find dotted names. Writing short ones moves nothing only where the weights say what happens already:
+    all calls local, in a split that Linkerd ignores."""
+    dotted = [b.service for b in found.spec.backends if "." in b.service]
+    if not _obeyed(found):
+        says_local = away_permille(weights) == 0
+        tail = (
+            "the weights say so too, so short names change no traffic"
+            if says_local
+            else f"its weights would send {away_permille(weights) / 10:g} % to the mirror at once: set"
+            " them to what you mean, all local, or delete the split"
+        )
+        return (
+            Defect(
+                "SplitIgnored",
+                f"spec.service is {found.spec.service}: Linkerd reads only the short name"
+                f" {key.service}, ignores this split and sends every call to the local Service; {tail}",
+                repairable=says_local,
+            ),
+        )
+    if dotted:
+        return (
+            Defect(
+                "BackendNotShort",
+                f"the backend {dotted[0]} is not a short name: Linkerd answers 500 to every call;"
+                f" write {short_name(dotted[0], key.namespace) or key.service}",
+                repairable=False,
+            ),
+        )
+    return ()

@@ -1,0 +1,109 @@
+"""What the board says now, and what each of its readers has not heard yet.
+
+A change is a note that a row may be another; the row itself is made when somebody reads. So changes that come
+faster than they are read become one, a reader that is slow costs a set of names, and nobody reading costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from controller.domain import Key
+from controller.report.ui.rows import Shown, row, story
+
+Source = Callable[[], Shown]
+
+
+class Feed:
+    """The rows of all migrations. Everything is called on one event loop."""
+
+    def __init__(self) -> None:
+        self._sources: dict[Key, Source] = {}
+        self._rows: dict[Key, bytes] = {}
+        self._readers: set[Reader] = set()
+        self.leads = False
+        """Whether this replica is the one that moves: then what is shown is of this moment."""
+
+    def put(self, key: Key, source: Source) -> None:
+        """Note that a migration may be shown otherwise from now on; ``source`` is asked when it is read."""
+        self._sources[key] = source
+        for reader in self._readers:
+            reader.note(key)
+
+    def drop(self, key: Key) -> None:
+        """Note that a Service is no migration any more."""
+        if self._sources.pop(key, None) is None:
+            return
+        self._rows.pop(key, None)
+        for reader in self._readers:
+            reader.note(key)
+
+    def story(self, key: Key) -> bytes | None:
+        """Return one migration's story as JSON, None where there is no such migration."""
+        source = self._sources.get(key)
+        return None if source is None else msgspec.json.encode(story(key, source()))
+
+    def row(self, key: Key) -> bytes | None:
+        """Return one migration's row as JSON; the very same object while it says the same."""
+        source = self._sources.get(key)
+        if source is None:
+            return None
+        made = msgspec.json.encode(row(key, source()))
+        known = self._rows.get(key)
+        if made != known:
+            self._rows[key] = known = made
+        return known
+
+    @property
+    def readers(self) -> int:
+        """How many read now."""
+        return len(self._readers)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Read everything, and then what changes, until the block ends."""
+        reader = Reader(self, self._sources)
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+
+
+class Reader:
+    """One who reads: which rows may have changed since, and what was read of each."""
+
+    def __init__(self, feed: Feed, keys: dict[Key, Source]) -> None:
+        self._feed = feed
+        self._dirty = set(keys)
+        self._told: dict[Key, bytes] = {}
+        self.changed = asyncio.Event()
+
+    def note(self, key: Key) -> None:
+        """Something about this migration may be another."""
+        self._dirty.add(key)
+        self.changed.set()
+
+    async def take(self, at_once: int = 50) -> tuple[list[bytes], list[Key]]:
+        """Return the rows that changed, and the migrations that are none any more; the loop gets its turn
+        after each ``at_once`` rows."""
+        self.changed.clear()
+        dirty, self._dirty = sorted(self._dirty), set()
+        rows: list[bytes] = []
+        gone: list[Key] = []
+        for number, key in enumerate(dirty, start=1):
+            made = self._feed.row(key)
+            if made is None:
+                if self._told.pop(key, None) is not None:
+                    gone.append(key)
+            elif self._told.get(key) is not made:
+                self._told[key] = made
+                rows.append(made)
+            if number % at_once == 0:
+                await asyncio.sleep(0)
+        return rows, gone

@@ -1,0 +1,144 @@
+"""The hands: one write at a time for each (migration, cluster, object), and nothing decided here.
+
+A write that fails is not repeated: its hand rests for a moment (backoff, full jitter, ``Retry-After``), then
+the migration is looked at again, and what is right by then is written. A revert takes the place of whatever
+the hand was doing: the old write carries an older resourceVersion, so it meets a conflict if it still lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.domain import Key
+from controller.kube.api import ApiError, Backoff, NotFound, Unavailable
+
+What = Literal["split", "pin", "read", "status", "event"]
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+LONGEST_URGENT_PAUSE_S = 1.0
+"""A revert that an API server refuses is tried again at least once a second, as long as it takes."""
+
+
+class Place(NamedTuple):
+    """What a hand is on."""
+
+    key: Key
+    cluster: str
+    what: What
+
+
+@dataclass(slots=True)
+class _Hand:
+    task: asyncio.Task[None]
+    urgent: bool
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why the last write at a place failed, and how often in a row."""
+
+    message: str
+    count: int = 1
+    backoff: Backoff = field(default_factory=lambda: Backoff(PAUSE_S, LONGEST_PAUSE_S))
+
+
+class Writer:
+    """All writes in flight. ``done`` is called with the key whenever a hand is free again."""
+
+    def __init__(
+        self,
+        done: Callable[[Key, bool], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._done = done
+        self._log = log
+        self._writer: dict[Place, _Hand] = {}
+        self._failures: dict[Place, Failure] = {}
+
+    def busy(self, place: Place) -> bool:
+        """Return whether a hand is at work or resting here."""
+        return place in self._writer
+
+    def writing(self, key: Key, *what: What) -> frozenset[str]:
+        """Return the clusters in which such objects of this migration are being written."""
+        return frozenset(p.cluster for p in self._writer if p.key == key and p.what in what)
+
+    def failures(self, key: Key) -> dict[Place, str]:
+        """Return what failed last for this migration, by place, until it succeeds."""
+        return {p: f.message for p, f in self._failures.items() if p.key == key}
+
+    def take(self, place: Place, work: Work, *, urgent: bool = False) -> bool:
+        """Begin this work, unless the hand is busy; urgent work takes the place of what is not."""
+        held = self._writer.get(place)
+        if held is not None:
+            if held.urgent or not urgent:
+                return False
+            held.task.cancel()
+        task = asyncio.create_task(self._run(place, work, urgent=urgent), name=f"{place}")
+        self._writer[place] = _Hand(task, urgent)
+        return True
+
+    async def drain(self, deadline_s: float) -> None:
+        """Let what is in flight finish, then end what did not."""
+        tasks = [hand.task for hand in self._writer.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=deadline_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def drop_raises(self) -> None:
+        """End every write that is not a revert: the lease is lost."""
+        for place, hand in list(self._writer.items()):
+            if place.what == "split" and not hand.urgent:
+                hand.task.cancel()
+
+    async def _run(self, place: Place, work: Work, *, urgent: bool) -> None:
+        me = asyncio.current_task()
+        try:
+            await work()
+            self._failures.pop(place, None)
+        except ApiError as error:
+            await self._rest(place, error, urgent=urgent)
+        except Exception as error:  # noqa: BLE001 - an error of ours: logged, and tried again like any other
+            self._log.exception("write failed by an error of ours", migration=str(place.key))
+            await self._rest(place, ApiError(repr(error)), urgent=urgent)
+        finally:
+            held = self._writer.get(place)
+            if held is not None and held.task is me:
+                del self._writer[place]
+            self._done(place.key, urgent)
+
+    async def _rest(self, place: Place, error: ApiError, *, urgent: bool) -> None:
+        """Rest after a failure; what the server asked for is honoured, for a revert up to a second."""
+        known = self._failures.get(place)
+        failure = known or Failure(str(error), count=0)
+        failure.message, failure.count = str(error), failure.count + 1
+        self._failures[place] = failure
+        asked = error.retry_after_s if isinstance(error, Unavailable) else None
+        pause = failure.backoff.after_failure_s(asked)
+        if urgent:
+            pause = min(pause, LONGEST_URGENT_PAUSE_S)
+        if not isinstance(error, NotFound) or failure.count > 1:
+            self._log.warning(
+                "write failed",
+                migration=str(place.key),
+                cluster=place.cluster,
+                what=place.what,
+                error=str(error),
+                tries=failure.count,
+                again_in_s=round(pause, 2),
+            )
+        await asyncio.sleep(pause)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a migration that ended."""
+        for place in [place for place in self._failures if place.key == key]:
+            del self._failures[place]
