@@ -28,6 +28,7 @@ from controller.report.logs import configure_logging
 from controller.report.metrics import Metrics
 from controller.report.tracing import Tracing, tracing_to
 from controller.report.ui import Feed, serve_board
+from controller.runtime.cluster_store import WATCHED
 from controller.runtime.lease import Leader
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic, prometheus_of
@@ -191,7 +192,7 @@ class Controller:
             stack.push_async_callback(runner.cleanup)
             await self._open_board(stack)
             parts: list[Coroutine[Any, Any, None]] = [
-                *(c.run(self._reconciler.apply) for c in self._clusters.values()),
+                *(c.run(self._reconciler.apply, WATCHED) for c in self._clusters.values()),
                 self._leader.run(),
                 self._probers.run(),
                 self._traffic.run(),

@@ -47,7 +47,7 @@ def _main(argv: Sequence[str]) -> Exit:
 
         sys.stdout.write(f"kubectl-migrate {version('mesh-migrate')}\n")
         return Exit.OK
-    from controller.cli.commands import run
+    from controller.cli.commands import run  # noqa: PLC0415 - see the module's docstring
 
     ended = run(asked)
     sys.stdout.flush()  # here a reader that has left is still ours to handle

@@ -13,7 +13,7 @@ import msgspec
 from controller.cli.exit_codes import Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
-from controller.domain import PREFIX, Key, Record, WriteSplit
+from controller.domain import FIELD_MANAGER, PREFIX, Key, Record, WriteSplit
 from controller.kube.api import ClusterAccess, NotFound, Refused, Unavailable
 from controller.kube.api.discovery import Places
 from controller.kube.api.transport import Transport
@@ -25,10 +25,10 @@ from controller.kube.objects import (
     SplitObject,
     Undecodable,
 )
-from controller.mesh.splits import MANAGER, decode_record
+from controller.mesh.splits import decode_record
 from controller.mesh.splits.kinds import PROVIDER_OF
 
-FIELD_MANAGER = "kubectl-migrate"
+CLI_MANAGER = "kubectl-migrate"
 """By which the API server, and so the Migration, names who asked."""
 
 Change = Mapping[str, str | None]
@@ -76,7 +76,7 @@ class Api:
         access = ClusterAccess(place.kubeconfig, place.context)
         as_user = "system:serviceaccount:{}:{}".format(*account) if account else ""
         self._transport = Transport(
-            str(place), access, _Unmetered(), user_agent=FIELD_MANAGER, as_user=as_user
+            str(place), access, _Unmetered(), user_agent=CLI_MANAGER, as_user=as_user
         )
         self._places = Places(self._transport)
 
@@ -183,7 +183,7 @@ class Api:
             "POST" if name is None else "PATCH",
             resource.value,
             await self._places.path(resource, namespace, name or ""),
-            query={"fieldManager": MANAGER, "dryRun": "All"},
+            query={"fieldManager": FIELD_MANAGER, "dryRun": "All"},
             body=msgspec.json.encode(body),
             content_type="application/json" if name is None else "application/merge-patch+json",
         )
@@ -233,7 +233,7 @@ class Api:
             "POST" if make else "PATCH",
             resource.value,
             path,
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": CLI_MANAGER},
             body=msgspec.json.encode(body),
             content_type="application/json" if make else "application/merge-patch+json",
         )
@@ -266,7 +266,7 @@ class Api:
             "PATCH",
             Resource.SERVICES.value,
             path,
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": CLI_MANAGER},
             body=msgspec.json.encode(body),
             content_type="application/merge-patch+json",
         )

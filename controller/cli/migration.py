@@ -35,7 +35,7 @@ class Wanted(_Read, frozen=True):
     attempt: int = 1
 
 
-class CallPath(_Read, frozen=True):
+class PathStatus(_Read, frozen=True):
     """How callers of one cluster reach one side: ``target``, ``home`` or ``apex``."""
 
     callers: str
@@ -114,7 +114,7 @@ class Status(_Read, frozen=True):
     message: str = ""
     next: str = ""
     waiting_for: str = ""
-    paths: tuple[CallPath, ...] = ()
+    paths: tuple[PathStatus, ...] = msgspec.field(default=(), name="ways")
     traffic: tuple[Traffic, ...] = ()
     warnings: tuple[Warned, ...] = ()
     conditions: tuple[Condition, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from controller.cli.migration import APEX, CallPath, Migration, Status, Transition
+from controller.cli.migration import APEX, Migration, PathStatus, Status, Transition
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
@@ -216,7 +216,7 @@ def _asked(status: Status, now: datetime) -> str:
     return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
 
 
-def _path(status: Status, path: CallPath) -> tuple[str, ...]:
+def _path(status: Status, path: PathStatus) -> tuple[str, ...]:
     to = {
         "target": status.observed.target,
         "home": status.origin,

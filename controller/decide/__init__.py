@@ -1,0 +1,1 @@
+"""The product's promise: pure decisions on what was observed."""

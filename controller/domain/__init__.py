@@ -18,7 +18,15 @@ from controller.domain.decision import (
     WriteSplit,
 )
 from controller.domain.evidence import CallPath, Calls, PathEvidence, Side, TrafficEvidence, Verdict
-from controller.domain.identity import PREFIX, SOAK_SHARE, WHOLE, Key, Phase, SplitKind
+from controller.domain.identity import (
+    FIELD_MANAGER,
+    PREFIX,
+    SOAK_SHARE,
+    WHOLE,
+    Key,
+    Phase,
+    SplitKind,
+)
 from controller.domain.observed import (
     Defect,
     Endpoints,
@@ -47,6 +55,7 @@ from controller.domain.spec import (
 )
 
 __all__ = [
+    "FIELD_MANAGER",
     "PREFIX",
     "SOAK_SHARE",
     "WHOLE",

@@ -12,6 +12,9 @@ PREFIX = "migrate.tradeshift/"
 """Of every annotation that is ours."""
 
 
+FIELD_MANAGER = "migrate-controller"
+"""The field manager of all our writes: by it the API server records them in managed fields."""
+
 WHOLE = 1000
 """All of a cluster's calls, in per mille."""
 

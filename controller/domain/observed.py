@@ -112,7 +112,7 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicting routes``
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
 
     name: str
@@ -141,7 +141,7 @@ class ObservedCluster:
 class GlobalContext:
     """What is the same for all migrations.
 
-    ``leads``: this process holds the lease, and ``fencing token`` is its term. ``may_roll_back``: no other process is
+    ``leads``: this process holds the lease, and ``fencing_token`` is its term. ``may_roll_back``: no other process is
     known to hold it, so this one may bring callers home (design section 5: going home needs no lease).
     ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
     have one.

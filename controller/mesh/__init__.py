@@ -1,0 +1,1 @@
+"""All that is Linkerd's: mirrors and their names, pins, conflicting routes, kinds of split."""

@@ -1,0 +1,1 @@
+"""Observers of a decision: status, metrics, traces, logs, health and the page."""

@@ -49,6 +49,9 @@ NEEDED = (
 )
 """What must have been listed, and be current, before anything rises."""
 
+WATCHED = (*NEEDED, Resource.MIGRATIONS)
+"""What is followed in each cluster."""
+
 Name = tuple[str, str]
 
 

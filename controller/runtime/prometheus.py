@@ -1,8 +1,8 @@
 """Real traffic: what each cluster's Prometheus tells, asked once per tick, whatever the number of migrations.
 
 The library blocks, so every cluster has a thread of its own here. A Prometheus that hangs, refuses or answers
-nonsense is an :class:`~controller.evidence.clients.monitor.Answered` with an error: it delays neither a look nor a revert, and
-what is not known is never taken for none or for all.
+nonsense is an ``Answered`` with an error: it delays neither a decision nor a revert, and what
+is not known is never taken for none or for all.
 """
 
 from __future__ import annotations

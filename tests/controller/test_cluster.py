@@ -11,7 +11,6 @@ import pytest
 from aiohttp import web
 
 from controller.kube.api import Chance, Cluster, ClusterAccess, Events, Pace, ServiceRef
-from controller.kube.api.cluster import WATCHED
 from controller.kube.api.discovery import Places
 from controller.kube.api.reflector import Reflector
 from controller.kube.api.transport import Transport
@@ -27,6 +26,7 @@ from controller.kube.objects import (
     Upserted,
     identify,
 )
+from controller.runtime.cluster_store import WATCHED
 from tests.controller.scripted_api import (
     LOG,
     Handler,
@@ -487,7 +487,7 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
 
     server.always = serve
     changes: list[Change] = []
-    task = asyncio.create_task(cluster.run(changes.append))
+    task = asyncio.create_task(cluster.run(changes.append, WATCHED))
     current = {resource.value for resource in WATCHED}
     await until(
         lambda: (

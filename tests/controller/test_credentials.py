@@ -324,7 +324,7 @@ async def test_a_watch_that_is_refused_reads_the_token_anew(server: Server, tmp_
 
 
 async def _services_of(cluster: Cluster, observed: list[Any]) -> None:
-    from controller.kube.api.reflector import Reflector
+    from controller.kube.api.reflector import Reflector  # noqa: PLC0415 - of one resource only here
 
     await Reflector(
         "eks", Resource.SERVICES, cluster._transport, cluster._places, observed.append,

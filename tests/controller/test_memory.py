@@ -20,6 +20,7 @@ import controller
 from controller.domain import Key
 from controller.kube.api import Backoff, Chance, Cluster, Events, Pace, ServiceRef
 from controller.runtime import probers
+from controller.runtime.cluster_store import WATCHED
 from controller.runtime.queue import Queue
 from controller.runtime.store import Store
 from controller.runtime.writer import Place, Writer
@@ -135,7 +136,7 @@ async def test_watches_that_break_again_and_again(server: Server, tmp_path: Path
         await until(lambda: on_report >= end, within_s=60)
 
     async with cluster, asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(cluster.run(apply))
+        running = tasks.create_task(cluster.run(apply, WATCHED))
         assert await grown_bytes(rounds, 500, 2000) < SLACK_BYTES
         running.cancel()
 

@@ -320,7 +320,7 @@ def gate_functions() -> set[str]:
 
 @pytest.mark.parametrize(
     ("path", "level"),
-    [("controller/gates", Level.BLOCK), ("controller/decide/warnings.py", Level.WARN)],
+    [("controller/decide/gates", Level.BLOCK), ("controller/decide/warnings.py", Level.WARN)],
 )
 def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> None:
     """What a gate may say is a BLOCK in the table of meanings, and what a warning may say is a WARN."""
@@ -336,9 +336,11 @@ def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> Non
 
 def test_what_only_the_controller_holds_for_has_meanings() -> None:
     """Every other ruling that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
-    defined = {function.name for function in functions_in("controller/gates")}
-    by_itself = {"Completed", "SplitFlawed"} | reasons_in("controller/gates", defined, {"wait"})
-    named = reasons_in("controller/gates", defined, {"hold", "revert"})
+    defined = {function.name for function in functions_in("controller/decide/gates")}
+    by_itself = {"Completed", "SplitFlawed"} | reasons_in(
+        "controller/decide/gates", defined, {"wait"}
+    )
+    named = reasons_in("controller/decide/gates", defined, {"hold", "revert"})
     unsaid = named - by_itself - preflight.BY_WISH - set(MEANINGS)
     assert (unsaid, len(named) > 30) == (set(), True)
     assert {MEANINGS[reason].level for reason in named & set(MEANINGS)} == {Level.BLOCK}
@@ -348,7 +350,7 @@ def test_flaws_have_meanings() -> None:
     """What is wrong with somebody's split, by its own reason, is in the table."""
     named = {
         reason
-        for path in (ROOT / "controller" / "splits").glob("*.py")
+        for path in (ROOT / "controller" / "mesh" / "splits").glob("*.py")
         for reason in reasons_in(
             str(path.relative_to(ROOT)),
             {

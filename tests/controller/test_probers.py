@@ -38,7 +38,7 @@ Session = Callable[[web.WebSocketResponse, "Far"], Awaitable[None]]
 def order(side: Side = Side.TARGET, addresses: tuple[str, ...] = (), **differs: Any) -> ProbeOrder:
     """One way of service-a to be probed by eks."""
     values: dict[str, Any] = {
-        "way": CallPath("eks", side),
+        "path": CallPath("eks", side),
         "key": A,
         "route": "pods",
         "mirror_of": "",
@@ -49,7 +49,7 @@ def order(side: Side = Side.TARGET, addresses: tuple[str, ...] = (), **differs: 
         "success_percent": Decimal(99),
         "latency": None,
         "traffic_on": False,
-        "above_home": True,
+        "shifted": True,
         "generation": 1,
         "identity": ("service-a", side),
     }

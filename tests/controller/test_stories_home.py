@@ -574,7 +574,7 @@ def test_a_latch_in_one_record_binds_both() -> None:
 
 
 def test_a_deleted_split_of_a_reverted_attempt_is_made_at_home() -> None:
-    """A split deleted after the revert is made anew at the baseline: without it callers in the target would stay there."""
+    """A split deleted after the revert is recreated at the baseline: else callers in the target would stay there."""
     world = risen()
     world.annotate(abort="true")
     world.run(2)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from controller.decide.plan import plan
 from controller.decide.slots import Want, grant
 from controller.domain import (
+    FIELD_MANAGER,
     Action,
     Answer,
     CallPath,
@@ -35,7 +36,7 @@ from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import ProberReport
 from controller.kube.objects import Deleted, Freshness, Resource, Upserted
 from controller.mesh import pin
-from controller.mesh.splits import MANAGER, mirror_name
+from controller.mesh.splits import mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
 from controller.report import status
 from controller.runtime.cluster_store import NEEDED
@@ -444,7 +445,7 @@ class Shell:
         api = self.world.apis[cluster]
         meta = body["metadata"]
         try:
-            found = api.write(resource, body, make=make, manager=MANAGER)
+            found = api.write(resource, body, make=make, manager=FIELD_MANAGER)
         except (ConflictError, ExistsError) as error:
             self._read(cluster, resource, meta)
             if isinstance(error, ExistsError):

@@ -1,0 +1,1 @@
+"""What the callers' own requests tell, by each cluster's Prometheus."""

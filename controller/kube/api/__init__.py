@@ -9,7 +9,7 @@ from __future__ import annotations
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.backoff import Backoff
 from controller.kube.api.clock import ServerClock
-from controller.kube.api.cluster import FIELD_MANAGER, Cluster
+from controller.kube.api.cluster import Cluster
 from controller.kube.api.errors import (
     AlreadyExists,
     ApiError,
@@ -23,7 +23,6 @@ from controller.kube.api.reflector import Absorb, Chance, Pace
 from controller.kube.api.transport import Meter
 
 __all__ = [
-    "FIELD_MANAGER",
     "Absorb",
     "AlreadyExists",
     "ApiError",

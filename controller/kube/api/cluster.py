@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from controller.domain import FIELD_MANAGER
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.discovery import Places
 from controller.kube.api.errors import Unavailable
 from controller.kube.api.reflector import Absorb, Chance, Pace, Reflector
 from controller.kube.api.transport import DEADLINE_S, Meter, Transport
 from controller.kube.objects import DECODERS, KubeObject, Resource, Undecodable
-from controller.mesh.splits.kinds import PROVIDER_OF
-
-FIELD_MANAGER = "migrate-controller"
-"""By which the API server records our writes in managed fields."""
-
-WATCHED = (
-    Resource.SERVICES,
-    Resource.ENDPOINTSLICES,
-    *PROVIDER_OF,
-    Resource.SERVICEPROFILES,
-    Resource.MIGRATIONS,
-)
 
 
 class Cluster:
@@ -76,10 +65,10 @@ class Cluster:
         """Return the API server's time (UTC), None before it answered at all (see ServerClock)."""
         return self._transport.clock.now(self._chance.monotonic())
 
-    async def run(self, apply: Absorb) -> None:
-        """Deliver what is seen to ``absorb``, synchronously and in order per resource, until cancelled."""
+    async def run(self, apply: Absorb, watched: Iterable[Resource]) -> None:
+        """Deliver what is seen of these to ``apply``, synchronously and in order per resource, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for resource in WATCHED:
+            for resource in watched:
                 reflector = Reflector(
                     self.name,
                     resource,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from controller.kube.api.cluster import FIELD_MANAGER, Cluster
+from controller.domain import FIELD_MANAGER
+from controller.kube.api.cluster import Cluster
 from controller.kube.api.errors import NotFound
 from controller.kube.objects import Resource
 

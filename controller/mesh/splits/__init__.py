@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from controller.domain import (
+    FIELD_MANAGER,
     PREFIX,
     WHOLE,
     Key,
@@ -30,9 +31,6 @@ from controller.kube.objects import ManagedFields, Resource
 
 RECORD = PREFIX + "record"
 """The annotation that holds the record, beside the weights and in the same patch."""
-
-MANAGER = "migrate-controller"
-"""The field manager of all our writes."""
 
 RECORD_VERSION = 1
 FOREIGN_MANAGERS = {"flagger": "Flagger", "rollouts-controller": "Argo Rollouts"}
@@ -141,7 +139,7 @@ def last_editor(
     """
     owners = [entry for entry in entries if _owns(entry.fields_v1, path)]
     dated = sorted(owners, key=lambda entry: (entry.time is not None, str(entry.time)))
-    if not dated or dated[-1].manager == MANAGER:
+    if not dated or dated[-1].manager == FIELD_MANAGER:
         return "", None
     return dated[-1].manager, dated[-1].time
 
