@@ -29,14 +29,11 @@ def advance(given: Input) -> list[Action]:
         return []
     step = state.step if state.lagging() else next_step(state)
     done = given.now if step >= WHOLE else None
-    names = [name for name in given.observed.clusters if done or name in state.moving]
-    return [
-        write
-        for name in names
-        for write in rewrite_record(
-            given, name, max(state.shares[name] or 0, step), given.now, completed=done
-        )
-    ]
+    actions: list[Action] = []
+    for name in given.observed.clusters if done else state.moving:
+        share = max(state.shares[name] or 0, step)
+        actions += rewrite_record(given, name, share, given.now, completed=done)
+    return actions
 
 
 def next_step(state: MigrationState) -> int:

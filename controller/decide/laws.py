@@ -17,7 +17,6 @@ from controller.domain import (
     Attempt,
     MigrationSpec,
     Plan,
-    Record,
     Side,
     Verdict,
     WritePin,
@@ -172,14 +171,8 @@ def _is_over(given: Input, attempt: Attempt) -> bool:
 
 
 def _same_baseline(given: Input, write: WriteSplit) -> bool:
-    attempt = write.record.attempt
-    before: Record | None = given.state.records.get(write.cluster)
-    if attempt is None or before is None or before.attempt is None:
+    attempt, before = write.record.attempt, given.state.records.get(write.cluster)
+    known = before.attempt if before else None
+    if attempt is None or known is None or not attempt.is_same(known):
         return True
-    known = before.attempt
-    one_attempt = (known.target, known.number, known.started) == (
-        attempt.target,
-        attempt.number,
-        attempt.started,
-    )
-    return not one_attempt or known.baseline == attempt.baseline
+    return known.baseline == attempt.baseline

@@ -12,6 +12,7 @@ from controller.domain import (
     CallPath,
     MigrationSpec,
     Observed,
+    ObservedCluster,
     Port,
     ProbeOrder,
     Side,
@@ -125,13 +126,14 @@ def traffic(given: Input) -> TrafficOrder | None:
         target=state.target,
         kinds=kinds,
         made={name: record.made for name, record in state.records.items()},
-        pods={
-            name: tuple(address for pods in c.endpoints.pods.values() for address in pods)
-            for name, c in observed.clusters.items()
-        },
+        pods={name: _addresses(cluster) for name, cluster in observed.clusters.items()},
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
     )
+
+
+def _addresses(cluster: ObservedCluster) -> tuple[str, ...]:
+    return tuple(address for pods in cluster.endpoints.pods.values() for address in pods)
 
 
 def _judged(given: Input) -> tuple[Attempt, MigrationSpec] | None:
