@@ -55,7 +55,7 @@ def impurities(source: str) -> list[str]:
                 ]
             case ast.ImportFrom(module=str(module)) if module.split(".")[0] in WORLDLY:
                 found.append(f"line {node.lineno}: from {module}")
-            case ast.Attribute(attr=attr) if attr in CLOCKS:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in CLOCKS:
                 found.append(f"line {node.lineno}: .{attr}")
     return found
 
