@@ -1,4 +1,4 @@
-"""The rules of the design that a machine can check (design section 4)."""
+"""The rules of the layout that a machine can check (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
