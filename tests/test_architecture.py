@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can check."""
+"""The rules of the layout that a machine can check (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def stored(spec: MigrationSpec) -> MigrationSpec:
 def _begins_anew(observed: Observed, current: MigrationState) -> bool:
     """Return whether another attempt is asked for now that this one is over and nobody is above the baseline.
 
-    After Completed another target is enough; after a revert only a higher number is (design section 5).
+    After Completed another target is enough; after a revert only a higher number is (docs/concepts.md).
     """
     over = current.attempt
     spec = observed.spec

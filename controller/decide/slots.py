@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from controller.domain import Key
 
 HOLD_LIMIT_S = 1800.0
-"""A migration that holds this long gives its slot up and queues again (design section 6)."""
+"""A migration that holds this long gives its slot up and queues again (docs/how-it-works.md)."""
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """The evidence of one migration: an account for each path, fed by slices, asked by the plan.
 
 No I/O and no clock; ``now_s`` is monotonic. This is where slices become the observations of
-``verdicts.md``: what the streams of a path report within one tick is added up, what nobody stands behind is
+``docs/evidence.md``: what the streams of a path report within one tick is added up, what nobody stands behind is
 void, and what a rollout explains is no fault.
 """
 
@@ -36,7 +36,7 @@ class ProberReport:
 
 
 POD_GRACE_S = 1.0
-"""A bad probe of a pod that was not ready, or left, this long around it is void (design section 7)."""
+"""A bad probe of a pod that was not ready, or left, this long around it is void (docs/decisions.md, 8)."""
 
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its slice: its timeout, the beat, and some of the path."""
