@@ -46,7 +46,7 @@ def _everybody_leads() -> None:
 def _fail_is_nothing() -> None:
     """Look away from the paths that FAILed."""
     _ungated("target_bad")()
-    four = vars(evidence)["four_ways"]
+    four = vars(evidence)["four_paths"]
 
     def good(observed: Observed, state: MigrationState) -> Any:
         return [
@@ -55,7 +55,7 @@ def _fail_is_nothing() -> None:
             if found.verdict is not Verdict.FAIL
         ]
 
-    vars(evidence)["four_ways"] = good
+    vars(evidence)["four_paths"] = good
 
 
 def _no_versions() -> None:
@@ -79,7 +79,7 @@ def _no_pins() -> None:
     """Pin nothing, and look away from what shows it."""
     for name in ("make", "repair"):
         vars(plan)[name] = _without_pins(vars(plan)[name])
-    vars(evidence)["four_ways"] = lambda *_: []
+    vars(evidence)["four_paths"] = lambda *_: []
     _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
 
 
