@@ -112,7 +112,7 @@ class Controller:
             name: Cluster(
                 name,
                 ClusterAccess(cluster.kubeconfig, cluster.context),
-                meter=self._metrics,
+                meter=self._metrics.clusters,
                 log=self._log.bind(cluster=name),
                 pace=Pace(relist_s=settings.relist_s),
                 chance=chance,
@@ -136,12 +136,12 @@ class Controller:
             streams=settings.prober.streams,
             proxy_url=settings.prober.proxy_url,
             on_report=self._heard,
-            meter=self._metrics,
+            meter=self._metrics.process,
             log=self._log,
             clock=clock,
         )
         self._traffic = Traffic(
-            prometheus_of(settings, self._metrics),
+            prometheus_of(settings, self._metrics.traffic),
             tick_s=settings.traffic.tick_s,
             answered=self._answered,
             log=self._log,
@@ -165,7 +165,7 @@ class Controller:
         self._reconciler.answered(answered)
 
     def _leadership_changed(self) -> None:
-        self._metrics.leads(self._leader.leads, self._leader.fencing_token)
+        self._metrics.process.leads(self._leader.leads, self._leader.fencing_token)
         self._reconciler.requeue_all()
 
     def _unready(self) -> dict[str, str]:

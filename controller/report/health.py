@@ -64,7 +64,7 @@ async def beat_with_loop(health: Health, metrics: Metrics, period_s: float = BEA
     while True:
         due = loop.time() + period_s
         await asyncio.sleep(period_s)
-        metrics.loop_lag(max(0.0, loop.time() - due))
+        metrics.process.loop_lag(max(0.0, loop.time() - due))
         health.beat()
 
 
