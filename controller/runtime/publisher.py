@@ -72,24 +72,20 @@ class Publisher:
 
     def publish(self, decision: Decision) -> None:
         """Write the status and the Event of a transition, once its writes are done."""
-        key = decision.key
-        cluster = self._status_cluster(key)
+        key, cluster = decision.key, self._status_cluster(decision.key)
         if cluster is None or not self._lease.may_roll_back or _starting(decision):
             return
         known = self._story(key, cluster)
         if known is None:
             return
+        asked = self._store.known(key)
         telling = status.tell(
-            known,
-            decision.observed,
-            decision.plan,
-            self._store.known(key),
-            decision.now,
-            self._clock(),
+            known, decision.observed, decision.plan, asked, decision.now, self._clock()
         )
+        if telling.status is None or self._waits(decision, known, telling):
+            return
         place = Place(key, cluster, "status")
-        late = self._writes(decision) and not _begins_rollback(decision, known, telling)
-        if telling.status is None or late or self._writer.busy(place):
+        if self._writer.busy(place):
             return
         if telling.events and self._noted.get(key) != telling.story.note:
             self._noted[key] = telling.story.note
@@ -158,8 +154,15 @@ class Publisher:
         self._stories.pop(key, None)
         self._noted.pop(key, None)
 
-    def _writes(self, decision: Decision) -> bool:
-        """Return whether splits are being written, or are about to be: what stands then is told then."""
+    def _waits(self, decision: Decision, known: status.Story, telling: status.Telling) -> bool:
+        """Return whether splits are being written, or are about to be: what stands then is told then.
+
+        That callers are rolled back is told at once.
+        """
+        before, after = known.note, telling.story.note
+        moved = after is not None and (before is None or before.phase != after.phase)
+        if decision.rolls_back and moved:
+            return False
         return bool(decision.plan.actions) or bool(self._writer.writing(decision.key, "split"))
 
     def _story(self, key: Key, cluster: str) -> status.Story | None:
@@ -234,10 +237,3 @@ def _starting(decision: Decision) -> bool:
     """Return whether this is only the blindness of a process that has just begun."""
     blind = decision.reason in ("ClusterStale", "NoLease")
     return blind and decision.observed.started_s < START_GRACE_S
-
-
-def _begins_rollback(decision: Decision, known: status.Story, telling: status.Telling) -> bool:
-    """Return whether a rollback is told for the first time: that does not wait for its writes."""
-    before, after = known.note, telling.story.note
-    moved = after is not None and (before is None or before.phase != after.phase)
-    return decision.rolls_back and moved

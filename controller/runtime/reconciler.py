@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.decide.decision import Decision, decide
-from controller.domain import GlobalContext, Key, Observed
+from controller.decide.decision import Decision
+from controller.domain import Key
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import ProberReport
 from controller.kube.api import Cluster
@@ -34,6 +33,7 @@ from controller.report.observers import (
 )
 from controller.report.tracing import Tracing
 from controller.report.ui import Feed
+from controller.runtime.decider import Decider, Leading
 from controller.runtime.objects import Objects
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic
@@ -43,7 +43,7 @@ from controller.runtime.settings import Settings
 from controller.runtime.slots import Slots
 from controller.runtime.store import Store
 from controller.runtime.writer import Writer
-from controller.runtime.writes import Writes
+from controller.runtime.writes import LeaseTime, Writes
 
 TICK_S = 0.1
 """A tick of evidence (verdicts.md)."""
@@ -55,17 +55,8 @@ RESYNC_S = 10.0
 """A migration that is probed is reconciled this often at the least, so that its status stays fresh."""
 
 
-class Leadership(Protocol):
-    """What the reconciler asks of the lease."""
-
-    @property
-    def leads(self) -> bool: ...  # noqa: D102 - as controller.runtime.lease
-    @property
-    def may_roll_back(self) -> bool: ...  # noqa: D102 - as controller.runtime.lease
-    @property
-    def fencing_token(self) -> int: ...  # noqa: D102 - as controller.runtime.lease
-    @property
-    def left_s(self) -> float: ...  # noqa: D102 - as controller.runtime.lease
+class Leadership(Leading, LeaseTime, Protocol):
+    """What is asked of the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +93,12 @@ class Reconciler:
         metrics, tracing, log = telemetry.metrics, telemetry.tracing, telemetry.log
         self._settings = settings
         self._store = store
-        self._clusters = clusters
         self._evidence = evidence
         self._leader = leader
         self._metrics = metrics
         self._log = log
         self._clock = clock
         self._just_read: set[Key] = set()
-        self._stopping = False
         self._slots = Slots(
             settings.max_in_progress,
             evidence.probers.caps,
@@ -119,6 +108,7 @@ class Reconciler:
         )
         self._queue = Queue(clock, at_risk=self._slots.probed)
         self._writer = Writer(self._requeue, log)
+        self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
         objects = Objects(clusters, self.apply, metrics.clusters)
         self._publisher = Publisher(
             store,
@@ -186,7 +176,7 @@ class Reconciler:
             self._log.info(
                 "settings changed", paused=settings.paused, slots=settings.max_in_progress
             )
-            self._settings = settings
+            self._settings = self._decider.settings = settings
             self._slots.resize(settings.max_in_progress)
             self.requeue_all()
 
@@ -215,7 +205,7 @@ class Reconciler:
 
     async def stop(self, deadline_s: float) -> None:
         """Raise nothing more, and let the writes in flight finish."""
-        self._stopping = True
+        self._decider.raises = False
         await self._writer.drain(deadline_s)
 
     async def _tick(self) -> None:
@@ -246,7 +236,9 @@ class Reconciler:
     def reconcile(self, key: Key) -> None:
         """Decide what is next for one migration, submit its writes, and publish it."""
         began_s = self._clock()
-        decision = self._decide(key)
+        just_read = key in self._just_read
+        self._just_read.discard(key)
+        decision = self._decider.decide(key, just_read=just_read)
         self._order(decision)
         self._writes.submit(decision.plan.actions)
         self._publisher.publish(decision)
@@ -259,51 +251,6 @@ class Reconciler:
         self._metrics.decisions.reconciled(self._clock() - began_s)
         if not self._store.is_migration(key):
             self._forget(key)
-
-    def _decide(self, key: Key) -> Decision:
-        """Decide; once more where the migration gains or loses its slot by what was decided."""
-        now = self._now()
-        just_read = key in self._just_read
-        self._just_read.discard(key)
-        decision = decide(self._observe(key, just_read=just_read), now)
-        self._slots.want(decision, self._store.known(key).asked)
-        if decision.observed.has_slot != self._slots.holds(key):
-            decision = decide(self._observe(key, just_read=just_read), now)
-        failures = self._writer.failures(key)
-        if not failures:
-            return decision
-        shown = replace(decision.plan, warnings=decision.plan.warnings + failures)
-        return replace(decision, plan=shown)
-
-    def _observe(self, key: Key, *, just_read: bool) -> Observed:
-        return self._store.observe(
-            key,
-            self._context(),
-            self._clock(),
-            writing=self._writer.writing(key, "split", "pin"),
-            has_slot=self._slots.holds(key),
-            slot_place=self._slots.place(key),
-            just_read=just_read,
-        )
-
-    def _context(self) -> GlobalContext:
-        settings = self._settings
-        return GlobalContext(
-            clusters=self._store.clusters,
-            paused=settings.paused,
-            leads=self._leader.leads and not self._stopping,
-            may_roll_back=self._leader.may_roll_back,
-            fencing_token=self._leader.fencing_token,
-            split=settings.split,
-            traffic=settings.traffic.mode,
-            prometheus=frozenset(n for n, c in settings.clusters.items() if c.prometheus.url),
-        )
-
-    def _now(self) -> datetime:
-        """Return the lease cluster's time; another's, or this machine's, only where it never answered."""
-        names = [self._settings.lease.cluster, *self._clusters]
-        times = (self._clusters[name].now() for name in names)
-        return next((now for now in times if now is not None), datetime.now(UTC))
 
     def _order(self, decision: Decision) -> None:
         """Have counted, from now on, exactly the evidence that the plan asks for."""

@@ -79,8 +79,8 @@ class ServiceIndex:
         elif isinstance(found, ServiceProfileObject):
             if found.metadata.namespace != self._gateways:
                 yield from self._conflicting(resource, found)
-            elif key := pin.key_of(found.metadata.name, self._domain):
-                yield _Entry(self.pins, key, found.metadata.name, found)
+            elif pinned := pin.key_of(found.metadata.name, self._domain):
+                yield _Entry(self.pins, pinned, found.metadata.name, found)
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""

@@ -37,7 +37,7 @@ class DecisionMetrics:
         )
         self._laws_broken = make.counter(
             "laws_broken",
-            "Plans that broke a law of the controller's own, by the law: nothing of them was raised.",
+            "Plans that broke a law of the controller's own, by law: what raises was not written.",
             "law",
         )
         self._transitions = make.counter(
