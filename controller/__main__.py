@@ -37,7 +37,7 @@ from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, loa
 from controller.runtime.store import Store
 
 REREAD_S = 5.0
-"""How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
+"""How often the settings file is read again for ``paused`` and ``max_in_progress``."""
 
 FINISH_S = 2.0
 """What a write in flight is given at SIGTERM. With the lease's release, the servers and the traces the whole
@@ -233,8 +233,8 @@ class Controller:
             raise SettingsError(f"cannot listen on {where}: {error.strerror}") from error
 
     async def _until(self, stopped: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
-        """Run all parts until told to stop. A part that ends by itself ends the process: Kubernetes
-        starts it anew, and whatever stands on the splits is taken up from there."""
+        """Run all parts until a stop is asked for. A part that ends by itself ends the process: Kubernetes
+        starts it again, and whatever stands on the splits is taken up from there."""
         tasks = [asyncio.create_task(part) for part in parts]
         waiter = asyncio.create_task(stopped.wait())
         await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
@@ -247,7 +247,7 @@ class Controller:
                 raise result
 
     async def _watch_settings(self) -> None:
-        """Re-read what may change while running; a broken file keeps what is in force, and is told."""
+        """Re-read what may change while running; a broken file keeps what is in force, and is reported."""
         current = self._settings
         while True:
             await asyncio.sleep(REREAD_S)

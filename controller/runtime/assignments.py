@@ -1,4 +1,4 @@
-"""What one stream's prober was told to probe, and how its reports are read. No I/O and no clock."""
+"""What one stream's prober has to probe, and how its reports are read. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Assignments:
         return order
 
     def read(self, report: contract.Report, now_s: float) -> ProberReport:
-        """Put the orders to a report. A path is idle only once this stream has told a sample of it."""
+        """Put the orders to a report. A path is idle only once this stream has reported a sample of it."""
         slices = tuple(
             (order, part)
             for part in report.slices

@@ -129,7 +129,7 @@ class ClusterStore:
 
     @property
     def current(self) -> bool:
-        """Whether everything that is needed was listed and is kept up to date."""
+        """Report whether everything that is needed was listed and is kept up to date."""
         return not any(self._stale.values())
 
     @property

@@ -20,15 +20,15 @@ class Leading(Protocol):
 
     @property
     def leads(self) -> bool:
-        """Whether this process holds the lease."""
+        """Report whether this process holds the lease."""
 
     @property
     def may_roll_back(self) -> bool:
-        """Whether no other process is known to hold it."""
+        """Report whether no other process is known to hold it."""
 
     @property
     def fencing_token(self) -> int:
-        """The highest number of a time of leading that was seen."""
+        """Return the highest number of a time of leading that was seen."""
 
 
 class Timed(Protocol):

@@ -1,4 +1,4 @@
-"""What the API servers are told of a decision: the Migration's status, and Events on the Service."""
+"""What is published of a decision: the Migration's status, and Events on the Service."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Voice(Protocol):
 
     @property
     def leads(self) -> bool:
-        """Whether this process holds the lease."""
+        """Report whether this process holds the lease."""
 
     @property
     def may_roll_back(self) -> bool:
-        """Whether no other process is known to hold it."""
+        """Report whether no other process is known to hold it."""
 
 
 class Publisher:
@@ -93,7 +93,7 @@ class Publisher:
         self._writer.submit(place, lambda: self._write_status(key, cluster, telling))
 
     def shown(self, decision: Decision) -> Shown:
-        """Return what the page shows: what was decided here, else what the replica that decides has told."""
+        """Return what the page shows: what was decided here, else what the replica that decides has published."""
         key = decision.key
         cluster = self._status_cluster(key)
         told = self._told(key, cluster) if cluster else {}
@@ -155,9 +155,9 @@ class Publisher:
         self._noted.pop(key, None)
 
     def _waits(self, decision: Decision, known: status.Story, telling: status.Telling) -> bool:
-        """Return whether splits are being written, or are about to be: what stands then is told then.
+        """Return whether splits are being written, or are about to be: what stands then is published then.
 
-        That callers are rolled back is told at once.
+        That callers are rolled back is published at once.
         """
         before, after = known.note, telling.story.note
         moved = after is not None and (before is None or before.phase != after.phase)
@@ -166,7 +166,7 @@ class Publisher:
         return bool(decision.plan.actions) or bool(self._writer.writing(decision.key, "split"))
 
     def _story(self, key: Key, cluster: str) -> status.Story | None:
-        """Return the story to go on with, None where another replica tells it.
+        """Return the story to go on with, None where another replica goes on with it.
 
         What others wrote since is part of it. Only the leader writes over that: of two who may both roll
         back, each would write over the other without end.
@@ -193,9 +193,9 @@ class Publisher:
         return next(iter([*both, *annotated, *having]), None)
 
     async def _write_status(self, key: Key, cluster: str, telling: status.Telling) -> None:
-        """Write the status, then its Events. Only what was written has been told.
+        """Write the status, then its Events. Only what was written counts as published.
 
-        With the version of what it replaces: one that was held up on its path must not bury a newer one.
+        With the version of what it replaces: one that was held up on its way must not bury a newer one.
         """
         view = self._store.views[cluster]
         if view.migration(key) is None:

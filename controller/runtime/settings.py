@@ -71,12 +71,12 @@ class TrafficSettings(_Section, frozen=True):
     mode: Annotated[
         Literal["off", "advisory", "required"],
         Meta(
-            description="off, advisory (it can send callers home, and never holds) or required (a"
+            description="off, advisory (it can roll callers back, and never holds) or required (a"
             " Prometheus that does not tell holds the rise), where the annotation traffic says nothing"
         ),
     ] = "advisory"
     tick_s: Annotated[
-        float, Meta(ge=1, le=60, description="seconds between two looks, from 1 to 60")
+        float, Meta(ge=1, le=60, description="seconds between two queries, from 1 to 60")
     ] = 10.0
 
 
@@ -218,7 +218,7 @@ def reread(
 ) -> Settings | SettingsError:
     """Return ``current`` with what may change while running, as the file says now.
 
-    A file that cannot be used is returned as its error: keep ``current`` and tell.
+    A file that cannot be used is returned as its error: keep ``current`` and report it.
     """
     try:
         new = load(path, environ)

@@ -148,6 +148,6 @@ class Writer:
         await asyncio.sleep(pause)
 
     def forget(self, key: Key) -> None:
-        """Drop what is remembered of a migration that ended."""
+        """Let go of what is remembered of a migration that ended."""
         for place in [place for place in self._failures if place.key == key]:
             del self._failures[place]

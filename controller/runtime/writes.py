@@ -25,7 +25,7 @@ class LeaseTime(Protocol):
 
     @property
     def left_s(self) -> float:
-        """Seconds for which this process still leads."""
+        """Return the seconds for which this process still leads."""
 
 
 class Writes:
@@ -96,7 +96,7 @@ class Writes:
         return True
 
     async def _has_other_kind(self, action: WriteSplit) -> bool:
-        """Return whether a split of another kind stands there, of which the streams have not told yet.
+        """Return whether a split of another kind stands there, of which the streams do not know yet.
 
         Each kind has a stream of its own, so a split that was converted may be seen to go before its
         successor is seen to come.

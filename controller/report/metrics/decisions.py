@@ -26,9 +26,9 @@ class DecisionMetrics:
     """What is decided of all migrations together."""
 
     def __init__(self, make: Maker) -> None:
-        self._queue_depth = make.gauge("queue_depth", "Migrations that wait to be looked at.")
+        self._queue_depth = make.gauge("queue_depth", "Migrations that wait to be reconciled.")
         self._reconcile = make.histogram(
-            "reconcile_seconds", "Time to look at one migration, plan and act.", API_BUCKETS_S
+            "reconcile_seconds", "Time to observe one migration, decide and submit.", API_BUCKETS_S
         )
         self._plans = make.counter(
             "plans",
@@ -45,10 +45,12 @@ class DecisionMetrics:
             "Changes of phase or reason, by the new ones.",
             *("phase", "reason"),
         )
-        self._reverts = make.counter("reverts", "Attempts that went home, by reason.", "reason")
+        self._reverts = make.counter(
+            "reverts", "Attempts that were rolled back, by reason.", "reason"
+        )
         self._rollbacks = make.histogram(
             "home_seconds",
-            "From the decision to revert until every caller was home, by reason.",
+            "From the decision to revert until the origin served every caller again, by reason.",
             ROLLBACK_BUCKETS_S,
             "reason",
         )

@@ -70,7 +70,7 @@ class PathMetrics:
         ]
         self._verdict = make.verdicts(
             "way_verdict",
-            "The verdict of a way: 1 for the one it has, 0 for the others.",
+            "The verdict of a path: 1 for the one it has, 0 for the others.",
             *("callers", "side"),
         )
         self._highest = make.gauge(

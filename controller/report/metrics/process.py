@@ -20,7 +20,7 @@ class ProcessMetrics:
         )
         self._samples = make.counter(
             "slices",
-            "Slices from the probers: absorbed, or void because the prober distrusts them.",
+            "Samples from the probers: absorbed, or void because the prober distrusts them.",
             *("cluster", "outcome"),
         )
         self._report_age = make.gauge(
@@ -30,7 +30,7 @@ class ProcessMetrics:
         )
         self._leader = make.gauge("leader", "1 while this replica holds the lease, else 0.")
         self._fencing_token = make.gauge(
-            "epoch", "The highest epoch seen: it grows with each leader."
+            "epoch", "The highest fencing token seen: it grows with each leader."
         )
         self._loop_lag = make.histogram(
             "loop_lag_seconds", "How late the event loop came round.", LOOP_BUCKETS_S

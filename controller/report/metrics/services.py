@@ -61,7 +61,7 @@ _METRICS = (
     ),
     _Metric(
         "migration_warning",
-        "1 for each warning that its status tells.",
+        "1 for each warning in its status.",
         ("reason",),
         lambda found: {(reason,): 1 for reason in found.warnings},
     ),
@@ -126,6 +126,6 @@ class ServiceMetrics:
             self._migrations.labels(phase).set(phases.get(phase, 0))
 
     def stands(self, key: Key, found: Gauges | None) -> None:
-        """Show where a migration stands; None where it is over, or another replica tells of it."""
+        """Show where a migration stands; None where it is over, or another replica decides on it."""
         for metric, values in self._metrics:
             metric.show(key, values(found) if found else {})

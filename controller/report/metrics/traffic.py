@@ -1,4 +1,4 @@
-"""Metrics of real traffic: its verdicts, its callers, and the Prometheus that tells of them."""
+"""Metrics of real traffic: its verdicts, its callers, and the Prometheus that counts them."""
 
 from __future__ import annotations
 
