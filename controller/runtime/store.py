@@ -1,7 +1,7 @@
-"""The last word heard from each source, by migration. No I/O and no clock: ``now_s`` is monotonic.
+"""What each source reported last, by migration. No I/O and no clock: ``now_s`` is monotonic.
 
-``absorb`` takes what the clusters say and gives the migrations that it is about; ``heard`` takes what the
-probers say; ``observe`` puts together what one decision may look at. Memory is a cache of what stands on the
+``apply`` takes a change of a cluster and returns the migrations that it is about; ``on_report`` takes what the
+probers report; ``observe`` puts together what one decision may look at. Memory is a cache of what stands on the
 splits: whatever is lost here comes back from there.
 """
 
@@ -71,15 +71,15 @@ class Store:
         self._tick_s = tick_s
         self._sources = {name: Source(name, tick_s=tick_s) for name in prometheus}
 
-    # --- what is told -------------------------------------------------------------------------------
+    # --- what comes in -------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> set[Key]:
-        """Take a change of a cluster in; give the migrations it is about, also one that just ended."""
+        """Take a change of a cluster in; return the migrations it is about, also one that just ended."""
         keys = self.views[change.cluster].apply(change)
         return {key for key in keys if key in self._known or self.is_migration(key)}
 
     def on_report(self, on_report: ProberReport) -> None:
-        """Take one report of a prober in: its slices count at the next tick."""
+        """Take one report of a prober in: its samples count at the next tick."""
         report = on_report.report
         clean = report.reference.bad == 0
         for migration in self._known.values():
@@ -98,7 +98,7 @@ class Store:
                 self._known[order.key].monitor.idle(order)
 
     def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; give the migrations to look at again because of what came."""
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
         return {
             key
             for key, migration in self._known.items()
@@ -106,7 +106,7 @@ class Store:
         }
 
     def answered(self, answered: Answered) -> set[Key]:
-        """Take what one cluster's Prometheus says in; give the migrations to look at again because of it."""
+        """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
         source = self._sources[answered.cluster]
         fresh = source.apply(answered)
         notable: set[Key] = set()
@@ -117,7 +117,7 @@ class Store:
         return notable
 
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
-        """Keep accounts for exactly these paths."""
+        """Monitor exactly these paths."""
         if key in self._known or orders:
             self._known[key].monitor.order(orders)
 
@@ -142,7 +142,7 @@ class Store:
 
     @property
     def current(self) -> bool:
-        """Whether both clusters are listed and fresh."""
+        """Report whether both clusters are listed and fresh."""
         return all(view.current for view in self.views.values())
 
     def known(self, key: Key) -> MigrationKnown:
@@ -175,7 +175,7 @@ class Store:
             migration = _Migration(now_s, ClientMonitor(tick_s=self._tick_s))
             self._known[key] = migration
         self._watch_weights(migration, observed, now_s)
-        self._watch_ground(migration, observed, now_s)
+        self._watch_pods_and_pins(migration, observed, now_s)
         return Observed(
             key=key,
             context=context,
@@ -208,7 +208,7 @@ class Store:
             migration.generation += 1
             migration.monitor.settled(now_s)
 
-    def _watch_ground(
+    def _watch_pods_and_pins(
         self, migration: _Migration, observed: dict[str, ObservedCluster], now_s: float
     ) -> None:
         """Notice pods and pins that come and go."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from controller.decide.plan import plan
+from controller.decide.decision import decide
 from controller.domain import (
     CallPath,
     Endpoints,
@@ -28,7 +28,7 @@ from controller.domain import (
 )
 from controller.evidence.probes import ProberReport
 from controller.kube.objects import DECODERS, Deleted, Freshness, Listed, Resource
-from controller.report.gauges import figures
+from controller.report.gauges import gauges
 from controller.runtime.store import Store
 from prober.contract import Counts, Report, Slice
 
@@ -77,7 +77,8 @@ def away(observed: Observed, cluster: str, *, known: bool, **absent: Any) -> Obs
 
 def told(observed: Observed) -> Iterator[str]:
     """Whatever comes of it, in words."""
-    decided = plan(observed, NOW)
+    decision = decide(observed, NOW)
+    decided = decision.plan
     yield f"phase {decided.phase.value}"
     if decided.ruling:
         yield f"{decided.ruling.reason}: {decided.ruling.message}"
@@ -85,9 +86,7 @@ def told(observed: Observed) -> Iterator[str]:
         yield f"{type(action).__name__} {getattr(action, 'cluster', '')}"
     yield from (f"share of {name}: {share}" for name, share in decided.shares.items())
     yield from (reason for reason, _ in decided.warnings)
-    yield from (
-        f"unpinned {name}" for name, so in figures(observed, decided, NOW).pinned.items() if not so
-    )
+    yield from (f"unpinned {name}" for name, so in gauges(decision).pinned.items() if not so)
 
 
 NOBODY = Endpoints()
