@@ -11,7 +11,7 @@ import asyncio
 from aiohttp import web
 
 MAX_CONNECTIONS = 256
-"""Streams, the references of every prober of the cluster, scrapes and the kubelet, many times over."""
+"""Streams, the control probes of every prober of the cluster, scrapes and the kubelet, many times over."""
 
 IDLE_S = 15.0
 """How long a connection may be open without a whole request: above a kubelet's, below a scrape's, interval."""

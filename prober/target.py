@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from prober.contract import REFERENCE_PATH, Assign, Protocol
+from prober.contract import CONTROL_PATH, Assign, Protocol
 from prober.outcome import Expect
 
 MAX_ADDRESSES = 2_000
@@ -81,7 +81,7 @@ class Ask:
 
 
 def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
-    """Compute what an assignment asks in turn: one ask, or one for each pod (maybe none).
+    """Return what an assignment asks in turn: one ask, or one for each pod (maybe none).
 
     Raises :class:`NotServedError` for an assignment outside the contract.
     """
@@ -102,7 +102,7 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
 
 
 def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[Ask, ...]:
-    """Compute the asks of a Service's own pods: by address, with the Host as on every way.
+    """Return the asks of a Service's own pods: by address, with the Host as on every path.
 
     Raises :class:`NotServedError` for an address that is not ``ip:port``.
     """
@@ -148,11 +148,11 @@ def _framed(message: bytes) -> bytes:
     return b"\x00" + len(message).to_bytes(4) + message
 
 
-def reference_ask(service: str, port: int, domain: str) -> Ask:
-    """Compute the ask of the prober's own reference; ``service`` is ``<service>.<namespace>``."""
+def control_ask(service: str, port: int, domain: str) -> Ask:
+    """Return the ask of the prober's own control probe; ``service`` is ``<service>.<namespace>``."""
     name, _, namespace = service.partition(".")
     host = _host(name, namespace, domain)
-    url = _url(f"{host}:{port}", REFERENCE_PATH)
+    url = _url(f"{host}:{port}", CONTROL_PATH)
     return Ask("GET", url, {}, expect=Expect(((200, 200),)))
 
 

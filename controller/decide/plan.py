@@ -488,7 +488,7 @@ def _probes(observed: Observed, state: MigrationState) -> tuple[ProbeOrder, ...]
                     probe=spec.probe,
                     success_percent=spec.success_percent,
                     latency=spec.latency,
-                    traffic_on=_traffic_on(observed, spec),
+                    judges=_judges(observed, spec),
                     shifted=state.shifted,
                     generation=observed.generation,
                     identity=(*identity(observed, attempt, spec, path), protocol),
@@ -511,12 +511,17 @@ def identity(
         spec.success_percent,
         spec.latency,
         spec.probe,
-        _traffic_on(observed, spec),
+        _judges(observed, spec),
     )
 
 
 def _traffic_on(observed: Observed, spec: MigrationSpec) -> bool:
     return bool(observed.context.prometheus) and gates.traffic_mode(observed, spec) != "off"
+
+
+def _judges(observed: Observed, spec: MigrationSpec) -> int:
+    """Return how many sources of evidence judge, and share alpha."""
+    return observed.judges + _traffic_on(observed, spec)
 
 
 def _traffic(observed: Observed, state: MigrationState) -> TrafficOrder | None:
@@ -539,6 +544,7 @@ def _traffic(observed: Observed, state: MigrationState) -> TrafficOrder | None:
         identity=(attempt.number, attempt.target, attempt.started, spec.success_percent)
         if judged and attempt and spec
         else (),
+        judges=_judges(observed, spec) if spec else 1,
     )
 
 

@@ -18,7 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from controller.domain import CallPath, Key, PathEvidence, Phase, TrafficEvidence, Verdict
 from controller.report.gauges import Figures
 from controller.report.tracing import exemplar
-from prober.contract import Slice
+from prober.contract import Sample
 
 PREFIX = "migrate_controller_"
 
@@ -381,7 +381,7 @@ class Metrics:
         self._ignoring.tell(key, {at: len(observed.ignoring) for at, observed in told.items()})
         self._unmeshed.tell(key, {at: observed.unmeshed for at, observed in told.items()})
 
-    def probed(self, key: Key, path: CallPath, told: Slice) -> None:
+    def probed(self, key: Key, path: CallPath, told: Sample) -> None:
         """Count the probes of one slice; those of a Service that is not probed any more are left out."""
         if not self._counted.counts(key, path):
             return

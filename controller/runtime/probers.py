@@ -32,7 +32,7 @@ SILENT_CLOSE_S = 3.0
 
 SEND_DEADLINE_S = 5.0
 KEEP_WITHDRAWN_S = 3.0
-"""A withdrawn assignment's last slices still come: probes in flight end within 1 s."""
+"""A withdrawn assignment's last samples still come: probes in flight end within 1 s."""
 
 PAUSE_S, LONGEST_PAUSE_S = 0.4, 5.0
 
@@ -240,14 +240,14 @@ class Probers:
     def _read(
         self, cluster: str, stream: _Stream, report: contract.Report, now_s: float
     ) -> ProberReport:
-        """Put the orders to a report. A way is idle only once this stream has told a slice of it."""
-        slices = tuple(
+        """Put the orders to a report. A path is idle only once this stream has told a sample of it."""
+        samples = tuple(
             (order, part)
-            for part in report.slices
+            for part in report.samples
             if (order := stream.ids.get(part.assignment)) is not None
         )
         self._forget(stream, now_s)
-        busy = {part.assignment for part in report.slices}
+        busy = {part.assignment for part in report.samples}
         stream.told |= busy
         busy.update(report.pending)
         mine = [(n, order) for n, order in stream.assigned.values() if n in stream.told]
@@ -256,12 +256,12 @@ class Probers:
             cluster=cluster,
             stream=stream.part,
             report=report,
-            slices=slices,
+            samples=samples,
             idle=tuple(order for number, order in mine if number not in busy),
-            lowered={
-                (order.key, order.path): report.lowered[number]
+            throttled={
+                (order.key, order.path): report.throttled[number]
                 for number, order in mine
-                if number in report.lowered
+                if number in report.throttled
             },
             refused=refused,
             now_s=now_s,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -170,9 +170,13 @@ class Reconciler:
     def on_report(self, on_report: ProberReport) -> None:
         """Take a prober's report in."""
         self._store.on_report(on_report)
-        counted = [told for told in on_report.slices if not (told[1].void or on_report.report.void)]
+        counted = [
+            told
+            for told in on_report.samples
+            if not (told[1].discarded or on_report.report.discarded)
+        ]
         self._metrics.prober_heard(
-            on_report.cluster, absorbed=len(counted), void=len(on_report.slices) - len(counted)
+            on_report.cluster, absorbed=len(counted), void=len(on_report.samples) - len(counted)
         )
         for order, part in counted:
             self._metrics.probed(order.key, order.path, part)
@@ -180,7 +184,11 @@ class Reconciler:
     def answered(self, answered: Answered) -> None:
         """Take what one cluster's Prometheus says in."""
         self._metrics.prometheus_tells(answered.cluster, not answered.error)
-        for key in self._store.answered(answered):
+        self.requeue(self._store.answered(answered))
+
+    def requeue(self, keys: Iterable[Key]) -> None:
+        """Have these migrations reconciled: a source of evidence has something new."""
+        for key in keys:
             self._queue.add(key)
 
     def resettle(self, settings: Settings) -> None:
@@ -252,9 +260,8 @@ class Reconciler:
         if observed.has_slot != (key in self._holders):
             observed, decided = self._decide(key, now, just_read=just_read)
         self._probers.order(key, decided.probes)
-        self._store.order(key, decided.probes)
         self._traffic.order(key, decided.traffic)
-        self._store.order_traffic(key, decided.traffic, self._clock())
+        self._store.order(key, decided, self._clock())
         for action in decided.actions:
             self._act(action)
         self._tell(observed, decided, now)

@@ -48,7 +48,7 @@ class Exchange:
     over: bool = False
 
     def values(self, name: str) -> Iterable[str]:
-        """Give the values of a header, or of a trailer, by its name in lower case."""
+        """Return the values of a header, or of a trailer, by its name in lower case."""
         return [value for known, value in (*self.headers, *self.trailers) if known == name]
 
 

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import Calls, Key, SplitKind, TrafficOrder
-from controller.evidence.clients.counters import FORGET_S, Counters, Row, Tally
-from controller.evidence.clients.monitor import FUTURE_S, STALE_S, Answered, Source
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import FORGET_S, Counters, ProxyCounters, Row
+from controller.evidence.clients.monitor import FUTURE_S, STALE_S, Answered, Freshness
+from prober.contract import Counts
 from tests.controller.proxy_metrics import response, route
 
 A = Key("default", "service-a")
 EPOCH = 1_700_000_000.0
 
 
-def source() -> Source:
+def source() -> Freshness:
     """A Prometheus that is asked every 10 s."""
-    return Source("legacy", tick_s=10.0)
+    return Freshness("legacy", tick_s=10.0)
 
 
 def answer(now_s: float, newest: float | None, asked: float = 0.0) -> Answered:
@@ -94,28 +95,30 @@ def test_a_clock_that_is_set_back_costs_one_answer() -> None:
 # --- counters -----------------------------------------------------------------------------------------
 
 
-def grown(counters: Counters[str, str], *rows: tuple[str, str, float], at_s: float = 0.0) -> object:
+def grown(
+    counters: ProxyCounters[str, str], *rows: tuple[str, str, float], at_s: float = 0.0
+) -> object:
     """What one answer says has grown, by proxy and series."""
-    return {(group, series): by for group, series, by in counters.grow(rows, at_s)}
+    return {(group, series): by for group, series, by in counters.increase(rows, at_s)}
 
 
 def test_what_is_first_heard_of_is_only_noted() -> None:
     """A proxy that was not known tells nothing; the next answer tells what came since."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     assert grown(one, ("pod", "ok", 1e6)) == {}
     assert grown(one, ("pod", "ok", 1e6 + 3)) == {("pod", "ok"): 3}
 
 
 def test_a_new_series_of_a_known_proxy_is_counted_from_zero() -> None:
     """A proxy's first failure makes a new series: all of it is new."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     grown(one, ("pod", "ok", 10))
     assert grown(one, ("pod", "ok", 10), ("pod", "failed", 2)) == {("pod", "failed"): 2}
 
 
 def test_a_proxy_that_fell_tells_nothing_once() -> None:
     """When one of a proxy's series falls nothing of it counts, and from the next answer on all does."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     grown(one, ("pod", "ok", 100), ("pod", "failed", 5), ("other", "ok", 7))
     assert grown(one, ("pod", "ok", 3), ("pod", "failed", 9), ("other", "ok", 8)) == {
         ("other", "ok"): 1
@@ -125,7 +128,7 @@ def test_a_proxy_that_fell_tells_nothing_once() -> None:
 
 def test_a_proxy_that_was_not_scraped_for_a_while_is_caught_up_with() -> None:
     """Series that vanish and return higher tell all that was missed; lower ones have begun anew."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     grown(one, ("pod", "ok", 100), ("pod", "failed", 5))
     grown(one)
     assert grown(one, ("pod", "ok", 130), ("pod", "failed", 2)) == {
@@ -136,7 +139,7 @@ def test_a_proxy_that_was_not_scraped_for_a_while_is_caught_up_with() -> None:
 
 def test_a_proxy_is_forgotten_in_the_end() -> None:
     """A name that comes back after a quarter of an hour is another proxy: only noted."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     grown(one, ("pod", "ok", 100))
     grown(one, at_s=FORGET_S + 1)
     assert grown(one, ("pod", "ok", 200), at_s=FORGET_S + 2) == {}
@@ -145,7 +148,7 @@ def test_a_proxy_is_forgotten_in_the_end() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
 def test_what_is_no_count_is_left_out(value: float) -> None:
     """NaN, infinities and negative values are no samples: neither noted nor counted."""
-    one: Counters[str, str] = Counters()
+    one: ProxyCounters[str, str] = ProxyCounters()
     grown(one, ("pod", "ok", 10))
     assert grown(one, ("pod", "ok", value)) == {}
     assert grown(one, ("pod", "ok", 12)) == {("pod", "ok"): 2}
@@ -161,17 +164,19 @@ def test_what_is_no_count_is_left_out(value: float) -> None:
 )
 def test_no_count_is_told_twice(steps: list[dict[tuple[str, str], int]]) -> None:
     """Whatever comes, goes and falls: growth is never negative, and never more than was counted."""
-    one: Counters[str, str] = Counters()
-    counted: dict[tuple[str, str], int] = {}
+    one: ProxyCounters[str, str] = ProxyCounters()
+    increases: dict[tuple[str, str], int] = {}
     before: dict[tuple[str, str], int] = {}
     for step in steps:
-        told = one.grow([(group, series, value) for (group, series), value in step.items()], 0.0)
+        told = one.increase(
+            [(group, series, value) for (group, series), value in step.items()], 0.0
+        )
         for group, series, by in told:
             assert 0 < by <= step[group, series]
             if before.get((group, series), 0) <= step[group, series]:
-                counted[group, series] = counted.get((group, series), 0) + by
+                increases[group, series] = increases.get((group, series), 0) + by
         before |= step
-    assert all(count >= 0 for count in counted.values())
+    assert all(count >= 0 for count in increases.values())
 
 
 # --- rows -----------------------------------------------------------------------------------------------
@@ -187,9 +192,9 @@ def answers(**told: Iterable[Row]) -> dict[str, Iterable[Row]]:
     return {name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed")}
 
 
-def tally() -> Tally:
+def tally() -> Counters:
     """Of legacy."""
-    return Tally("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"}))
+    return Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"}))
 
 
 def orders(kind: SplitKind = SplitKind.TRAFFICSPLIT) -> dict[Key, TrafficOrder]:
@@ -201,13 +206,13 @@ def test_the_way_back_counts_the_other_side() -> None:
     """The mirror is the far cluster's backend, whoever is the target: here eks's gateway answered."""
     one = tally()
     one.count(answers(responses=rows((response("service-a"), 0))), orders(), 0.0)
-    counted = one.count(
+    increases = one.count(
         answers(responses=rows((response("service-a"), 4), (response("service-a-eks", 500), 2))),
         orders(),
         10.0,
     )
-    assert counted.growth[A].here == Calls(4, 0)
-    assert counted.growth[A].across == Calls(2, 2)
+    assert increases.services[A].here == Counts(4, 0)
+    assert increases.services[A].across == Counts(2, 2)
 
 
 def test_other_services_are_no_ones() -> None:
@@ -224,9 +229,9 @@ def test_other_services_are_no_ones() -> None:
             responses=rows(*((series, value) for series in strange[:2])),
             routes=rows((strange[2], value)),
         )
-        counted = one.count(told, orders(), 10.0)
-    assert (counted.growth[A].here, counted.growth[A].across) == (Calls(), Calls())
-    assert counted.growth[A].ignoring == frozenset()
+        increases = one.count(told, orders(), 10.0)
+    assert (increases.services[A].here, increases.services[A].across) == (Counts(), Counts())
+    assert increases.services[A].ignoring == frozenset()
 
 
 @pytest.mark.parametrize("labels", [{"deployment": ""}, {}])
@@ -236,8 +241,8 @@ def test_a_pod_without_an_owner_is_named_itself(labels: dict[str, str]) -> None:
     bare = {k: v for k, v in told.items() if k != "deployment"} | labels
     one = tally()
     for value in (1.0, 2.0):
-        counted = one.count(answers(responses=rows(((name, bare), value))), orders(), value)
-    assert counted.growth[A].following == {"shop/pod web-1"}
+        increases = one.count(answers(responses=rows(((name, bare), value))), orders(), value)
+    assert increases.services[A].following == {"shop/pod web-1"}
 
 
 def test_the_questions_name_every_service_and_its_mirror() -> None:
