@@ -29,7 +29,7 @@ class Capacity:
         self._stale = True
 
     def settle(self) -> None:
-        """Share the cap anew, if anything was asked since the last time."""
+        """Share the cap again, if anything was asked since the last time."""
         if self._stale:
             self._granted = grant(self._wanted, self.cap_per_s)
             self._stale = False

@@ -5,7 +5,7 @@ answers with :class:`Hello` and from then on with one :class:`Report` every 100 
 the assignment: what the controller said on it is probed, and probing ends with the connection.
 
 Every message is one WebSocket text frame holding one JSON object whose ``type`` names it.
-There is no wall clock in any message: a sample tells its age, and the receiver has its own clock.
+There is no wall clock in any message: a sample carries its age, and the receiver has its own clock.
 
 The JSON names are those of version 1 (``slices``, ``reference``, ``lowered``, ``void``).
 
@@ -209,7 +209,7 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
     prober's control probes that ended since the last report. ``throttled`` says, by assignment, the
     base rate per second that the whole path would have at this stream's present pace, where the cap
     throttled it. ``discarded`` says why the prober does not trust itself now (empty: it does).
-    ``pending`` names the assignments with a sample that is over and still to be told, because a probe
+    ``pending`` names the assignments with a sample that is over and still to come, because a probe
     of it is under way: for every other assignment a report without a sample says that nothing was due.
     """
 
@@ -224,7 +224,7 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
 class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):
     """Prober to controller: what cannot be served, and why, in a sentence.
 
-    ``id`` names the assignment, where the message could be read that far; ``reason`` is told where
+    ``id`` names the assignment, where the message could be read that far; ``reason`` is given where
     something can be done about it on the prober's side.
     """
 

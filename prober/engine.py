@@ -102,7 +102,7 @@ class Engine:
 
     @property
     def is_drained(self) -> bool:
-        """Whether, after :meth:`drain`, everything has been reported."""
+        """Return whether, after :meth:`drain`, everything has been reported."""
         return self._drain_s is not None and not self._paths
 
     # What is sent.
@@ -205,7 +205,7 @@ class Engine:
         )
 
     def _pace(self, now: float) -> None:
-        """Follow the cap: it is shared anew at most once a report, however much is asked."""
+        """Follow the cap: it is shared at most once a report, however much is asked."""
         for path in [path for path in self._bursting if not path.is_bursting(now)]:
             self._bursting.discard(path)
             self._capacity.want(path, path.wanted(now))

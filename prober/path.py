@@ -37,7 +37,7 @@ class ProbedPath:
 
     @property
     def route(self) -> Route:
-        """By what its metrics are told apart: namespace, Service, route."""
+        """The labels of its metrics: namespace, Service, route."""
         return self.assign.namespace, self.assign.service, self.assign.route
 
     def next_ask(self) -> Ask:
@@ -45,7 +45,7 @@ class ProbedPath:
         return self.asks[next(self._turn) % len(self.asks)]
 
     def is_bursting(self, now: float) -> bool:
-        """Whether a probe was bad in the last 10 s."""
+        """Return whether a probe was bad in the last 10 s."""
         return now < self._burst_until
 
     def note_bad(self, now: float) -> None:

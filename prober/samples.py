@@ -21,7 +21,7 @@ WhyDiscarded = Callable[[float, float], str]
 
 
 def slot_of(moment: float) -> int:
-    """Number the stretch of 100 ms that ``moment`` lies in, on the engine's clock."""
+    """Return the number of the stretch of 100 ms that ``moment`` lies in, on the engine's clock."""
     return math.floor(moment / SAMPLE_S)
 
 
@@ -67,7 +67,7 @@ class OpenSample:
     def closed(
         self, assignment: int, number: int, slot: int, now: float, why_discarded: WhyDiscarded
     ) -> Sample:
-        """Make the sample, at the time ``now`` of its report."""
+        """Return the sample, at the time ``now`` of its report."""
         start, end = slot * SAMPLE_S, (slot + 1) * SAMPLE_S
         return Sample(
             assignment=assignment,
@@ -92,11 +92,11 @@ class SampleLog:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every probe that was due has been reported."""
+        """Return whether every probe that was due has been reported."""
         return not self._open
 
     def is_pending(self, now: float) -> bool:
-        """Whether a sample is over whose word is still to come."""
+        """Return whether a sample is over whose word is still to come."""
         return any(slot < slot_of(now) for slot in self._open)
 
     def plan(self, due: float) -> OpenSample:

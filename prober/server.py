@@ -61,7 +61,7 @@ class Server:
         self._log = structlog.get_logger()
 
     def app(self) -> web.Application:
-        """Make the application; its event loop is watched while it runs."""
+        """Return the application; its event loop is watched while it runs."""
         app = web.Application()
         app.router.add_get(PATH, self._stream)
         app.router.add_get(CONTROL_PATH, self._well)

@@ -71,7 +71,7 @@ class Stream:
         return code
 
     def drain(self) -> None:
-        """Send no more probes; end when everything in flight was told."""
+        """Send no more probes; end when everything in flight was reported."""
         self._engine.drain()
 
     async def _report(self, hello: Hello) -> None:

@@ -30,7 +30,7 @@ MAX_TEXT = 256
 """Of a header's value and of a part of the body, in characters."""
 
 MAX_BODY_BYTES = 64 << 10
-"""How much of an answer's body is read, and looked at."""
+"""How much of an answer's body is read, and judged."""
 
 HEALTH_PATH = "/grpc.health.v1.Health/Check"
 """What gRPC's own convention names the question whether a server, or one service of it, is well."""
@@ -157,12 +157,12 @@ def control_ask(service: str, port: int, domain: str) -> Ask:
 
 
 def is_service_name(name: str) -> bool:
-    """Whether ``name`` is a DNS-1035 label, as the names of Services are."""
+    """Return whether ``name`` is a DNS-1035 label, as the names of Services are."""
     return _SERVICE.fullmatch(name) is not None
 
 
 def is_label(name: str) -> bool:
-    """Whether ``name`` is a DNS-1123 label, as the names of namespaces and clusters are."""
+    """Return whether ``name`` is a DNS-1123 label, as the names of namespaces and clusters are."""
     return _LABEL.fullmatch(name) is not None
 
 

@@ -50,5 +50,5 @@ class Timers(Generic[T]):
 
     @property
     def next_due(self) -> float | None:
-        """When to look again; nothing is due before."""
+        """Return when the next is due; None where nothing is."""
         return self._heap[0][0] if self._heap else None

@@ -28,7 +28,7 @@ def read(
 
     ``by_cluster`` holds all annotations of each, or only ours; a cluster may be absent. None where no
     annotation under the prefix is found. Where both are annotated, ``abort`` and ``paused`` hold if
-    either says so, the higher ``attempt`` counts, and any other difference is a conflict, told as a
+    either says so, the higher ``attempt`` counts, and any other difference is a conflict, given as a
     problem of cluster "" (both). Never raises on what a person wrote.
     """
     ours = {cluster: _ours(by_cluster.get(cluster, {})) for cluster in clusters}
@@ -52,16 +52,16 @@ def read(
 def shown(spec: MigrationSpec) -> dict[str, str]:
     """Return the annotations that say this spec, in the reference's order: :func:`read` reads it back.
 
-    Only what differs from the defaults is told, with the prefix.
+    Only what differs from the defaults is shown, with the prefix.
     """
     default = MigrationSpec()
-    told: dict[str, str] = {}
+    said: dict[str, str] = {}
     # The names of the clusters matter for reading only.
     for row in rows(("", "")):
         value = getattr(spec.probe if row.of_probe else spec, row.field)
         if value != getattr(default.probe if row.of_probe else default, row.field):
-            told[PREFIX + row.key] = row.show(value)
-    return told
+            said[PREFIX + row.key] = row.show(value)
+    return said
 
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _row(row: Row, ours: Mapping[str, Mapping[str, str]]) -> tuple[Any, list[Pro
 
 
 def _value(row: Row, text: str) -> Any:
-    """Return the row's value or Wrong; a text that is too long is not even looked at."""
+    """Return the row's value or Wrong; a text that is too long is not even parsed."""
     length = _bytes(text)
     if length > MAX_VALUE_BYTES:
         return Wrong(f"is {length:,} bytes long, and no value has more than {MAX_VALUE_BYTES:,}")

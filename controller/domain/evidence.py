@@ -47,7 +47,8 @@ class PathEvidence:
     ``throttled_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
     ``usual_answer`` is what nearly every probe was answered (``404``, ``UNAVAILABLE``, ``timeout``), "" when
     mixed; ``wrong_cluster_3s`` counts the answers of another cluster than was asked, over the last 3 s.
-    ``refused`` is why the prober does not probe this path at all, as a reason and a sentence.
+    ``refused`` is why the prober does not probe this path at all, as a reason and a sentence. ``counted`` says
+    what the points are of, in the plural, for the sentence that gives them.
     """
 
     verdict: Verdict
@@ -72,6 +73,7 @@ class PathEvidence:
     throttled_per_s: float | None = None
     suspected: PathEvidence | None = None
     refused: tuple[str, str] | None = None
+    counted: str = "probes"
 
 
 @dataclass(frozen=True, slots=True)

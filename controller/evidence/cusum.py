@@ -19,7 +19,7 @@ import math
 from decimal import Decimal
 
 SAMPLES_IN_MIGRATION = 72_000
-"""Two hours of samples of 100 ms: over these ``ALPHA`` holds; a longer migration spends it anew."""
+"""Two hours of samples of 100 ms: over these ``ALPHA`` holds; a longer migration spends it again."""
 
 ALPHA = 0.001
 """False reverts accepted per migration, by all that judges it together."""

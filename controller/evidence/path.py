@@ -123,7 +123,7 @@ class _Objective:
 
 
 class PathMonitor:
-    """What is known of one path. It has no clock: every method that needs the time is told it.
+    """What is known of one path. It has no clock: the time is an argument.
 
     ``judges`` is how many sources share alpha. A new identity (attempt, probe settings, objective) is a new
     monitor.

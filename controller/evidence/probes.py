@@ -152,18 +152,22 @@ class _Path:
 
     def fold(self, now_s: float) -> bool:
         """Close a tick; report whether there is anything new or wrong on this path."""
+        tick = self._close(now_s)
+        clean = tick.samples > 0 and not tick.faulty and not self.held
+        before, self.said = self.said, SUSPECTED if self.held else self.monitor.verdict(now_s)
+        return not (clean and self.said == before and before in UNEVENTFUL)
+
+    def _close(self, now_s: float) -> Tick:
         tick, self.pending = self.pending, Tick()
-        discarded, self.discarded = self.discarded, False
+        if tick.samples:
+            self.monitor.apply(tick, now_s)
+        elif self.discarded:
+            self.monitor.discard(now_s)
+        self.discarded = False
         if self.eager is not None and self.eager_pending.samples:
             self.eager.apply(self.eager_pending, now_s)
             self.eager_pending = Tick()
-        if tick.samples:
-            self.monitor.apply(tick, now_s)
-        elif discarded:
-            self.monitor.discard(now_s)
-        before, self.said = self.said, SUSPECTED if self.held else self.monitor.verdict(now_s)
-        clean = tick.samples > 0 and not tick.faulty and not self.held
-        return not (clean and self.said == before and before in UNEVENTFUL)
+        return tick
 
 
 class ProbeMonitor:

@@ -62,7 +62,7 @@ def together(found: Iterable[Evidence]) -> Evidence:
 
 
 def _judged(first: PathEvidence, other: PathEvidence) -> PathEvidence:
-    """Return what the first source knows of a path (only probes see answers), as the worse of two judges it."""
+    """Return what the first source knows of a path (only probes see who answers), as the worse of two judges it."""
     worse = _worse(first, other)
     return replace(
         first,
@@ -75,6 +75,9 @@ def _judged(first: PathEvidence, other: PathEvidence) -> PathEvidence:
         needed=worse.needed,
         silent_s=worse.silent_s,
         bad_share_3s=worse.bad_share_3s,
+        usual_answer=worse.usual_answer,
+        wrong_cluster_3s=worse.wrong_cluster_3s,
+        counted=worse.counted,
     )
 
 

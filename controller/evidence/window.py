@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prober.contract import OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER, Counts
 
 WINDOW_S = 3.0
-"""How far back the sums reach; what tells that callers follow is a matter of seconds."""
+"""How far back the sums reach; what shows that callers follow is a matter of seconds."""
 
 GATEWAY_ANSWERS = frozenset({"502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """What proxies answer for what they do not reach (facts 16 and 19), by HTTP and by gRPC."""
@@ -72,7 +72,7 @@ class Window:
     def usual_answer(self) -> str:
         """What at least 90 % of 3 answers or more were; "" when mixed or too few.
 
-        Three, so that one probe a second is enough to tell that the question is wrong.
+        Three, so that one probe a second is enough to see that the question is wrong.
         """
         total = self._answers.total()
         if total < 3:

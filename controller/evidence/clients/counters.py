@@ -1,6 +1,6 @@
 """What one cluster's proxies have counted, by Prometheus: the questions, and how the counters increase.
 
-Pure: rows come in, what callers did since the rows before goes out. Proxies count for ever, begin anew when
+Pure: rows come in, what callers did since the rows before goes out. Proxies count for ever, begin again when
 they restart, drop what was idle for ten minutes (facts 22), and more than one Prometheus may know one of
 them. So an increase is only what one proxy counted between two answers: what was not known before says nothing
 yet, and a proxy whose counters fell says nothing this time.
@@ -106,7 +106,7 @@ class ProxyCounters(Generic[G, S]):
         increases = []
         for series, value in values.items():
             base = before.get(series, 0.0)
-            # A series that was away and is back lower has begun anew.
+            # A series that was away and is back lower has begun again.
             increases.append((series, value - base if value >= base else value))
         before.update(values)
         return increases

@@ -1,4 +1,4 @@
-"""What is known of one migration's real callers: by cluster, from one answer of Prometheus to the next.
+"""What is known of one migration's real callers, by cluster, from one answer of Prometheus to the next.
 
 No I/O and no clock; ``now_s`` is monotonic. Evidence is as fresh as the newest sample that Prometheus has of
 any Linkerd proxy, by the time at which that sample was first seen here: what Prometheus says of the time is
@@ -34,10 +34,10 @@ AWAY_TICKS = 3
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One round of questions to one cluster's Prometheus. ``now_s`` is when it was over, ``since_s`` when the
-    one before it was: increase is what came between (-inf: nothing was known before).
+    one before it was: the increases came between (-inf: nothing was known before).
 
     ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds of the fencing token.
+    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds since 1970.
     """
 
     cluster: str
@@ -50,7 +50,7 @@ class Answered:
 
 
 class Freshness:
-    """One cluster's Prometheus: whether what it tells is fresh."""
+    """One cluster's Prometheus: whether what it says is fresh."""
 
     def __init__(self, cluster: str, *, tick_s: float) -> None:
         self._cluster = cluster
@@ -284,7 +284,7 @@ class ClientMonitor:
 
 
 class Clients:
-    """A source of evidence: what the callers' own requests tell, by the Prometheus of each cluster that has one.
+    """A source of evidence: what the callers' own requests say, by the Prometheus of each cluster that has one.
 
     ``tick_s`` is how often each is asked.
     """

@@ -128,7 +128,7 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 
 
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
-    """Keep what a decision may look at; managed fields only of what can be a spec."""
+    """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
     annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS,))
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
