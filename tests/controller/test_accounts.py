@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from controller.domain import CallPath, Key, ProbeOrder, ProbeSpec, Side, Verdict
-from controller.evidence.probes import ProbeMonitor, without_faults
-from prober.contract import Counts, Sample
+from controller.domain import (
+    CallPath,
+    Key,
+    Phase,
+    Plan,
+    ProbeOrder,
+    ProbeSpec,
+    Side,
+    Verdict,
+)
+from controller.evidence.probes import ProbeMonitor, ProberReport, Probes, without_faults
+from prober.contract import Counts, Report, Sample
 
 KEY = Key("default", "service-a")
 MIRROR = CallPath("legacy", Side.TARGET)
@@ -249,3 +259,73 @@ def test_counts_are_taken_out_as_if_not_sent() -> None:
     assert (left.base, set(left.faults), left.answers) == (Counts(3, 1, 2), {OTHER}, {})
     assert without_faults(part, []).answers == part.answers
     assert Counts(1, 1, 1) - Counts(2, 2, 2) == Counts(0, 0, 0)
+
+
+def test_what_comes_of_a_path_that_is_not_probed_any_more_is_left_out() -> None:
+    """Samples, idle slots, rates and refusals of a path that was withdrawn change nothing."""
+    told = Told(order())
+    told.monitor.order(())
+    told.tick((order(), bad()))
+    told.monitor.idle(order())
+    told.monitor.throttled(order(), 1.0)
+    told.monitor.refused(order(), "", "no")
+    assert not told.monitor.active
+    assert told.monitor.evidence(told.now_s) == {}
+
+
+def test_a_pod_that_left_long_ago_is_forgotten() -> None:
+    """What is remembered of pods that come and go ends, and then explains nothing."""
+    told = Told(order(PODS))
+    told.monitor.pods("eks", frozenset({POD}), told.now_s, is_target=True)
+    told.now_s += 60
+    told.monitor.pods("eks", frozenset({POD, OTHER}), told.now_s, is_target=True)
+    assert set(told.monitor._left_at) == set()
+    assert set(told.monitor._ready_since) == {("eks", OTHER)}
+
+
+def test_pods_of_the_target_say_nothing_of_other_paths() -> None:
+    """When fewer than half of the target's pods are left, only the paths to it start from zero."""
+    back = order(CallPath("eks", Side.HOME))
+    told = Told(order(), back)
+    told.tick((order(), good()), (back, good()), ticks=10)
+    told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
+    assert told.verdict()[1] == "Collecting"
+    assert told.verdict(back.path) == (Verdict.PASS, "Met")
+
+
+def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
+    """A report's samples, idle slots and refusals go to their migrations; those of one that is over go nowhere."""
+    probes, gone = Probes(), replace(order(), key=Key("default", "gone"))
+    idle = order(PODS)
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(), idle)), 0.0)
+    report = ProberReport(
+        "legacy",
+        0,
+        Report(0),
+        tuple((one, good()) for one in (order(), gone)),
+        100.0,
+        idle=(idle, gone),
+        throttled={(KEY, MIRROR): 2.5},
+        refused=((idle, "", "no"), (gone, "", "no")),
+    )
+    probes.on_report(report)
+    assert probes.fold(100.0) == {KEY}
+    found = probes.evidence(KEY, 100.0).paths
+    assert found[MIRROR].throttled_per_s == 2.5
+    assert found[PODS].refused == ("", "no")
+    assert probes.watches(KEY)
+    assert not probes.watches(gone.key)
+
+    probes.forget(KEY)
+    assert probes.evidence(KEY, 100.0).paths == {}
+
+
+def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
+    """What a prober does not stand behind proves no path fresh, not even by saying that nothing was due."""
+    probes = Probes()
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
+    probes.on_report(
+        ProberReport("legacy", 0, Report(0, discarded="lag"), (), 100.0, idle=(order(),))
+    )
+    probes.fold(100.0)
+    assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"

@@ -88,8 +88,6 @@ class Freshness:
         """Return why nothing is known now, "" where something is."""
         if now_s - self._answered_s > self._away_s:
             return self._error or f"it has not answered for {now_s - self._answered_s:.0f} s"
-        if self._error and self._answered_s == -inf:
-            return self._error
         stale_s = now_s - self._advanced_s
         if stale_s > STALE_S:
             return self._error or f"it has had no newer sample for {stale_s:.0f} s"
