@@ -34,6 +34,7 @@ from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic, prometheus_of
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
+from controller.runtime.sources import further
 from controller.runtime.store import Store
 
 REREAD_S = 5.0
@@ -101,11 +102,13 @@ class Controller:
         chance = Chance(monotonic=clock)
         self._metrics = Metrics(release, clock)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
+        self._further = further(settings)
         self._store = Store(
             {name: c.gateway_namespace for name, c in settings.clusters.items()},
             settings.domain,
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
             tick_s=settings.traffic.tick_s,
+            further=self._further,
         )
         self._settings_error = ""
         self._clusters = {name: self._cluster(name, chance) for name in settings.clusters}
@@ -204,6 +207,7 @@ class Controller:
                 self._leader.run(),
                 self._probers.run(),
                 self._traffic.run(),
+                *(source.run(self._reconciler.requeue) for source in self._further),
                 self._reconciler.run(),
                 self._watch_settings(),
                 beat_with_loop(health, self._metrics),

@@ -95,7 +95,7 @@ async def _serve(settings: Settings) -> None:
             listener = await listen(runner, host, port)
         except OSError as error:
             raise SettingsError(f"cannot listen on {settings.listen}: {error.strerror}") from error
-        # What is there now stays: the collector need not look at it again, which takes 10 ms.
+        # What is there now stays: the collector need not visit it again, which takes 10 ms.
         gc.freeze()
         log = structlog.get_logger()
         log.info(

@@ -20,30 +20,30 @@ class Capacity:
         self._granted: dict[Hashable, Granted] = {}
         self._stale = False
 
-    def want(self, way: Hashable, wanted: Wanted | None) -> None:
+    def want(self, path: Hashable, wanted: Wanted | None) -> None:
         """Ask for a rate, or for none any more. Answered by the next :meth:`settle`."""
         if wanted is None:
-            self._wanted.pop(way, None)
+            self._wanted.pop(path, None)
         else:
-            self._wanted[way] = wanted
+            self._wanted[path] = wanted
         self._stale = True
 
     def settle(self) -> None:
-        """Share the cap anew, if anything was asked since the last time."""
+        """Share the cap again, if anything was asked since the last time."""
         if self._stale:
             self._granted = grant(self._wanted, self.cap_per_s)
             self._stale = False
             self.version += 1
 
-    def granted(self, way: Hashable) -> Granted:
-        """Tell what a way got when last settled: nothing, where it was not known yet."""
-        return self._granted.get(way, _NOTHING)
+    def granted(self, path: Hashable) -> Granted:
+        """Return what a path got when last settled: nothing, where it was not known yet."""
+        return self._granted.get(path, _NOTHING)
 
     def totals(self) -> tuple[float, float]:
-        """Sum up what is wanted and what is granted, in probes per second."""
+        """Return the sums of what is wanted and what is granted, in probes per second."""
         wanted = granted = 0.0
-        for way, want in self._wanted.items():
-            got = self.granted(way)
+        for path, want in self._wanted.items():
+            got = self.granted(path)
             wanted += want.base_per_s + want.burst_per_s
             granted += want.base_per_s * got.base + want.burst_per_s * got.burst
         return wanted, granted

@@ -5,7 +5,9 @@ answers with :class:`Hello` and from then on with one :class:`Report` every 100 
 the assignment: what the controller said on it is probed, and probing ends with the connection.
 
 Every message is one WebSocket text frame holding one JSON object whose ``type`` names it.
-There is no wall clock in any message: a slice tells its age, and the receiver has its own clock.
+There is no wall clock in any message: a sample carries its age, and the receiver has its own clock.
+
+The JSON names are those of version 1 (``slices``, ``reference``, ``lowered``, ``void``).
 
 Within a version messages only grow, by fields whose default says what was the case before. A default is
 not written, so an older peer meets a new field only where it is used: an older prober then answers
@@ -21,14 +23,14 @@ import msgspec
 PATH = "/v1/stream"
 """Where the prober's WebSocket stands."""
 
-REFERENCE_PATH = "/reference"
+CONTROL_PATH = "/reference"
 """What every stream probes to learn whether the prober itself is well: GET, answered 200."""
 
 VERSION = 1
 """Of this contract. A prober of another version is not used, and the log says so."""
 
-SLICE_S = 0.1
-"""Length of a slice, and the beat of the reports, in seconds (docs/evidence.md)."""
+SAMPLE_S = 0.1
+"""Length of a sample, and the beat of the reports, in seconds (docs/evidence.md)."""
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Longest frame either side accepts."""
@@ -87,12 +89,12 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
-    """Controller to prober: probe this way until withdrawn.
+    """Controller to prober: probe this path until withdrawn.
 
-    ``rate_per_s`` is the whole way's base rate; this stream probes the due times ``k`` with
-    ``k % parts == part``. ``key`` seeds the phase of the schedule, so that many ways are spread.
-    ``priority`` says what keeps its rate when the prober's cap is reached: 0 above home, 1 at home,
-    2 apex; the highest number is lowered first. ``latency_limit_s`` is where an answer counts as
+    ``rate_per_s`` is the whole path's base rate; this stream probes the due times ``k`` with
+    ``k % parts == part``. ``key`` seeds the phase of the schedule, so that many paths are spread.
+    ``priority`` says what keeps its rate when the prober's cap is reached: 0 above the baseline, 1 at it,
+    2 apex; the highest number is throttled first. ``latency_limit_s`` is where an answer counts as
     slow.
     The apex is asked with the Service's short name as its Host, every other route with its full name.
     ``expect`` holds inclusive ranges of status codes. ``mirror_of`` names the other cluster when
@@ -141,10 +143,10 @@ class Withdraw(Frozen, frozen=True, tag="withdraw", tag_field="type"):
 
 
 class Counts(Frozen, frozen=True):
-    """Probes of one slice: how many were sent, how many were bad, how many not within the limit.
+    """Probes or requests: how many were sent, how many were bad, how many not within the limit.
 
     The limit is the assignment's ``latency_limit_s``. A probe that could not be sent is not counted
-    here: its slice is void.
+    here: its sample is discarded.
     """
 
     sent: Number = 0
@@ -156,14 +158,24 @@ class Counts(Frozen, frozen=True):
         if not (0 <= self.bad <= self.sent and 0 <= self.slow <= self.sent):
             raise ValueError(f"{self.bad} bad and {self.slow} slow of {self.sent} probes cannot be")
 
+    def __add__(self, other: Counts) -> Counts:
+        """Return both together."""
+        return Counts(self.sent + other.sent, self.bad + other.bad, self.slow + other.slow)
 
-class Slice(Frozen, frozen=True):
+    def __sub__(self, other: Counts) -> Counts:
+        """Return these without those, as if they had not been sent; never below none."""
+        sent = max(0, self.sent - other.sent)
+        bad, slow = self.bad - other.bad, self.slow - other.slow
+        return Counts(sent, min(max(0, bad), sent), min(max(0, slow), sent))
+
+
+class Sample(Frozen, frozen=True):
     """The probes of one assignment due in one stretch of 100 ms; sent once, after the last ended.
 
-    ``number`` counts the slices of an assignment from 0; one in which nothing was due is not sent.
-    ``age_s`` is the time from the end of the slice to the sending of the report. ``base`` and
-    ``burst`` are apart because burst probes count for FAIL only. ``void`` says why the prober does
-    not stand behind this slice (empty: it does). ``answers`` counts by status code, name of a gRPC
+    ``number`` counts the samples of an assignment from 0; one in which nothing was due is not sent.
+    ``age_s`` is the time from the end of the sample to the sending of the report. ``base`` and
+    ``burst`` are apart because burst probes count for FAIL only. ``discarded`` says why the prober does
+    not stand behind this sample (empty: it does). ``answers`` counts by status code, name of a gRPC
     status, expectation that was not met (``wrong-cluster``, ...) or kind of error (``timeout``,
     ``refused``, ``reset``, ...). ``loops`` counts answers 508. ``faults``
     holds, by pod address, the base and the burst counts of the probes that were bad or slow, so
@@ -175,7 +187,7 @@ class Slice(Frozen, frozen=True):
     age_s: float
     base: Counts = Counts()
     burst: Counts = Counts()
-    void: str = ""
+    discarded: str = msgspec.field(default="", name="void")
     answers: dict[str, Number] = {}
     loops: Number = 0
     faults: dict[str, tuple[Counts, Counts]] = {}
@@ -193,26 +205,26 @@ class Hello(Frozen, frozen=True, tag="hello", tag_field="type"):
 class Report(Frozen, frozen=True, tag="report", tag_field="type"):
     """Prober to controller, every 100 ms, empty or not: the heartbeat.
 
-    ``number`` counts the reports of a stream from 0. ``reference`` counts the probes of the
-    prober's own reference that ended since the last report. ``lowered`` says, by assignment, the
-    base rate per second that the whole way would have at this stream's present pace, where the cap
-    lowered it. ``void`` says why the prober does not trust itself now (empty: it does).
-    ``pending`` names the assignments with a slice that is over and still to be told, because a probe
-    of it is under way: for every other assignment a report without a slice says that nothing was due.
+    ``number`` counts the reports of a stream from 0. ``control`` counts the
+    prober's control probes that ended since the last report. ``throttled`` says, by assignment, the
+    base rate per second that the whole path would have at this stream's present pace, where the cap
+    throttled it. ``discarded`` says why the prober does not trust itself now (empty: it does).
+    ``pending`` names the assignments with a sample that is over and still to come, because a probe
+    of it is under way: for every other assignment a report without a sample says that nothing was due.
     """
 
     number: int
-    slices: tuple[Slice, ...] = ()
-    reference: Counts = Counts()
-    lowered: dict[int, float] = {}
-    void: str = ""
+    samples: tuple[Sample, ...] = msgspec.field(default=(), name="slices")
+    control: Counts = msgspec.field(default=Counts(), name="reference")
+    throttled: dict[int, float] = msgspec.field(default_factory=dict, name="lowered")
+    discarded: str = msgspec.field(default="", name="void")
     pending: tuple[int, ...] = ()
 
 
 class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):
     """Prober to controller: what cannot be served, and why, in a sentence.
 
-    ``id`` names the assignment, where the message could be read that far; ``reason`` is told where
+    ``id`` names the assignment, where the message could be read that far; ``reason`` is given where
     something can be done about it on the prober's side.
     """
 

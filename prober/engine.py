@@ -1,8 +1,8 @@
-"""The probing of one stream: what is due is sent, what ended is told.
+"""The probing of one stream: what is due is sent, what ended is reported.
 
 One timer over one heap of due times; each probe is a task. The engine knows no WebSocket, and reads
 no clock but the one it is given: seconds, monotonic, begun at the wall clock's Unix time, so that
-the streams of a way, in two prober pods, see one schedule.
+the streams of a path, in two prober pods, see one schedule.
 """
 
 from __future__ import annotations
@@ -11,65 +11,56 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
 
-from prober.agenda import Agenda
 from prober.capacity import Capacity
-from prober.contract import SLICE_S, Assign, Readdress, Report, Slice, Withdraw
-from prober.doubts import Doubts, LoopLag
+from prober.contract import SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
+from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
+from prober.path import ProbedPath, Timer
 from prober.probe import Client
-from prober.schedule import Cadence
-from prober.slices import Count, Tally, slot_of
+from prober.samples import OpenSample
+from prober.self_check import LoopLag
 from prober.target import Ask, NotServedError, asks_of, pod_asks
-from prober.telemetry import Metrics, Route
-from prober.way import Track, Way
+from prober.telemetry import Metrics
+from prober.timers import Timers
 
 MAX_ASSIGNMENTS = 2_000
-"""Ways of one stream: four ways and an apex for 400 Services."""
+"""Paths of one stream: four paths and an apex for 400 Services."""
 
-MAX_SLICES = 2_000
-"""Slices of one report; what is left goes with the next. About 200 bytes each, far from 1 MiB."""
-
-REFERENCE_CADENCE = Cadence(1 / SLICE_S, 0.85)
-"""One reference probe in every slice, near its end: what befell the slice has befallen it too."""
-
-REFERENCE_LIMIT_S = 0.25
-"""A reference slower than this says that the latencies we measure are our own."""
+MAX_SAMPLES = 2_000
+"""Samples of one report; what is left goes with the next. About 200 bytes each, far from 1 MiB."""
 
 TRUST_S = 1.0
-"""How long after a doubt the prober says that it does not trust itself."""
+"""How long after a self-check that failed the prober says that it does not trust itself."""
 
 
 class Engine:
-    """The ways of one stream. :meth:`run` probes them, :meth:`report` tells the slices."""
+    """The paths of one stream. :meth:`run` probes them, :meth:`report` makes the samples of it."""
 
     def __init__(
         self,
         client: Client,
-        reference: Ask,
+        control: Ask,
         domain: str,
         capacity: Capacity,
         lag: LoopLag,
         metrics: Metrics,
     ) -> None:
         self._client = client
-        self._reference = reference
+        self._control = Control(client, control, metrics)
         self._domain = domain
         self._capacity = capacity
         self._lag = lag
         self._metrics = metrics
-        self._ways: dict[int, Way] = {}
-        self._bursting: set[Way] = set()
+        self._paths: dict[int, ProbedPath] = {}
+        self._bursting: set[ProbedPath] = set()
         self._paced_version = -1
         self._probes: set[asyncio.Task[None]] = set()
         # Open loop: no more than a second's worth is ever in flight, so this is a fuse.
         self._max_in_flight = int(2 * capacity.cap_per_s) + 10
-        self._doubts = Doubts()
-        self._reference_count = Count()
-        self._reference_slots: set[int] = set()
         self._drain_s: float | None = None
         self._roused = asyncio.Event()
-        self._agenda: Agenda[Track] = Agenda()
-        self._agenda.pace(Track(None, burst=False), REFERENCE_CADENCE, client.clock())
+        self._timers: Timers[Timer] = Timers()
+        self._timers.pace(Timer(None, burst=False), CONTROL_SCHEDULE, client.clock())
 
     # What the controller says.
 
@@ -77,42 +68,42 @@ class Engine:
         """Probe this from the next report on. Raises :class:`NotServedError`."""
         if self._drain_s is not None:
             raise NotServedError("this prober is ending: dial again")
-        if message.id in self._ways:
+        if message.id in self._paths:
             raise NotServedError(f"assignment {message.id} is still there: take another id")
-        if len(self._ways) >= MAX_ASSIGNMENTS:
+        if len(self._paths) >= MAX_ASSIGNMENTS:
             raise NotServedError(f"a stream serves at most {MAX_ASSIGNMENTS} assignments")
         self._client.check(message.protocol)
         asks = asks_of(message, self._domain)
         now = self._client.clock()
-        way = Way(message, asks, now)
-        self._ways[message.id] = way
-        self._capacity.want(way, way.wanted(now))
+        path = ProbedPath(message, asks, now)
+        self._paths[message.id] = path
+        self._capacity.want(path, path.wanted(now))
         self._metrics.assignments.inc()
-        self._metrics.ways.begin(_route(way))
+        self._metrics.paths.begin(path.route)
         for never_yet in (self._metrics.late, self._metrics.unsent, self._metrics.bad):
             never_yet.labels(message.route)  # counted from zero
 
     def readdress(self, message: Readdress) -> None:
         """Ask these pods from now on. Raises :class:`NotServedError`."""
-        way = self._active(message.id)
-        if way.assign.route != "pods":
+        path = self._active(message.id)
+        if path.assign.route != "pods":
             raise NotServedError(f"assignment {message.id} is not of route pods")
-        way.asks = pod_asks(way.assign, message.addresses, self._domain)
+        path.asks = pod_asks(path.assign, message.addresses, self._domain)
 
     def withdraw(self, message: Withdraw) -> None:
-        """Send no more of this; what is in flight is told. Raises :class:`NotServedError`."""
-        self._end_way(self._active(message.id))
+        """Send no more of this; what is in flight is reported. Raises :class:`NotServedError`."""
+        self._end_path(self._active(message.id))
 
     def drain(self) -> None:
-        """Send nothing more; what is due from now on is void. The reference goes on."""
+        """Send nothing more; what is due from now on is discarded. The control probe goes on."""
         self._drain_s = self._client.clock()
-        for way in self._ways.values():
-            self._end_way(way)
+        for path in self._paths.values():
+            self._end_path(path)
 
     @property
     def is_drained(self) -> bool:
-        """Whether, after :meth:`drain`, everything has been told."""
-        return self._drain_s is not None and not self._ways
+        """Return whether, after :meth:`drain`, everything has been reported."""
+        return self._drain_s is not None and not self._paths
 
     # What is sent.
 
@@ -122,39 +113,39 @@ class Engine:
         while True:
             self._roused.clear()
             self._send_due(self._client.clock())
-            due = self._agenda.next_due
-            timer = None
+            due = self._timers.next_due
+            alarm = None
             if due is not None:
-                timer = loop.call_later(due - self._client.clock(), self._roused.set)
+                alarm = loop.call_later(due - self._client.clock(), self._roused.set)
             try:
                 await self._roused.wait()
             finally:
-                if timer is not None:
-                    timer.cancel()
+                if alarm is not None:
+                    alarm.cancel()
 
     async def close(self) -> None:
         """Stop every probe at once, and give the rates back."""
-        for way in self._ways.values():
-            self._end_way(way)
-        self._ways.clear()
+        for path in self._paths.values():
+            self._end_path(path)
+        self._paths.clear()
         for probe in self._probes:
             probe.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
 
     def _send_due(self, now: float) -> None:
-        for due, track in self._agenda.take(now):
-            way = track.way
-            if way is None:
-                self._reference_slots.add(slot_of(due))
-                self._start(self._probe_reference(due))
-            elif way.asks:
-                tally = way.ledger.plan(due)
-                self._metrics.planned.labels(way.assign.route).inc()
+        for due, timer in self._timers.take(now):
+            path = timer.path
+            if path is None:
+                self._control.plan(due)
+                self._start(self._control.probe(due))
+            elif path.asks:
+                sample = path.samples.plan(due)
+                self._metrics.planned.labels(path.assign.route).inc()
                 if len(self._probes) < self._max_in_flight:
-                    self._start(self._probe(way, way.next_ask(), due, tally, burst=track.burst))
+                    self._start(self._probe(path, path.next_ask(), due, sample, burst=timer.burst))
                 else:
                     unsent = Outcome(due, now, now, unsent="unsent")
-                    self._count(way, "", unsent, tally, burst=track.burst)
+                    self._count(path, "", unsent, sample, burst=timer.burst)
 
     def _start(self, probe: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(probe)
@@ -166,131 +157,114 @@ class Engine:
         self._probes.discard(task)
         self._metrics.in_flight.dec()
 
-    async def _probe(self, way: Way, ask: Ask, due: float, tally: Tally, *, burst: bool) -> None:
+    async def _probe(
+        self, path: ProbedPath, ask: Ask, due: float, sample: OpenSample, *, burst: bool
+    ) -> None:
         outcome = await self._client.probe(ask, due)
-        self._count(way, ask.address, outcome, tally, burst=burst)
-
-    async def _probe_reference(self, due: float) -> None:
-        outcome = await self._client.probe(self._reference, due)
-        slow = outcome.is_slow(REFERENCE_LIMIT_S)
-        if outcome.bad or slow:
-            # One slice on: a trouble that ends before the next reference probe is in that slice.
-            self._doubts.add(due, outcome.ended_s + SLICE_S, "reference")
-        if not outcome.unsent:
-            self._reference_count.add(bad=outcome.bad, slow=slow)
-        if outcome.answered_s is not None:
-            self._metrics.latency.labels("reference").observe(outcome.answered_s - due)
-        self._reference_slots.discard(slot_of(due))
-        self._metrics.reference.labels(outcome.unsent or outcome.answer).inc()
+        self._count(path, ask.address, outcome, sample, burst=burst)
 
     def _count(
-        self, way: Way, address: str, outcome: Outcome, tally: Tally, *, burst: bool
+        self, path: ProbedPath, address: str, outcome: Outcome, sample: OpenSample, *, burst: bool
     ) -> None:
-        route = way.assign.route
         if outcome.unsent:
-            tally.end_unsent(outcome)
-            late = outcome.unsent == "late"
-            (self._metrics.late if late else self._metrics.unsent).labels(route).inc()
-            return
-        slow = outcome.is_slow(way.assign.latency_limit_s)
-        tally.end(outcome, burst=burst, slow=slow, address=address)
-        self._metrics.sent.labels(route).inc()
-        self._metrics.lateness.observe(outcome.started_s - outcome.due_s)
-        if outcome.answered_s is not None:
-            took_s = outcome.answered_s - outcome.due_s
-            self._metrics.latency.labels(route).observe(took_s)
-            self._metrics.ways.observe(_route(way), took_s)
+            sample.end_unsent(outcome)
+        else:
+            slow = outcome.is_slow(path.assign.latency_limit_s)
+            sample.end(outcome, burst=burst, slow=slow, address=address)
+        self._metrics.ended(path.route, outcome)
         if outcome.bad:
-            self._metrics.bad.labels(route).inc()
-            self._burst(way, outcome.ended_s)
+            self._burst(path, outcome.ended_s)
 
-    def _burst(self, way: Way, now: float) -> None:
+    def _burst(self, path: ProbedPath, now: float) -> None:
         """Raise the rate, unless it is ourselves who are ill: more load would make that worse."""
-        if way.is_over or self._distrust(now):
+        if path.is_over or self._why_untrusted(now):
             return
-        way.note_bad(now)
-        if way not in self._bursting:
-            self._bursting.add(way)
-            self._capacity.want(way, way.wanted(now))
+        path.note_bad(now)
+        if path not in self._bursting:
+            self._bursting.add(path)
+            self._capacity.want(path, path.wanted(now))
 
-    # What is told.
+    # What is reported.
 
     def report(self, number: int) -> Report:
-        """Tell what ended since the last report."""
+        """Return what ended since the last report."""
         now = self._client.clock()
         self._lag.beat(now)
         self._send_due(now)
         self._pace(now)
-        slices = tuple(itertools.islice(self._ended_slices(now), MAX_SLICES))
-        pending = tuple(n for n, way in self._ways.items() if way.ledger.is_pending(now))
-        self._drop_told()
-        reference, self._reference_count = self._reference_count.frozen(), Count()
-        return Report(number, slices, reference, self._lowered(), self._distrust(now), pending)
+        samples = tuple(itertools.islice(self._ended_samples(now), MAX_SAMPLES))
+        pending = tuple(n for n, path in self._paths.items() if path.samples.is_pending(now))
+        self._drop_reported()
+        return Report(
+            number,
+            samples,
+            self._control.take(),
+            self._throttled(),
+            self._why_untrusted(now),
+            pending,
+        )
 
     def _pace(self, now: float) -> None:
-        """Follow the cap: it is shared anew at most once a report, however much is asked."""
-        for way in [way for way in self._bursting if not way.is_bursting(now)]:
-            self._bursting.discard(way)
-            self._capacity.want(way, way.wanted(now))
+        """Follow the cap: it is shared at most once a report, however much is asked."""
+        for path in [path for path in self._bursting if not path.is_bursting(now)]:
+            self._bursting.discard(path)
+            self._capacity.want(path, path.wanted(now))
         self._capacity.settle()
         if self._paced_version == self._capacity.version:
             return
         self._paced_version = self._capacity.version
-        for way in self._ways.values():
-            base, burst = way.cadences(self._capacity.granted(way), now)
-            self._agenda.pace(way.base, base, now)
-            self._agenda.pace(way.burst, burst, now)
+        for path in self._paths.values():
+            base, burst = path.schedules(self._capacity.granted(path), now)
+            self._timers.pace(path.base, base, now)
+            self._timers.pace(path.burst, burst, now)
         self._roused.set()
 
-    def _ended_slices(self, now: float) -> Iterator[Slice]:
-        for way in self._ways.values():
-            for told in way.ledger.take(now, self._reference_slots, self._doubt):
-                self._metrics.slices.inc()
-                if told.void:
-                    self._metrics.void.labels(told.void).inc()
-                yield told
+    def _ended_samples(self, now: float) -> Iterator[Sample]:
+        for path in self._paths.values():
+            for sample in path.samples.take(now, self._control.waiting, self._why_discarded):
+                self._metrics.samples.inc()
+                if sample.discarded:
+                    self._metrics.discarded.labels(sample.discarded).inc()
+                yield sample
 
-    def _doubt(self, start: float, end: float) -> str:
-        if self._drain_s is not None and start + SLICE_S > self._drain_s:
+    def _why_discarded(self, start: float, end: float) -> str:
+        if self._drain_s is not None and start + SAMPLE_S > self._drain_s:
             return "draining"
-        return self._lag.doubts.between(start, end) or self._doubts.between(start, end)
+        checks = (self._lag.self_check, self._control.self_check)
+        return next((why for check in checks if (why := check.between(start, end))), "")
 
-    def _distrust(self, now: float) -> str:
+    def _why_untrusted(self, now: float) -> str:
         if self._drain_s is not None:
             return "draining"
-        return self._doubt(now - TRUST_S, now)
+        return self._why_discarded(now - TRUST_S, now)
 
-    def _lowered(self) -> dict[int, float]:
-        lowered = {}
-        for way in self._ways.values():
-            share = self._capacity.granted(way).base
-            if share < 1 and not way.is_over:
-                lowered[way.assign.id] = way.assign.rate_per_s * share
-        return lowered
+    def _throttled(self) -> dict[int, float]:
+        throttled = {}
+        for path in self._paths.values():
+            share = self._capacity.granted(path).base
+            if share < 1 and not path.is_over:
+                throttled[path.assign.id] = path.assign.rate_per_s * share
+        return throttled
 
-    def _drop_told(self) -> None:
-        over = [way for way in self._ways.values() if way.is_over and way.ledger.is_settled]
-        for way in over:
-            del self._ways[way.assign.id]
+    def _drop_reported(self) -> None:
+        over = [path for path in self._paths.values() if path.is_over and path.samples.is_settled]
+        for path in over:
+            del self._paths[path.assign.id]
 
-    def _active(self, assignment: int) -> Way:
-        way = self._ways.get(assignment)
-        if way is None or way.is_over:
+    def _active(self, assignment: int) -> ProbedPath:
+        path = self._paths.get(assignment)
+        if path is None or path.is_over:
             raise NotServedError(f"there is no assignment {assignment} on this stream")
-        return way
+        return path
 
-    def _end_way(self, way: Way) -> None:
-        if way.is_over:
+    def _end_path(self, path: ProbedPath) -> None:
+        if path.is_over:
             return
-        way.is_over = True
+        path.is_over = True
         now = self._client.clock()
-        self._agenda.pace(way.base, None, now)
-        self._agenda.pace(way.burst, None, now)
-        self._bursting.discard(way)
-        self._capacity.want(way, None)
+        self._timers.pace(path.base, None, now)
+        self._timers.pace(path.burst, None, now)
+        self._bursting.discard(path)
+        self._capacity.want(path, None)
         self._metrics.assignments.dec()
-        self._metrics.ways.end(_route(way), now)
-
-
-def _route(way: Way) -> Route:
-    return way.assign.namespace, way.assign.service, way.assign.route
+        self._metrics.paths.end(path.route, now)

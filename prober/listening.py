@@ -1,7 +1,7 @@
 """Who is let in: so many connections, and none that says nothing.
 
 Connections take the same file descriptors as probes. Without a bound whoever reaches the port could take
-them all, and a prober without sockets is blind.
+them all, and a prober without sockets has no data.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import asyncio
 from aiohttp import web
 
 MAX_CONNECTIONS = 256
-"""Streams, the references of every prober of the cluster, scrapes and the kubelet, many times over."""
+"""Streams, the control probes of every prober of the cluster, scrapes and the kubelet, many times over."""
 
 IDLE_S = 15.0
 """How long a connection may be open without a whole request: above a kubelet's, below a scrape's, interval."""
 
 
 def runner_of(app: web.Application, shutdown_timeout_s: float) -> web.AppRunner:
-    """Make a runner whose idle connections end."""
+    """Return a runner whose idle connections end."""
     return web.AppRunner(
         app,
         access_log=None,
@@ -41,7 +41,7 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
 
 
 def url_of(listener: asyncio.Server) -> str:
-    """Say where it listens."""
+    """Return where it listens."""
     host, port = listener.sockets[0].getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prober.contract import GRPC_STATUSES, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER
 
 Values = Callable[[str], Iterable[str]]
-"""Gives the values of a header, by its name in lower case."""
+"""The values of a header, by its name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Expect:
     cluster: tuple[str, str] | None = None
 
     def judge(self, status: int, values: Values, body: bytes) -> tuple[str, bool]:
-        """Say the answer in a word, and whether it is bad: the status first, then who answered."""
+        """Return the answer in a word, and whether it is bad: the status first, then who answered."""
         word = GRPC_STATUSES[status] if status < len(GRPC_STATUSES) else str(status)
         if not any(low <= status <= high for low, high in self.statuses):
             return word, True

@@ -20,11 +20,11 @@ import aiohttp
 import structlog
 
 from prober.contract import PROTOCOL_UNSERVED, Protocol
-from prober.doubts import LAG_S
 from prober.outcome import Outcome
 from prober.protocols import advice, askings
 from prober.protocols.broken import BrokenError
 from prober.protocols.http1 import Session
+from prober.self_check import LAG_S
 from prober.target import Ask, NotServedError
 
 TIMEOUT_S = 1.0
@@ -82,14 +82,14 @@ class Client:
         """Send one probe and wait for its answer until ``due_s + TIMEOUT_S``."""
         started_s = self.clock()
         if started_s - due_s > LAG_S:
-            # Its slice is void anyway, and sending it would make the next ones late.
+            # Its sample is discarded anyway, and sending it would make the next ones late.
             return Outcome(due_s, started_s, started_s, unsent="late")
         try:
             async with asyncio.timeout(due_s + TIMEOUT_S - started_s):
                 answer = await self._askings[ask.protocol](ask)
         except (TimeoutError, BrokenError, aiohttp.ClientError, OSError) as error:
             return self._failed(due_s, started_s, _kind_of(error))
-        except Exception:  # noqa: BLE001  an unknown error is the prober's own: void, not bad
+        except Exception:  # noqa: BLE001  an unknown error is the prober's own: discarded, not bad
             structlog.get_logger().exception("probe_broke", url=str(ask.url))
             return self._failed(due_s, started_s, "")
         return Outcome(
@@ -97,14 +97,14 @@ class Client:
         )
 
     def _failed(self, due_s: float, started_s: float, kind: str) -> Outcome:
-        """Make the outcome of a probe without an answer; no kind means the fault is our own."""
+        """Return the outcome of a probe without an answer; no kind means the fault is our own."""
         if kind:
             return Outcome(due_s, started_s, self.clock(), kind, bad=True)
         return Outcome(due_s, started_s, self.clock(), unsent="unsent")
 
 
 def _kind_of(error: BaseException) -> str:
-    """Name the kind of failure, as reports count them; nothing for the prober's own faults."""
+    """Return the kind of failure, as reports count them; nothing for the prober's own faults."""
     code = getattr(error, "errno", None)
     if code in _OWN_FAULTS:
         return ""

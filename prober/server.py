@@ -1,4 +1,4 @@
-"""The HTTP side: the stream, the reference, ``/metrics``, ``/healthz`` and ``/readyz``."""
+"""The HTTP side: the stream, the control probe, ``/metrics``, ``/healthz`` and ``/readyz``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from prober.capacity import Capacity
-from prober.contract import MAX_MESSAGE_BYTES, PATH, REFERENCE_PATH, VERSION, Hello
-from prober.doubts import LoopLag
+from prober.contract import CONTROL_PATH, MAX_MESSAGE_BYTES, PATH, VERSION, Hello
 from prober.engine import Engine
 from prober.probe import Client
 from prober.protocols.http1 import new_session
+from prober.self_check import LoopLag
 from prober.settings import Settings
 from prober.stream import Stream
-from prober.target import reference_ask
+from prober.target import control_ask
 from prober.telemetry import Metrics
 from prober.tokens import TokenFile
 
@@ -37,7 +37,7 @@ READY_S = 3.0
 """How long after a lag the prober is not ready for another stream."""
 
 DRAIN_S = 2.0
-"""Longest time from SIGTERM to the last report: a probe's timeout, a slice, and room."""
+"""Longest time from SIGTERM to the last report: a probe's timeout, a sample, and room."""
 
 CLOSE_S = 0.5
 """Longest wait for the other side's closing frame."""
@@ -61,10 +61,10 @@ class Server:
         self._log = structlog.get_logger()
 
     def app(self) -> web.Application:
-        """Make the application; its event loop is watched while it runs."""
+        """Return the application; its event loop is watched while it runs."""
         app = web.Application()
         app.router.add_get(PATH, self._stream)
-        app.router.add_get(REFERENCE_PATH, self._well)
+        app.router.add_get(CONTROL_PATH, self._well)
         app.router.add_get("/healthz", self._well)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_page)
@@ -106,7 +106,7 @@ class Server:
             settings = self._settings
             engine = Engine(
                 client=Client(session, self._clock, proxied=settings.proxy_url is not None),
-                reference=reference_ask(
+                control=control_ask(
                     settings.reference_service, settings.reference_port, settings.domain
                 ),
                 domain=settings.domain,
@@ -154,7 +154,7 @@ class Server:
             reason = "This prober is ending.\n"
         elif not self._tokens.is_usable():
             reason = "The token file is missing or empty.\n"
-        elif self._lag.doubts.between(now - READY_S, now):
+        elif self._lag.self_check.between(now - READY_S, now):
             reason = "The event loop lags.\n"
         else:
             return web.Response(text="ready\n")

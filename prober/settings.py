@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The prober's own Service, ``<service>.<namespace>``."""
     reference_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 8080
     cap_per_s: Annotated[float, msgspec.Meta(ge=1, le=100_000)] = 1_000.0
-    """How many probes a second all streams together may send; the reference comes on top."""
+    """How many probes a second all streams together may send; the control probe comes on top."""
     proxy_url: str | None = None
     """An HTTP proxy that stands in for the sidecar, as the local clusters do."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -10,7 +10,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from prober import contract
-from prober.contract import SLICE_S, Assign, FromProber, Hello, Readdress, Refused
+from prober.contract import SAMPLE_S, Assign, FromProber, Hello, Readdress, Refused
 from prober.engine import Engine
 from prober.probe import Clock
 from prober.target import NotServedError
@@ -19,7 +19,7 @@ SEND_S = 2.0
 """A controller that does not take a message within this is gone; it will dial again."""
 
 TICK_AFTER_S = 0.001
-"""How long after the end of a slice its report is made: the last answers are being read."""
+"""How long after the end of a sample its report is made: the last answers are being read."""
 
 
 TURN_S = 0.002
@@ -71,7 +71,7 @@ class Stream:
         return code
 
     def drain(self) -> None:
-        """Send no more probes; end when everything in flight was told."""
+        """Send no more probes; end when everything in flight was reported."""
         self._engine.drain()
 
     async def _report(self, hello: Hello) -> None:
@@ -79,7 +79,7 @@ class Stream:
         number = 0
         while not self._engine.is_drained:
             now = self._clock()
-            await asyncio.sleep(SLICE_S - now % SLICE_S + TICK_AFTER_S)
+            await asyncio.sleep(SAMPLE_S - now % SAMPLE_S + TICK_AFTER_S)
             await self._send(self._engine.report(number))
             number += 1
 

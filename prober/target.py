@@ -8,14 +8,13 @@ chooses a path on it.
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yarl import URL
 
-from prober.contract import REFERENCE_PATH, Assign, Protocol
+from prober.contract import CONTROL_PATH, Assign, Protocol
 from prober.outcome import Expect
 
 MAX_ADDRESSES = 2_000
@@ -31,7 +30,7 @@ MAX_TEXT = 256
 """Of a header's value and of a part of the body, in characters."""
 
 MAX_BODY_BYTES = 64 << 10
-"""How much of an answer's body is read, and looked at."""
+"""How much of an answer's body is read, and judged."""
 
 HEALTH_PATH = "/grpc.health.v1.Health/Check"
 """What gRPC's own convention names the question whether a server, or one service of it, is well."""
@@ -43,6 +42,7 @@ _GRPC_PATH = re.compile(r"/([A-Za-z_]\w*(\.[A-Za-z_]\w*)*/[A-Za-z_]\w*)?", re.AS
 _GRPC_SERVICE = re.compile(rf"[!-~]{{0,{MAX_TEXT}}}")
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _HTTP_STATUSES = (100, 599, "status codes")
+_GRPC_STATUSES = (0, 16, "statuses of gRPC")
 _HEADER_VALUE = re.compile(rf"[!-~]([ -~]{{0,{MAX_TEXT - 2}}}[!-~])?")
 
 
@@ -81,7 +81,7 @@ class Ask:
 
 
 def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
-    """Compute what an assignment asks in turn: one ask, or one for each pod (maybe none).
+    """Return what an assignment asks in turn: one ask, or one for each pod (maybe none).
 
     Raises :class:`NotServedError` for an assignment outside the contract.
     """
@@ -102,7 +102,7 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
 
 
 def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[Ask, ...]:
-    """Compute the asks of a Service's own pods: by address, with the Host as on every way.
+    """Return the asks of a Service's own pods: by address, with the Host as on every path.
 
     Raises :class:`NotServedError` for an address that is not ``ip:port``.
     """
@@ -148,21 +148,21 @@ def _framed(message: bytes) -> bytes:
     return b"\x00" + len(message).to_bytes(4) + message
 
 
-def reference_ask(service: str, port: int, domain: str) -> Ask:
-    """Compute the ask of the prober's own reference; ``service`` is ``<service>.<namespace>``."""
+def control_ask(service: str, port: int, domain: str) -> Ask:
+    """Return the ask of the prober's own control probe; ``service`` is ``<service>.<namespace>``."""
     name, _, namespace = service.partition(".")
     host = _host(name, namespace, domain)
-    url = _url(f"{host}:{port}", REFERENCE_PATH)
+    url = _url(f"{host}:{port}", CONTROL_PATH)
     return Ask("GET", url, {}, expect=Expect(((200, 200),)))
 
 
 def is_service_name(name: str) -> bool:
-    """Whether ``name`` is a DNS-1035 label, as the names of Services are."""
+    """Return whether ``name`` is a DNS-1035 label, as the names of Services are."""
     return _SERVICE.fullmatch(name) is not None
 
 
 def is_label(name: str) -> bool:
-    """Whether ``name`` is a DNS-1123 label, as the names of namespaces and clusters are."""
+    """Return whether ``name`` is a DNS-1123 label, as the names of namespaces and clusters are."""
     return _LABEL.fullmatch(name) is not None
 
 
@@ -202,9 +202,8 @@ def _check_names(assign: Assign) -> None:
 
 
 def _check_numbers(assign: Assign) -> None:
-    limit = assign.latency_limit_s
-    finite = math.isfinite(assign.rate_per_s) and (limit is None or math.isfinite(limit))
-    if not finite or not 0 < assign.rate_per_s <= MAX_RATE_PER_S:
+    # NaN and infinity are within no bounds.
+    if not 0 < assign.rate_per_s <= MAX_RATE_PER_S:
         raise NotServedError(
             f"rate_per_s {assign.rate_per_s:g} is not served: write more than 0, "
             f"at most {MAX_RATE_PER_S:g}"
@@ -218,6 +217,7 @@ def _check_numbers(assign: Assign) -> None:
         )
     if not 0 <= assign.priority <= 2:
         raise NotServedError(f"priority {assign.priority} is not served: write 0, 1 or 2")
+    limit = assign.latency_limit_s
     if limit is not None and not 0 < limit <= MAX_LATENCY_LIMIT_S:
         raise NotServedError(
             f"latency_limit_s {limit:g} is not served: write more than 0, "
@@ -244,14 +244,7 @@ def _check_question(assign: Assign) -> None:
 
 
 def _check_expectations(assign: Assign) -> None:
-    least, most, what = (0, 16, "statuses of gRPC") if assign.protocol == "grpc" else _HTTP_STATUSES
-    if not 1 <= len(assign.expect) <= MAX_RANGES or not all(
-        least <= low <= high <= most for low, high in assign.expect
-    ):
-        raise NotServedError(
-            f"expect is not served: write 1 to {MAX_RANGES} ranges of {what}, {least} to {most}, "
-            "lowest first"
-        )
+    _check_statuses(assign)
     for name, value in filter(None, (assign.header, assign.cluster)):
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise NotServedError(
@@ -264,6 +257,16 @@ def _check_expectations(assign: Assign) -> None:
         )
     if assign.body and assign.method == "HEAD":
         raise NotServedError("body is not served with HEAD, which has none: use GET")
+
+
+def _check_statuses(assign: Assign) -> None:
+    least, most, what = _GRPC_STATUSES if assign.protocol == "grpc" else _HTTP_STATUSES
+    are_ranges = all(least <= low <= high <= most for low, high in assign.expect)
+    if not are_ranges or not 1 <= len(assign.expect) <= MAX_RANGES:
+        raise NotServedError(
+            f"expect is not served: write 1 to {MAX_RANGES} ranges of {what}, {least} to {most}, "
+            "lowest first"
+        )
 
 
 def _authority(address: str) -> str:

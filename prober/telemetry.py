@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter as Counted
+from collections import Counter as Numbers
 from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from prober.outcome import Outcome
+
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
-WAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+PATH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Fewer than of all probes together: there is one such histogram for each Service and route."""
 
 LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 LINGER_S = 900.0
-"""How long a way's latencies stay after its probing ended: longer than any scrape interval."""
+"""How long a path's latencies stay after its probing ended: longer than any scrape interval."""
 
 Route = tuple[str, str, str]
 """Namespace, Service, route."""
 
 
 @dataclass(slots=True)
-class WayLatency:
+class PathLatency:
     """One histogram for each route of each Service: there while it is probed and some time after.
 
     Times are seconds on the engines' clock. All streams of a prober share it.
     """
 
     histogram: Histogram
-    _probed: Counted[Route] = field(default_factory=Counted)
+    _probed: Numbers[Route] = field(default_factory=Numbers)
     _ended_s: dict[Route, float] = field(default_factory=dict)
 
     def begin(self, route: Route) -> None:
@@ -69,22 +71,37 @@ class Metrics:
     bad: Counter
     latency: Histogram
     lateness: Histogram
-    ways: WayLatency
+    paths: PathLatency
     in_flight: Gauge
     streams: Gauge
     stream_age: Gauge
     assignments: Gauge
-    slices: Counter
-    void: Counter
-    reference: Counter
+    samples: Counter
+    discarded: Counter
+    control: Counter
     refused: Counter
     lag: Histogram
     wanted: Gauge
     granted: Gauge
 
+    def ended(self, at: Route, outcome: Outcome) -> None:
+        """Count a probe that ended, or that could not be sent."""
+        route = at[2]
+        if outcome.unsent:
+            (self.late if outcome.unsent == "late" else self.unsent).labels(route).inc()
+            return
+        self.sent.labels(route).inc()
+        self.lateness.observe(outcome.started_s - outcome.due_s)
+        if outcome.answered_s is not None:
+            took_s = outcome.answered_s - outcome.due_s
+            self.latency.labels(route).observe(took_s)
+            self.paths.observe(at, took_s)
+        if outcome.bad:
+            self.bad.labels(route).inc()
+
 
 def new_metrics(cluster: str) -> Metrics:
-    """Make the metrics of one prober; ``cluster`` is told in ``migrate_prober_info``."""
+    """Return the metrics of one prober; ``cluster`` stands in ``migrate_prober_info``."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
 
@@ -115,11 +132,11 @@ def new_metrics(cluster: str) -> Metrics:
         lateness=histogram(
             "probe_lateness_seconds", "From the due time to the start.", LATENESS_BUCKETS_S
         ),
-        ways=WayLatency(
+        paths=PathLatency(
             histogram(
                 "way_latency_seconds",
                 "From the due time to the answer, by Service and route.",
-                WAY_BUCKETS_S,
+                PATH_BUCKETS_S,
                 "namespace",
                 "service",
                 "route",
@@ -131,9 +148,9 @@ def new_metrics(cluster: str) -> Metrics:
             "stream_age_seconds", "How long the youngest and the oldest stream is open.", "which"
         ),
         assignments=gauge("assignments", "Ways probed."),
-        slices=counter("slices", "Slices told."),
-        void=counter("slices_void", "Slices the prober did not stand behind.", "reason"),
-        reference=counter("reference_probes", "Probes of the own reference.", "result"),
+        samples=counter("slices", "Slices told."),
+        discarded=counter("slices_void", "Slices the prober did not stand behind.", "reason"),
+        control=counter("reference_probes", "Probes of the own reference.", "result"),
         refused=counter("messages_refused", "Messages that could not be served."),
         lag=histogram("loop_lag_seconds", "How late the event loop came round.", LAG_BUCKETS_S),
         wanted=gauge("rate_wanted_per_second", "Probes per second asked for, bursts included."),

@@ -19,14 +19,14 @@ class TokenFile:
         self._tokens: tuple[bytes, ...] = ()
 
     def is_usable(self) -> bool:
-        """Whether any token would be accepted now."""
+        """Return whether any token would be accepted now."""
         self._refresh()
         return bool(self._tokens)
 
     def accepts(self, authorization: str) -> bool:
-        """Whether an ``Authorization`` header carries one of the tokens.
+        """Return whether an ``Authorization`` header carries one of the tokens.
 
-        Every token is compared in constant time, so that the answer's time tells nothing.
+        Every token is compared in constant time, so that the answer's time reveals nothing.
         """
         self._refresh()
         scheme, _, given = authorization.partition(" ")

@@ -67,7 +67,7 @@ def _of_callers(
             probe=spec.probe,
             success_percent=spec.success_percent,
             latency=spec.latency,
-            traffic_on=_traffic_on(given.observed, spec),
+            judges=_judges(given.observed, spec),
             shifted=given.state.shifted,
             generation=given.observed.generation,
             identity=(*identity(given.observed, attempt, spec, path), protocol),
@@ -101,7 +101,7 @@ def identity(
         spec.success_percent,
         spec.latency,
         spec.probe,
-        _traffic_on(observed, spec),
+        _judges(observed, spec),
     )
 
 
@@ -112,6 +112,11 @@ def probe_rate(spec: MigrationSpec | None) -> float:
 
 def _traffic_on(observed: Observed, spec: MigrationSpec) -> bool:
     return bool(observed.context.prometheus) and gates.traffic_mode(observed, spec) != "off"
+
+
+def _judges(observed: Observed, spec: MigrationSpec) -> int:
+    """Return how many sources of evidence judge, and share alpha."""
+    return observed.judges + _traffic_on(observed, spec)
 
 
 def traffic(given: Input) -> TrafficOrder | None:
@@ -129,6 +134,7 @@ def traffic(given: Input) -> TrafficOrder | None:
         pods={name: _addresses(cluster) for name, cluster in observed.clusters.items()},
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
+        judges=_judges(observed, state.spec) if state.spec else 1,
     )
 
 

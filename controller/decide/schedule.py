@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from controller.domain import SOAK_SHARE, WHOLE, MigrationSpec
-from controller.evidence import Credit, allowed_bad
+from controller.evidence import Sprt, allowed_bad
 
 
 class Stage(StrEnum):
@@ -36,7 +36,7 @@ def pass_s(spec: MigrationSpec) -> float:
     objectives = [spec.success_percent]
     if spec.latency is not None:
         objectives.append(spec.latency.percent)
-    needed = max(Credit(allowed_bad(percent)).needed for percent in objectives)
+    needed = max(Sprt(allowed_bad(percent)).needed for percent in objectives)
     return needed / spec.probe.rate_per_s
 
 

@@ -94,10 +94,10 @@ def _trust_domain(identity_name: str) -> str:
 def slowed(observed: Observed, _state: MigrationState) -> Iterator[tuple[str, str]]:
     """Probes that the prober's cap takes away are evidence that comes later."""
     for path, found in observed.paths.items():
-        if found.lowered_per_s is not None and path.side is not Side.APEX:
+        if found.throttled_per_s is not None and path.side is not Side.APEX:
             message = (
                 f"the prober in {path.callers} is at its cap: the way {path.side} has"
-                f" {found.lowered_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress"
+                f" {found.throttled_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress"
             )
             yield "ProbesLowered", message
 

@@ -17,7 +17,7 @@ from controller.domain.decision import (
     WritePin,
     WriteSplit,
 )
-from controller.domain.evidence import CallPath, Calls, PathEvidence, Side, TrafficEvidence, Verdict
+from controller.domain.evidence import CallPath, PathEvidence, Side, TrafficEvidence, Verdict
 from controller.domain.identity import (
     FIELD_MANAGER,
     PREFIX,
@@ -63,7 +63,6 @@ __all__ = [
     "Answer",
     "Attempt",
     "CallPath",
-    "Calls",
     "Defect",
     "Endpoints",
     "EventText",

@@ -157,12 +157,18 @@ def _path(text: str) -> str | Wrong:
 def _expect(text: str) -> tuple[tuple[int, int], ...] | Wrong:
     items = text.split(",")
     named = [item for item in items if item in GRPC_STATUSES]
-    if named:
-        other = next((item for item in items if item not in GRPC_STATUSES), None)
-        if other is not None:
-            why = f'where "{shortened(other)}" is no status of gRPC, as {named[0]} is'
-            return Wrong(why, ",".join(named))
-        return tuple((GRPC_STATUSES.index(name),) * 2 for name in named)
+    return _statuses_of_grpc(items, named) if named else _codes(items)
+
+
+def _statuses_of_grpc(items: list[str], named: list[str]) -> tuple[tuple[int, int], ...] | Wrong:
+    other = next((item for item in items if item not in named), None)
+    if other is not None:
+        why = f'where "{shortened(other)}" is no status of gRPC, as {named[0]} is'
+        return Wrong(why, ",".join(named))
+    return tuple((GRPC_STATUSES.index(name),) * 2 for name in named)
+
+
+def _codes(items: list[str]) -> tuple[tuple[int, int], ...] | Wrong:
     ranges: list[tuple[int, int]] = []
     for item in items:
         found = _CODES.fullmatch(item)

@@ -28,35 +28,19 @@ def read(
 
     ``by_cluster`` holds all annotations of each, or only ours; a cluster may be absent. None where no
     annotation under the prefix is found. Where both are annotated, ``abort`` and ``paused`` hold if
-    either says so, the higher ``attempt`` counts, and any other difference is a conflict, told as a
+    either says so, the higher ``attempt`` counts, and any other difference is a conflict, given as a
     problem of cluster "" (both). Never raises on what a person wrote.
     """
-    ours = {
-        cluster: {
-            key.removeprefix(PREFIX): text
-            for key, text in by_cluster.get(cluster, {}).items()
-            if key.startswith(PREFIX)
-        }
-        for cluster in clusters
-    }
+    ours = {cluster: _ours(by_cluster.get(cluster, {})) for cluster in clusters}
     if not any(ours.values()):
         return None
     problems: list[Problem] = []
     spec: dict[str, Any] = {}
     probe: dict[str, Any] = {}
     for row in rows(clusters):
-        values: dict[str, Any] = {}
-        for cluster in clusters:
-            if row.key in ours[cluster]:
-                value = _value(row, ours[cluster][row.key])
-                if isinstance(value, Wrong):
-                    problems.append(_problem(row, cluster, ours[cluster][row.key], value))
-                else:
-                    values[cluster] = value
-        merged = _merged(row, values)
-        if isinstance(merged, Problem):
-            problems.append(merged)
-        elif merged is not None:
+        merged, wrong = _row(row, ours)
+        problems += wrong
+        if merged is not None:
             (probe if row.of_probe else spec)[row.field] = merged
     problems.extend(_unknown(ours))
     if problems:
@@ -68,20 +52,39 @@ def read(
 def shown(spec: MigrationSpec) -> dict[str, str]:
     """Return the annotations that say this spec, in the reference's order: :func:`read` reads it back.
 
-    Only what differs from the defaults is told, with the prefix.
+    Only what differs from the defaults is shown, with the prefix.
     """
     default = MigrationSpec()
-    told: dict[str, str] = {}
+    said: dict[str, str] = {}
     # The names of the clusters matter for reading only.
     for row in rows(("", "")):
         value = getattr(spec.probe if row.of_probe else spec, row.field)
         if value != getattr(default.probe if row.of_probe else default, row.field):
-            told[PREFIX + row.key] = row.show(value)
-    return told
+            said[PREFIX + row.key] = row.show(value)
+    return said
+
+
+def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {k.removeprefix(PREFIX): text for k, text in annotations.items() if k.startswith(PREFIX)}
+
+
+def _row(row: Row, ours: Mapping[str, Mapping[str, str]]) -> tuple[Any, list[Problem]]:
+    """Return what the clusters say in one row together (None: nothing that counts), and what is wrong there."""
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for cluster, texts in ours.items():
+        if row.key in texts:
+            value = _value(row, texts[row.key])
+            if isinstance(value, Wrong):
+                problems.append(_problem(row, cluster, texts[row.key], value))
+            else:
+                values[cluster] = value
+    merged = _merged(row, values)
+    return (None, [*problems, merged]) if isinstance(merged, Problem) else (merged, problems)
 
 
 def _value(row: Row, text: str) -> Any:
-    """Return the row's value or Wrong; a text that is too long is not even looked at."""
+    """Return the row's value or Wrong; a text that is too long is not even parsed."""
     length = _bytes(text)
     if length > MAX_VALUE_BYTES:
         return Wrong(f"is {length:,} bytes long, and no value has more than {MAX_VALUE_BYTES:,}")

@@ -87,10 +87,11 @@ Action = WriteSplit | WritePin | ReadSplits
 
 @dataclass(frozen=True, slots=True)
 class ProbeOrder:
-    """One way to be probed now, by the prober of ``way.callers``.
+    """One path to be probed now, by the prober of ``path.callers``.
 
-    ``generation`` changes when a step has settled: only slices of an assignment of the present generation
-    earn credit. ``identity`` is what the evidence is keyed by: another identity starts at zero.
+    ``generation`` changes when a step has settled: only samples of an assignment of the present generation
+    earn credit. ``identity`` is what the evidence is keyed by: another identity starts at zero. ``judges`` is
+    how many sources judge, and share alpha.
     """
 
     path: CallPath
@@ -103,7 +104,7 @@ class ProbeOrder:
     probe: ProbeSpec
     success_percent: Decimal
     latency: LatencySpec | None
-    traffic_on: bool
+    judges: int
     shifted: bool
     generation: int
     identity: tuple[object, ...]
@@ -115,7 +116,7 @@ class TrafficOrder:
     ``pods`` are the addresses (``ip:port``) of the own pods.
 
     ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
-    its evidence is keyed by.
+    its evidence is keyed by, and ``judges`` how many sources judge and share alpha.
     """
 
     key: Key
@@ -125,6 +126,7 @@ class TrafficOrder:
     pods: Mapping[str, tuple[str, ...]]
     success_percent: Decimal | None = None
     identity: tuple[object, ...] = ()
+    judges: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,19 +35,20 @@ class PathEvidence:
     """What is known of one path now. ``points``/``threshold`` are those of the objective nearest to FAIL,
     ``clean``/``needed`` those of the objective furthest from PASS (docs/evidence.md).
 
-    ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
+    ``silent_s`` is the time since the last valid sample (infinite: none yet); ``heard_s`` the time since
     anything at all came from this path's prober, and ``back_for_s`` the time since it was heard again after a
     second of silence (infinite: it always was). ``bad_share_3s`` is over the last 3 s and of the same
     objective as the points, None without a probe.
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
-    ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's reference clean.
+    ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's control probes clean.
     ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).
     ``suspected`` is the same path with the faults that still wait for an explanation counted: only for
     own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
-    ``lowered_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
+    ``throttled_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
     ``usual_answer`` is what nearly every probe was answered (``404``, ``UNAVAILABLE``, ``timeout``), "" when
     mixed; ``wrong_cluster_3s`` counts the answers of another cluster than was asked, over the last 3 s.
-    ``refused`` is why the prober does not probe this path at all, as a reason and a sentence.
+    ``refused`` is why the prober does not probe this path at all, as a reason and a sentence. ``counted`` says
+    what the points are of, in the plural, for the sentence that gives them.
     """
 
     verdict: Verdict
@@ -69,16 +70,10 @@ class PathEvidence:
     wrong_cluster_3s: int = 0
     success_share: float | None = None
     rate_per_s: float = 0.0
-    lowered_per_s: float | None = None
+    throttled_per_s: float | None = None
     suspected: PathEvidence | None = None
     refused: tuple[str, str] | None = None
-
-
-class Calls(NamedTuple):
-    """Requests of real callers, and how many of them failed."""
-
-    requests: int = 0
-    failures: int = 0
+    counted: str = "probes"
 
 
 @dataclass(frozen=True, slots=True)

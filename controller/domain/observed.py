@@ -165,7 +165,8 @@ class Observed:
     ``spec`` is None where neither Service carries an annotation of ours. ``settled_s`` is the time since a
     change of the weights of either split was last seen. ``just_read``: both splits were read for this decision.
     ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
-    queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster.
+    queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster. ``judges`` is
+    how many sources judge whatever the owner says: the probes, and what stands beside real traffic.
     """
 
     key: Key
@@ -180,6 +181,7 @@ class Observed:
     started_s: float = float("inf")
     generation: int = 0
     traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)
+    judges: int = 1
 
 
 @dataclass(frozen=True, slots=True)

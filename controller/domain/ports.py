@@ -50,12 +50,20 @@ def port_to_probe(ports: Sequence[Port], probe: ProbeSpec) -> Port | None:
     tcp = [port for port in ports if port.protocol == "TCP"]
     if probe.port is not None:
         return next((port for port in tcp if probe.port in (port.name, port.number)), None)
+    if not probe.protocol:
+        return _first(tcp, ("http", "", "h2c", "grpc", "tcp"))
+    only = tcp[0] if len(tcp) == 1 else None
+    return _first(tcp, (probe.protocol, "")) or only  # what the owner says counts
+
+
+def _first(tcp: Sequence[Port], spoken: Sequence[Protocol | Literal[""]]) -> Port | None:
+    """Return the first port that says the first of these that any says, "" standing for none of them."""
     only = len(tcp) == 1
-    for said in (probe.protocol, "") if probe.protocol else ("http", "", "h2c", "grpc", "tcp"):
+    for protocol in spoken:
         for port in tcp:
-            if _said(port) == said and (said or only or port.number in _HTTP_NUMBERS):
+            if _said(port) == protocol and (protocol or only or port.number in _HTTP_NUMBERS):
                 return port
-    return tcp[0] if only and probe.protocol else None  # what the owner says counts
+    return None
 
 
 def protocol_to_probe(port: Port, probe: ProbeSpec) -> Protocol | None:

@@ -1,7 +1,7 @@
-"""Slices, and real traffic, to verdicts: penalty points for FAIL, credit for PASS, one book per way.
+"""Samples, and real traffic, to verdicts: a CUSUM for FAIL, an SPRT for PASS, one monitor per path.
 
-Pure arithmetic: no clock, no log, no I/O. Time is an argument, in monotonic seconds. The seam is
-what is named in ``__all__``.
+Pure arithmetic: no clock, no log, no I/O. Time is an argument, in monotonic seconds. What a source of evidence is
+stands in :mod:`controller.evidence.source`. What decisions ask of all this is named in ``__all__``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from controller.evidence.clients.judgement import ENOUGH, ClientJudgement, traffic_fails
 from controller.evidence.cusum import (
     ALPHA,
-    DECIDING_WAYS,
-    SLICES_IN_MIGRATION,
-    Points,
+    DECIDING_PATHS,
+    SAMPLES_IN_MIGRATION,
+    Cusum,
     allowed_bad,
     alpha_share,
     fail_threshold,
@@ -25,21 +25,21 @@ from controller.evidence.path import (
     cluster_fails,
     origin_is_worse,
 )
-from controller.evidence.sprt import BETA, MIN_PROBES, Credit
+from controller.evidence.sprt import BETA, MIN_PROBES, Sprt
 
 __all__ = [
     "ALPHA",
     "BETA",
-    "DECIDING_WAYS",
+    "DECIDING_PATHS",
     "ENOUGH",
     "FRESH_S",
     "LOST_S",
     "MIN_PROBES",
-    "SLICES_IN_MIGRATION",
+    "SAMPLES_IN_MIGRATION",
     "ClientJudgement",
-    "Credit",
+    "Cusum",
     "PathMonitor",
-    "Points",
+    "Sprt",
     "Tick",
     "allowed_bad",
     "alpha_share",

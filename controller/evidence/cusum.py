@@ -1,15 +1,15 @@
-"""FAIL: penalty points, a CUSUM of betting scores.
+"""FAIL: penalty points, a CUSUM of betting scores (Ville; Waudby-Smith and Ramdas; Shin, Ramdas and Rinaldo).
 
 One counter per suspected bad share ``q`` bets that the true share is ``q`` and not the allowed ``q0``:
 
     lambda = (q - q0) / (q0 * (1 - q0))
     points = max(0, points) + ln(1 + lambda * (bad / sent - q0))
-    FAIL when the largest points >= ln(slices_in_migration * counters / alpha)
+    FAIL when the largest points >= ln(samples_in_migration * counters / alpha)
 
-From each start the product of the bets is a non-negative supermartingale while a slice's expected bad
+From each start the product of the bets is a non-negative supermartingale while a sample's expected bad
 share, given the past, is at most ``q0``: by Ville's inequality, with a union over start times and
-counters, a healthy way FAILs within ``slices_in_migration`` slices with a chance of at most ``alpha``.
-Probes that fail together inside a slice do no harm. Points stop at zero, so that a long good past
+counters, a healthy path FAILs within ``samples_in_migration`` samples with a chance of at most ``alpha``.
+Probes that fail together inside a sample do no harm. Points stop at zero, so that a long good past
 cannot hide a new fault, and have no ceiling.
 """
 
@@ -18,14 +18,14 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
-SLICES_IN_MIGRATION = 72_000
-"""Two hours of slices of 100 ms: over these ``ALPHA`` holds; a longer migration spends it anew."""
+SAMPLES_IN_MIGRATION = 72_000
+"""Two hours of samples of 100 ms: over these ``ALPHA`` holds; a longer migration spends it again."""
 
 ALPHA = 0.001
 """False reverts accepted per migration, by all that judges it together."""
 
-DECIDING_WAYS = 2
-"""Of the four paths two can revert: each cluster's way to the target (docs/evidence.md)."""
+DECIDING_PATHS = 2
+"""Of the four paths two can revert: each cluster's path to the target."""
 
 CAP = Decimal("0.9")
 """The largest bad share that a counter suspects."""
@@ -49,19 +49,19 @@ def suspected_shares(allowed: Decimal) -> tuple[Decimal, ...]:
     return (*(q for q in (m * allowed for m in _MULTIPLES) if q < CAP), CAP)
 
 
-def fail_threshold(slices_in_migration: int, counters: int, alpha: float) -> float:
+def fail_threshold(samples_in_migration: int, counters: int, alpha: float) -> float:
     """Return the points at which a path FAILs: the log of one over the chance left to one bet."""
-    return math.log(slices_in_migration * counters / alpha)
+    return math.log(samples_in_migration * counters / alpha)
 
 
-def alpha_share(traffic_on: bool, objectives: int) -> float:
-    """Return one account's part of ``ALPHA``: half to the probes and half to real traffic (all to the
-    probes where traffic is off), each divided by the deciding paths x objectives.
+def alpha_share(judges: int, objectives: int) -> float:
+    """Return one monitor's part of ``ALPHA``: equal parts to the sources that judge (the probes alone have all
+    of it), each divided by the deciding paths x objectives.
     """
-    return ALPHA / (2 if traffic_on else 1) / (DECIDING_WAYS * objectives)
+    return ALPHA / judges / (DECIDING_PATHS * objectives)
 
 
-class Points:
+class Cusum:
     """The counters of one objective of one path (or of one cluster's real traffic), from zero."""
 
     def __init__(self, allowed: Decimal) -> None:
@@ -74,7 +74,7 @@ class Points:
 
     @property
     def counters(self) -> tuple[float, ...]:
-        """The points by suspected share, rising; below zero after a clean slice, until the next one."""
+        """The points by suspected share, rising; below zero after a clean sample, until the next one."""
         return tuple(self._points)
 
     @property

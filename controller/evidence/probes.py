@@ -1,8 +1,8 @@
-"""The evidence of one migration: an account for each path, fed by slices, asked by the plan.
+"""Probes: the monitors of each migration's paths, fed by samples, asked by the plan.
 
-No I/O and no clock; ``now_s`` is monotonic. This is where slices become the observations of
-``docs/evidence.md``: what the streams of a path report within one tick is added up, what nobody stands behind is
-void, and what a rollout explains is no fault.
+No I/O and no clock; ``now_s`` is monotonic. This is where samples become observations: what the streams of a path
+report within one tick is added up, what nobody stands behind is discarded, and what a rollout explains is no
+fault.
 """
 
 from __future__ import annotations
@@ -11,16 +11,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from controller.domain import CallPath, Key, PathEvidence, ProbeOrder, Side, Verdict
-from controller.evidence import PathMonitor, Tick
-from prober.contract import Counts, Report, Slice
+from controller.domain import (
+    CallPath,
+    Key,
+    ObservedCluster,
+    PathEvidence,
+    Plan,
+    ProbeOrder,
+    Record,
+    Side,
+    Verdict,
+)
+from controller.evidence.path import PathMonitor, Tick
+from controller.evidence.source import Evidence, is_pin_missing
+from prober.contract import LOOP, Counts, Report, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class ProberReport:
     """One report of one stream, with the orders that it answers. ``now_s`` is monotonic.
 
-    ``idle`` are the orders of which nothing was due. ``lowered`` is, for the paths that the prober's cap
+    ``idle`` are the orders of which nothing was due. ``throttled`` is, for the paths that the prober's cap
     slows down, the rate per second that the whole path has then. ``refused`` are orders that the prober does
     not carry out, each with a reason, which may be empty, and a sentence.
     """
@@ -28,24 +39,96 @@ class ProberReport:
     cluster: str
     stream: int
     report: Report
-    slices: tuple[tuple[ProbeOrder, Slice], ...]
+    samples: tuple[tuple[ProbeOrder, Sample], ...]
     now_s: float
     idle: tuple[ProbeOrder, ...] = ()
-    lowered: Mapping[tuple[Key, CallPath], float] = field(default_factory=dict)
+    throttled: Mapping[tuple[Key, CallPath], float] = field(default_factory=dict)
     refused: tuple[tuple[ProbeOrder, str, str], ...] = ()
 
 
+class Probes:
+    """A source of evidence: probes of each migration's paths, as the probers of both clusters report them."""
+
+    def __init__(self) -> None:
+        self._monitors: dict[Key, ProbeMonitor] = {}
+
+    def order(self, key: Key, plan: Plan, now_s: float) -> None:
+        """Watch exactly the paths that the plan has probed."""
+        del now_s
+        if plan.probes or key in self._monitors:
+            self._monitors.setdefault(key, ProbeMonitor()).order(plan.probes)
+
+    def notice(
+        self, key: Key, clusters: Mapping[str, ObservedCluster], now_s: float, *, settled: bool
+    ) -> None:
+        """Note pods and pins that come and go, and a step that has settled."""
+        monitor = self._monitors.get(key)
+        if monitor is not None and settled:
+            monitor.settled(now_s)
+        if monitor is None or not monitor.active:
+            return
+        monitor.pins(missing=is_pin_missing(clusters), now_s=now_s)
+        target = _target(clusters)
+        for name, cluster in clusters.items():
+            ready = frozenset(a for pods in cluster.endpoints.pods.values() for a in pods)
+            monitor.pods(name, ready, now_s, is_target=name == target)
+
+    def on_report(self, found: ProberReport) -> None:
+        """Take one report of a prober in: its samples count at the next tick."""
+        report = found.report
+        clean = report.control.bad == 0
+        for monitor in self._monitors.values():
+            monitor.on_report(found.cluster, found.now_s)
+        for order, sample in found.samples:
+            if order.key in self._monitors:
+                monitor = self._monitors[order.key]
+                monitor.take(
+                    order, sample, found.now_s, discarded=report.discarded, control_clean=clean
+                )
+                monitor.throttled(order, found.throttled.get((order.key, order.path)))
+        for order, reason, message in found.refused:
+            if order.key in self._monitors:
+                self._monitors[order.key].refused(order, reason, message)
+        for order in () if report.discarded else found.idle:
+            if order.key in self._monitors:
+                self._monitors[order.key].idle(order)
+
+    def fold(self, now_s: float) -> set[Key]:
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
+        return {key for key, monitor in self._monitors.items() if monitor.fold(now_s)}
+
+    def watches(self, key: Key) -> bool:
+        """Return whether any path of a migration is probed."""
+        return key in self._monitors and self._monitors[key].active
+
+    def evidence(self, key: Key, now_s: float) -> Evidence:
+        """Return what is known of each path now."""
+        monitor = self._monitors.get(key)
+        return Evidence(paths=monitor.evidence(now_s)) if monitor else Evidence()
+
+    def forget(self, key: Key) -> None:
+        """Let go of a migration that is none any more."""
+        self._monitors.pop(key, None)
+
+
+def _target(clusters: Mapping[str, ObservedCluster]) -> str:
+    """Return the target of the attempt that a split's record names, "" without one."""
+    for cluster in clusters.values():
+        record = cluster.split.record if cluster.split else None
+        if isinstance(record, Record) and record.attempt is not None:
+            return record.attempt.target
+    return ""
+
+
 POD_GRACE_S = 1.0
-"""A bad probe of a pod that was not ready, or left, this long around it is void (docs/decisions.md, 8)."""
+"""A bad probe of a pod that was not ready, or left, this long around it is discarded."""
 
 PROBE_LIFE_S = 2.0
-"""From a probe's due time to the arrival of its slice: its timeout, the beat, and some of the path."""
+"""From a probe's due time to the arrival of its sample: its timeout, the beat, and some of the path."""
 
 PIN_GRACE_S = 1.0
-"""A 508 this soon after a pin was re-made is void."""
+"""A 508 this soon after a pin was recreated is discarded."""
 
-
-NO_PROBES = Counts()
 
 SUSPECTED = (Verdict.UNKNOWN, "Recovering")
 """What a path says that would pass while a fault waits for its explanation."""
@@ -55,160 +138,127 @@ UNEVENTFUL = frozenset({(Verdict.PASS, "Met"), (Verdict.UNKNOWN, "Collecting")})
 
 
 @dataclass(slots=True)
-class _Sum:
-    """What one path's streams said within one tick."""
-
-    base: Counts = NO_PROBES
-    burst: Counts = NO_PROBES
-    credit: Counts = NO_PROBES
-    answers: dict[str, int] = field(default_factory=dict)
-    loops: int = 0
-    reference_clean: bool = True
-    slices: int = 0
-
-    def add(self, part: Slice, *, credit: bool, reference_clean: bool) -> None:
-        self.base = plus(self.base, part.base)
-        self.burst = plus(self.burst, part.burst)
-        if credit:
-            self.credit = plus(self.credit, part.base)
-        for answer, count in part.answers.items():
-            self.answers[answer] = self.answers.get(answer, 0) + count
-        self.loops += part.loops
-        self.reference_clean = self.reference_clean and reference_clean
-        self.slices += 1
-
-    @property
-    def faulty(self) -> bool:
-        return bool(
-            self.base.bad or self.base.slow or self.burst.bad or self.burst.slow or self.loops
-        )
-
-    def tick(self) -> Tick:
-        return Tick(
-            base=self.base,
-            burst=self.burst,
-            credit=self.credit,
-            answers=self.answers,
-            loops=self.loops,
-            reference_clean=self.reference_clean,
-        )
-
-
-@dataclass(slots=True)
-class _Way:
+class _Path:
     order: ProbeOrder
-    book: PathMonitor
-    pending: _Sum = field(default_factory=_Sum)
-    voided: bool = False
+    monitor: PathMonitor
+    pending: Tick = field(default_factory=Tick)
+    discarded: bool = False
     said: tuple[Verdict, str] | None = None
-    lowered_per_s: float | None = None
+    throttled_per_s: float | None = None
     refused: tuple[str, str] | None = None
-    held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
+    held: list[tuple[float, Sample, bool, bool]] = field(default_factory=list)
     eager: PathMonitor | None = None
-    eager_pending: _Sum = field(default_factory=_Sum)
+    eager_pending: Tick = field(default_factory=Tick)
+
+    def fold(self, now_s: float) -> bool:
+        """Close a tick; report whether there is anything new or wrong on this path."""
+        tick = self._close(now_s)
+        clean = tick.samples > 0 and not tick.faulty and not self.held
+        before, self.said = self.said, SUSPECTED if self.held else self.monitor.verdict(now_s)
+        return not (clean and self.said == before and before in UNEVENTFUL)
+
+    def _close(self, now_s: float) -> Tick:
+        tick, self.pending = self.pending, Tick()
+        if tick.samples:
+            self.monitor.apply(tick, now_s)
+        elif self.discarded:
+            self.monitor.discard(now_s)
+        self.discarded = False
+        if self.eager is not None and self.eager_pending.samples:
+            self.eager.apply(self.eager_pending, now_s)
+            self.eager_pending = Tick()
+        return tick
 
 
 class ProbeMonitor:
-    """All paths of one migration. An order of another identity starts its account at zero."""
+    """All paths of one migration. An order of another identity starts its monitor at zero."""
 
     def __init__(self) -> None:
-        self._ways: dict[CallPath, _Way] = {}
+        self._paths: dict[CallPath, _Path] = {}
         self._ready: dict[str, frozenset[str]] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
-        self._credit_pods: frozenset[str] = frozenset()
+        self._sprt_pods: frozenset[str] = frozenset()
         self._pin_missing = False
         self._pin_made_s = -inf
 
-    # --- what is told -------------------------------------------------------------------------------
+    # --- what comes in -------------------------------------------------------------------------------
 
     def order(self, orders: Iterable[ProbeOrder]) -> None:
-        """Keep an account for exactly these paths."""
+        """Watch exactly these paths."""
         wanted = {order.path: order for order in orders}
-        for path in [path for path in self._ways if path not in wanted]:
-            del self._ways[path]
+        for path in [path for path in self._paths if path not in wanted]:
+            del self._paths[path]
         for path, order in wanted.items():
-            known = self._ways.get(path)
+            known = self._paths.get(path)
             if known is None or known.order.identity != order.identity:
-                self._ways[path] = _opened(order)
+                self._paths[path] = _opened(order)
             else:
                 known.order = order
-                known.book.at_home(not order.shifted)
+                known.monitor.at_baseline(not order.shifted)
 
     def take(
-        self, order: ProbeOrder, part: Slice, now_s: float, *, void: str, reference_clean: bool
+        self, order: ProbeOrder, part: Sample, now_s: float, *, discarded: str, control_clean: bool
     ) -> None:
-        """Take one slice. Void ones count for nothing; faults of own pods wait for what explains them."""
-        path = self._ways.get(order.path)
+        """Take one sample. Discarded ones count for nothing; faults of own pods wait for what explains them."""
+        path = self._paths.get(order.path)
         if path is None or path.order.identity != order.identity:
             return
         path.refused = None
-        if part.void or void:
-            path.voided = True
+        if part.discarded or discarded:
+            path.discarded = True
             return
-        credit = order.generation == path.order.generation
+        earns = order.generation == path.order.generation
         counted = self._unlooped(part, now_s)
         if path.eager is not None:
-            path.eager_pending.add(counted, credit=credit, reference_clean=reference_clean)
+            path.eager_pending.add(counted, earns=earns, control_clean=control_clean)
         if part.faults:
-            path.held.append((now_s, part, credit, reference_clean))
+            path.held.append((now_s, part, earns, control_clean))
         else:
-            path.pending.add(counted, credit=credit, reference_clean=reference_clean)
+            path.pending.add(counted, earns=earns, control_clean=control_clean)
 
     def idle(self, order: ProbeOrder) -> None:
-        """Note that nothing was due on a path: an empty slice, which counts for nothing but is fresh."""
-        path = self._ways.get(order.path)
+        """Note that nothing was due on a path: an empty sample, which counts for nothing but is fresh."""
+        path = self._paths.get(order.path)
         if path is not None and path.order.identity == order.identity:
-            path.pending.slices += 1
-            path.eager_pending.slices += 1
+            path.pending.samples += 1
+            path.eager_pending.samples += 1
 
-    def lowered(self, order: ProbeOrder, rate_per_s: float | None) -> None:
+    def throttled(self, order: ProbeOrder, rate_per_s: float | None) -> None:
         """Note that the prober's cap slows a path down, or does not any more (None)."""
-        path = self._ways.get(order.path)
+        path = self._paths.get(order.path)
         if path is not None:
-            path.lowered_per_s = rate_per_s
+            path.throttled_per_s = rate_per_s
 
     def refused(self, order: ProbeOrder, reason: str, message: str) -> None:
-        """Note that a prober does not probe a path, until a slice of it comes."""
-        path = self._ways.get(order.path)
+        """Note that a prober does not probe a path, until a sample of it comes."""
+        path = self._paths.get(order.path)
         if path is not None and path.order.identity == order.identity:
             path.refused = (reason, message)
 
     def on_report(self, callers: str, now_s: float) -> None:
         """Note that a report came from the prober of these callers, whatever was in it."""
-        for at, path in self._ways.items():
+        for at, path in self._paths.items():
             if at.callers == callers:
-                path.book.on_report(now_s)
+                path.monitor.on_report(now_s)
 
     def fold(self, now_s: float) -> bool:
         """Close a tick: each path's sum is one observation.
 
-        Tells whether the migration should be looked at again: while anything is bad, void or silent, and
-        when a path says something else than before. A way that goes on collecting or passing without a
+        Reports whether the migration should be reconciled: while anything is bad, discarded or silent, and
+        when a path says something else than before. A path that goes on collecting or passing without a
         fault decides nothing new, and most of a migration's life is that.
         """
         notable = False
-        for at, path in self._ways.items():
+        for at, path in self._paths.items():
             self._release(at, path, now_s)
-            summed, path.pending = path.pending, _Sum()
-            voided, path.voided = path.voided, False
-            if path.eager is not None and path.eager_pending.slices:
-                path.eager.apply(path.eager_pending.tick(), now_s)
-                path.eager_pending = _Sum()
-            if summed.slices:
-                path.book.apply(summed.tick(), now_s)
-            elif voided:
-                path.book.void(now_s)
-            clean = summed.slices > 0 and not summed.faulty and not path.held
-            before, path.said = path.said, SUSPECTED if path.held else path.book.verdict(now_s)
-            if not (clean and path.said == before and before in UNEVENTFUL):
-                notable = True
+            notable = path.fold(now_s) or notable
         return notable
 
     def settled(self, now_s: float) -> None:
-        """A step has settled: credit starts from zero, by the pods that are ready now."""
-        for path in self._ways.values():
-            path.book.settle(now_s)
-        self._credit_pods = frozenset()
+        """Note that a step has settled: the SPRT starts from zero, by the pods that are ready now."""
+        for path in self._paths.values():
+            path.monitor.settle(now_s)
+        self._sprt_pods = frozenset()
 
     def pods(self, cluster: str, ready: frozenset[str], now_s: float, *, is_target: bool) -> None:
         """Note which own pods are ready now, by address."""
@@ -219,35 +269,35 @@ class ProbeMonitor:
                 self._ready_since[cluster, address] = now_s
             self._forget(now_s)
         if is_target:
-            self._watch_credit_pods(ready)
+            self._watch_sprt_pods(ready)
 
     def pins(self, *, missing: bool, now_s: float) -> None:
-        """Note whether a pin is known missing; after one was re-made, credit starts from zero."""
+        """Note whether a pin is known missing; after one was recreated, the SPRT starts from zero."""
         if self._pin_missing and not missing:
             self._pin_made_s = now_s
-            for path in self._ways.values():
-                path.book.restart_credit()
+            for path in self._paths.values():
+                path.monitor.restart_sprt()
         self._pin_missing = missing
 
-    # --- what is asked ------------------------------------------------------------------------------
+    # --- what is known ------------------------------------------------------------------------------
 
     def evidence(self, now_s: float) -> Mapping[CallPath, PathEvidence]:
         """Return what is known of each path now."""
-        return {at: _said(path, now_s) for at, path in self._ways.items()}
+        return {at: _said(path, now_s) for at, path in self._paths.items()}
 
     @property
     def active(self) -> bool:
-        """Whether any way is probed."""
-        return bool(self._ways)
+        """Whether any path is probed."""
+        return bool(self._paths)
 
     # --- how it is done ------------------------------------------------------------------------------
 
-    def _release(self, at: CallPath, path: _Way, now_s: float) -> None:
+    def _release(self, at: CallPath, path: _Path, now_s: float) -> None:
         while path.held and path.held[0][0] + POD_GRACE_S <= now_s:
-            came_s, part, credit, clean = path.held.pop(0)
+            came_s, part, earns, clean = path.held.pop(0)
             explained = [a for a in part.faults if self._rolled(at.callers, a, came_s)]
             kept = without_faults(part, explained)
-            path.pending.add(self._unlooped(kept, now_s), credit=credit, reference_clean=clean)
+            path.pending.add(self._unlooped(kept, now_s), earns=earns, control_clean=clean)
 
     def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
         """Return whether the pod was not ready around the probe: it is not now, or came only since.
@@ -259,8 +309,8 @@ class ProbeMonitor:
         began = came_s - PROBE_LIFE_S - POD_GRACE_S
         return self._ready_since.get((cluster, address), -inf) >= began
 
-    def _unlooped(self, part: Slice, now_s: float) -> Slice:
-        """Take out the answers 508 of a time in which a pin was missing or had just been re-made."""
+    def _unlooped(self, part: Sample, now_s: float) -> Sample:
+        """Take out the answers 508 of a time in which a pin was missing or had just been recreated."""
         excused = self._pin_missing or now_s - self._pin_made_s < PIN_GRACE_S
         if not (part.loops and excused):
             return part
@@ -268,20 +318,20 @@ class ProbeMonitor:
         from_burst = min(part.loops - from_base, part.burst.bad)
         return _recreated(
             part,
-            base=less(part.base, Counts(from_base, from_base)),
-            burst=less(part.burst, Counts(from_burst, from_burst)),
-            answers={a: n for a, n in part.answers.items() if a != "508"},
+            base=part.base - Counts(from_base, from_base),
+            burst=part.burst - Counts(from_burst, from_burst),
+            answers={a: n for a, n in part.answers.items() if a != LOOP},
             loops=0,
         )
 
-    def _watch_credit_pods(self, ready: frozenset[str]) -> None:
-        if not self._credit_pods:
-            self._credit_pods = ready
-        elif 2 * len(self._credit_pods & ready) < len(self._credit_pods):
-            self._credit_pods = ready
-            for at, path in self._ways.items():
+    def _watch_sprt_pods(self, ready: frozenset[str]) -> None:
+        if not self._sprt_pods:
+            self._sprt_pods = ready
+        elif 2 * len(self._sprt_pods & ready) < len(self._sprt_pods):
+            self._sprt_pods = ready
+            for at, path in self._paths.items():
                 if at.side is Side.TARGET:
-                    path.book.restart_credit()
+                    path.monitor.restart_sprt()
 
     def _forget(self, now_s: float) -> None:
         old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
@@ -289,26 +339,14 @@ class ProbeMonitor:
             del self._ready_since[at]
 
 
-def plus(one: Counts, other: Counts) -> Counts:
-    """Add counts up."""
-    return Counts(one.sent + other.sent, one.bad + other.bad, one.slow + other.slow)
-
-
-def less(counts: Counts, some: Counts) -> Counts:
-    """Take probes out, as if they had not been sent."""
-    sent = max(0, counts.sent - some.sent)
-    bad, slow = counts.bad - some.bad, counts.slow - some.slow
-    return Counts(sent, min(max(0, bad), sent), min(max(0, slow), sent))
-
-
-def without_faults(part: Slice, addresses: Iterable[str]) -> Slice:
-    """Take the faults of these pods out of a slice, as if their probes had not been sent."""
+def without_faults(part: Sample, addresses: Iterable[str]) -> Sample:
+    """Take the faults of these pods out of a sample, as if their probes had not been sent."""
     base, burst = part.base, part.burst
     faults = dict(part.faults)
     for address in addresses:
         from_base, from_burst = faults.pop(address)
-        base = less(base, from_base)
-        burst = less(burst, from_burst)
+        base -= from_base
+        burst -= from_burst
     answers = dict(part.answers) if len(faults) == len(part.faults) else {}
     return _recreated(
         part, base=base, burst=burst, answers=answers, loops=part.loops, faults=faults
@@ -316,15 +354,15 @@ def without_faults(part: Slice, addresses: Iterable[str]) -> Slice:
 
 
 def _recreated(
-    part: Slice,
+    part: Sample,
     *,
     base: Counts,
     burst: Counts,
     answers: dict[str, int],
     loops: int,
     faults: dict[str, tuple[Counts, Counts]] | None = None,
-) -> Slice:
-    return Slice(
+) -> Sample:
+    return Sample(
         assignment=part.assignment,
         number=part.number,
         age_s=part.age_s,
@@ -336,25 +374,25 @@ def _recreated(
     )
 
 
-def _opened(order: ProbeOrder) -> _Way:
-    """Open an account. Own pods as a path back have a second book, which counts faults without waiting."""
+def _opened(order: ProbeOrder) -> _Path:
+    """Return a new path's monitor. Own pods as a path back have a second, which counts faults without waiting."""
     waits = order.route == "pods" and order.path.side is Side.HOME
-    return _Way(order, _book(order), eager=_book(order) if waits else None)
+    return _Path(order, _monitor(order), eager=_monitor(order) if waits else None)
 
 
-def _book(order: ProbeOrder) -> PathMonitor:
+def _monitor(order: ProbeOrder) -> PathMonitor:
     return PathMonitor(
         order.success_percent,
         order.latency,
-        traffic_on=order.traffic_on,
+        judges=order.judges,
         shifted=order.shifted,
     )
 
 
-def _said(path: _Way, now_s: float) -> PathEvidence:
-    """A fault that waits for its explanation takes PASS away, and is not held against anybody yet."""
+def _said(path: _Path, now_s: float) -> PathEvidence:
+    """Return what is known of a path: a fault that waits for its explanation takes PASS away, and no more yet."""
     found = replace(
-        path.book.evidence(now_s), lowered_per_s=path.lowered_per_s, refused=path.refused
+        path.monitor.evidence(now_s), throttled_per_s=path.throttled_per_s, refused=path.refused
     )
     if path.eager is not None:
         found = replace(found, suspected=path.eager.evidence(now_s))

@@ -1,9 +1,9 @@
-"""PASS: credit, the likelihood of the allowed bad share ``q0`` against ten times as much (``q1``).
+"""PASS: Wald's SPRT, the likelihood of the allowed bad share ``q0`` against ten times as much (``q1``).
 
-    clean probe:  credit += ln((1 - q0) / (1 - q1))
-    bad probe:    credit += ln(q0 / q1)
-    credit = max(-ln(1 / beta), min(credit, ln(1 / beta)))
-    PASS when credit >= ln(1 / beta) and at least 100 probes were sent
+    clean probe:  earned += ln((1 - q0) / (1 - q1))
+    bad probe:    earned += ln(q0 / q1)
+    earned = max(-ln(1 / beta), min(earned, ln(1 / beta)))
+    PASS when earned >= ln(1 / beta) and at least 100 probes were sent
 
 The upper bound makes one bad probe after a long good time cost as much as after a short one (255 clean
 probes at 99.9 %), the lower bound lets a long bad time be forgotten after twice the clean probes.
@@ -24,8 +24,8 @@ MIN_PROBES = 100
 """Below this many probes nothing passes: a 99 % objective would be content with 73."""
 
 
-class Credit:
-    """The credit of one objective of one path, from zero."""
+class Sprt:
+    """The sequential test of one objective of one path, from zero."""
 
     def __init__(
         self, allowed: Decimal, *, beta: float = BETA, min_probes: int = MIN_PROBES
@@ -49,17 +49,17 @@ class Credit:
 
     @property
     def needed(self) -> int:
-        """Clean probes from zero to PASS (764 at 99.9 %); more while the credit is below zero."""
+        """Clean probes from zero to PASS (764 at 99.9 %); more while less than nothing is earned."""
         return max(math.ceil(self.threshold / self._clean), self._min_probes, self.missing)
 
     @property
     def clean(self) -> int:
-        """How many of the ``needed`` the credit is worth; all of them at PASS and never before."""
+        """How many of the ``needed`` what is earned is worth; all of them at PASS and never before."""
         return self.needed - self.missing
 
     @property
     def passed(self) -> bool:
-        """Whether the credit is full and enough probes were sent."""
+        """Whether all is earned and enough probes were sent."""
         return self.missing == 0
 
     def observe(self, sent: int, bad: int) -> None:
@@ -71,8 +71,8 @@ class Credit:
             raise ValueError(f"{bad} of {sent} probes cannot be bad")
         self._sent += sent
         self.lost = self.lost or bad > 0
-        credit = self.earned + (sent - bad) * self._clean + bad * self._bad
-        self.earned = max(-self.threshold, min(credit, self.threshold))
+        earned = self.earned + (sent - bad) * self._clean + bad * self._bad
+        self.earned = max(-self.threshold, min(earned, self.threshold))
 
     def restart(self) -> None:
         """Begin again at zero."""

@@ -6,10 +6,10 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prober.contract import OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER
+from prober.contract import OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER, Counts
 
 WINDOW_S = 3.0
-"""How far back the sums reach; what tells that callers follow is a matter of seconds."""
+"""How far back the sums reach; what shows that callers follow is a matter of seconds."""
 
 GATEWAY_ANSWERS = frozenset({"502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """What proxies answer for what they do not reach (facts 16 and 19), by HTTP and by gRPC."""
@@ -25,11 +25,9 @@ def is_answer(word: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Sum:
     at_s: float
-    sent: int
-    bad: int
-    slow: int
+    counts: Counts
     answers: Mapping[str, int]
-    reference_clean: bool
+    control_clean: bool
 
 
 class Window:
@@ -38,56 +36,43 @@ class Window:
     def __init__(self) -> None:
         self._sums: deque[_Sum] = deque()
         self._answers: Counter[str] = Counter()
-        self._sent = 0
-        self._bad = 0
-        self._slow = 0
+        self._counts = Counts()
 
     def add(
-        self,
-        now_s: float,
-        *,
-        sent: int,
-        bad: int,
-        slow: int,
-        answers: Mapping[str, int],
-        reference_clean: bool,
+        self, now_s: float, counts: Counts, answers: Mapping[str, int], *, control_clean: bool
     ) -> None:
         """Take in one tick, after :meth:`forget` with the same time."""
-        self._sums.append(_Sum(now_s, sent, bad, slow, dict(answers), reference_clean))
-        self._sent += sent
-        self._bad += bad
-        self._slow += slow
+        self._sums.append(_Sum(now_s, counts, dict(answers), control_clean))
+        self._counts += counts
         self._answers.update(answers)
 
     def forget(self, now_s: float) -> None:
         """Drop what is ``WINDOW_S`` old or older."""
         while self._sums and now_s - self._sums[0].at_s >= WINDOW_S:
             gone = self._sums.popleft()
-            self._sent -= gone.sent
-            self._bad -= gone.bad
-            self._slow -= gone.slow
+            self._counts -= gone.counts
             self._answers.subtract(gone.answers)
 
     @property
     def bad_share(self) -> float | None:
         """Bad over sent; None without a probe."""
-        return self._bad / self._sent if self._sent else None
+        return self._counts.bad / self._counts.sent if self._counts.sent else None
 
     @property
     def slow_share(self) -> float | None:
         """Not within the latency limit over sent; None without a probe."""
-        return self._slow / self._sent if self._sent else None
+        return self._counts.slow / self._counts.sent if self._counts.sent else None
 
     @property
     def rate_per_s(self) -> float:
         """Probes per second over the whole window, also while it is not yet full."""
-        return self._sent / WINDOW_S
+        return self._counts.sent / WINDOW_S
 
     @property
     def usual_answer(self) -> str:
         """What at least 90 % of 3 answers or more were; "" when mixed or too few.
 
-        Three, so that one probe a second is enough to tell that the question is wrong.
+        Three, so that one probe a second is enough to see that the question is wrong.
         """
         total = self._answers.total()
         if total < 3:
@@ -101,10 +86,10 @@ class Window:
         return self._answers[WRONG_CLUSTER]
 
     def all_bad_since(self, start_s: float, at_least: int) -> bool:
-        """Whether after ``start_s`` at least so many probes were sent, all bad, beside a clean reference."""
+        """Whether after ``start_s`` at least so many probes were sent, all bad, beside clean control probes."""
         ticks = [tick for tick in self._sums if tick.at_s > start_s]
-        blamed = all(tick.reference_clean and tick.bad == tick.sent for tick in ticks)
-        return blamed and sum(tick.sent for tick in ticks) >= at_least
+        blamed = all(tick.control_clean and tick.counts.bad == tick.counts.sent for tick in ticks)
+        return blamed and sum(tick.counts.sent for tick in ticks) >= at_least
 
     def unanswered_since(self, start_s: float) -> bool:
         """Whether no application gave any of the answers after ``start_s``."""

@@ -17,18 +17,26 @@ from controller.mesh.splits import short_name
 
 def of(found: KubeObject, domain: str) -> tuple[Sequence[Key], str]:
     """Return the Services whose calls an object takes, and what it is; "" where it takes none."""
-    meta = found.metadata
     if isinstance(found, ServiceProfileObject):
-        key = pin.key_of(meta.name, domain)
-        has = "dstOverrides" if found.has_overrides else "routes" if found.has_routes else ""
-        what = f"the ServiceProfile {meta.name} in {meta.namespace}, with {has}" if has else ""
-        return ((key,) if key else ()), what
+        return _of_profile(found, domain)
     if isinstance(found, HTTPRouteObject):
-        keys = [
-            Key(parent.namespace, name)
-            for parent in found.parents
-            if parent.is_service and parent.namespace != meta.namespace
-            if (name := short_name(parent.name, parent.namespace))
-        ]
-        return keys, f"the HTTPRoute {meta.name} in {meta.namespace}, for callers there,"
+        return _of_route(found)
     return (), ""
+
+
+def _of_profile(found: ServiceProfileObject, domain: str) -> tuple[Sequence[Key], str]:
+    meta, key = found.metadata, pin.key_of(found.metadata.name, domain)
+    has = "dstOverrides" if found.has_overrides else "routes" if found.has_routes else ""
+    what = f"the ServiceProfile {meta.name} in {meta.namespace}, with {has}" if has else ""
+    return ((key,) if key else ()), what
+
+
+def _of_route(found: HTTPRouteObject) -> tuple[Sequence[Key], str]:
+    meta = found.metadata
+    keys = [
+        Key(parent.namespace, name)
+        for parent in found.parents
+        if parent.is_service and parent.namespace != meta.namespace
+        if (name := short_name(parent.name, parent.namespace))
+    ]
+    return keys, f"the HTTPRoute {meta.name} in {meta.namespace}, for callers there,"

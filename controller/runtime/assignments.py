@@ -68,13 +68,13 @@ class Assignments:
 
     def read(self, report: contract.Report, now_s: float) -> ProberReport:
         """Put the orders to a report. A path is idle only once this stream has reported a sample of it."""
-        slices = tuple(
+        samples = tuple(
             (order, part)
-            for part in report.slices
+            for part in report.samples
             if (order := self._ids.get(part.assignment)) is not None
         )
         self._forget(now_s)
-        busy = {part.assignment for part in report.slices}
+        busy = {part.assignment for part in report.samples}
         self._reported |= busy
         busy.update(report.pending)
         mine = [(n, order) for n, order in self._assigned.values() if n in self._reported]
@@ -83,12 +83,12 @@ class Assignments:
             cluster=self.cluster,
             stream=self.part,
             report=report,
-            slices=slices,
+            samples=samples,
             idle=tuple(order for number, order in mine if number not in busy),
-            lowered={
-                (order.key, order.path): report.lowered[number]
+            throttled={
+                (order.key, order.path): report.throttled[number]
                 for number, order in mine
-                if number in report.lowered
+                if number in report.throttled
             },
             refused=refused,
             now_s=now_s,

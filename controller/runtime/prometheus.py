@@ -25,7 +25,7 @@ from prometheus_api_client.prometheus_connect import PrometheusConnect
 from structlog.typing import FilteringBoundLogger
 
 from controller.domain import Key, TrafficOrder
-from controller.evidence.clients.counters import Row, Tally
+from controller.evidence.clients.counters import Counters, Row
 from controller.evidence.clients.monitor import Answered
 from controller.runtime.settings import Settings
 
@@ -67,12 +67,12 @@ class Prometheus:
     def __init__(
         self,
         access: Access,
-        tally: Tally,
+        counters: Counters,
         meter: TrafficMeter,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._access = access
-        self._tally = tally
+        self._counters = counters
         self._meter = meter
         self._clock = clock
         self._session = _Session(clock)
@@ -82,18 +82,18 @@ class Prometheus:
 
     def query(self, orders: Mapping[Key, TrafficOrder]) -> Answered:
         """Ask every question of one tick; the answers are counted together, or not at all."""
-        cluster = self._tally.cluster
+        cluster = self._counters.cluster
         self._session.deadline_s = self._clock() + ROUND_S
         try:
             connection = self._connect()
             found = {
                 name: self._ask(connection, query)
-                for name, query in self._tally.queries(orders).items()
+                for name, query in self._counters.queries(orders).items()
             }
         except PrometheusError as error:
             return Answered(cluster, self._clock(), error=str(error))
         now_s = self._clock()
-        counted = self._tally.count(
+        increases = self._counters.count(
             {name: rows for name, (_, rows) in found.items()}, orders, now_s
         )
         since_s, self._before_s = self._before_s, now_s
@@ -104,7 +104,7 @@ class Prometheus:
             since_s,
             asked=asked,
             newest=next((value for _, value in newest if math.isfinite(value)), None),
-            counted=counted,
+            increases=increases,
         )
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class Prometheus:
             outcome = "timeout"
             raise
         finally:
-            self._meter.asked_prometheus(self._tally.cluster, outcome, self._clock() - began_s)
+            self._meter.asked_prometheus(self._counters.cluster, outcome, self._clock() - began_s)
 
 
 def _read(result: Any) -> tuple[float, list[Row]]:
@@ -212,13 +212,13 @@ def prometheus_of(settings: Settings, meter: TrafficMeter) -> dict[str, Promethe
         if asked.url is None:
             continue
         far = next(other for other in settings.clusters if other != name)
-        tally = Tally(name, far, gateways=cluster.gateway_namespace, apart=frozenset(ours))
+        counters = Counters(name, far, gateways=cluster.gateway_namespace, apart=frozenset(ours))
         access = Access(
             asked.url,
             Path(asked.token_file) if asked.token_file else None,
             Path(asked.ca_file) if asked.ca_file else None,
         )
-        found[name] = Prometheus(access, tally, meter)
+        found[name] = Prometheus(access, counters, meter)
     return found
 
 

@@ -9,7 +9,7 @@ is decided when the key's turn comes. Nothing in a turn awaits, so nothing that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -155,11 +155,11 @@ class Reconciler:
         self._store.on_report(on_report)
         counted = [
             (order, part)
-            for order, part in on_report.slices
-            if not (part.void or on_report.report.void)
+            for order, part in on_report.samples
+            if not (part.discarded or on_report.report.discarded)
         ]
         self._metrics.process.prober_heard(
-            on_report.cluster, absorbed=len(counted), void=len(on_report.slices) - len(counted)
+            on_report.cluster, absorbed=len(counted), void=len(on_report.samples) - len(counted)
         )
         for order, part in counted:
             self._metrics.paths.probed(order.key, order.path, part)
@@ -167,7 +167,11 @@ class Reconciler:
     def answered(self, answered: Answered) -> None:
         """Take what one cluster's Prometheus says in."""
         self._metrics.traffic.prometheus_tells(answered.cluster, not answered.error)
-        for key in self._store.answered(answered):
+        self.requeue(self._store.answered(answered))
+
+    def requeue(self, keys: Iterable[Key]) -> None:
+        """Have these migrations reconciled: a source of evidence has something new."""
+        for key in keys:
             self._queue.add(key)
 
     def resettle(self, settings: Settings) -> None:
@@ -256,9 +260,8 @@ class Reconciler:
         """Have counted, from now on, exactly the evidence that the plan asks for."""
         key, decided = decision.key, decision.plan
         self._evidence.probers.order(key, decided.probes)
-        self._store.order(key, decided.probes)
         self._evidence.traffic.order(key, decided.traffic)
-        self._store.order_traffic(key, decided.traffic, self._clock())
+        self._store.order(key, decided, self._clock())
 
     def _forget(self, key: Key) -> None:
         """Let go of what is no migration any more."""

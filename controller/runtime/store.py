@@ -1,8 +1,8 @@
 """What each source reported last, by migration. No I/O and no clock: ``now_s`` is monotonic.
 
-``apply`` takes a change of a cluster and returns the migrations that it is about; ``on_report`` takes what the
-probers report; ``observe`` puts together what one decision may look at. Memory is a cache of what stands on the
-splits: whatever is lost here comes back from there.
+``apply`` takes what the clusters say and returns the migrations that it is about; ``on_report`` and ``answered``
+take what the probers and Prometheus say; ``observe`` puts together what one decision may use. Memory is a cache of
+what stands on the splits: whatever is lost here comes back from there.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from controller.domain import (
     MigrationSpec,
     Observed,
     ObservedCluster,
-    ProbeOrder,
-    TrafficOrder,
+    Plan,
 )
 from controller.domain.annotations import read
-from controller.evidence.clients.monitor import Answered, ClientMonitor, Source
-from controller.evidence.probes import ProbeMonitor, ProberReport
+from controller.evidence.clients.monitor import Answered, Clients
+from controller.evidence.probes import ProberReport, Probes
+from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
 
@@ -36,8 +36,6 @@ class _Migration:
     """What is remembered of one migration between two decisions."""
 
     first_seen_s: float
-    callers: ClientMonitor
-    monitor: ProbeMonitor = field(default_factory=ProbeMonitor)
     weights: dict[str, int | None] = field(default_factory=dict)
     changed_s: float = -inf
     generation: int = 0
@@ -50,7 +48,8 @@ class Store:
     """Both clusters and all migrations. ``gateways`` are the namespaces of the gateways by the two clusters'
     names, ``domain`` is the DNS domain.
 
-    ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked.
+    ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
+    evidence beside the probes and real traffic.
     """
 
     def __init__(
@@ -60,6 +59,7 @@ class Store:
         *,
         prometheus: Iterable[str] = (),
         tick_s: float = 10.0,
+        further: Iterable[Source] = (),
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
@@ -68,8 +68,10 @@ class Store:
             other: ClusterStore(other, one, domain, gateways[other]),
         }
         self._known: dict[Key, _Migration] = {}
-        self._tick_s = tick_s
-        self._sources = {name: Source(name, tick_s=tick_s) for name in prometheus}
+        self._probes = Probes()
+        self._clients = Clients(prometheus, tick_s=tick_s)
+        self._further = tuple(further)
+        self._sources: tuple[Source, ...] = (self._probes, self._clients, *self._further)
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -78,57 +80,29 @@ class Store:
         keys = self.views[change.cluster].apply(change)
         return {key for key in keys if key in self._known or self.is_migration(key)}
 
-    def on_report(self, on_report: ProberReport) -> None:
+    def on_report(self, report: ProberReport) -> None:
         """Take one report of a prober in: its samples count at the next tick."""
-        report = on_report.report
-        clean = report.reference.bad == 0
-        for migration in self._known.values():
-            if migration.monitor.active:
-                migration.monitor.on_report(on_report.cluster, on_report.now_s)
-        for order, part in on_report.slices:
-            if order.key in self._known:
-                monitor = self._known[order.key].monitor
-                monitor.take(order, part, on_report.now_s, void=report.void, reference_clean=clean)
-                monitor.lowered(order, on_report.lowered.get((order.key, order.path)))
-        for order, reason, message in on_report.refused:
-            if order.key in self._known:
-                self._known[order.key].monitor.refused(order, reason, message)
-        for order in () if report.void else on_report.idle:
-            if order.key in self._known:
-                self._known[order.key].monitor.idle(order)
+        self._probes.on_report(report)
 
     def fold(self, now_s: float) -> set[Key]:
         """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        return {
-            key
-            for key, migration in self._known.items()
-            if migration.monitor.active and (migration.monitor.fold(now_s) or not migration.settled)
-        }
+        unsettled = {key for key, migration in self._known.items() if not migration.settled}
+        return self._probes.fold(now_s) | {key for key in unsettled if self._probes.watches(key)}
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
-        source = self._sources[answered.cluster]
-        fresh = source.apply(answered)
-        notable: set[Key] = set()
-        for key, migration in self._known.items():
-            migration.callers.apply(key, answered, fresh=fresh)
-            if migration.callers.notable(source, answered.cluster, answered.now_s):
-                notable.add(key)
-        return notable
+        return self._clients.answered(answered)
 
-    def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
-        """Monitor exactly these paths."""
-        if key in self._known or orders:
-            self._known[key].monitor.order(orders)
-
-    def order_traffic(self, key: Key, order: TrafficOrder | None, now_s: float) -> None:
-        """Count real traffic for exactly this."""
-        if key in self._known:
-            self._known[key].callers.order(order, now_s)
+    def order(self, key: Key, plan: Plan, now_s: float) -> None:
+        """Have each source watch exactly what the plan asks for."""
+        for source in self._sources:
+            source.order(key, plan, now_s)
 
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
         self._known.pop(key, None)
+        for source in self._sources:
+            source.forget(key)
 
     # --- what is asked ------------------------------------------------------------------------------
 
@@ -172,23 +146,25 @@ class Store:
         observed = {n: view.observed(key, writing=n in busy) for n, view in self.views.items()}
         migration = self._known.get(key)
         if migration is None:
-            migration = _Migration(now_s, ClientMonitor(tick_s=self._tick_s))
-            self._known[key] = migration
-        self._watch_weights(migration, observed, now_s)
-        self._watch_pods_and_pins(migration, observed, now_s)
+            migration = self._known[key] = _Migration(now_s)
+        settled = self._watch_weights(migration, observed, now_s)
+        for source in self._sources:
+            source.notice(key, observed, now_s, settled=settled)
+        evidence = together(source.evidence(key, now_s) for source in self._sources)
         return Observed(
             key=key,
             context=context,
             clusters=observed,
             spec=self._spec(migration, observed),
-            paths=migration.monitor.evidence(now_s),
+            paths=evidence.paths,
             has_slot=has_slot,
             slot_place=slot_place,
             just_read=just_read,
             settled_s=now_s - migration.changed_s,
             started_s=now_s - migration.first_seen_s,
             generation=migration.generation,
-            traffic=migration.callers.evidence(self._sources, now_s),
+            traffic=evidence.traffic,
+            judges=1 + len(self._further),
         )
 
     # --- how it is done ------------------------------------------------------------------------------
@@ -196,42 +172,18 @@ class Store:
     @staticmethod
     def _watch_weights(
         migration: _Migration, observed: dict[str, ObservedCluster], now_s: float
-    ) -> None:
-        """Notice a change of the weights, and a second later that it has settled: a new generation."""
+    ) -> bool:
+        """Notice a change of the weights, and report when, a second later, it has settled: a new generation."""
         weights = {n: c.split.away_permille if c.split else None for n, c in observed.items()}
         if weights != migration.weights:
             migration.weights = weights
             migration.changed_s = now_s
             migration.settled = False
-        if not migration.settled and now_s - migration.changed_s >= SETTLE_S:
-            migration.settled = True
-            migration.generation += 1
-            migration.monitor.settled(now_s)
-
-    def _watch_pods_and_pins(
-        self, migration: _Migration, observed: dict[str, ObservedCluster], now_s: float
-    ) -> None:
-        """Notice pods and pins that come and go."""
-        monitor = migration.monitor
-        missing = any(cluster.current and cluster.pin is None for cluster in observed.values())
-        if missing:
-            migration.callers.void_loops(now_s)
-        if not monitor.active:
-            return
-        monitor.pins(missing=missing, now_s=now_s)
-        target = self._target(observed)
-        for name, cluster in observed.items():
-            ready = frozenset(a for pods in cluster.endpoints.pods.values() for a in pods)
-            monitor.pods(name, ready, now_s, is_target=name == target)
-
-    @staticmethod
-    def _target(observed: dict[str, ObservedCluster]) -> str:
-        for cluster in observed.values():
-            record = cluster.split.record if cluster.split else None
-            attempt = getattr(record, "attempt", None)
-            if attempt is not None:
-                return str(attempt.target)
-        return ""
+        if migration.settled or now_s - migration.changed_s < SETTLE_S:
+            return False
+        migration.settled = True
+        migration.generation += 1
+        return True
 
     def _spec(
         self, migration: _Migration, observed: dict[str, ObservedCluster]

@@ -28,7 +28,7 @@ Asking = Callable[[Ask], Awaitable[Answer]]
 def askings(
     session: http1.Session, clock: Callable[[], float], *, proxied: bool
 ) -> Mapping[Protocol, Asking]:
-    """Give how each protocol that can be probed is asked; through an HTTP proxy only ``http`` can."""
+    """Return how each protocol that can be probed is asked; through an HTTP proxy only ``http`` can."""
     found: dict[Protocol, Asking] = {"http": lambda ask: http1.answer(ask, session, clock)}
     if proxied:
         return found
@@ -41,7 +41,7 @@ def askings(
 
 
 def advice(protocol: Protocol, *, proxied: bool) -> str:
-    """Say what to do about a protocol that cannot be probed."""
+    """Return what to do about a protocol that cannot be probed."""
     if proxied:
         return (
             f"this prober cannot probe {protocol}: the proxy of its settings speaks HTTP/1.1 only,"

@@ -7,7 +7,7 @@ connection is closed under it, and no limit on streams keeps it waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -48,46 +48,56 @@ class Exchange:
     over: bool = False
 
     def values(self, name: str) -> Iterable[str]:
-        """Give the values of a header, or of a trailer, by its name in lower case."""
+        """Return the values of a header, or of a trailer, by its name in lower case."""
         return [value for known, value in (*self.headers, *self.trailers) if known == name]
 
 
 async def exchange(ask: Ask, where: tuple[str, int], clock: Callable[[], float]) -> Exchange:
     """Ask once. Raises ``OSError`` or :class:`BrokenError`."""
     reader, writer = await asyncio.open_connection(*where)
-    finished = False
+    connection = H2Connection(H2Configuration(header_encoding=None))
+    got = Exchange()
     try:
-        connection = H2Connection(H2Configuration(header_encoding=None))
-        connection.initiate_connection()
-        stream = connection.get_next_available_stream_id()
-        connection.send_headers(stream, _headers(ask), end_stream=not ask.message)
-        if ask.message:
-            connection.send_data(stream, ask.message, end_stream=True)
+        _ask(ask, connection)
         writer.write(connection.data_to_send())
-        got = Exchange()
-        read = 0
-        while not got.over:
-            data = await reader.read(_READ_BYTES)
-            if not data:
-                raise BrokenError("truncated" if got.status else "reset")
-            if (read < 4 <= read + len(data) and data[3 - read] != _SETTINGS) or read > MAX_BYTES:
-                raise BrokenError("garbled")
-            read += len(data)
+        async for data in _read(reader, got):
             try:
                 for event in connection.receive_data(data):
                     _take(event, got, connection, clock)
             except ProtocolError as error:
                 raise BrokenError("garbled") from error
             writer.write(connection.data_to_send())
-        finished = True
         connection.close_connection()
         writer.write(connection.data_to_send())
         return got
     finally:
-        if finished:
+        if got.over:
             writer.close()
         else:
             writer.transport.abort()
+
+
+def _ask(ask: Ask, connection: H2Connection) -> None:
+    connection.initiate_connection()
+    stream = connection.get_next_available_stream_id()
+    connection.send_headers(stream, _headers(ask), end_stream=not ask.message)
+    if ask.message:
+        connection.send_data(stream, ask.message, end_stream=True)
+
+
+async def _read(reader: asyncio.StreamReader, got: Exchange) -> AsyncIterator[bytes]:
+    """Yield what comes until ``got`` is whole. Raises :class:`BrokenError` for an end before that, for what
+    does not begin as HTTP/2 does, and for too much of it.
+    """
+    read = 0
+    while not got.over:
+        data = await reader.read(_READ_BYTES)
+        if not data:
+            raise BrokenError("truncated" if got.status else "reset")
+        if (read < 4 <= read + len(data) and data[3 - read] != _SETTINGS) or read > MAX_BYTES:
+            raise BrokenError("garbled")
+        read += len(data)
+        yield data
 
 
 def _headers(ask: Ask) -> list[tuple[str, str]]:

@@ -55,9 +55,9 @@ def _status(got: Exchange) -> int:
 
 
 def _is_loop(got: Exchange) -> bool:
-    """Linkerd answers a gRPC request that bounced with ABORTED, where others get 508."""
-    told = [*got.values("l5d-proxy-error"), *got.values("grpc-message")]
-    return any("gateway" in text and "loop" in text for text in told)
+    """Return whether it is a loop: Linkerd answers a gRPC request that bounced with ABORTED, where others get 508."""
+    said = [*got.values("l5d-proxy-error"), *got.values("grpc-message")]
+    return any("gateway" in text and "loop" in text for text in said)
 
 
 def _health(body: bytearray) -> str:

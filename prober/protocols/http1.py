@@ -22,7 +22,7 @@ Session = aiohttp.ClientSession
 
 
 def new_session(proxy_url: str | None) -> Session:
-    """Open a session that keeps nothing but connections. Close it after use."""
+    """Return a session that keeps nothing but connections. Close it after use."""
     connector = aiohttp.TCPConnector(
         limit=0,
         ttl_dns_cache=TTL_S,

@@ -48,7 +48,7 @@ class Names:
         self._asked: dict[str, asyncio.Task[str]] = {}
 
     async def address(self, url: URL) -> tuple[str, int]:
-        """Give where to connect for ``url``: one lookup at a time for a name. Raises ``OSError``."""
+        """Return where to connect for ``url``: one lookup at a time for a name. Raises ``OSError``."""
         host, port = url.host or "", url.port or 80
         if _is_address(host):
             return host, port

@@ -16,8 +16,8 @@ from decimal import Decimal
 from time import perf_counter
 
 from controller.domain import Key, SplitKind, TrafficOrder
-from controller.evidence.clients.counters import Tally
-from controller.evidence.clients.monitor import Answered, ClientMonitor, Source
+from controller.evidence.clients.counters import Counters
+from controller.evidence.clients.monitor import Answered, ClientMonitor, Freshness
 from controller.runtime.prometheus import Access, Prometheus
 from deploy.local import prometheus
 from tests.benchmarks.product import Progress
@@ -104,14 +104,17 @@ async def measure(say: Progress) -> Result:
 async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
     """Let callers call and look, tick after tick; the first look only notes what is there."""
     meter = _Meter()
-    tally = Tally("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"}))
-    client = Prometheus(Access(url), tally, meter)
+    counters = Counters(
+        "legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"})
+    )
+    client = Prometheus(Access(url), counters, meter)
     kinds = {"legacy": SplitKind.TRAFFICSPLIT}
     began = datetime.now(UTC)
     orders = {
-        key: TrafficOrder(key, "eks", kinds, {}, {}, Decimal("99.9"), (key, began)) for key in keys
+        key: TrafficOrder(key, "eks", kinds, {}, {}, Decimal("99.9"), (key, began), judges=2)
+        for key in keys
     }
-    source = Source("legacy", tick_s=TICK_S)
+    source = Freshness("legacy", tick_s=TICK_S)
     monitor = {key: ClientMonitor(tick_s=TICK_S) for key in keys}
     for key, account in monitor.items():
         account.order(orders[key], 0.0)
@@ -134,7 +137,7 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
 
 
 def _evaluate(
-    source: Source,
+    source: Freshness,
     monitor: dict[Key, ClientMonitor],
     answered: Answered,
 ) -> None:
@@ -163,7 +166,7 @@ async def _until_scraped(
     async with asyncio.timeout(READY_S):
         while True:
             answered = await asyncio.to_thread(client.query, orders)
-            called = [g for g in answered.counted.growth.values() if g.following]
-            if answered.newest and len(answered.counted.growth) == services and not called:
+            called = [g for g in answered.increases.services.values() if g.following]
+            if answered.newest and len(answered.increases.services) == services and not called:
                 return
             await asyncio.sleep(SCRAPE_S)

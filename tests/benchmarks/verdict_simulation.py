@@ -16,8 +16,8 @@ import sys
 from decimal import Decimal
 
 from controller.evidence import (
-    SLICES_IN_MIGRATION,
-    Points,
+    SAMPLES_IN_MIGRATION,
+    Cusum,
     allowed_bad,
     alpha_share,
     fail_threshold,
@@ -31,8 +31,8 @@ SLICES_PER_S = 10
 def seconds_to_fail(rate_per_s: int, bad_share: float, chance: random.Random) -> float:
     """Return the seconds from the fault to FAIL of one run; slices without a probe are left out."""
     allowed = allowed_bad(Decimal("99.9"))
-    points = Points(allowed)
-    threshold = fail_threshold(SLICES_IN_MIGRATION, len(points.counters), alpha_share(True, 1))
+    points = Cusum(allowed)
+    threshold = fail_threshold(SAMPLES_IN_MIGRATION, len(points.counters), alpha_share(2, 1))
     sent = max(1, rate_per_s // SLICES_PER_S)
     observations = 0
     while points.largest < threshold:

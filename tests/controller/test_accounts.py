@@ -1,14 +1,24 @@
-"""The evidence of one migration: which slices count, which are void, and when a look is worth it."""
+"""The evidence of one migration: which samples count, which are void, and when a look is worth it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from controller.domain import CallPath, Key, ProbeOrder, ProbeSpec, Side, Verdict
-from controller.evidence.probes import ProbeMonitor, less, without_faults
-from prober.contract import Counts, Slice
+from controller.domain import (
+    CallPath,
+    Key,
+    Phase,
+    Plan,
+    ProbeOrder,
+    ProbeSpec,
+    Side,
+    Verdict,
+)
+from controller.evidence.probes import ProbeMonitor, ProberReport, Probes, without_faults
+from prober.contract import Counts, Report, Sample
 
 KEY = Key("default", "service-a")
 MIRROR = CallPath("legacy", Side.TARGET)
@@ -29,22 +39,22 @@ def order(path: CallPath = MIRROR, *, generation: int = 0, number: int = 1) -> P
         probe=ProbeSpec(),
         success_percent=Decimal(99),
         latency=None,
-        traffic_on=False,
+        judges=1,
         shifted=True,
         generation=generation,
         identity=(path, number),
     )
 
 
-def good(sent: int = 10) -> Slice:
-    """A clean slice."""
-    return Slice(1, 0, 0.0, base=Counts(sent), answers={"200": sent})
+def good(sent: int = 10) -> Sample:
+    """A clean sample."""
+    return Sample(1, 0, 0.0, base=Counts(sent), answers={"200": sent})
 
 
-def bad(address: str = "", answer: str = "500", sent: int = 10) -> Slice:
-    """A slice that is bad throughout."""
+def bad(address: str = "", answer: str = "500", sent: int = 10) -> Sample:
+    """A sample that is bad throughout."""
     counts = Counts(sent, sent, sent)
-    return Slice(
+    return Sample(
         1,
         0,
         0.0,
@@ -56,7 +66,7 @@ def bad(address: str = "", answer: str = "500", sent: int = 10) -> Slice:
 
 
 class Told:
-    """Accounts of some paths, fed slice by slice, a tick each."""
+    """Accounts of some paths, fed sample by sample, a tick each."""
 
     def __init__(self, *orders: ProbeOrder) -> None:
         self.monitor = ProbeMonitor()
@@ -64,14 +74,14 @@ class Told:
         self.monitor.order(orders)
         self.monitor.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
 
-    def tick(self, *parts: tuple[ProbeOrder, Slice], void: str = "", ticks: int = 1) -> bool:
-        """Let ticks pass with these slices in each; whether the last was notable."""
+    def tick(self, *parts: tuple[ProbeOrder, Sample], void: str = "", ticks: int = 1) -> bool:
+        """Let ticks pass with these samples in each; whether the last was notable."""
         notable = False
         for _ in range(ticks):
             self.now_s = round(self.now_s + 0.1, 3)
             for one, part in parts:
                 self.monitor.on_report(one.path.callers, self.now_s)
-                self.monitor.take(one, part, self.now_s, void=void, reference_clean=True)
+                self.monitor.take(one, part, self.now_s, discarded=void, control_clean=True)
             notable = self.monitor.fold(self.now_s)
         return notable
 
@@ -82,7 +92,7 @@ class Told:
 
 
 def test_a_way_that_goes_on_as_before_needs_no_look() -> None:
-    """A look is worth it at the first slice, at PASS and at whatever is not clean; going on is not."""
+    """A look is worth it at the first sample, at PASS and at whatever is not clean; going on is not."""
     told = Told(order())
     assert told.tick((order(), good()))
     assert not told.tick((order(), good()), ticks=8)
@@ -127,7 +137,7 @@ def test_credit_that_was_taken_away_is_looked_at_until_it_is_full(cause: str) ->
 
 
 def test_half_of_the_pods_is_enough_to_keep_credit() -> None:
-    """Added pods, and as many gone as stay, take no credit; fewer than half left do."""
+    """Added pods, and as many gone as stay, take no SPRT; fewer than half left do."""
     told = Told(order(PODS))
     told.tick((order(PODS), good()), ticks=11)
     told.monitor.pods("eks", frozenset({POD, "10.0.0.3:80"}), told.now_s, is_target=True)
@@ -137,7 +147,7 @@ def test_half_of_the_pods_is_enough_to_keep_credit() -> None:
 
 
 def test_slices_of_before_the_step_earn_no_credit() -> None:
-    """A slice of an assignment of an earlier generation counts for FAIL and not for PASS."""
+    """A sample of an assignment of an earlier generation counts for FAIL and not for PASS."""
     told = Told(order())
     told.monitor.order([order(generation=1)])
     told.tick((order(generation=0), good()), ticks=30)
@@ -147,7 +157,7 @@ def test_slices_of_before_the_step_earn_no_credit() -> None:
 
 
 def test_another_identity_starts_at_zero() -> None:
-    """Evidence of another attempt, objective or probe is forgotten, and its late slices are not taken."""
+    """Evidence of another attempt, objective or probe is forgotten, and its late samples are not taken."""
     told = Told(order())
     told.tick((order(), bad()), ticks=6)
     assert told.verdict()[0] is Verdict.FAIL
@@ -157,7 +167,7 @@ def test_another_identity_starts_at_zero() -> None:
 
 
 def test_void_slices_count_for_nothing() -> None:
-    """A slice that the prober does not stand behind is neither good nor bad: the path is Void."""
+    """A sample that the prober does not stand behind is neither good nor bad: the path is Void."""
     told = Told(order())
     told.tick((order(), bad()), void="loop lag", ticks=10)
     assert told.verdict() == (Verdict.UNKNOWN, "Void")
@@ -203,7 +213,7 @@ def test_a_fault_of_a_pod_that_just_came_is_void() -> None:
 READY = frozenset({POD, OTHER})
 
 
-def roll(told: Told, ready: frozenset[str], part: Slice, ticks: int) -> None:
+def roll(told: Told, ready: frozenset[str], part: Sample, ticks: int) -> None:
     """Let ticks pass in each of which the ready pods are looked at, as every decision does."""
     for _ in range(ticks):
         told.monitor.pods("eks", ready, told.now_s, is_target=True)
@@ -265,7 +275,7 @@ def test_streams_of_one_tick_are_one_observation() -> None:
 
 
 def test_an_idle_way_is_fresh() -> None:
-    """A way of which nothing was due is not silent, and earns nothing."""
+    """A path of which nothing was due is not silent, and earns nothing."""
     told = Told(order())
     for _ in range(20):
         told.monitor.idle(order())
@@ -277,7 +287,7 @@ def test_an_idle_way_is_fresh() -> None:
 
 def test_counts_are_taken_out_as_if_not_sent() -> None:
     """Voided probes leave sent, bad and slow; nothing falls below zero or above sent."""
-    part = Slice(
+    part = Sample(
         1,
         0,
         0.0,
@@ -288,4 +298,73 @@ def test_counts_are_taken_out_as_if_not_sent() -> None:
     left = without_faults(part, [POD])
     assert (left.base, set(left.faults), left.answers) == (Counts(3, 1, 2), {OTHER}, {})
     assert without_faults(part, []).answers == part.answers
-    assert less(Counts(1, 1, 1), Counts(2, 2, 2)) == Counts(0, 0, 0)
+    assert Counts(1, 1, 1) - Counts(2, 2, 2) == Counts(0, 0, 0)
+
+
+def test_what_comes_of_a_path_that_is_not_probed_any_more_is_left_out() -> None:
+    """Samples, idle slots, rates and refusals of a path that was withdrawn change nothing."""
+    told = Told(order())
+    told.monitor.order(())
+    told.tick((order(), bad()))
+    told.monitor.idle(order())
+    told.monitor.throttled(order(), 1.0)
+    told.monitor.refused(order(), "", "no")
+    assert not told.monitor.active
+    assert told.monitor.evidence(told.now_s) == {}
+
+
+def test_a_pod_that_left_long_ago_is_forgotten() -> None:
+    """What is remembered of pods that come and go ends, and then explains nothing."""
+    told = Told(order(PODS))
+    told.monitor.pods("eks", frozenset({POD}), told.now_s, is_target=True)
+    told.now_s += 60
+    told.monitor.pods("eks", frozenset({POD, OTHER}), told.now_s, is_target=True)
+    assert set(told.monitor._ready_since) == {("eks", OTHER)}
+
+
+def test_pods_of_the_target_say_nothing_of_other_paths() -> None:
+    """When fewer than half of the target's pods are left, only the paths to it start from zero."""
+    back = order(CallPath("eks", Side.HOME))
+    told = Told(order(), back)
+    told.tick((order(), good()), (back, good()), ticks=10)
+    told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
+    assert told.verdict()[1] == "Collecting"
+    assert told.verdict(back.path) == (Verdict.PASS, "Met")
+
+
+def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
+    """A report's samples, idle slots and refusals go to their migrations; those of one that is over go nowhere."""
+    probes, gone = Probes(), replace(order(), key=Key("default", "gone"))
+    idle = order(PODS)
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(), idle)), 0.0)
+    report = ProberReport(
+        "legacy",
+        0,
+        Report(0),
+        tuple((one, good()) for one in (order(), gone)),
+        100.0,
+        idle=(idle, gone),
+        throttled={(KEY, MIRROR): 2.5},
+        refused=((idle, "", "no"), (gone, "", "no")),
+    )
+    probes.on_report(report)
+    assert probes.fold(100.0) == {KEY}
+    found = probes.evidence(KEY, 100.0).paths
+    assert found[MIRROR].throttled_per_s == 2.5
+    assert found[PODS].refused == ("", "no")
+    assert probes.watches(KEY)
+    assert not probes.watches(gone.key)
+
+    probes.forget(KEY)
+    assert probes.evidence(KEY, 100.0).paths == {}
+
+
+def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
+    """What a prober does not stand behind proves no path fresh, not even by saying that nothing was due."""
+    probes = Probes()
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
+    probes.on_report(
+        ProberReport("legacy", 0, Report(0, discarded="lag"), (), 100.0, idle=(order(),))
+    )
+    probes.fold(100.0)
+    assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"

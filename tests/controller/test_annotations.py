@@ -14,9 +14,9 @@ from controller.domain import PREFIX, LatencySpec, Malformed, MigrationSpec, Pro
 from controller.domain.annotation_schema import KEYS, rows
 from controller.domain.annotations import read, shown
 from controller.evidence import (
-    SLICES_IN_MIGRATION,
-    Credit,
-    Points,
+    SAMPLES_IN_MIGRATION,
+    Cusum,
+    Sprt,
     allowed_bad,
     alpha_share,
     fail_threshold,
@@ -517,11 +517,11 @@ def test_documented_commands_parse(line: str) -> None:
 def test_documented_costs_are_true(cells: list[str]) -> None:
     """The probes to pass and the slices to fail that the reference promises are what the code needs."""
     allowed = allowed_bad(Decimal(cells[0].strip("`")))
-    assert cells[1].split()[0] == f"{Credit(allowed).needed:,}"
-    points = Points(allowed)
-    threshold = fail_threshold(SLICES_IN_MIGRATION, len(points.counters), alpha_share(True, 1))
-    slices = 0
+    assert cells[1].split()[0] == f"{Sprt(allowed).needed:,}"
+    points = Cusum(allowed)
+    threshold = fail_threshold(SAMPLES_IN_MIGRATION, len(points.counters), alpha_share(2, 1))
+    samples = 0
     while points.largest < threshold:
         points.observe(1, 1)
-        slices += 1
-    assert str(slices) == cells[2]
+        samples += 1
+    assert str(samples) == cells[2]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from controller.evidence import (
     ALPHA,
-    SLICES_IN_MIGRATION,
-    Credit,
-    Points,
+    SAMPLES_IN_MIGRATION,
+    Cusum,
+    Sprt,
     allowed_bad,
     alpha_share,
     fail_threshold,
@@ -35,19 +35,19 @@ PERCENTS = st.decimals(min_value=50, max_value=Decimal("99.99"), places=2)
 
 @dataclass
 class Run:
-    """What a series of slices came to: first slice of FAIL, of PASS, and of PASS lost, and the ends."""
+    """What a series of samples came to: first sample of FAIL, of PASS, and of PASS lost, and the ends."""
 
-    points: Points
-    credit: Credit
+    points: Cusum
+    credit: Sprt
     fail: int | None = None
     passed: int | None = None
     lost: int | None = None
 
 
 def run(vector: dict[str, Any]) -> Run:
-    """Feed a vector's slices to points and credit that have the vector's own parameters."""
+    """Feed a vector's samples to points and SPRT that have the vector's own parameters."""
     q0 = Decimal(vector["q0"])
-    done = Run(Points(q0), Credit(q0, beta=float(vector["beta"])))
+    done = Run(Cusum(q0), Sprt(q0, beta=float(vector["beta"])))
     threshold = fail_threshold(
         vector["slices_in_migration"], len(done.points.counters), float(vector["alpha"])
     )
@@ -65,7 +65,7 @@ def run(vector: dict[str, Any]) -> Run:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v["name"])
 def test_vector_is_reproduced(vector: dict[str, Any]) -> None:
-    """Every published vector comes out to its six decimals and to the slice."""
+    """Every published vector comes out to its six decimals and to the sample."""
     done = run(vector)
 
     assert vector["counters"] == len(done.points.counters)
@@ -94,18 +94,18 @@ def test_default_threshold_is_21_27() -> None:
     """With real traffic on and one objective a path of 99.9 % FAILs at 21.27 points."""
     counters = len(suspected_shares(allowed_bad(Decimal("99.9"))))
 
-    assert fail_threshold(SLICES_IN_MIGRATION, counters, alpha_share(True, 1)) == pytest.approx(
+    assert fail_threshold(SAMPLES_IN_MIGRATION, counters, alpha_share(2, 1)) == pytest.approx(
         21.27, abs=0.005
     )
 
 
 @pytest.mark.parametrize(
-    ("traffic_on", "objectives", "parts"),
-    [(True, 1, 4), (True, 2, 8), (False, 1, 2), (False, 2, 4)],
+    ("judges", "objectives", "parts"),
+    [(2, 1, 4), (2, 2, 8), (1, 1, 2), (1, 2, 4), (3, 1, 6)],
 )
-def test_alpha_is_shared_out(traffic_on: bool, objectives: int, parts: int) -> None:
-    """Two paths, their objectives, and real traffic where it is on, share alpha evenly."""
-    assert ALPHA / parts == alpha_share(traffic_on, objectives)
+def test_alpha_is_shared_out(judges: int, objectives: int, parts: int) -> None:
+    """Two paths, their objectives, and the sources that judge share alpha evenly."""
+    assert ALPHA / parts == alpha_share(judges, objectives)
 
 
 @pytest.mark.parametrize(
@@ -141,35 +141,33 @@ def test_what_cannot_be_judged_is_refused(allowed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("percent", "traffic_on", "slices"),
+    ("percent", "judges", "samples"),
     [
-        ("99.99", True, 3),
-        ("99.9", True, 4),
-        ("99", True, 5),
-        ("90", False, 9),
-        ("90", True, 10),
-        ("50", False, 32),
-        ("50", True, 34),
+        ("99.99", 2, 3),
+        ("99.9", 2, 4),
+        ("99", 2, 5),
+        ("90", 1, 9),
+        ("90", 2, 10),
+        ("50", 1, 32),
+        ("50", 2, 34),
     ],
 )
-def test_wholly_bad_slices_to_fail(percent: str, traffic_on: bool, slices: int) -> None:
-    """A dead target FAILs after this many wholly bad slices; real traffic on costs a lax one more."""
-    points = Points(allowed_bad(Decimal(percent)))
-    threshold = fail_threshold(
-        SLICES_IN_MIGRATION, len(points.counters), alpha_share(traffic_on, 1)
-    )
+def test_wholly_bad_slices_to_fail(percent: str, judges: int, samples: int) -> None:
+    """A dead target FAILs after this many wholly bad samples; real traffic on costs a lax one more."""
+    points = Cusum(allowed_bad(Decimal(percent)))
+    threshold = fail_threshold(SAMPLES_IN_MIGRATION, len(points.counters), alpha_share(judges, 1))
     needed = 0
     while points.largest < threshold:
         points.observe(1, 1)
         needed += 1
 
-    assert slices == needed
+    assert samples == needed
 
 
 @pytest.mark.parametrize(("percent", "probes"), [("99.9", 764), ("99", 100), ("99.99", 7672)])
 def test_clean_probes_to_pass(percent: str, probes: int) -> None:
     """PASS takes exactly this many clean probes, and people are told so from the start."""
-    credit = Credit(allowed_bad(Decimal(percent)))
+    credit = Sprt(allowed_bad(Decimal(percent)))
     assert (0, probes) == (credit.clean, credit.needed)
 
     credit.observe(probes - 1, 0)
@@ -181,7 +179,7 @@ def test_clean_probes_to_pass(percent: str, probes: int) -> None:
 
 def test_one_bad_probe_costs_255_clean_ones() -> None:
     """After a long good time one bad probe at 99.9 % takes PASS away for 255 clean ones."""
-    credit = Credit(Decimal("0.001"))
+    credit = Sprt(Decimal("0.001"))
     credit.observe(50_000, 0)
 
     credit.observe(1, 1)
@@ -194,7 +192,7 @@ def test_one_bad_probe_costs_255_clean_ones() -> None:
 
 def test_long_bad_time_costs_twice() -> None:
     """A long bad time is forgotten after twice the clean probes, and the display says how many."""
-    credit = Credit(Decimal("0.001"))
+    credit = Sprt(Decimal("0.001"))
     credit.observe(5_000, 5_000)
 
     assert (credit.clean, credit.needed) == (0, 1527)
@@ -204,7 +202,7 @@ def test_long_bad_time_costs_twice() -> None:
 
 def test_credit_that_equals_the_threshold_passes() -> None:
     """At 90 % a bad and a clean probe cancel out exactly, whatever the floats make of it."""
-    credit = Credit(Decimal("0.1"))
+    credit = Sprt(Decimal("0.1"))
     credit.observe(1_000, 0)
     for _ in range(50):
         credit.observe(1, 1)
@@ -216,7 +214,7 @@ def test_credit_that_equals_the_threshold_passes() -> None:
 @pytest.mark.parametrize(("sent", "bad"), [(1, 2), (-1, 0), (3, -1)])
 def test_impossible_counts_raise(sent: int, bad: int) -> None:
     """Counts that no prober can mean raise, and change nothing."""
-    points, credit = Points(Decimal("0.001")), Credit(Decimal("0.001"))
+    points, credit = Cusum(Decimal("0.001")), Sprt(Decimal("0.001"))
     with pytest.raises(ValueError, match="cannot be bad"):
         points.observe(sent, bad)
     with pytest.raises(ValueError, match="cannot be bad"):
@@ -226,7 +224,7 @@ def test_impossible_counts_raise(sent: int, bad: int) -> None:
 
 @st.composite
 def observations(draw: st.DrawFn) -> list[tuple[int, int]]:
-    """Up to 60 slices as (sent, bad), empty ones among them."""
+    """Up to 60 samples as (sent, bad), empty ones among them."""
     sents = draw(st.lists(st.integers(0, 50), max_size=60))
     return [(sent, draw(st.integers(0, sent))) for sent in sents]
 
@@ -236,11 +234,11 @@ def test_points_that_count_are_never_negative(
     percent: Decimal, slices: list[tuple[int, int]]
 ) -> None:
     """A good past leaves nothing below zero that a new fault would first have to fill."""
-    points = Points(allowed_bad(percent))
+    points = Cusum(allowed_bad(percent))
     for sent, bad in slices:
         points.observe(sent, bad)
         assert points.largest >= 0
-    fresh = Points(allowed_bad(percent))
+    fresh = Cusum(allowed_bad(percent))
     points.observe(1, 1)
     fresh.observe(1, 1)
     assert points.largest >= fresh.largest
@@ -250,10 +248,10 @@ def test_points_that_count_are_never_negative(
 def test_more_bad_never_means_fewer_points(
     percent: Decimal, slices: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    """Turning good probes bad lowers no counter and earns no credit, on any slice after."""
+    """Turning good probes bad lowers no counter and earns no SPRT, on any sample after."""
     allowed = allowed_bad(percent)
-    points, worse = Points(allowed), Points(allowed)
-    credit, less = Credit(allowed), Credit(allowed)
+    points, worse = Cusum(allowed), Cusum(allowed)
+    credit, less = Sprt(allowed), Sprt(allowed)
     for sent, bad in slices:
         extra = data.draw(st.integers(0, sent - bad))
         points.observe(sent, bad)
@@ -266,10 +264,10 @@ def test_more_bad_never_means_fewer_points(
 
 @given(PERCENTS, observations())
 def test_empty_slices_count_for_nothing(percent: Decimal, slices: list[tuple[int, int]]) -> None:
-    """Points and credit with empty slices anywhere are those without them, to the last bit."""
+    """Points and SPRT with empty samples anywhere are those without them, to the last bit."""
     allowed = allowed_bad(percent)
-    points, dense = Points(allowed), Points(allowed)
-    credit, dense_credit = Credit(allowed), Credit(allowed)
+    points, dense = Cusum(allowed), Cusum(allowed)
+    credit, dense_credit = Sprt(allowed), Sprt(allowed)
     for sent, bad in slices:
         points.observe(sent, bad)
         credit.observe(sent, bad)
@@ -283,7 +281,7 @@ def test_empty_slices_count_for_nothing(percent: Decimal, slices: list[tuple[int
 @given(PERCENTS, observations())
 def test_the_display_keeps_its_word(percent: Decimal, slices: list[tuple[int, int]]) -> None:
     """After ``needed - clean`` clean probes there is PASS, one fewer is not enough, and full is PASS."""
-    credit = Credit(allowed_bad(percent))
+    credit = Sprt(allowed_bad(percent))
     for sent, bad in slices:
         credit.observe(sent, bad)
         assert credit.passed == (credit.clean == credit.needed)
@@ -299,16 +297,16 @@ def test_the_display_keeps_its_word(percent: Decimal, slices: list[tuple[int, in
 
 @given(PERCENTS)
 def test_restart_is_zero(percent: Decimal) -> None:
-    """After a restart points and credit are those of a new account."""
+    """After a restart points and SPRT are those of a new account."""
     allowed = allowed_bad(percent)
-    points, credit = Points(allowed), Credit(allowed)
+    points, credit = Cusum(allowed), Sprt(allowed)
     for _ in range(40):
         points.observe(3, 2)
         credit.observe(300, 2)
     points.restart()
     credit.restart()
-    assert Points(allowed).counters == points.counters
-    new = Credit(allowed)
+    assert Cusum(allowed).counters == points.counters
+    new = Sprt(allowed)
     assert (new.earned, new.missing, new.needed, new.lost) == (
         credit.earned,
         credit.missing,
@@ -322,7 +320,7 @@ def test_a_bet_is_fair(percent: Decimal, sent: int, bad: int) -> None:
     """One observation's bet at the suspected share is the published formula."""
     bad = min(bad, sent)
     allowed = allowed_bad(percent)
-    points = Points(allowed)
+    points = Cusum(allowed)
     points.observe(sent, bad)
     q0 = float(allowed)
     expected = [

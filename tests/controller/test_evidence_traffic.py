@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import Calls, PathEvidence, TrafficEvidence, Verdict
-from controller.evidence import ENOUGH, ClientJudgement, Points, traffic_fails
+from controller.domain import PathEvidence, TrafficEvidence, Verdict
+from controller.evidence import ENOUGH, ClientJudgement, Cusum, traffic_fails
 from controller.evidence.clients.judgement import LastWindow
+from prober.contract import Counts
 
 NINES = Decimal("99.9")
 CLEAN = PathEvidence(
@@ -19,13 +20,13 @@ CLEAN = PathEvidence(
 )
 
 calls = st.integers(0, 500).flatmap(
-    lambda requests: st.builds(Calls, st.just(requests), st.integers(0, requests))
+    lambda requests: st.builds(Counts, st.just(requests), st.integers(0, requests))
 )
 
 
-def book() -> ClientJudgement:
-    """A book of the default objective and tick."""
-    return ClientJudgement(NINES, tick_s=10.0)
+def monitor() -> ClientJudgement:
+    """A monitor of the default objective and tick."""
+    return ClientJudgement(NINES, judges=2, tick_s=10.0)
 
 
 def found(**kinds: float | None) -> TrafficEvidence:
@@ -36,8 +37,8 @@ def found(**kinds: float | None) -> TrafficEvidence:
 
 def test_the_threshold_is_of_two_hours_of_ticks() -> None:
     """Over 720 ticks of 10 s, six counters and a quarter of alpha a healthy target FAILs once in 4,000."""
-    assert book().threshold == pytest.approx(math.log(720 * 6 / 0.00025))
-    assert ClientJudgement(NINES, tick_s=5.0).threshold == pytest.approx(
+    assert monitor().threshold == pytest.approx(math.log(720 * 6 / 0.00025))
+    assert ClientJudgement(NINES, judges=2, tick_s=5.0).threshold == pytest.approx(
         math.log(1440 * 6 / 0.00025)
     )
 
@@ -45,72 +46,72 @@ def test_the_threshold_is_of_two_hours_of_ticks() -> None:
 @pytest.mark.parametrize(("requests", "ticks"), [(1, 3), (50, 3), (10_000, 3)])
 def test_an_outage_takes_three_ticks(requests: int, ticks: int) -> None:
     """When every request fails real traffic FAILs at the third tick, however many there were."""
-    one = book()
+    one = monitor()
     verdicts = []
     for _ in range(ticks):
-        one.apply(Calls(requests, requests), Calls())
+        one.apply(Counts(requests, requests), Counts())
         verdicts.append(one.verdict()[0])
     assert verdicts == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.FAIL]
 
 
 def test_pass_needs_fifty_requests_and_nothing_against_them() -> None:
     """49 clean requests are too few, 50 pass, and one failure more takes PASS away."""
-    one = book()
-    one.apply(Calls(ENOUGH - 1), Calls())
+    one = monitor()
+    one.apply(Counts(ENOUGH - 1), Counts())
     assert one.verdict() == (Verdict.UNKNOWN, "TooFew")
-    one.apply(Calls(1), Calls())
+    one.apply(Counts(1), Counts())
     assert one.verdict() == (Verdict.PASS, "Met")
-    one.apply(Calls(10, 1), Calls())
+    one.apply(Counts(10, 1), Counts())
     assert one.verdict() == (Verdict.UNKNOWN, "Recovering")
 
 
 @given(st.lists(calls, max_size=30))
-def test_no_request_is_no_observation(ticks: list[Calls]) -> None:
+def test_no_request_is_no_observation(ticks: list[Counts]) -> None:
     """Ticks without a request change nothing, wherever they stand."""
-    with_silence, without = book(), book()
+    with_silence, without = monitor(), monitor()
     for tick in ticks:
         without.apply(tick, tick)
         with_silence.apply(tick, tick)
-        with_silence.apply(Calls(), Calls())
+        with_silence.apply(Counts(), Counts())
     assert with_silence.points == without.points
     assert with_silence.verdict() == without.verdict()
     assert with_silence.bad_share == without.bad_share
 
 
 @given(st.lists(calls, max_size=60))
-def test_points_are_those_of_the_probes_rule(ticks: list[Calls]) -> None:
+def test_points_are_those_of_the_probes_rule(ticks: list[Counts]) -> None:
     """Each tick is one observation of the same penalty points, and of nothing else."""
-    one, points = book(), Points(Decimal("0.001"))
+    one, points = monitor(), Cusum(Decimal("0.001"))
     for tick in ticks:
-        one.apply(tick, Calls())
-        points.observe(*tick)
+        one.apply(tick, Counts())
+        points.observe(tick.sent, tick.bad)
     assert one.points == points.largest
-    assert (one.requests, one.failures) == (sum(t[0] for t in ticks), sum(t[1] for t in ticks))
+    assert one.counts == sum(ticks, Counts())
 
 
 @given(st.lists(calls, max_size=60))
-def test_a_window_is_the_latest_ticks_that_are_enough(ticks: list[Calls]) -> None:
+def test_a_window_is_the_latest_ticks_that_are_enough(ticks: list[Counts]) -> None:
     """A window holds the fewest latest ticks with 50 requests together, or all where there are fewer."""
     window = LastWindow()
     for tick in ticks:
         window.add(tick)
-    asked = [tick for tick in ticks if tick.requests]
-    kept: list[Calls] = []
+    asked = [tick for tick in ticks if tick.sent]
+    kept: list[Counts] = []
     for tick in reversed(asked):
-        if sum(c.requests for c in kept) >= ENOUGH:
+        if sum(c.sent for c in kept) >= ENOUGH:
             break
         kept.append(tick)
-    requests, failures = sum(c.requests for c in kept), sum(c.failures for c in kept)
-    assert window.requests == requests
+    requests, failures = sum(c.sent for c in kept), sum(c.bad for c in kept)
+    assert window.counts.sent == requests
     assert window.bad_share == (failures / requests if requests else None)
 
 
 def test_a_small_window_of_the_origin_compares_nothing() -> None:
     """The origin's bad share is not known before 50 of its requests, the target's from the first on."""
-    one = book()
-    one.apply(Calls(3, 1), Calls(ENOUGH - 1, 0))
+    one = monitor()
+    one.apply(Counts(3, 1), Counts(ENOUGH - 1, 0))
     assert (one.bad_share, one.origin_bad_share) == (1 / 3, None)
-    one.apply(Calls(), Calls(1, 1))
+    one.apply(Counts(), Counts(1, 1))
     assert one.origin_bad_share == 1 / ENOUGH
 
 

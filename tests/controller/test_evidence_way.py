@@ -1,4 +1,4 @@
-"""One path's book over time, and the rules on two paths."""
+"""One path's monitor over time, and the rules on two paths."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def tick(
     """Base probes of the present generation; bad ones time out and are slow, the others get ``answer``."""
     counts = Counts(sent, bad, bad if slow is None else slow)
     answers = {answer: sent - bad, "timeout": bad}
-    return Tick(base=counts, credit=counts, answers=answers, loops=loops)
+    return Tick(base=counts, earning=counts, answers=answers, loops=loops)
 
 
 LOOP = Tick(base=Counts(1, 1, 1), answers={"508": 1}, loops=1)
 
 
-def book(
+def monitor(
     latency: LatencySpec | None = None, *, shifted: bool = True, percent: Decimal = P999
 ) -> PathMonitor:
-    """A new book, with real traffic on."""
-    return PathMonitor(percent, latency, traffic_on=True, shifted=shifted)
+    """A new monitor, with real traffic on."""
+    return PathMonitor(percent, latency, judges=2, shifted=shifted)
 
 
 def feed(path: PathMonitor, ticks: list[Tick], start_s: float = 0.0) -> float:
@@ -58,13 +58,13 @@ def said(path: PathMonitor, now_s: float) -> tuple[str, str]:
 def test_never_heard_of_is_no_stream() -> None:
     """Before a word from the prober a path is UNKNOWN for want of a stream, with nothing known."""
     assert PathEvidence(
-        Verdict.UNKNOWN, "NoStream", threshold=book().evidence(0).threshold, needed=764
-    ) == book().evidence(1000.0)
+        Verdict.UNKNOWN, "NoStream", threshold=monitor().evidence(0).threshold, needed=764
+    ) == monitor().evidence(1000.0)
 
 
 def test_clean_way_collects_then_passes() -> None:
     """The 764th clean probe turns Collecting into PASS."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick()] * 763)
     assert said(path, end_s) == ("UNKNOWN", "Collecting")
     assert (path.evidence(end_s).clean, path.evidence(end_s).needed) == (763, 764)
@@ -74,8 +74,8 @@ def test_clean_way_collects_then_passes() -> None:
 
 
 def test_outage_fails_on_the_fourth_slice() -> None:
-    """A dead target at 10/s FAILs 0.4 s after its first bad slice, after however long a good time."""
-    path = book()
+    """A dead target at 10/s FAILs 0.4 s after its first bad sample, after however long a good time."""
+    path = monitor()
     end_s = feed(path, [tick()] * 5000 + [tick(1, 1)] * 3)
     assert said(path, end_s) == ("UNKNOWN", "Recovering")
 
@@ -87,8 +87,8 @@ def test_outage_fails_on_the_fourth_slice() -> None:
 
 
 def test_one_bad_probe_takes_pass_away_and_says_recovering() -> None:
-    """Credit lost by a bad probe is Recovering until it is earned anew."""
-    path = book()
+    """SPRT lost by a bad probe is Recovering until it is earned anew."""
+    path = monitor()
     end_s = feed(path, [tick()] * 1000 + [tick(1, 1)])
     assert said(path, end_s) == ("UNKNOWN", "Recovering")
     end_s = feed(path, [tick()] * 255, end_s + 0.1)
@@ -97,7 +97,7 @@ def test_one_bad_probe_takes_pass_away_and_says_recovering() -> None:
 
 def test_slow_answers_miss_latency_only() -> None:
     """Answers that are good and slow FAIL the latency objective and not success."""
-    path = book(SLOW)
+    path = monitor(SLOW)
     end_s = feed(path, [tick(1, 0, slow=1)] * 10)
     evidence = path.evidence(end_s)
     assert said(path, end_s) == ("FAIL", "LatencyMissed")
@@ -107,7 +107,7 @@ def test_slow_answers_miss_latency_only() -> None:
 
 def test_dead_way_misses_success_first() -> None:
     """Where both objectives FAIL the reason and the points are those of success."""
-    path = book(SLOW)
+    path = monitor(SLOW)
     end_s = feed(path, [tick(1, 1)] * 40)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
     assert path.evidence(end_s).objective == "success"
@@ -115,20 +115,20 @@ def test_dead_way_misses_success_first() -> None:
 
 def test_the_reason_and_the_points_are_of_one_objective() -> None:
     """Of two objectives that FAIL the first is told, though the second is further beyond its threshold."""
-    path = book(LatencySpec(limit_s=0.3, percent=P999), percent=Decimal(50))
+    path = monitor(LatencySpec(limit_s=0.3, percent=P999), percent=Decimal(50))
     evidence = path.evidence(feed(path, [tick(1, 1)] * 60))
     assert (evidence.reason, evidence.objective) == ("SuccessMissed", "success")
 
 
 def test_two_objectives_share_alpha() -> None:
     """A second objective raises the threshold of the first by the log of two."""
-    one, two = book().evidence(0.0), book(SLOW).evidence(0.0)
+    one, two = monitor().evidence(0.0), monitor(SLOW).evidence(0.0)
     assert two.threshold - one.threshold == pytest.approx(0.6931, abs=1e-4)
 
 
 def test_pass_needs_every_objective() -> None:
-    """A way that is good and slow never passes, and people see the count that is furthest off."""
-    path = book(LatencySpec(limit_s=0.3, percent=P999))
+    """A path that is good and slow never passes, and people see the count that is furthest off."""
+    path = monitor(LatencySpec(limit_s=0.3, percent=P999))
     ticks = [tick(1, 0, slow=int(index % 300 == 299)) for index in range(1200)]
     evidence = path.evidence(feed(path, ticks))
     assert evidence.verdict is Verdict.UNKNOWN
@@ -136,8 +136,8 @@ def test_pass_needs_every_objective() -> None:
 
 
 def test_silence_is_told_after_300_ms() -> None:
-    """Without a slice for 0.3 s PASS becomes UNKNOWN Silent, and the next slice brings it back."""
-    path = book()
+    """Without a sample for 0.3 s PASS becomes UNKNOWN Silent, and the next sample brings it back."""
+    path = monitor()
     end_s = feed(path, [tick(8)] * 100)
     assert said(path, end_s + 0.25) == ("PASS", "Met")
     assert said(path, end_s + 0.35) == ("UNKNOWN", "Silent")
@@ -149,8 +149,8 @@ def test_silence_is_told_after_300_ms() -> None:
 
 @pytest.mark.parametrize("ask_between", [True, False])
 def test_silence_of_3_s_restarts_the_credit(ask_between: bool) -> None:
-    """A silence of 3 s costs all credit, whether or not anybody asked during it."""
-    path = book()
+    """A silence of 3 s costs all SPRT, whether or not anybody asked during it."""
+    path = monitor()
     end_s = feed(path, [tick(8)] * 100)
     if ask_between:
         assert said(path, end_s + 3.0) == ("UNKNOWN", "NoStream")
@@ -161,7 +161,7 @@ def test_silence_of_3_s_restarts_the_credit(ask_between: bool) -> None:
 
 def test_heartbeats_without_slices_are_silence() -> None:
     """A prober that speaks but reports nothing of this path keeps the stream, not the freshness."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick(8)] * 100)
     for beat in range(1, 60):
         path.on_report(end_s + beat / 10)
@@ -170,12 +170,12 @@ def test_heartbeats_without_slices_are_silence() -> None:
 
 
 def test_void_slices_blind_the_way() -> None:
-    """Void slices are heard, are not fresh, add nothing, and after 3 s cost the credit."""
-    path = book()
+    """Void samples are heard, are not fresh, add nothing, and after 3 s cost the SPRT."""
+    path = monitor()
     end_s = feed(path, [tick(8)] * 100)
     before = path.evidence(end_s)
     for beat in range(1, 31):
-        path.void(end_s + beat / 10)
+        path.discard(end_s + beat / 10)
     after = path.evidence(end_s + 3.05)
     assert (after.verdict, after.reason) == (Verdict.UNKNOWN, "Void")
     assert (after.points, after.clean) == (before.points, 0)
@@ -185,17 +185,17 @@ def test_void_slices_blind_the_way() -> None:
 
 def test_fail_stays_when_the_way_falls_silent() -> None:
     """A target that failed and then vanished is not better for it."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick(1, 1)] * 10)
     assert said(path, end_s + 3600) == ("FAIL", "SuccessMissed")
 
 
-# --- credit and points -------------------------------------------------------------------------------
+# --- SPRT and points -------------------------------------------------------------------------------
 
 
 def test_burst_and_old_assignments_earn_no_credit() -> None:
     """Clean probes of a burst, or of an assignment of before, never count towards PASS."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [Tick(base=Counts(5), burst=Counts(20), answers={"200": 25})] * 500)
     assert path.evidence(end_s).clean == 0
     assert said(path, end_s) == ("UNKNOWN", "Collecting")
@@ -203,36 +203,36 @@ def test_burst_and_old_assignments_earn_no_credit() -> None:
 
 def test_burst_counts_for_fail() -> None:
     """Bad probes of a burst alone FAIL a path."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [Tick(burst=Counts(4, 4, 4))] * 4)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
 
 def test_slow_burst_counts_for_fail() -> None:
     """Slow probes of a burst alone FAIL the latency objective."""
-    path = book(SLOW)
+    path = monitor(SLOW)
     end_s = feed(path, [Tick(burst=Counts(4, 0, 4))] * 10)
     assert said(path, end_s) == ("FAIL", "LatencyMissed")
 
 
 def test_base_and_burst_are_one_observation() -> None:
-    """One clean base probe beside nine bad burst ones is one slice with nine of ten bad."""
-    split, whole = book(), book()
+    """One clean base probe beside nine bad burst ones is one sample with nine of ten bad."""
+    split, whole = monitor(), monitor()
     feed(split, [Tick(base=Counts(1), burst=Counts(9, 9, 9))] * 3)
     feed(whole, [Tick(base=Counts(10, 9, 9))] * 3)
     assert whole.evidence(0.2).points == split.evidence(0.2).points
 
 
-@pytest.mark.parametrize("how", ["settle", "restart_credit"])
+@pytest.mark.parametrize("how", ["settle", "restart_sprt"])
 def test_new_generation_starts_at_zero_credit(how: str) -> None:
-    """A settled step or lost pods cost all credit and no points."""
-    path = book()
+    """A settled step or lost pods cost all SPRT and no points."""
+    path = monitor()
     end_s = feed(path, [tick()] * 800 + [tick(1, 1)])
     points = path.evidence(end_s).points
     if how == "settle":
         path.settle(end_s)
     else:
-        path.restart_credit()
+        path.restart_sprt()
     evidence = path.evidence(end_s)
     assert (evidence.clean, evidence.points) == (0, points)
     assert points > 0
@@ -240,7 +240,7 @@ def test_new_generation_starts_at_zero_credit(how: str) -> None:
 
 def test_points_restart_at_home_after_full_credit() -> None:
     """At home a FAIL ends when 764 clean probes came since the last bad one, and not one earlier."""
-    path = book(shifted=False)
+    path = monitor(shifted=False)
     end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 763)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
@@ -254,8 +254,8 @@ def test_points_restart_at_home_after_full_credit() -> None:
 
 
 def test_a_bad_probe_at_home_begins_the_calm_anew() -> None:
-    """Two calms of 700 clean probes are no full credit."""
-    path = book(shifted=False)
+    """Two calms of 700 clean probes are no full SPRT."""
+    path = monitor(shifted=False)
     bad, calm = [tick(1, 1)] * 20, [tick()] * 700
     end_s = feed(path, bad + calm + [tick(1, 1)] + calm)
     assert said(path, end_s)[0] == "FAIL"
@@ -263,9 +263,9 @@ def test_a_bad_probe_at_home_begins_the_calm_anew() -> None:
 
 def test_the_calm_is_credit_and_restarts_with_it() -> None:
     """At home a calm that was interrupted by lost pods has to be earned again, from the beginning."""
-    path = book(shifted=False)
+    path = monitor(shifted=False)
     end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 700)
-    path.restart_credit()
+    path.restart_sprt()
     end_s = feed(path, [tick()] * 700, end_s + 0.1)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
     end_s = feed(path, [tick()] * 64, end_s + 0.1)
@@ -274,7 +274,7 @@ def test_the_calm_is_credit_and_restarts_with_it() -> None:
 
 def test_each_objective_is_forgiven_by_its_own_calm() -> None:
     """A latency objective that is forgiven leaves the points and the share of success as they are."""
-    path = book(SLOW, shifted=False)
+    path = monitor(SLOW, shifted=False)
     end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 180)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
     assert path.evidence(end_s).success_share == pytest.approx(0.9)
@@ -282,11 +282,11 @@ def test_each_objective_is_forgiven_by_its_own_calm() -> None:
 
 def test_points_never_restart_above_home() -> None:
     """Above home a FAIL outlasts any calm that is shorter than the points need to come down."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 2000)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")
 
-    path.at_home(True)
+    path.at_baseline(True)
     assert said(path, end_s) == ("PASS", "Met")
 
 
@@ -295,40 +295,39 @@ def test_points_never_restart_above_home() -> None:
 
 def test_one_loop_above_home_is_fail_and_stays() -> None:
     """One 508 above the baseline is FAIL at once, without points, for as long as the callers are there."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick()] * 800 + [LOOP] + [tick()] * 2000)
     evidence = path.evidence(end_s)
     assert (evidence.verdict, evidence.reason) == (Verdict.FAIL, "GatewayLoop")
     assert evidence.points < evidence.threshold
     assert evidence.loop_s == pytest.approx(200.0)
-    path.at_home(False)
+    path.at_baseline(False)
     assert said(path, end_s) == ("FAIL", "GatewayLoop")
 
 
 def test_loop_at_home_is_only_remembered() -> None:
     """A 508 at the baseline is a bad probe and a memory; leaving home later does not make it FAIL."""
-    path = book(shifted=False)
+    path = monitor(shifted=False)
     path.apply(LOOP, 0.0)
     assert said(path, 0.2) == ("UNKNOWN", "Recovering")
     assert path.evidence(0.2).loop_s == pytest.approx(0.2)
-    path.at_home(False)
+    path.at_baseline(False)
     assert said(path, 0.2) == ("UNKNOWN", "Recovering")
 
 
 def test_home_forgets_the_latch() -> None:
     """A loop that brought the callers home is no FAIL once they are there."""
-    path = book()
+    path = monitor()
     path.apply(LOOP, 0.0)
-    path.at_home(True)
+    path.at_baseline(True)
     assert said(path, 0.1) == ("UNKNOWN", "Recovering")
 
 
-@pytest.mark.parametrize("void", [Tick(loops=1, count_loops=False), Tick(answers={"508": 1})])
-def test_void_loop_is_no_loop_and_no_proof(void: Tick) -> None:
+def test_a_discarded_loop_is_no_loop_and_no_proof() -> None:
     """A 508 while a pin is missing is no FAIL, and still ends the time the path has answered."""
-    path = book()
+    path = monitor()
     feed(path, [tick()] * 20)
-    path.apply(void, 2.0)
+    path.apply(Tick(answers={"508": 1}), 2.0)
     evidence = path.evidence(2.0)
     assert evidence.verdict is Verdict.UNKNOWN
     assert evidence.loop_s == inf
@@ -340,7 +339,7 @@ def test_void_loop_is_no_loop_and_no_proof(void: Tick) -> None:
 
 def test_answered_counts_from_the_first_answer_that_is_no_loop() -> None:
     """Timeouts are no answers, any status but 508 is one, and a loop begins the count anew."""
-    path = book(shifted=False)
+    path = monitor(shifted=False)
     path.apply(tick(1, 1), 0.0)
     assert path.evidence(0.5).answered_s == 0
     path.apply(tick(1, 0, answer="404"), 0.5)
@@ -355,7 +354,7 @@ def test_answered_counts_from_the_first_answer_that_is_no_loop() -> None:
 
 def test_answered_does_not_outlast_a_silence() -> None:
     """What a path answered before 3 s of silence says nothing about its pin now."""
-    path = book()
+    path = monitor()
     path.apply(tick(), 0.0)
     assert path.evidence(2.5).answered_s == 2.5
     assert path.evidence(3.0).answered_s == 0
@@ -363,7 +362,7 @@ def test_answered_does_not_outlast_a_silence() -> None:
 
 def test_bad_share_and_rate_are_of_the_last_3_s() -> None:
     """Both take in base and burst, and let go of what is older than 3 s."""
-    path = book()
+    path = monitor()
     for second in range(4):
         path.apply(tick(10, 10), float(second))
     path.apply(Tick(base=Counts(5), burst=Counts(15)), 5.0)
@@ -377,7 +376,7 @@ def test_bad_share_and_rate_are_of_the_last_3_s() -> None:
 
 def test_success_share_is_of_the_base_schedule() -> None:
     """The share of a lifetime leaves bursts out: they oversample the aftermath."""
-    path = book()
+    path = monitor()
     assert path.evidence(0.0).success_share is None
     feed(path, [tick()] * 99 + [Tick(base=Counts(1, 1, 1), burst=Counts(4, 4, 4))])
     assert path.evidence(10.0).success_share == 0.99
@@ -385,7 +384,7 @@ def test_success_share_is_of_the_base_schedule() -> None:
 
 def test_all_bad_needs_four_probes_in_one_second() -> None:
     """Four probes of the last second, all bad, are needed; three are not enough."""
-    path = book()
+    path = monitor()
     assert not path.evidence(feed(path, [tick(1, 1)] * 3)).all_bad_1s
     assert path.evidence(feed(path, [tick(1, 1)], 0.3)).all_bad_1s
     assert not path.evidence(1.0).all_bad_1s  # the first of the four is a second old
@@ -393,7 +392,7 @@ def test_all_bad_needs_four_probes_in_one_second() -> None:
 
 def test_one_good_probe_is_not_all_bad() -> None:
     """A single good probe in the last second clears the path of being dead; one before it does not."""
-    path = book()
+    path = monitor()
     end_s = feed(path, [tick()] + [tick(1, 1)] * 9)
     assert not path.evidence(end_s).all_bad_1s
     end_s = feed(path, [tick(1, 1)], end_s + 0.15)
@@ -402,8 +401,8 @@ def test_one_good_probe_is_not_all_bad() -> None:
 
 def test_all_bad_needs_a_clean_reference() -> None:
     """A prober that doubts itself, even in an empty tick, does not call a path dead."""
-    path = book()
-    end_s = feed(path, [tick(1, 1)] * 5 + [Tick(reference_clean=False)] + [tick(1, 1)] * 5)
+    path = monitor()
+    end_s = feed(path, [tick(1, 1)] * 5 + [Tick(control_clean=False)] + [tick(1, 1)] * 5)
     assert not path.evidence(end_s).all_bad_1s
     end_s = feed(path, [tick(1, 1)] * 10, end_s + 0.1)
     assert path.evidence(end_s).all_bad_1s
@@ -414,7 +413,7 @@ def test_all_bad_needs_a_clean_reference() -> None:
 )
 def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -> None:
     """A second of nothing but proxies' own answers is unanswered; one answer of an application is not."""
-    path = book()
+    path = monitor()
     one = Tick(base=Counts(1, 1), answers={"timeout": 1})
     other = Tick(base=Counts(1, 1), answers={answer: 1})
     end_s = feed(path, [one] * 9 + [other])
@@ -433,7 +432,7 @@ def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -
 )
 def test_usual_answer(answers: dict[str, int], usual: str) -> None:
     """What nine of ten answers were is usual, of three answers at least."""
-    path = book()
+    path = monitor()
     path.apply(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
     assert usual == path.evidence(0.5).usual_answer
     assert path.evidence(3.0).usual_answer == ""
@@ -452,7 +451,7 @@ def ticks(draw: st.DrawFn) -> Tick:
 
     base, burst = counts(10), counts(20)
     credit = base if draw(st.booleans()) else Counts()
-    return Tick(base, burst, credit, {"200": base.sent}, reference_clean=draw(st.booleans()))
+    return Tick(base, burst, credit, {"200": base.sent}, control_clean=draw(st.booleans()))
 
 
 events = st.lists(
@@ -462,8 +461,8 @@ events = st.lists(
 
 @given(events)
 def test_unknown_never_raises_points(story: list[Tick | str]) -> None:
-    """Only probes raise points; void, empty and missing slices, silence and settling never do."""
-    path, now_s = book(SLOW), 0.0
+    """Only probes raise points; void, empty and missing samples, silence and settling never do."""
+    path, now_s = monitor(SLOW), 0.0
     for event in story:
         before = path.evidence(now_s).points
         now_s += 5.0 if event == "pause" else 0.1
@@ -471,7 +470,7 @@ def test_unknown_never_raises_points(story: list[Tick | str]) -> None:
             path.apply(event, now_s)
             continue
         if event == "void":
-            path.void(now_s)
+            path.discard(now_s)
         elif event == "heard":
             path.on_report(now_s)
         elif event == "settle":
@@ -483,14 +482,14 @@ def test_unknown_never_raises_points(story: list[Tick | str]) -> None:
 
 @given(events)
 def test_pass_is_fresh_and_full(story: list[Tick | str]) -> None:
-    """Whatever happened, PASS means full credit, fresh slices and points below FAIL."""
-    path, now_s = book(percent=Decimal(50)), 0.0
+    """Whatever happened, PASS means full SPRT, fresh samples and points below FAIL."""
+    path, now_s = monitor(percent=Decimal(50)), 0.0
     for event in [*story, *[tick(10)] * 12, *story]:
         now_s += 5.0 if event == "pause" else 0.1
         if isinstance(event, Tick):
             path.apply(event, now_s)
         elif event == "void":
-            path.void(now_s)
+            path.discard(now_s)
         elif event == "settle":
             path.settle(now_s)
         evidence = path.evidence(now_s)
@@ -506,8 +505,8 @@ def test_pass_is_fresh_and_full(story: list[Tick | str]) -> None:
 
 @given(st.lists(ticks(), max_size=40), st.data())
 def test_order_of_empty_ticks_is_irrelevant(story: list[Tick], data: st.DataObject) -> None:
-    """Empty ticks between others change neither points nor credit, wherever they stand."""
-    plain, padded = book(SLOW), book(SLOW)
+    """Empty ticks between others change neither points nor SPRT, wherever they stand."""
+    plain, padded = monitor(SLOW), monitor(SLOW)
     for one in story:
         plain.apply(one, 1.0)
         for _ in range(data.draw(st.integers(0, 2))):
@@ -518,8 +517,8 @@ def test_order_of_empty_ticks_is_irrelevant(story: list[Tick], data: st.DataObje
 
 @given(st.lists(ticks(), max_size=40))
 def test_bursts_never_earn_credit(story: list[Tick]) -> None:
-    """The credit with bursts is the credit without them."""
-    with_bursts, without = book(SLOW), book(SLOW)
+    """The SPRT with bursts is the SPRT without them."""
+    with_bursts, without = monitor(SLOW), monitor(SLOW)
     for index, one in enumerate(story):
         with_bursts.apply(one, index / 10)
         without.apply(replace(one, burst=Counts()), index / 10)
@@ -561,7 +560,7 @@ def way_said(
     ],
 )
 def test_home_is_worse(baseline: PathEvidence, worse: bool) -> None:
-    """Home is worse only with FAIL by points, fresh slices, and 0.8 of the target's bad share."""
+    """Home is worse only with FAIL by points, fresh samples, and 0.8 of the target's bad share."""
     to_target = way_said(30, share=1.0)
     assert worse == origin_is_worse(to_target, baseline)
     assert cluster_fails(to_target, baseline) == (not worse)
@@ -581,5 +580,5 @@ def test_unknown_target_share_keeps_the_way_home_open() -> None:
     ],
 )
 def test_a_cluster_fails_by_points_only(to_target: PathEvidence) -> None:
-    """A way not known, not over its threshold, or looping is no FAIL of its cluster by this rule."""
+    """A path not known, not over its threshold, or looping is no FAIL of its cluster by this rule."""
     assert not cluster_fails(to_target, way_said(0, share=0.0))

@@ -80,7 +80,7 @@ def order(protocol: Protocol, port: int, probe: ProbeSpec) -> ProbeOrder:
         probe=probe,
         success_percent=Decimal(99),
         latency=None,
-        traffic_on=False,
+        judges=1,
         shifted=True,
         generation=0,
         identity=(),
@@ -93,7 +93,7 @@ async def answers(folder: Path, asked: ProbeOrder) -> set[str]:
     enough = asyncio.Event()
 
     def take(on_report: ProberReport) -> None:
-        for _, part in on_report.slices:
+        for _, part in on_report.samples:
             told.update(part.answers)
         if told:
             enough.set()

@@ -27,7 +27,7 @@ from controller.kube.api import Backoff
 from controller.runtime import probers
 from controller.runtime.probers import Probers
 from prober import contract
-from prober.contract import Assign, Counts, Hello, Readdress, Report, Slice, Withdraw
+from prober.contract import Assign, Counts, Hello, Readdress, Report, Sample, Withdraw
 from tests.controller.scripted_api import until
 
 A = Key("default", "service-a")
@@ -48,7 +48,7 @@ def order(side: Side = Side.TARGET, addresses: tuple[str, ...] = (), **differs: 
         "probe": ProbeSpec(),
         "success_percent": Decimal(99),
         "latency": None,
-        "traffic_on": False,
+        "judges": 1,
         "shifted": True,
         "generation": 1,
         "identity": ("service-a", side),
@@ -166,7 +166,7 @@ async def honest(socket: web.WebSocketResponse, there: Far) -> None:
         number = 0
         while True:
             ids = [said.id for said in there.said if isinstance(said, Assign)]
-            part = tuple(Slice(n, number, 0.0, base=Counts(1)) for n in ids)
+            part = tuple(Sample(n, number, 0.0, base=Counts(1)) for n in ids)
             await say(socket, Report(number, part))
             number += 1
             await asyncio.sleep(0.02)
@@ -226,7 +226,7 @@ async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> 
         async with near.running():
             await until(lambda: len(there.said) == 2 and near.on_report != [])
     assert {said.id for said in there.said}.isdisjoint({1, 2})
-    assert {one.slices[0][0].path for one in near.on_report if one.slices} <= {
+    assert {one.samples[0][0].path for one in near.on_report if one.samples} <= {
         CallPath("eks", Side.TARGET),
         CallPath("eks", Side.HOME),
     }
@@ -274,10 +274,14 @@ async def test_what_is_no_message_ends_its_stream_only(
 
 async def test_a_stream_of_an_unknown_assignment_is_no_evidence(tmp_path: Path) -> None:
     """Slices of what was never ordered are left out, and the report still counts as a sign of life."""
-    report = Report(0, (Slice(77, 0, 0.0, base=Counts(9, 9)),), lowered={77: 1.0}, pending=(77,))
+    report = Report(0, (Sample(77, 0, 0.0, base=Counts(9, 9)),), throttled={77: 1.0}, pending=(77,))
     async with far(saying(message(report))) as there, Near(there.url, tmp_path).running() as near:
         await until(lambda: near.on_report != [])
-    assert (near.on_report[0].slices, near.on_report[0].idle, dict(near.on_report[0].lowered)) == (
+    assert (
+        near.on_report[0].samples,
+        near.on_report[0].idle,
+        dict(near.on_report[0].throttled),
+    ) == (
         (),
         (),
         {},
@@ -443,10 +447,14 @@ def test_no_report_that_can_be_read_breaks_an_account(
         assert isinstance(report, Report)
         now_s = tick / 10
         monitor.pins(missing=is_missing, now_s=now_s)
-        for part in report.slices:
+        for part in report.samples:
             if part.assignment in orders:
                 monitor.take(
-                    orders[part.assignment], part, now_s, void=report.void, reference_clean=True
+                    orders[part.assignment],
+                    part,
+                    now_s,
+                    discarded=report.discarded,
+                    control_clean=True,
                 )
         monitor.fold(now_s)
         for found in monitor.evidence(now_s).values():

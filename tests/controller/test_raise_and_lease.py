@@ -26,7 +26,7 @@ from controller.report.ui import Feed
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
 from controller.runtime.store import Store
-from prober.contract import Counts, Report, Slice
+from prober.contract import Counts, Report, Sample
 from tests.faults.virtual import VirtualLoop
 
 FILES = Path(__file__).parent.parent / "data" / "written-by-0.1"
@@ -103,7 +103,7 @@ class Probing:
 
     async def run(self, reconciler: Reconciler) -> None:
         """Report until cancelled."""
-        good = Slice(1, 0, 0.0, base=Counts(10), answers={"200": 10})
+        good = Sample(1, 0, 0.0, base=Counts(10), answers={"200": 10})
         while True:
             await asyncio.sleep(0.1)
             for cluster in CLUSTERS:

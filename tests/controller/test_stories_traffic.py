@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.domain import Calls, Phase, Verdict
+from controller.domain import Phase, Verdict
+from prober.contract import Counts
 from tests.controller.test_stories_home import assert_home, risen
 from tests.controller.world import A, World
 from tests.controller.world_traffic import BOTH, ClientMonitor
@@ -49,9 +50,9 @@ def test_a_home_that_only_the_probes_know_is_asked_of_them() -> None:
     """Where the origin's backend had too few requests, its probes stand in: clean ones let callers go."""
     world, callers = risen_with_callers()
     callers.bad = {"eks": 500}
-    here = {"here": Calls(), "across": Calls(100, 50)}
-    there = {"here": Calls(100, 50), "across": Calls()}
-    world.shell.store._known[A].callers._clusters.clear()
+    here = {"here": Counts(), "across": Counts(100, 50)}
+    there = {"here": Counts(100, 50), "across": Counts()}
+    world.shell.store._clients._monitors[A]._clusters.clear()
     world.shell.reconcile(A)
     callers.extra = {"legacy": here, "eks": there}
     callers.until(lambda: world.phase is Phase.REVERTED, 120)
@@ -143,7 +144,7 @@ def test_a_pair_without_prometheus_waits_for_nothing() -> None:
     """Without a Prometheus real traffic plays no part, and probes have all of alpha."""
     world = risen()
     assert world.shell.observed[A].traffic == {}
-    assert not any(probe.traffic_on for probe in world.decided.probes)
+    assert {probe.judges for probe in world.decided.probes} == {1}
 
 
 def test_traffic_off_judges_nothing() -> None:
@@ -161,7 +162,7 @@ def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
     world.annotate(abort="true")
     callers.until(lambda: world.phase is Phase.REVERTED)
     world.annotate(abort=None, attempt="2")
-    callers.extra = {"legacy": {"across": Calls(1000, 1000)}}
+    callers.extra = {"legacy": {"across": Counts(1000, 1000)}}
     world.until(lambda: world.recorded() == (0, 0) and world.decided.number == 2)
     callers.due_s = 0
     callers.tick()

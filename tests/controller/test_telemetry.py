@@ -44,7 +44,7 @@ from controller.report.logs import configure_logging
 from controller.report.metrics import REVERTS, Metrics
 from controller.report.tracing import Tracing, exemplar, root_of, tracing_to
 from controller.runtime.probers import StreamMeter
-from prober.contract import Counts, Slice
+from prober.contract import Counts, Sample
 from tests.metrics_table import documented, rows
 
 ROOT = Path(__file__).parent.parent.parent
@@ -274,7 +274,7 @@ def test_evidence_is_shown_per_way() -> None:
 TARGET_PATH = CallPath("legacy", Side.TARGET)
 LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
 JUDGED = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
-SLICE = Slice(
+SAMPLE = Sample(
     1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
 )
 
@@ -285,7 +285,7 @@ def test_probes_are_counted_from_zero() -> None:
     metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 0
     assert value(metrics, "way_loops_total", **LABELS) == 0
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert value(metrics, "way_loops_total", **LABELS) == 11
 
 
@@ -293,7 +293,7 @@ def test_a_burst_does_not_colour_the_share_of_good_probes() -> None:
     """Good and bad probes are of the base schedule; answers are of all probes."""
     metrics = Metrics("1")
     metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 2
     assert value(metrics, "way_probes_total", outcome="good", **LABELS) == 3
     assert value(metrics, "way_answers_total", answer="508", **LABELS) == 11
@@ -303,18 +303,18 @@ def test_probes_stay_counted_until_every_scrape_has_seen_them() -> None:
     """The counters of a Service go fifteen minutes after its probing ended, and late slices make none."""
     now = [0.0]
     metrics = Metrics("1", clock=lambda: now[0])
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert series_of(metrics, KEY) == []
     metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     metrics.paths.evidence(KEY, {})
     now[0] = 899.0
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     metrics.paths.evidence(Key("shop", "till"), {})
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 4
     now[0] = 900.0
     metrics.paths.evidence(Key("shop", "till"), {})
-    metrics.paths.probed(KEY, TARGET_PATH, SLICE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert series_of(metrics, KEY) == []
 
 
@@ -686,9 +686,9 @@ async def test_the_loop_beats_and_measures_its_lag() -> None:
     beating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await beating
-    counted = value(metrics, "loop_lag_seconds_count")
-    assert counted is not None
-    assert counted >= 1
+    increases = value(metrics, "loop_lag_seconds_count")
+    assert increases is not None
+    assert increases >= 1
 
 
 async def test_an_address_in_use_is_an_error_that_leaves_nothing_open() -> None:

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from controller.domain import Key, SplitKind, TrafficOrder
-from controller.evidence.clients.counters import Tally
+from controller.evidence.clients.counters import Counters
 from controller.evidence.clients.monitor import Answered
 from controller.runtime import prometheus
 from controller.runtime.prometheus import Access, Prometheus, Traffic, prometheus_of
@@ -60,7 +60,7 @@ async def server(serve: Serve) -> AsyncIterator[str]:
 
 def client(url: str, meter: Meter | None = None, **access: Path) -> Prometheus:
     """The product's client of it."""
-    tally = Tally("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
+    tally = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
     return Prometheus(Access(url, **access), tally, meter or Meter())
 
 
@@ -118,7 +118,7 @@ async def test_what_cannot_be_read_is_an_error(serve: Serve, told: str, outcome:
     async with server(serve) as url:
         found = await reconcile(client(url, meter))
     assert found.error.startswith(told)
-    assert (found.newest, dict(found.counted.growth)) == (None, {})
+    assert (found.newest, dict(found.increases.services)) == (None, {})
     assert meter.outcomes == [outcome]
 
 
@@ -300,5 +300,5 @@ def test_the_settings_name_who_is_asked_and_who_is_left_out(tmp_path: Path) -> N
     )
     found = prometheus_of(load(file, {}), Meter())
     assert set(found) == {"legacy"}
-    asked = found["legacy"]._tally.queries({A: ORDER})
+    asked = found["legacy"]._counters.queries({A: ORDER})
     assert 'namespace!~"mc|ours|probing"' in asked["responses"]

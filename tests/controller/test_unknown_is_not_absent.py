@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from controller.decide.decision import decide
+from controller.decide.plan import plan
 from controller.domain import (
     CallPath,
     Endpoints,
@@ -30,7 +31,7 @@ from controller.evidence.probes import ProberReport
 from controller.kube.objects import DECODERS, Deleted, Freshness, Listed, Resource
 from controller.report.gauges import gauges
 from controller.runtime.store import Store
-from prober.contract import Counts, Report, Slice
+from prober.contract import Counts, Report, Sample
 
 FILES = Path(__file__).parent.parent / "data" / "written-by-0.1"
 KEY = Key("default", "service-a")
@@ -169,11 +170,11 @@ def test_a_pin_that_is_not_known_excuses_no_loop(*, known: bool) -> None:
     state.apply(Deleted(*pin))
     if not known:
         state.apply(Freshness("eks", Resource.SERVICEPROFILES, current=False, reason="is late"))
-    orders = plan(state.observe(KEY, LEADER, 0.0, has_slot=True), NOW).probes
-    order = next(order for order in orders if order.path == CallPath("legacy", Side.TARGET))
-    state.order(KEY, orders)
+    ordered = plan(state.observe(KEY, LEADER, 0.0, has_slot=True), NOW)
+    order = next(order for order in ordered.probes if order.path == CallPath("legacy", Side.TARGET))
+    state.order(KEY, ordered, 0.0)
     state.observe(KEY, LEADER, 0.1, has_slot=True)
-    looped = Slice(1, 0, 0.0, base=Counts(10, 10), answers={"508": 10}, loops=10)
+    looped = Sample(1, 0, 0.0, base=Counts(10, 10), answers={"508": 10}, loops=10)
     state.on_report(
         ProberReport("legacy", 0, Report(0, (looped,), Counts(1)), ((order, looped),), 0.2)
     )

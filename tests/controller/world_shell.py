@@ -41,7 +41,7 @@ from controller.mesh.splits.kinds import PROVIDERS
 from controller.report import status
 from controller.runtime.cluster_store import NEEDED
 from controller.runtime.store import Store
-from prober.contract import GRPC_STATUSES, OPEN, Counts, Report, Slice
+from prober.contract import GRPC_STATUSES, OPEN, Counts, Report, Sample
 from tests.controller.world_api import AwayError, ConflictError, ExistsError, MissingError
 from tests.controller.world_mesh import GOOD, SILENT
 
@@ -82,7 +82,7 @@ class _Coming:
 
     due_s: float
     order: ProbeOrder
-    part: Slice
+    part: Sample
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Shell:
                 faults[address] += 1
         bad = sum(count for answer, count in answers.items() if not expected(answer, order))
         self._numbers += 1
-        part = Slice(
+        part = Sample(
             assignment=1,
             number=self._numbers,
             age_s=0.0,
@@ -230,15 +230,15 @@ class Shell:
         busy = {(one.order.key, one.order.path) for one in (*ripe, *coming)}
         report = Report(
             number=0,
-            slices=tuple(one.part for one in ripe),
-            reference=Counts(1, int(cluster in self.world.bad_references), 0),
-            void=self.world.void.get(cluster, ""),
+            samples=tuple(one.part for one in ripe),
+            control=Counts(1, int(cluster in self.world.bad_references), 0),
+            discarded=self.world.void.get(cluster, ""),
         )
         on_report = ProberReport(
             cluster=cluster,
             stream=stream,
             report=report,
-            slices=tuple((one.order, one.part) for one in ripe),
+            samples=tuple((one.order, one.part) for one in ripe),
             idle=tuple(
                 order
                 for orders in self.orders.values()
@@ -247,7 +247,7 @@ class Shell:
                 and (order.key, order.path) in told
                 and (order.key, order.path) not in busy
             ),
-            lowered={},
+            throttled={},
             refused=tuple(
                 (order, *ruling)
                 for orders in self.orders.values()
@@ -317,8 +317,7 @@ class Shell:
         self.world.looked(self, observed, decided)
         self.plans[key], self.observed[key] = decided, observed
         self.orders[key] = decided.probes
-        self.store.order(key, decided.probes)
-        self.store.order_traffic(key, decided.traffic, self.world.now_s)
+        self.store.order(key, decided, self.world.now_s)
         if decided.traffic is None:
             self.traffic_orders.pop(key, None)
         else:

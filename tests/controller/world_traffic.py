@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from controller.domain import Calls
-from controller.evidence.clients.counters import Counted, Growth
+from controller.evidence.clients.counters import Increase, Increases
 from controller.evidence.clients.monitor import Answered
+from prober.contract import Counts
 from tests.controller.world import A, World
 
 TICK_S = 10.0
@@ -67,22 +67,22 @@ class ClientMonitor:
         if cluster not in self.frozen:
             self.newest[cluster] = now_s - 1
         since_s, self.since_s[cluster] = self.since_s.get(cluster, -inf), now_s
-        counted = Counted({A: self._growth(cluster)}, looped=cluster in self.looped)
+        increases = Increases({A: self._growth(cluster)}, looped=cluster in self.looped)
         answered = Answered(
-            cluster, now_s, since_s, asked=now_s, newest=self.newest[cluster], counted=counted
+            cluster, now_s, since_s, asked=now_s, newest=self.newest[cluster], increases=increases
         )
         self.world.shell.answered(answered)
 
-    def _growth(self, cluster: str) -> Growth:
+    def _growth(self, cluster: str) -> Increase:
         far = "eks" if cluster == "legacy" else "legacy"
         away = self.world.aways()[0 if cluster == "legacy" else 1]
         across = self.per_tick * away // 1000
-        found = Growth(
+        found = Increase(
             here=self._calls(self.per_tick - across, cluster),
             across=self._calls(across, far),
             following=frozenset({"shop/deployment web"}),
         )
         return replace(found, **self.extra.get(cluster, {}))
 
-    def _calls(self, requests: int, served_by: str) -> Calls:
-        return Calls(requests, requests * self.bad.get(served_by, 0) // 1000)
+    def _calls(self, requests: int, served_by: str) -> Counts:
+        return Counts(requests, requests * self.bad.get(served_by, 0) // 1000)

@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from prober.contract import (
     MAX_MESSAGE_BYTES,
     PATH,
-    SLICE_S,
+    SAMPLE_S,
     VERSION,
     Assign,
     Counts,
@@ -28,7 +28,7 @@ from prober.contract import (
     Refused,
     Report,
     Route,
-    Slice,
+    Sample,
     ToProber,
     Withdraw,
     decode_to_prober,
@@ -36,7 +36,7 @@ from prober.contract import (
 )
 
 AGE_S = 0.15
-"""How old a slice says it is: a real one is sent when its last probe has ended."""
+"""How old a sample says it is: a real one is sent when its last probe has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ GOOD = Says()
 
 
 @dataclass(slots=True)
-class _Way:
+class _Path:
     """One assignment: due and bad probes are carried over, so that fractions add up."""
 
     assign: Assign
@@ -59,9 +59,9 @@ class _Way:
     due: float = 0.0
     bad: float = 0.0
 
-    def slice(self, says: Says) -> Slice | None:
+    def sample(self, says: Says) -> Sample | None:
         """Return the next 100 ms, None where nothing was due in them."""
-        self.due += self.assign.rate_per_s / self.assign.parts * SLICE_S
+        self.due += self.assign.rate_per_s / self.assign.parts * SAMPLE_S
         sent = int(self.due)
         self.due -= sent
         number, self.number = self.number, self.number + 1
@@ -71,7 +71,7 @@ class _Way:
         bad = int(self.bad)
         self.bad -= bad
         answers = {"200": sent - bad, says.answer: bad}
-        return Slice(
+        return Sample(
             assignment=self.assign.id,
             number=number,
             age_s=AGE_S,
@@ -83,7 +83,7 @@ class _Way:
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    paths: dict[int, _Way] = field(default_factory=dict)
+    paths: dict[int, _Path] = field(default_factory=dict)
 
 
 class FakeProber:
@@ -147,11 +147,11 @@ class FakeProber:
         due = loop.time()
         number = 0
         while True:
-            due += SLICE_S
+            due += SAMPLE_S
             await asyncio.sleep(due - loop.time())
             told = []
             for path in stream.paths.values():
-                piece = path.slice(self._of(path.assign))
+                piece = path.sample(self._of(path.assign))
                 if piece is not None:
                     told.append(piece)
                     self._told(path.assign, piece)
@@ -162,8 +162,8 @@ class FakeProber:
         of_route = self.says.get(assign.route, GOOD)
         return self.says.get((assign.service, assign.route), of_route)
 
-    def _told(self, assign: Assign, part: Slice) -> None:
-        """Take note of a slice that is about to be sent: for whoever counts."""
+    def _told(self, assign: Assign, part: Sample) -> None:
+        """Take note of a sample that is about to be sent: for whoever counts."""
 
 
 def _obey(stream: _Stream, text: str) -> Refused | None:
@@ -174,7 +174,7 @@ def _obey(stream: _Stream, text: str) -> Refused | None:
     if isinstance(message, Assign):
         if message.id in stream.paths:
             return Refused(f"assignment {message.id} is still there", id=message.id)
-        stream.paths[message.id] = _Way(message)
+        stream.paths[message.id] = _Path(message)
         return None
     path = stream.paths.get(message.id)
     if path is None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from prober.contract import Assign, Slice
+from prober.contract import Assign, Sample
 from tests.fakes.prober import GOOD, FakeProber, Says
 from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
@@ -58,8 +58,8 @@ class MeshProber(FakeProber):
         share = beyond.bad_share * away[self.cluster] / 1000
         return Says(share, beyond.answer) if share else GOOD
 
-    def _told(self, assign: Assign, part: Slice) -> None:
-        """Let the oracle count what a controller can have heard, of probes whose slice passes."""
+    def _told(self, assign: Assign, part: Sample) -> None:
+        """Let the oracle count what a controller can have heard, of probes whose sample passes."""
         if assign.route != "apex" and not self._world.prober_cut(self.cluster):
             self._world.oracle.probed(self.cluster, assign.route, part.base.sent, part.base.bad)
 

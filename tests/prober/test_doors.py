@@ -65,7 +65,7 @@ async def door(tmp_path: Path, target: Target) -> AsyncIterator[Door]:
     await runner.cleanup()
 
 
-def way(number: int) -> Assign:
+def path(number: int) -> Assign:
     """One of many Services."""
     return Assign(
         id=number,
@@ -84,7 +84,7 @@ async def test_a_thousand_targets_come_and_go_at_once(door: Door) -> None:
     them stays, and the reports go on all the while."""
     async with door.session.ws_connect(door.url + contract.PATH, headers=AUTHORIZED) as stream:
         for number in range(1, 1001):
-            await stream.send_str(contract.encode(way(number)).decode())
+            await stream.send_str(contract.encode(path(number)).decode())
         async with asyncio.timeout(30):
             while door.metric("assignments") < 1000:
                 message = contract.decode_from_prober(await stream.receive_str())
@@ -98,7 +98,7 @@ async def test_a_thousand_targets_come_and_go_at_once(door: Door) -> None:
                 if isinstance(message, Report):
                     numbers.append(message.number)
             while (report := contract.decode_from_prober(await stream.receive_str())) and (
-                isinstance(report, Report) and (report.slices or report.pending)
+                isinstance(report, Report) and (report.samples or report.pending)
             ):
                 pass
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -218,7 +218,7 @@ async def test_streams_that_come_and_go_leave_nothing(door: Door) -> None:
             async with door.session.ws_connect(
                 door.url + contract.PATH, headers=AUTHORIZED
             ) as stream:
-                await stream.send_str(contract.encode(way(number)).decode())
+                await stream.send_str(contract.encode(path(number)).decode())
                 await stream.receive_str()
         await eventually(lambda: door.metric("streams") == door.metric("probes_in_flight") == 0)
         gc.collect()

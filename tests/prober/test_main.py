@@ -16,7 +16,7 @@ import pytest
 
 from prober import contract
 from prober.__main__ import main
-from prober.contract import Assign, Report, Slice
+from prober.contract import Assign, Report, Sample
 from tests.prober.loopback import Request, Target, eventually
 
 END_S = 5.0
@@ -97,20 +97,20 @@ async def test_sigterm_ends_with_a_last_report(tmp_path: Path, target: Target) -
                 lambda: sum("/reference" not in one.line for one in target.requests) >= 10
             )
             process.send_signal(signal.SIGTERM)
-            told: list[Slice] = []
+            told: list[Sample] = []
             async with asyncio.timeout(END_S):
                 async for frame in websocket:
                     message = contract.decode_from_prober(frame.data)
                     if isinstance(message, Report):
-                        told += message.slices
+                        told += message.samples
                         last = message
                 assert await process.wait() == 0
         assert websocket.close_code == 1001
-    assert last.void == "draining"
+    assert last.discarded == "draining"
     assert sum(one.base.sent for one in told) >= 10
     assert {answer for one in told for answer in one.answers} == {"timeout"}
-    # Which of them are void is decided by the clock, and is tested with one that is moved by hand.
-    assert {one.void for one in told} <= {"", "draining", "lag", "late"}
+    # Which of them are discarded is decided by the clock, and is tested with one that is moved by hand.
+    assert {one.discarded for one in told} <= {"", "draining", "lag", "late"}
 
 
 async def test_a_mistake_is_one_sentence(tmp_path: Path, target: Target) -> None:

@@ -341,7 +341,7 @@ def test_faults_of_our_own_have_no_kind(error: Exception, kind: str) -> None:
 async def test_a_fault_nobody_thought_of_is_our_own(
     client: Client, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A probe never raises: what nobody thought of voids the slice, and blames nobody."""
+    """A probe never raises: what nobody thought of voids the sample, and blames nobody."""
 
     async def break_down(*_: Any, **__: Any) -> Any:
         raise KeyError

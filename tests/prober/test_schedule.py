@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prober.agenda import Agenda
 from prober.capacity import Capacity
-from prober.schedule import Cadence, Granted, Wanted, base_cadence, burst_cadence, grant, phase_of
+from prober.schedule import (
+    Granted,
+    Schedule,
+    Wanted,
+    base_schedule,
+    burst_schedule,
+    grant,
+    phase_of,
+)
+from prober.timers import Timers
 
 NOW = 1_780_000_000.0
 
@@ -20,13 +28,13 @@ wanted = st.dictionaries(
 )
 
 
-def dues(cadence: Cadence, start: float, seconds: float) -> list[float]:
+def dues(schedule: Schedule, start: float, seconds: float) -> list[float]:
     """All due times in (start, start + seconds]."""
     found = []
-    due = cadence.due_after(start)
+    due = schedule.due_after(start)
     while due <= start + seconds:
         found.append(due)
-        due = cadence.due_after(due)
+        due = schedule.due_after(due)
     return found
 
 
@@ -35,7 +43,7 @@ def test_the_next_due_time_is_later_and_within_one_period(
     key: str, rate: float, moment: float
 ) -> None:
     """The next due time is later than now, and at most one period later."""
-    due = base_cadence(key, rate, 0, 1).due_after(moment)
+    due = base_schedule(key, rate, 0, 1).due_after(moment)
     assert moment < due <= moment + 1 / rate + 1e-6
 
 
@@ -43,13 +51,13 @@ def test_the_next_due_time_is_later_and_within_one_period(
 def test_the_streams_of_a_way_share_its_schedule(
     key: str, rate: float, moment: float, parts: int
 ) -> None:
-    """The streams of a way together probe each due time of the whole way exactly once."""
+    """The streams of a path together probe each due time of the whole path exactly once."""
     seconds = 20 / rate
-    whole = dues(base_cadence(key, rate, 0, 1), moment, seconds)
+    whole = dues(base_schedule(key, rate, 0, 1), moment, seconds)
     shared = sorted(
         due
         for part in range(parts)
-        for due in dues(base_cadence(key, rate, part, parts), moment, seconds)
+        for due in dues(base_schedule(key, rate, part, parts), moment, seconds)
     )
     inner = [due for due in whole if moment + 1e-5 < due < moment + seconds - 1e-5]
     seen = [due for due in shared if moment + 1e-5 < due < moment + seconds - 1e-5]
@@ -74,9 +82,9 @@ def test_a_burst_puts_four_probes_between_two_base_probes(
     key: str, rate: float, moment: float
 ) -> None:
     """Between two base probes stand four burst probes, an eighth of a period from them."""
-    base = base_cadence(key, rate, 0, 1)
+    base = base_schedule(key, rate, 0, 1)
     first = base.due_after(moment)
-    between = dues(burst_cadence(base), first, 1 / rate)
+    between = dues(burst_schedule(base), first, 1 / rate)
     expected = [first + eighth / (8 * rate) for eighth in (1, 3, 5, 7)]
     assert between == pytest.approx(expected, abs=2e-6)
 
@@ -104,7 +112,7 @@ def test_nothing_is_lowered_without_need(asked: dict[int, Wanted], cap: float) -
 
 @given(wanted, st.floats(1, 1_000))
 def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: float) -> None:
-    """A base rate is lowered only when those of higher numbers get nothing."""
+    """A base rate is throttled only when those of higher numbers get nothing."""
     granted = grant(asked, cap)
     for key, want in asked.items():
         for other, less in asked.items():
@@ -115,7 +123,7 @@ def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: flo
 
 
 def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
-    """A burst stands behind the base rates of ways above and at home, and ahead of the apex."""
+    """A burst stands behind the base rates of paths above and at home, and ahead of the apex."""
     asked = {"above": Wanted(0, 10, 40), "home": Wanted(1, 10), "apex": Wanted(2, 10)}
     granted = grant(asked, 40)
     assert granted["above"] == Granted(1.0, 0.5)
@@ -140,28 +148,30 @@ def test_a_capacity_shares_anew_only_when_asked() -> None:
 
 @given(st.lists(st.tuples(keys, st.floats(0.5, 50)), min_size=1, max_size=5), st.floats(0.1, 3))
 def test_an_agenda_gives_each_due_time_once_and_in_order(
-    ways: list[tuple[str, float]], seconds: float
+    paths: list[tuple[str, float]], seconds: float
 ) -> None:
-    """What an agenda gives is every item's due times, each once, ordered by time."""
-    agenda: Agenda[int] = Agenda()
-    cadences = [base_cadence(key, rate, 0, 1) for key, rate in ways]
-    for item, cadence in enumerate(cadences):
-        agenda.pace(item, cadence, NOW)
-    taken = list(agenda.take(NOW + seconds))
+    """What an timers gives is every item's due times, each once, ordered by time."""
+    timers: Timers[int] = Timers()
+    schedules = [base_schedule(key, rate, 0, 1) for key, rate in paths]
+    for item, schedule in enumerate(schedules):
+        timers.pace(item, schedule, NOW)
+    taken = list(timers.take(NOW + seconds))
     expected = sorted(
-        (due, item) for item, cadence in enumerate(cadences) for due in dues(cadence, NOW, seconds)
+        (due, item)
+        for item, schedule in enumerate(schedules)
+        for due in dues(schedule, NOW, seconds)
     )
     assert sorted(taken) == expected
     assert [due for due, _ in taken] == [due for due, _ in expected]
-    assert list(agenda.take(NOW + seconds)) == []
+    assert list(timers.take(NOW + seconds)) == []
 
 
 def test_an_agenda_forgets_what_is_paced_no_more() -> None:
-    """An item without a cadence is not given again; one with a new cadence only by that."""
-    agenda: Agenda[str] = Agenda()
-    agenda.pace("gone", Cadence(10, 0.5), NOW)
-    agenda.pace("slower", Cadence(10, 0.5), NOW)
-    agenda.pace("gone", None, NOW)
-    agenda.pace("slower", Cadence(1, 0.5), NOW)
-    assert [item for _, item in agenda.take(NOW + 3)] == ["slower"] * 3
-    assert agenda.next_due == pytest.approx(NOW + 3.5)
+    """An item without a schedule is not given again; one with a new schedule only by that."""
+    timers: Timers[str] = Timers()
+    timers.pace("gone", Schedule(10, 0.5), NOW)
+    timers.pace("slower", Schedule(10, 0.5), NOW)
+    timers.pace("gone", None, NOW)
+    timers.pace("slower", Schedule(1, 0.5), NOW)
+    assert [item for _, item in timers.take(NOW + 3)] == ["slower"] * 3
+    assert timers.next_due == pytest.approx(NOW + 3.5)

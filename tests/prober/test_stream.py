@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prober import contract
-from prober.contract import Assign, Hello, Readdress, Refused, Report, Slice, Withdraw
+from prober.contract import Assign, Hello, Readdress, Refused, Report, Sample, Withdraw
 from prober.server import Server
 from prober.settings import Settings
 from prober.telemetry import Metrics, new_metrics
@@ -87,11 +87,11 @@ class Controller:
                 if isinstance(message, kind):
                     return message
 
-    async def slices(self, count: int) -> list[Slice]:
-        """Read until so many slices have been told."""
-        told: list[Slice] = []
+    async def samples(self, count: int) -> list[Sample]:
+        """Read until so many samples have been told."""
+        told: list[Sample] = []
         while len(told) < count:
-            told += (await self.receive(Report)).slices
+            told += (await self.receive(Report)).samples
         return told
 
 
@@ -128,7 +128,7 @@ async def prober(tmp_path: Path, target: Target) -> AsyncIterator[Prober]:
         yield running
 
 
-def way(assignment: int = 1, **changes: Any) -> Assign:
+def path(assignment: int = 1, **changes: Any) -> Assign:
     """An assignment of 50 probes a second."""
     known: dict[str, Any] = {
         "id": assignment,
@@ -154,7 +154,7 @@ async def test_a_stream_begins_with_hello_and_then_reports(prober: Prober) -> No
         assert controller.hello == Hello(contract.VERSION, "eks", "prober-1", 1_000.0)
         for number in range(5):
             assert (await controller.receive(Report)).number == number
-    assert sum(report.reference.sent for report in controller.reports) > 0
+    assert sum(report.control.sent for report in controller.reports) > 0
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ async def test_each_route_asks_what_its_callers_would(
 ) -> None:
     """Mirror, own pods and apex are asked by their computed names, and answers are counted."""
     async with prober.dial() as controller:
-        await controller.say(way(**changes))
-        told = await controller.slices(5)
+        await controller.say(path(**changes))
+        told = await controller.samples(5)
     of_way = [one for one in target.requests if "/reference" not in one.line]
     assert {request.line for request in of_way} == {line}
     assert {request.headers["Host"] for request in of_way} == {host}
@@ -243,10 +243,10 @@ async def test_a_message_that_cannot_be_served_is_answered(
 async def test_a_refused_assignment_is_not_probed(prober: Prober, target: Target) -> None:
     """An assignment outside the contract is answered with its id, and nothing is asked."""
     async with prober.dial() as controller:
-        await controller.say(way(1, service="web.other"), way(2))
+        await controller.say(path(1, service="web.other"), path(2))
         refused = await controller.receive(Refused)
         assert refused.id == 1
-        await controller.slices(3)
+        await controller.samples(3)
     assert asked(target, "web2") > 0
     assert not any("web.other" in request.line for request in target.requests)
 
@@ -254,7 +254,7 @@ async def test_a_refused_assignment_is_not_probed(prober: Prober, target: Target
 async def test_a_binary_frame_is_answered(prober: Prober) -> None:
     """Only text is a message."""
     async with prober.dial() as controller:
-        await controller.websocket.send_bytes(contract.encode(way()))
+        await controller.websocket.send_bytes(contract.encode(path()))
         assert "text frame" in (await controller.receive(Refused)).message
 
 
@@ -311,13 +311,13 @@ async def test_the_end_of_a_stream_ends_its_probes(prober: Prober, target: Targe
     """When a stream has ended nothing more is asked for it, in flight or due."""
     async with prober.dial() as other:
         async with prober.dial() as controller:
-            await controller.say(way(1))
-            await controller.slices(2)
+            await controller.say(path(1))
+            await controller.samples(2)
         await eventually(lambda: prober.metric("streams") == 1)
         before = asked(target, "web1")
         assert before > 0
-        await other.say(way(2))
-        await other.slices(5)
+        await other.say(path(2))
+        await other.samples(5)
     assert asked(target, "web1") == before
     await eventually(lambda: prober.metric("probes_in_flight") == 0)
 
@@ -331,7 +331,7 @@ async def test_a_stream_that_is_cut_ends_its_probes(prober: Prober, target: Targ
 
     target.answer = hang
     async with prober.dial() as controller:
-        await controller.say(way())
+        await controller.say(path())
         await eventually(lambda: prober.metric("probes_in_flight") > 5)
         connection = controller.websocket._response.connection
         assert connection is not None
@@ -345,23 +345,23 @@ async def test_a_stream_that_is_cut_ends_its_probes(prober: Prober, target: Targ
 async def test_withdrawn_and_readdressed_over_the_wire(prober: Prober, target: Target) -> None:
     """A controller changes the pods of an assignment, and ends it, on a running stream."""
     async with prober.dial() as controller:
-        await controller.say(way(route="pods", addresses=("10.0.0.1:80",)))
-        first = await controller.slices(2)
+        await controller.say(path(route="pods", addresses=("10.0.0.1:80",)))
+        first = await controller.samples(2)
         await controller.say(Readdress(1, ("10.0.0.2:80",)))
         await eventually(lambda: any("10.0.0.2" in one.line for one in target.requests))
-        second = await controller.slices(3)
+        second = await controller.samples(3)
         assert second[-1].number > first[-1].number
         await controller.say(Withdraw(1))
-        while (await controller.receive(Report)).slices:
+        while (await controller.receive(Report)).samples:
             pass
         before = asked(target, "web1")
         for _ in range(3):
-            assert (await controller.receive(Report)).slices == ()
+            assert (await controller.receive(Report)).samples == ()
     assert asked(target, "web1") == before
 
 
 async def test_a_failing_reference_voids_over_the_wire(prober: Prober, target: Target) -> None:
-    """When the prober's own reference fails, slices are void although their probes are good."""
+    """When the prober's own control probe fails, samples are discarded although their probes are good."""
 
     async def only_reference_fails(request: Request, writer: asyncio.StreamWriter) -> None:
         bad = "/reference" in request.line
@@ -369,12 +369,12 @@ async def test_a_failing_reference_voids_over_the_wire(prober: Prober, target: T
 
     target.answer = only_reference_fails
     async with prober.dial() as controller:
-        await controller.say(way())
-        await controller.slices(2)
-        later = await controller.slices(4)
-    assert {one.void for one in later} == {"reference"}
+        await controller.say(path())
+        await controller.samples(2)
+        later = await controller.samples(4)
+    assert {one.discarded for one in later} == {"reference"}
     assert all(one.base.bad == 0 for one in later)
-    assert controller.reports[-1].void == "reference"
+    assert controller.reports[-1].discarded == "reference"
 
 
 async def dial_raw(port: int) -> socket.socket:
@@ -434,12 +434,12 @@ async def test_a_dead_controller_is_dropped(
 
 
 async def test_the_pages_say_how_it_is(prober: Prober) -> None:
-    """The loop answers, the reference answers, and metrics are there for Prometheus."""
+    """The loop answers, the control probe answers, and metrics are there for Prometheus."""
     assert await prober.status("/healthz") == 200
-    assert await prober.status(contract.REFERENCE_PATH) == 200
+    assert await prober.status(contract.CONTROL_PATH) == 200
     async with prober.dial() as controller:
-        await controller.say(way())
-        await controller.slices(2)
+        await controller.say(path())
+        await controller.samples(2)
         async with prober.session.get(prober.url + "/metrics") as response:
             text = await response.text()
     assert re.search(r'^migrate_prober_probes_sent_total\{route="apex"\} [1-9]', text, re.MULTILINE)
@@ -459,7 +459,7 @@ async def test_a_prober_is_ready_when_it_can_be_trusted(
     assert await prober.status("/readyz") == 200
     monkeypatch.setattr("prober.server.READY_S", 3.0)
     now = prober.server._clock()
-    prober.server._lag.doubts.add(now - 1, now, "lag")
+    prober.server._lag.self_check.failed(now - 1, now, "lag")
     assert await prober.status("/readyz") == 503
     monkeypatch.setattr("prober.server.READY_S", 0.0)
     await prober.server.drain()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prober.contract import Assign
-from prober.target import MAX_ADDRESSES, NotServedError, asks_of, pod_asks, reference_ask
+from prober.target import MAX_ADDRESSES, NotServedError, asks_of, control_ask, pod_asks
 
 GOOD = Assign(
     id=1,
@@ -65,8 +65,8 @@ def test_no_pods_are_nothing_to_ask() -> None:
 
 
 def test_the_reference_is_the_probers_own_service() -> None:
-    """The reference is asked by the name of the prober's Service."""
-    ask = reference_ask("prober.migrate", 8080, DOMAIN)
+    """The control probe is asked by the name of the prober's Service."""
+    ask = control_ask("prober.migrate", 8080, DOMAIN)
     assert str(ask.url) == "http://prober.migrate.svc.cluster.local:8080/reference"
 
 

@@ -22,18 +22,18 @@ def test_latencies_of_a_service_go_when_nobody_probes_it() -> None:
         name = "migrate_prober_way_latency_seconds_count"
         return metrics.registry.get_sample_value(name, labels)
 
-    metrics.ways.observe(ROUTE, 0.1)
+    metrics.paths.observe(ROUTE, 0.1)
     assert answers() is None
-    metrics.ways.begin(ROUTE)
-    metrics.ways.begin(ROUTE)
-    metrics.ways.end(ROUTE, 10.0)
-    metrics.ways.observe(ROUTE, 0.1)
+    metrics.paths.begin(ROUTE)
+    metrics.paths.begin(ROUTE)
+    metrics.paths.end(ROUTE, 10.0)
+    metrics.paths.observe(ROUTE, 0.1)
     assert answers() == 1
-    metrics.ways.end(ROUTE, 20.0)
-    metrics.ways.observe(ROUTE, 0.1)
+    metrics.paths.end(ROUTE, 20.0)
+    metrics.paths.observe(ROUTE, 0.1)
     other = ("shop", "till", "mirror")
     for now in (20.0 + LINGER_S - 1, 20.0 + LINGER_S):
         assert answers() == 2
-        metrics.ways.begin(other)
-        metrics.ways.end(other, now)
+        metrics.paths.begin(other)
+        metrics.paths.end(other, now)
     assert answers() is None

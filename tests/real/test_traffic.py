@@ -11,11 +11,12 @@ from time import monotonic, time
 import aiohttp
 import pytest
 
-from controller.domain import Calls, Key, SplitKind, TrafficOrder
-from controller.evidence.clients.counters import Growth, Tally
-from controller.evidence.clients.monitor import Answered, Source
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Counters, Increase
+from controller.evidence.clients.monitor import Answered, Freshness
 from controller.runtime.prometheus import Access, Prometheus
 from deploy.local import prometheus
+from prober.contract import Counts
 from tests.controller.proxy_metrics import Proxies, loops, response, route, stranger
 
 A = Key("default", "service-a")
@@ -47,19 +48,19 @@ class Watched:
     def __init__(self, proxies: Proxies, url: str, orders: dict[Key, TrafficOrder]) -> None:
         self.proxies = proxies
         self.meter = Meter()
-        tally = Tally(
+        tally = Counters(
             "legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"})
         )
         self.client = Prometheus(Access(url), tally, self.meter)
         self.orders = orders
         self.last = Answered("legacy", 0.0)
-        self.total = Growth()
+        self.total = Increase()
 
-    async def query(self) -> Growth:
+    async def query(self) -> Increase:
         """One tick."""
         self.last = await asyncio.to_thread(self.client.query, self.orders)
-        found = self.last.counted.growth.get(A, Growth())
-        self.total = Growth(
+        found = self.last.increases.services.get(A, Increase())
+        self.total = Increase(
             here=_plus(self.total.here, found.here),
             across=_plus(self.total.across, found.across),
             loops=self.total.loops + found.loops,
@@ -84,8 +85,8 @@ class Watched:
         await self.until(lambda: (self.last.newest or 0.0) > newest)
 
 
-def _plus(one: Calls, other: Calls) -> Calls:
-    return Calls(one.requests + other.requests, one.failures + other.failures)
+def _plus(one: Counts, other: Counts) -> Counts:
+    return Counts(one.sent + other.sent, one.bad + other.bad)
 
 
 @asynccontextmanager
@@ -113,12 +114,12 @@ async def test_what_was_counted_before_is_not_counted() -> None:
         found.proxies.count(response("service-a"), 1000)
         found.proxies.count(response("service-a-eks", 500), 500)
         await found.scraped()
-        assert found.total.here == found.total.across == Calls()
+        assert found.total.here == found.total.across == Counts()
         found.proxies.count(response("service-a"), 7)
         found.proxies.count(response("service-a-eks"), 20)
         found.proxies.count(response("service-a-eks", 500), 3)
         await found.scraped()
-        assert (found.total.here, found.total.across) == (Calls(7, 0), Calls(23, 3))
+        assert (found.total.here, found.total.across) == (Counts(7, 0), Counts(23, 3))
         assert found.total.following == {"shop/deployment web"}
 
 
@@ -129,7 +130,7 @@ async def test_the_first_failure_of_a_known_caller_counts() -> None:
         await found.scraped()
         found.proxies.count(response("service-a-eks", 503), 4)
         await found.scraped()
-        assert found.total.across == Calls(4, 4)
+        assert found.total.across == Counts(4, 4)
 
 
 async def test_routes_are_counted_by_backend_and_status() -> None:
@@ -150,7 +151,7 @@ async def test_routes_are_counted_by_backend_and_status() -> None:
             found.proxies.count(route(backend, status, error=error), count)
         found.proxies.count(response("service-a"), 100)
         await found.scraped()
-        assert (found.total.here, found.total.across) == (Calls(5, 0), Calls(16, 5))
+        assert (found.total.here, found.total.across) == (Counts(5, 0), Counts(16, 5))
         assert found.total.ignoring == frozenset()
 
 
@@ -167,7 +168,7 @@ async def test_who_is_routed_past_a_trafficsplit_is_named() -> None:
         await found.scraped()
         assert found.total.ignoring == {"shop/deployment old"}
         assert found.total.following == {"shop/deployment web"}
-        assert (found.total.here, found.total.across) == (Calls(9, 0), Calls(6, 0))
+        assert (found.total.here, found.total.across) == (Counts(9, 0), Counts(6, 0))
 
 
 async def test_what_gateways_and_probers_call_is_left_out() -> None:
@@ -182,7 +183,7 @@ async def test_what_gateways_and_probers_call_is_left_out() -> None:
         await found.scraped()
         found.proxies.count(response("service-a"), 2)
         await found.scraped()
-        assert found.total.here == Calls(2, 0)
+        assert found.total.here == Counts(2, 0)
 
 
 async def test_copies_of_a_series_count_once() -> None:
@@ -194,7 +195,7 @@ async def test_copies_of_a_series_count_once() -> None:
         found.proxies.count(response("service-a"), 10)
         found.proxies.count(response("service-a", pod="web-2"), 5)
         await found.scraped(4)
-        assert found.total.here == Calls(15, 0)
+        assert found.total.here == Counts(15, 0)
 
 
 @pytest.mark.parametrize(("honor_labels", "copies"), [(True, "1"), (False, "2")])
@@ -223,7 +224,7 @@ async def test_a_federation_tells_nothing_twice(honor_labels: bool, copies: str)
         await _copies(found, 'count(response_total{dst_service="service-a"})', copies)
         found.proxies.count(response("service-a"), 5)
         await found.scraped(6)
-        assert found.total.here == Calls(5, 0)
+        assert found.total.here == Counts(5, 0)
 
 
 async def _copies(found: Watched, query: str, expected: str) -> None:
@@ -246,10 +247,10 @@ async def test_a_restart_is_no_traffic_and_hides_none() -> None:
         found.proxies.count(("proxy_build_info", {"namespace": "shop", "pod": "web-1"}), 1)
         found.proxies.count(response("service-a"), 5)
         await found.scraped()
-        assert found.total.here == Calls()
+        assert found.total.here == Counts()
         found.proxies.count(response("service-a"), 8)
         await found.scraped()
-        assert found.total.here == Calls(8, 0)
+        assert found.total.here == Counts(8, 0)
 
 
 async def test_nan_is_not_counted() -> None:
@@ -260,7 +261,7 @@ async def test_nan_is_not_counted() -> None:
         found.proxies.count(response("service-a"), math.nan)
         found.proxies.count(response("service-a-eks"), 3)
         await found.scraped()
-        assert (found.total.here, found.total.across) == (Calls(), Calls(3, 0))
+        assert (found.total.here, found.total.across) == (Counts(), Counts(3, 0))
 
 
 async def test_proxies_that_are_not_scraped_any_more_are_known_to_be_stale() -> None:
@@ -273,8 +274,8 @@ async def test_proxies_that_are_not_scraped_any_more_are_known_to_be_stale() -> 
         assert found.last.error == ""
         found.proxies.away = False
         found.proxies.count(response("service-a"), 4)
-        await found.until(lambda: found.total.here.requests)
-        assert found.total.here == Calls(4, 0)
+        await found.until(lambda: found.total.here.sent)
+        assert found.total.here == Counts(4, 0)
 
 
 async def test_samples_of_another_time_are_not_of_now() -> None:
@@ -285,7 +286,7 @@ async def test_samples_of_another_time_are_not_of_now() -> None:
         async with prometheus.Prometheus(jobs, every_s=EVERY_S) as server:
             found = Watched(proxies, server.url, order())
             await found.until(lambda: found.last.newest)
-    source = Source("legacy", tick_s=10.0)
+    source = Freshness("legacy", tick_s=10.0)
     assert not source.apply(found.last)
     assert source.unknown(found.last.now_s).startswith("its newest sample of a Linkerd proxy is 2")
 
@@ -307,12 +308,12 @@ async def test_loops_are_those_of_the_gateway() -> None:
         await found.scraped()
         found.proxies.count(loops("other"), 1)
         await found.scraped()
-        assert not found.last.counted.looped
+        assert not found.last.increases.looped
         found.proxies.count(loops(), 1)
         found.proxies.count(response("service-a-eks", 508), 2)
-        await found.until(lambda: found.last.counted.looped)
+        await found.until(lambda: found.last.increases.looped)
         await found.until(lambda: found.total.loops)
-        assert (found.total.loops, found.total.across) == (2, Calls(2, 2))
+        assert (found.total.loops, found.total.across) == (2, Counts(2, 2))
 
 
 async def test_requests_from_outside_the_mesh_are_told() -> None:

@@ -54,7 +54,7 @@ def bad_probes(callers: str, side: str, found: PathEvidence) -> str:
         answer = f", {found.wrong_cluster_3s} of them answered by another cluster"
     what = "slower than slo-latency" if found.objective == "latency" else "bad"
     return (
-        f"{share}the probes of callers in {callers} to {side} were {what} in the last 3 s{answer}"
+        f"{share}the {found.counted} of callers in {callers} to {side} were {what} in the last 3 s{answer}"
         f" ({found.points:.1f} points, {found.threshold:.1f} allowed)"
     )
 

@@ -1,1 +1,1 @@
-"""What the callers' own requests tell, by each cluster's Prometheus."""
+"""What the callers' own requests say, by each cluster's Prometheus."""

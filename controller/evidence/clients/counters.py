@@ -1,9 +1,9 @@
-"""What one cluster's proxies have counted, by Prometheus: the questions, and how the counters grew.
+"""What one cluster's proxies have counted, by Prometheus: the questions, and how the counters increase.
 
-Pure: rows come in, what callers did since the rows before goes out. Proxies count for ever, begin anew when
-they restart, drop what was idle for ten minutes (facts 22), and more than one Prometheus may tell of one of
-them. So growth is only what one proxy counted between two answers: what was not known before tells nothing
-yet, and a proxy whose counters fell tells nothing this time.
+Pure: rows come in, what callers did since the rows before goes out. Proxies count for ever, begin again when
+they restart, drop what was idle for ten minutes (facts 22), and more than one Prometheus may know one of
+them. So an increase is only what one proxy counted between two answers: what was not known before says nothing
+yet, and a proxy whose counters fell says nothing this time.
 
 The metrics and their labels are those of facts 20 and 21 (measured), but for the requests that come from
 outside the mesh, which were read in linkerd2-proxy (``inbound/src/metrics/authz.rs``).
@@ -17,7 +17,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from controller.domain import Calls, Key, SplitKind, TrafficOrder
+from controller.domain import Key, SplitKind, TrafficOrder
+from prober.contract import Counts
 
 G = TypeVar("G", bound=Hashable)
 S = TypeVar("S", bound=Hashable)
@@ -26,7 +27,7 @@ Row = tuple[Mapping[str, str], float]
 """One sample of an answer: its labels and its value."""
 
 FORGET_S = 900.0
-"""A proxy that is not told of for so long is forgotten; what was idle for 600 s is dropped by the proxy."""
+"""A proxy that is not heard of for so long is forgotten; what was idle for 600 s is dropped by the proxy."""
 
 _WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job")
 """Labels that name who owns a pod, as Linkerd's own scrape configuration sets them."""
@@ -39,11 +40,11 @@ _COPIES = (
 """Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation."""
 
 
-_NONE = Calls()
+_NONE = Counts()
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class Increase:
     """What callers of one cluster did with one Service between two answers.
 
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
@@ -51,60 +52,64 @@ class Growth:
     counts requests that reached the own pods from outside the mesh.
     """
 
-    here: Calls = _NONE
-    across: Calls = _NONE
+    here: Counts = _NONE
+    across: Counts = _NONE
     loops: int = 0
     following: frozenset[str] = frozenset()
     ignoring: frozenset[str] = frozenset()
     unmeshed: int = 0
 
 
-class Counters(Generic[G, S]):
+class ProxyCounters(Generic[G, S]):
     """The last values of one kind of counters, by proxy (a hashable group) and series."""
 
     def __init__(self) -> None:
         self._known: dict[G, dict[S, float]] = {}
         self._present: dict[G, frozenset[S]] = {}
-        self._told_s: dict[G, float] = {}
+        self._heard_s: dict[G, float] = {}
 
-    def grow(self, rows: Iterable[tuple[G, S, float]], now_s: float) -> list[tuple[G, S, int]]:
-        """Take one answer in; give by how much each series grew since the one before.
+    def increase(self, rows: Iterable[tuple[G, S, float]], now_s: float) -> list[tuple[G, S, int]]:
+        """Take one answer in; return by how much each series has increased since the one before.
 
         Rows of one series are added up.
         """
-        told: dict[G, dict[S, float]] = defaultdict(dict)
+        found: dict[G, dict[S, float]] = defaultdict(dict)
         for group, series, value in rows:
             if math.isfinite(value) and value >= 0:
-                told[group][series] = told[group].get(series, 0.0) + value
-        grown = [
+                found[group][series] = found[group].get(series, 0.0) + value
+        increases = [
             (group, series, round(by))
-            for group, values in told.items()
-            for series, by in self._grown(group, values)
+            for group, values in found.items()
+            for series, by in self._increases(group, values)
             if by >= 0.5
         ]
-        for group, values in told.items():
-            self._present[group] = frozenset(values)
-            self._told_s[group] = now_s
-        for group in [g for g, at_s in self._told_s.items() if now_s - at_s > FORGET_S]:
-            del self._known[group], self._present[group], self._told_s[group]
-        for group in self._present.keys() - told.keys():
-            self._present[group] = frozenset()
-        return grown
+        self._note(found, now_s)
+        return increases
 
-    def _grown(self, group: G, values: dict[S, float]) -> list[tuple[S, float]]:
+    def _note(self, found: Mapping[G, Mapping[S, float]], now_s: float) -> None:
+        """Note which series are there; forget the proxies that are not heard of any more."""
+        for group, values in found.items():
+            self._present[group] = frozenset(values)
+            self._heard_s[group] = now_s
+        for group in [g for g, at_s in self._heard_s.items() if now_s - at_s > FORGET_S]:
+            del self._known[group], self._present[group], self._heard_s[group]
+        for group in self._present.keys() - found.keys():
+            self._present[group] = frozenset()
+
+    def _increases(self, group: G, values: dict[S, float]) -> list[tuple[S, float]]:
         before = self._known.get(group)
         present = self._present.get(group, frozenset())
         if before is None or any(value < before[s] for s, value in values.items() if s in present):
             # Never heard of, or it fell: by a restart, or because the proxy dropped a part of the sum.
             self._known[group] = dict(values)
             return []
-        grown = []
+        increases = []
         for series, value in values.items():
             base = before.get(series, 0.0)
-            # A series that was away and is back lower has begun anew.
-            grown.append((series, value - base if value >= base else value))
+            # A series that was away and is back lower has begun again.
+            increases.append((series, value - base if value >= base else value))
         before.update(values)
-        return grown
+        return increases
 
 
 class _Pod(NamedTuple):
@@ -123,39 +128,33 @@ class _Series(NamedTuple):
 
 @dataclass(slots=True)
 class _Called:
-    here: Calls = _NONE
-    across: Calls = _NONE
+    here: Counts = _NONE
+    across: Counts = _NONE
     loops: int = 0
 
     def add(self, series: _Series, count: int) -> None:
-        failed = count if series.failed else 0
-        side = self.across if series.across else self.here
-        side = Calls(side.requests + count, side.failures + failed)
+        called = Counts(count, count if series.failed else 0)
         if series.across:
-            self.across = side
+            self.across += called
         else:
-            self.here = side
+            self.here += called
         self.loops += count if series.looped else 0
 
     def plus(self, other: _Called) -> None:
-        self.here = _sum(self.here, other.here)
-        self.across = _sum(self.across, other.across)
+        self.here += other.here
+        self.across += other.across
         self.loops += other.loops
 
 
-def _sum(one: Calls, other: Calls) -> Calls:
-    return Calls(one.requests + other.requests, one.failures + other.failures)
-
-
 @dataclass(frozen=True, slots=True)
-class Counted:
+class Increases:
     """One answer of one cluster's Prometheus, read. ``looped``: a gateway has refused a loop since the last."""
 
-    growth: Mapping[Key, Growth] = field(default_factory=dict)
+    services: Mapping[Key, Increase] = field(default_factory=dict)
     looped: bool = False
 
 
-class Tally:
+class Counters:
     """One cluster's counters. ``far`` is the other cluster, ``apart`` the namespaces whose pods call for us:
     the gateway's, which passes on the calls of the other cluster, and the probers'.
     """
@@ -165,11 +164,11 @@ class Tally:
         self._far = far
         self._gateways = gateways
         self._apart = apart | {gateways}
-        self._callers: dict[str, Counters[_Pod, _Series]] = {
-            family: Counters() for family in ("responses", "routes")
+        self._callers: dict[str, ProxyCounters[_Pod, _Series]] = {
+            family: ProxyCounters() for family in ("responses", "routes")
         }
-        self._gateway: Counters[str, str] = Counters()
-        self._strangers: Counters[tuple[Key, str], str] = Counters()
+        self._gateway: ProxyCounters[str, str] = ProxyCounters()
+        self._strangers: ProxyCounters[tuple[Key, str], str] = ProxyCounters()
 
     def queries(self, orders: Mapping[Key, TrafficOrder]) -> dict[str, str]:
         """Return the questions by name, the same number of them for any number of migrations.
@@ -220,24 +219,21 @@ class Tally:
 
     def count(
         self, answers: Mapping[str, Iterable[Row]], orders: Mapping[Key, TrafficOrder], now_s: float
-    ) -> Counted:
-        """Read the answers to all questions (but ``newest``); give what has grown, by Service."""
+    ) -> Increases:
+        """Read the answers to all questions (but ``newest``); return what has increased, by Service."""
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
         by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
-        looped = self._gateway.grow(
+        looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
-        growth = {
-            key: _growth(
-                by_response.get(key, {}),
-                by_route.get(key, {}),
-                strangers.get(key, 0),
-                routed=order.kinds.get(self.cluster) is SplitKind.HTTPROUTE,
-            )
+        services = {
+            key: _routed(by_route.get(key, {}), strangers.get(key, 0))
+            if order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
+            else _split(by_response.get(key, {}), by_route.get(key, {}), strangers.get(key, 0))
             for key, order in orders.items()
         }
-        return Counted(growth, looped=bool(looped))
+        return Increases(services, looped=bool(looped))
 
     # --- rows to series -----------------------------------------------------------------------------
 
@@ -266,55 +262,52 @@ class Tally:
     ) -> dict[Key, dict[_Pod, _Called]]:
         """Return what each pod called since the last answer, by Service."""
         found: dict[Key, dict[_Pod, _Called]] = defaultdict(lambda: defaultdict(_Called))
-        for pod, series, count in self._callers[name].grow(rows, now_s):
+        for pod, series, count in self._callers[name].increase(rows, now_s):
             found[pod.key][pod].add(series, count)
         return found
 
     def _unmeshed(
         self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
     ) -> dict[Key, int]:
-        """Count the requests from outside the mesh, by the Service whose pod got them."""
+        """Return the requests from outside the mesh, by the Service whose pod got them."""
         owners = {
             (key.namespace, address): key
             for key, order in orders.items()
             for address in order.pods.get(self.cluster, ())
         }
-        told = (
+        asked = (
             ((key, labels.get("pod", "")), "", value)
             for labels, value in rows
             if (key := owners.get((labels.get("namespace", ""), labels.get("target_addr", ""))))
         )
         found: dict[Key, int] = defaultdict(int)
-        for (key, _), _, count in self._strangers.grow(told, now_s):
+        for (key, _), _, count in self._strangers.increase(asked, now_s):
             found[key] += count
         return found
 
 
-def _growth(
-    responses: Mapping[_Pod, _Called],
-    routes: Mapping[_Pod, _Called],
-    unmeshed: int,
-    *,
-    routed: bool,
-) -> Growth:
-    """Count each pod by the family that tells how it is routed (facts 20).
+def _routed(called: Mapping[_Pod, _Called], unmeshed: int) -> Increase:
+    """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
+    total = _Called()
+    for by in called.values():
+        total.plus(by)
+    following = frozenset(pod.workload for pod in called)
+    return Increase(total.here, total.across, total.loops, following, unmeshed=unmeshed)
 
-    By an HTTPRoute everybody is routed by policy. Past a TrafficSplit only those are that ignore it.
-    """
-    called = _Called()
-    for pod, by in routes.items() if routed else responses.items():
-        if routed or pod not in routes:
-            called.plus(by)
-    following = frozenset(pod.workload for pod in (routes if routed else responses.keys() - routes))
-    if not routed:
-        for by in routes.values():
-            called.plus(by)
-    return Growth(
-        here=called.here,
-        across=called.across,
-        loops=called.loops,
-        following=following,
-        ignoring=frozenset() if routed else frozenset(pod.workload for pod in routes),
+
+def _split(
+    responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called], unmeshed: int
+) -> Increase:
+    """Put together who calls past a TrafficSplit: only those who ignore it are routed by policy (facts 20)."""
+    total = _Called()
+    for by in ({**responses, **routes}).values():
+        total.plus(by)
+    return Increase(
+        total.here,
+        total.across,
+        total.loops,
+        following=frozenset(pod.workload for pod in responses.keys() - routes.keys()),
+        ignoring=frozenset(pod.workload for pod in routes),
         unmeshed=unmeshed,
     )
 
@@ -337,7 +330,7 @@ def _summed(by: str, series: str) -> str:
 
 
 def _replaced(series: str, *rules: tuple[str, str, str, str]) -> str:
-    """Set a label to a value where another matches, one rule after the other."""
+    """Return the series with a label set to a value where another matches, one rule after the other."""
     for label, value, source, pattern in rules:
         series = f'label_replace({series}, "{label}", "{value}", "{source}", "{pattern}")'
     return series

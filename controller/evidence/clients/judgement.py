@@ -1,8 +1,8 @@
 """Real traffic: what callers' own requests say of the target, by penalty points of their own.
 
-The same rule as for probes (``points``), with the other half of alpha: the requests and failures that grew
-between two looks at Prometheus are one observation, for they share one fate. A bound tested afresh at every
-look would fire in one healthy hour of twenty; points do not.
+The same rule as for probes (``cusum``), with a part of alpha of its own: the requests and failures between two
+questions to Prometheus are one observation, for they share one fate. A bound tested afresh at every answer would
+fire in one healthy hour of twenty; points do not.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import math
 from collections import deque
 from decimal import Decimal
 
-from controller.domain import Calls, PathEvidence, TrafficEvidence, Verdict
-from controller.evidence.cusum import Points, allowed_bad, alpha_share, fail_threshold
+from controller.domain import PathEvidence, TrafficEvidence, Verdict
+from controller.evidence.cusum import Cusum, allowed_bad, alpha_share, fail_threshold
 from controller.evidence.path import ORIGIN_WORSE, origin_is_worse
+from prober.contract import Counts
 
 ENOUGH = 50
 """Below this many requests of an attempt real traffic passes nothing, and no window compares."""
@@ -26,56 +27,50 @@ class LastWindow:
     """The latest ticks that hold ``ENOUGH`` requests together, or all of them while there are fewer."""
 
     def __init__(self) -> None:
-        self._ticks: deque[Calls] = deque()
-        self.requests = 0
-        self._failures = 0
+        self._ticks: deque[Counts] = deque()
+        self.counts = Counts()
 
-    def add(self, calls: Calls) -> None:
+    def add(self, counts: Counts) -> None:
         """Take one tick in, and let go of what is not needed any more."""
-        if not calls.requests:
+        if not counts.sent:
             return
-        self._ticks.append(calls)
-        self.requests += calls.requests
-        self._failures += calls.failures
-        while self.requests - self._ticks[0].requests >= ENOUGH:
-            gone = self._ticks.popleft()
-            self.requests -= gone.requests
-            self._failures -= gone.failures
+        self._ticks.append(counts)
+        self.counts += counts
+        while self.counts.sent - self._ticks[0].sent >= ENOUGH:
+            self.counts -= self._ticks.popleft()
 
     @property
     def bad_share(self) -> float | None:
-        """Failures over requests; None without a request."""
-        return self._failures / self.requests if self.requests else None
+        """Bad requests over all; None without a request."""
+        return self.counts.bad / self.counts.sent if self.counts.sent else None
 
 
 class ClientJudgement:
     """One attempt's real traffic of the callers of one cluster, from zero. It has no clock.
 
-    ``tick_s`` is the time between two looks: over two hours of them alpha holds.
+    ``tick_s`` is the time between two answers: over two hours of them alpha holds. ``judges`` share it.
     """
 
-    def __init__(self, success_percent: Decimal, *, tick_s: float) -> None:
-        self._points = Points(allowed_bad(success_percent))
+    def __init__(self, success_percent: Decimal, *, judges: int, tick_s: float) -> None:
+        self._cusum = Cusum(allowed_bad(success_percent))
         self.threshold = fail_threshold(
-            math.ceil(MIGRATION_S / tick_s), len(self._points.counters), alpha_share(True, 1)
+            math.ceil(MIGRATION_S / tick_s), len(self._cusum.counters), alpha_share(judges, 1)
         )
         self._target = LastWindow()
-        self._home = LastWindow()
-        self.requests = 0
-        self.failures = 0
+        self._origin = LastWindow()
+        self.counts = Counts()
 
-    def apply(self, target: Calls, baseline: Calls) -> None:
+    def apply(self, target: Counts, origin: Counts) -> None:
         """Take one tick in: what the target answered, and what the origin's backend answered."""
-        self._points.observe(*target)
+        self._cusum.observe(target.sent, target.bad)
         self._target.add(target)
-        self._home.add(baseline)
-        self.requests += target.requests
-        self.failures += target.failures
+        self._origin.add(origin)
+        self.counts += target
 
     @property
     def points(self) -> float:
         """The points that count, 0 or more; FAIL at ``threshold``."""
-        return self._points.largest
+        return self._cusum.largest
 
     @property
     def bad_share(self) -> float | None:
@@ -85,13 +80,13 @@ class ClientJudgement:
     @property
     def origin_bad_share(self) -> float | None:
         """Of the origin's backend in its last window; None before there were enough requests."""
-        return self._home.bad_share if self._home.requests >= ENOUGH else None
+        return self._origin.bad_share if self._origin.counts.sent >= ENOUGH else None
 
     def verdict(self) -> tuple[Verdict, str]:
         """Return the verdict and its reason; whether the figures are fresh is not known here."""
         if self.points >= self.threshold:
             return Verdict.FAIL, "SuccessMissed"
-        if self.requests < ENOUGH:
+        if self.counts.sent < ENOUGH:
             return Verdict.UNKNOWN, "TooFew"
         return (Verdict.PASS, "Met") if self.points == 0 else (Verdict.UNKNOWN, "Recovering")
 

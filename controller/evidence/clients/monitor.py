@@ -1,4 +1,4 @@
-"""What is known of one migration's real callers: by cluster, from one answer of Prometheus to the next.
+"""What is known of one migration's real callers, by cluster, from one answer of Prometheus to the next.
 
 No I/O and no clock; ``now_s`` is monotonic. Evidence is as fresh as the newest sample that Prometheus has of
 any Linkerd proxy, by the time at which that sample was first seen here: what Prometheus says of the time is
@@ -8,13 +8,15 @@ compared with itself only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from controller.domain import Calls, Key, TrafficEvidence, TrafficOrder, Verdict
-from controller.evidence import ENOUGH, ClientJudgement
-from controller.evidence.clients.counters import Counted, Growth
+from controller.domain import Key, ObservedCluster, Plan, TrafficEvidence, TrafficOrder, Verdict
+from controller.evidence.clients.counters import Increase, Increases
+from controller.evidence.clients.judgement import ENOUGH, ClientJudgement
+from controller.evidence.source import Evidence, is_pin_missing
+from prober.contract import Counts
 
 STALE_S = 130.0
 """Two scrapes of a minute, Prometheus's own default, and some: without a newer sample nothing is known."""
@@ -32,10 +34,10 @@ AWAY_TICKS = 3
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One round of questions to one cluster's Prometheus. ``now_s`` is when it was over, ``since_s`` when the
-    one before it was: growth is what came between (-inf: nothing was known before).
+    one before it was: the increases came between (-inf: nothing was known before).
 
     ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds of the fencing token.
+    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds since 1970.
     """
 
     cluster: str
@@ -44,11 +46,11 @@ class Answered:
     error: str = ""
     asked: float = 0.0
     newest: float | None = None
-    counted: Counted = field(default_factory=Counted)
+    increases: Increases = field(default_factory=Increases)
 
 
-class Source:
-    """One cluster's Prometheus: whether what it tells is fresh."""
+class Freshness:
+    """One cluster's Prometheus: whether what it says is fresh."""
 
     def __init__(self, cluster: str, *, tick_s: float) -> None:
         self._cluster = cluster
@@ -59,7 +61,7 @@ class Source:
         self._error = "it was not asked yet"
 
     def apply(self, answered: Answered) -> bool:
-        """Take one round in; tell whether its figures may be counted."""
+        """Take one round in; report whether its figures may be counted."""
         if answered.error:
             self._error = answered.error
             return False
@@ -86,8 +88,6 @@ class Source:
         """Return why nothing is known now, "" where something is."""
         if now_s - self._answered_s > self._away_s:
             return self._error or f"it has not answered for {now_s - self._answered_s:.0f} s"
-        if self._error and self._answered_s == -inf:
-            return self._error
         stale_s = now_s - self._advanced_s
         if stale_s > STALE_S:
             return self._error or f"it has had no newer sample for {stale_s:.0f} s"
@@ -100,26 +100,26 @@ class _Recent:
 
     ticks: deque[tuple[float, int, int, int]] = field(default_factory=deque)
     to_target: int = 0
-    to_home: int = 0
+    to_origin: int = 0
     unmeshed: int = 0
     ignoring: dict[str, float] = field(default_factory=dict)
     followed: bool = False
     watched_since_s: float = inf
 
-    def add(self, now_s: float, target: Calls, baseline: Calls, growth: Growth) -> None:
-        self.ticks.append((now_s, target.requests, baseline.requests, growth.unmeshed))
-        self.to_target += target.requests
-        self.to_home += baseline.requests
-        self.unmeshed += growth.unmeshed
-        self.ignoring.update(dict.fromkeys(growth.ignoring, now_s))
-        self.followed = self.followed or bool(growth.following)
+    def add(self, now_s: float, target: Counts, origin: Counts, increase: Increase) -> None:
+        self.ticks.append((now_s, target.sent, origin.sent, increase.unmeshed))
+        self.to_target += target.sent
+        self.to_origin += origin.sent
+        self.unmeshed += increase.unmeshed
+        self.ignoring.update(dict.fromkeys(increase.ignoring, now_s))
+        self.followed = self.followed or bool(increase.following)
         self.watched_since_s = min(self.watched_since_s, now_s)
 
     def forget(self, now_s: float) -> None:
         while self.ticks and now_s - self.ticks[0][0] >= RECENT_S:
-            _, to_target, to_home, unmeshed = self.ticks.popleft()
+            _, to_target, to_origin, unmeshed = self.ticks.popleft()
             self.to_target -= to_target
-            self.to_home -= to_home
+            self.to_origin -= to_origin
             self.unmeshed -= unmeshed
         for workload in [w for w, at_s in self.ignoring.items() if now_s - at_s >= RECENT_S]:
             del self.ignoring[workload]
@@ -131,53 +131,53 @@ class _Recent:
         return True if self.followed and now_s - self.watched_since_s >= RECENT_S else None
 
     def share(self) -> float | None:
-        requests = self.to_target + self.to_home
+        requests = self.to_target + self.to_origin
         return self.to_target / requests if requests >= ENOUGH else None
 
 
 class _Cluster:
-    """The callers of one cluster. ``opened_s``: growth that began before it is not of this attempt."""
+    """The callers of one cluster. ``opened_s``: increase that began before it is not of this attempt."""
 
-    def __init__(self, book: ClientJudgement | None, now_s: float) -> None:
-        self.book = book
+    def __init__(self, judgement: ClientJudgement | None, now_s: float) -> None:
+        self.judgement = judgement
         self.opened_s = now_s
         self.recent = _Recent()
         self.own_loop_s = -inf
         self.gateway_loop_s = -inf
-        self.loops_void_until_s = -inf
-        self.told: object = None
+        self.loops_discarded_until_s = -inf
+        self.said_before: object = None
 
-    def apply(self, growth: Growth, answered: Answered, *, is_target: bool) -> None:
-        target, baseline = growth.across, growth.here
+    def apply(self, increase: Increase, answered: Answered, *, is_target: bool) -> None:
+        target, origin = increase.across, increase.here
         if is_target:
-            target, baseline = baseline, target
+            target, origin = origin, target
         now_s = answered.now_s
-        self.recent.add(now_s, target, baseline, growth)
-        if self.book is None or answered.since_s < self.opened_s:
+        self.recent.add(now_s, target, origin, increase)
+        if self.judgement is None or answered.since_s < self.opened_s:
             return
-        self.book.apply(target, baseline)
-        if now_s < self.loops_void_until_s:
+        self.judgement.apply(target, origin)
+        if now_s < self.loops_discarded_until_s:
             return
-        if growth.loops:
+        if increase.loops:
             self.own_loop_s = now_s
-        if answered.counted.looped:
+        if answered.increases.looped:
             self.gateway_loop_s = now_s
 
     def evidence(self, unknown: str, now_s: float) -> TrafficEvidence:
-        recent, book = self.recent, self.book
+        recent, judgement = self.recent, self.judgement
         recent.forget(now_s)
         verdict, reason = self._verdict(unknown)
         return TrafficEvidence(
             verdict,
             reason,
             unknown=unknown,
-            judged=book is not None,
-            points=book.points if book else 0.0,
-            threshold=book.threshold if book else 0.0,
-            requests=book.requests if book else 0,
-            failures=book.failures if book else 0,
-            bad_share=book.bad_share if book else None,
-            origin_bad_share=book.origin_bad_share if book else None,
+            judged=judgement is not None,
+            points=judgement.points if judgement else 0.0,
+            threshold=judgement.threshold if judgement else 0.0,
+            requests=judgement.counts.sent if judgement else 0,
+            failures=judgement.counts.bad if judgement else 0,
+            bad_share=judgement.bad_share if judgement else None,
+            origin_bad_share=judgement.origin_bad_share if judgement else None,
             share=recent.share(),
             looped=self._looped(now_s),
             ignoring=tuple(sorted(recent.ignoring)),
@@ -186,7 +186,7 @@ class _Cluster:
         )
 
     def said(self, unknown: str, now_s: float) -> object:
-        """What makes a migration worth a look when it changes."""
+        """Return what makes a migration worth a reconcile when it changes."""
         recent = self.recent
         recent.forget(now_s)
         return (
@@ -200,10 +200,10 @@ class _Cluster:
 
     @property
     def failed(self) -> bool:
-        return self.book is not None and self.book.verdict()[0] is Verdict.FAIL
+        return self.judgement is not None and self.judgement.verdict()[0] is Verdict.FAIL
 
     def _verdict(self, unknown: str) -> tuple[Verdict, str]:
-        judged = self.book.verdict() if self.book else (Verdict.UNKNOWN, "NotJudged")
+        judged = self.judgement.verdict() if self.judgement else (Verdict.UNKNOWN, "NotJudged")
         if unknown and judged[0] is not Verdict.FAIL:
             return Verdict.UNKNOWN, "Away"
         return judged
@@ -224,7 +224,7 @@ class ClientMonitor:
 
     def order(self, order: TrafficOrder | None, now_s: float) -> None:
         """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
-        the split is made anew."""
+        the split is recreated."""
         before, self._order = self._order, order
         if order is None:
             self._clusters = {}
@@ -232,7 +232,7 @@ class ClientMonitor:
         for name in order.kinds:
             known = self._clusters.get(name)
             if known is None or before is None or before.identity != order.identity:
-                opened = _Cluster(self._book(order), now_s)
+                opened = _Cluster(self._judgement(order), now_s)
                 if known is not None:
                     opened.recent = known.recent
                 self._clusters[name] = opened
@@ -241,41 +241,89 @@ class ClientMonitor:
         for name in self._clusters.keys() - order.kinds.keys():
             del self._clusters[name]
 
-    def _book(self, order: TrafficOrder) -> ClientJudgement | None:
+    def _judgement(self, order: TrafficOrder) -> ClientJudgement | None:
         if order.success_percent is None:
             return None
-        return ClientJudgement(order.success_percent, tick_s=self._tick_s)
+        return ClientJudgement(order.success_percent, judges=order.judges, tick_s=self._tick_s)
 
     def apply(self, key: Key, answered: Answered, *, fresh: bool) -> None:
         """Take what one round says of this migration in."""
         cluster = self._clusters.get(answered.cluster)
-        growth = answered.counted.growth.get(key)
-        if self._order is None or cluster is None or growth is None or not fresh:
+        increase = answered.increases.services.get(key)
+        if self._order is None or cluster is None or increase is None or not fresh:
             return
-        cluster.apply(growth, answered, is_target=answered.cluster == self._order.target)
+        cluster.apply(increase, answered, is_target=answered.cluster == self._order.target)
 
-    def void_loops(self, now_s: float) -> None:
-        """A pin is missing: the loops that it lets happen are explained, as far as they are told later."""
+    def discard_loops(self, now_s: float) -> None:
+        """Discard the loops that a missing pin lets happen, as far as they are reported later."""
         for cluster in self._clusters.values():
             cluster.own_loop_s = cluster.gateway_loop_s = -inf
-            cluster.loops_void_until_s = now_s + STALE_S
+            cluster.loops_discarded_until_s = now_s + STALE_S
 
     def evidence(
-        self, sources: Mapping[str, Source], now_s: float
+        self, prometheus: Mapping[str, Freshness], now_s: float
     ) -> Mapping[str, TrafficEvidence]:
         """Return what is known of the callers of each cluster that has a Prometheus."""
         return {
-            name: cluster.evidence(sources[name].unknown(now_s), now_s)
+            name: cluster.evidence(prometheus[name].unknown(now_s), now_s)
             for name, cluster in self._clusters.items()
-            if name in sources
+            if name in prometheus
         }
 
-    def notable(self, source: Source, cluster: str, now_s: float) -> bool:
-        """Return whether what is said of one cluster's callers is other than before, or FAIL: that is looked
-        at at every tick, because whether home is any better may change."""
+    def notable(self, source: Freshness, cluster: str, now_s: float) -> bool:
+        """Return whether what is said of one cluster's callers is other than before, or FAIL: that is
+        reconciled at every tick, because whether the origin is any better may change."""
         known = self._clusters.get(cluster)
         if known is None:
             return False
         said = known.said(source.unknown(now_s), now_s)
-        before, known.told = known.told, said
+        before, known.said_before = known.said_before, said
         return said != before or known.failed
+
+
+class Clients:
+    """A source of evidence: what the callers' own requests say, by the Prometheus of each cluster that has one.
+
+    ``tick_s`` is how often each is asked.
+    """
+
+    def __init__(self, prometheus: Iterable[str], *, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._prometheus = {name: Freshness(name, tick_s=tick_s) for name in prometheus}
+        self._monitors: dict[Key, ClientMonitor] = {}
+
+    def order(self, key: Key, plan: Plan, now_s: float) -> None:
+        """Count exactly what the plan has counted."""
+        if plan.traffic is not None or key in self._monitors:
+            monitor = self._monitors.setdefault(key, ClientMonitor(tick_s=self._tick_s))
+            monitor.order(plan.traffic, now_s)
+
+    def notice(
+        self, key: Key, clusters: Mapping[str, ObservedCluster], now_s: float, *, settled: bool
+    ) -> None:
+        """Note a pin that is missing; a step that settles changes nothing here."""
+        del settled
+        if key in self._monitors and is_pin_missing(clusters):
+            self._monitors[key].discard_loops(now_s)
+
+    def answered(self, answered: Answered) -> set[Key]:
+        """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
+        source = self._prometheus[answered.cluster]
+        fresh = source.apply(answered)
+        notable: set[Key] = set()
+        for key, monitor in self._monitors.items():
+            monitor.apply(key, answered, fresh=fresh)
+            if monitor.notable(source, answered.cluster, answered.now_s):
+                notable.add(key)
+        return notable
+
+    def evidence(self, key: Key, now_s: float) -> Evidence:
+        """Return what is known of the callers of each cluster that has a Prometheus."""
+        monitor = self._monitors.get(key)
+        return (
+            Evidence(traffic=monitor.evidence(self._prometheus, now_s)) if monitor else Evidence()
+        )
+
+    def forget(self, key: Key) -> None:
+        """Let go of a migration that is none any more."""
+        self._monitors.pop(key, None)

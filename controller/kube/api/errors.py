@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 LONGEST_PAUSE_S = 120.0
-"""A ``Retry-After`` above this is cut to it: a broken proxy must not blind the controller for a day."""
+"""A ``Retry-After`` above this is cut to it: a broken proxy must not stop the controller for a day."""
 
 
 class ApiError(Exception):
@@ -19,7 +19,7 @@ class ApiError(Exception):
 
 
 class Conflict(ApiError):  # noqa: N818 - named by the finding, as all of this family
-    """The object changed since its resource version was read: look again."""
+    """The object changed since its resource version was read: read it again."""
 
 
 class AlreadyExists(ApiError):  # noqa: N818 - as Conflict

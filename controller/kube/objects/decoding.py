@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from sys import intern
@@ -128,19 +128,11 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 
 
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
-    """Keep what a decision may look at; managed fields only of what can be a spec."""
-    labels = {
-        k: v
-        for k, v in (wire.labels or {}).items()
-        if k.startswith(MIRROR_PREFIX) or k in KEPT_LABELS
-    }
-    annotations = {
-        k: v
-        for k, v in (wire.annotations or {}).items()
-        if k.startswith((PREFIX, MIRROR_PREFIX)) or k == OPAQUE_PORTS
-    }
+    """Keep what a decision may use; managed fields only of what can be a spec."""
+    labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
+    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS,))
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
-    may_be_wish = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
+    may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(
         name=intern(wire.name),
         namespace=intern(wire.namespace),
@@ -151,8 +143,14 @@ def _service_metadata(wire: wire_types.Meta) -> Metadata:
         labels=_interned(labels),
         annotations=_interned(annotations),
         owner_references=_owners(wire.owner_references),
-        managers=_managers(wire.managed_fields) if may_be_wish else (),
+        managers=_managers(wire.managed_fields) if may_be_spec else (),
     )
+
+
+def _kept(
+    found: Mapping[str, str] | None, prefixes: tuple[str, ...], names: Container[str]
+) -> dict[str, str]:
+    return {k: v for k, v in (found or {}).items() if k.startswith(prefixes) or k in names}
 
 
 @lru_cache(maxsize=4096)
@@ -182,25 +180,31 @@ def _pod(ref: wire_types.TargetRef | None, namespace: str) -> str:
 def _endpoint_slice(wire: wire_types.EndpointSlice) -> EndpointSliceObject:
     meta = wire.metadata
     # The API: the addresses of one endpoint are the same pod, use the first; unset ready means ready.
-    addressed = [e for e in wire.endpoints or () if e.addresses]
-    ready = [
-        Endpoint(e.addresses[0], _pod(e.target_ref, meta.namespace))
-        for e in addressed
-        if e.addresses and (e.conditions is None or e.conditions.ready is not False)
-    ]
+    addressed = [(e, e.addresses[0]) for e in wire.endpoints or () if e.addresses]
+    ready = tuple(
+        Endpoint(address, _pod(e.target_ref, meta.namespace))
+        for e, address in addressed
+        if _is_ready(e)
+    )
     return EndpointSliceObject(
         metadata=Metadata(meta.name, intern(meta.namespace), "", meta.resource_version),
         service=intern((meta.labels or {}).get(SERVICE_NAME_LABEL, "")),
         address_type=intern(wire.address_type),
-        endpoints=tuple(ready),
-        ports=tuple(
-            EndpointPort(intern(p.name or ""), p.port)
-            for p in wire.ports or ()
-            if p.port is not None
-        ),
+        endpoints=ready,
+        ports=tuple(_endpoint_ports(wire)),
         identity=intern((meta.annotations or {}).get(GATEWAY_IDENTITY, "")),
         unready=len(addressed) - len(ready),
     )
+
+
+def _is_ready(wire: wire_types.Endpoint) -> bool:
+    return wire.conditions is None or wire.conditions.ready is not False
+
+
+def _endpoint_ports(wire: wire_types.EndpointSlice) -> Iterator[EndpointPort]:
+    for port in wire.ports or ():
+        if port.port is not None:
+            yield EndpointPort(intern(port.name or ""), port.port)
 
 
 # resource.Quantity of apimachinery: a decimal with an exponent or one suffix.
@@ -259,16 +263,17 @@ def _http_route(wire: wire_types.HttpRoute) -> HTTPRouteObject:
     return HTTPRouteObject(
         metadata=meta,
         parents=tuple(_parent(ref, meta.namespace) for ref in _PARENTS.decode(parents) or ()),
-        rules=tuple(
-            RouteRule(
-                filters=tuple(intern(found.type) for found in rule.filters or ()),
-                backends=tuple(_route_backend(r, meta.namespace) for r in rule.backend_refs or ()),
-            )
-            for rule in _RULES.decode(rules) or ()
-        ),
+        rules=tuple(_route_rule(rule, meta.namespace) for rule in _RULES.decode(rules) or ()),
         parents_written=parents.decode(),
         rules_written=rules.decode(),
         refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
+    )
+
+
+def _route_rule(wire: wire_types.RouteRule, namespace: str) -> RouteRule:
+    return RouteRule(
+        filters=tuple(intern(found.type) for found in wire.filters or ()),
+        backends=tuple(_route_backend(ref, namespace) for ref in wire.backend_refs or ()),
     )
 
 

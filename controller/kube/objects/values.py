@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -284,18 +284,22 @@ def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
     each is counted once, and probed at its IPv4 address where it has one.
     """
     ordered = sorted(slices, key=lambda s: (s.address_type != "IPv4", s.metadata.name))
-    ready: set[str] = set()
+    ready = {endpoint.pod or endpoint.address for part in ordered for endpoint in part.endpoints}
     by_port: dict[str, dict[str, str]] = {}
     for part in ordered:
-        for endpoint in part.endpoints:
-            ready.add(endpoint.pod or endpoint.address)
-            if not endpoint.pod or part.address_type == "FQDN":
-                continue
-            host = f"[{endpoint.address}]" if part.address_type == "IPv6" else endpoint.address
-            for port in part.ports:
-                pods = by_port.setdefault(port.name, {})
-                pods.setdefault(endpoint.pod, f"{host}:{port.number}")
+        for port, pod, address in _addresses(part):
+            by_port.setdefault(port, {}).setdefault(pod, address)
     pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
     identity = next((part.identity for part in ordered if part.identity), "")
     unready = sum(part.unready for part in ordered)
     return Endpoints(ready=len(ready), unready=unready, pods=pods_of, identity=identity)
+
+
+def _addresses(part: EndpointSliceObject) -> Iterator[tuple[str, str, str]]:
+    """Yield (port's name, pod, ``ip:port``) of what can be probed: pods, by address."""
+    if part.address_type == "FQDN":
+        return
+    for endpoint in part.endpoints:
+        host = f"[{endpoint.address}]" if part.address_type == "IPv6" else endpoint.address
+        for port in part.ports if endpoint.pod else ():
+            yield port.name, endpoint.pod, f"{host}:{port.number}"

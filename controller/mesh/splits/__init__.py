@@ -145,14 +145,8 @@ def last_editor(
 
 
 def _owns(fields: Mapping[str, Any], path: Sequence[str]) -> bool:
-    for name in path:
-        inner = fields.get(f"f:{name}")
-        if inner is None:
-            return False
-        if not inner:
-            return True
-        fields = inner
-    return True
+    inner = fields.get(f"f:{path[0]}") if path else {}
+    return inner is not None and (not inner or _owns(inner, path[1:]))
 
 
 def foreign_owner(

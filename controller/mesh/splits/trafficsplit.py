@@ -8,6 +8,7 @@ proxies (facts 15). So :func:`read` says what really happens, and :func:`body` w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -96,22 +97,27 @@ def _weights(
             sums[name] = sums.get(name, Decimal(0)) + backend.weight
         else:
             defects.append(_stranger(backend.service, backend.weight, key.service, mirror))
-    if any(backend.weight is not None and backend.weight < 0 for backend in found.spec.backends):
-        defects.append(_harmful("a weight is negative"))
-    total = sum((b.weight for b in found.spec.backends if b.weight is not None), Decimal(0))
+    written = [b.weight for b in found.spec.backends if b.weight is not None]
+    defects += _out_of_bounds(written)
+    if written and not defects and sum(written) == 0:
+        defects.append(_ALL_ZERO)
+    return Weights(sums.get(key.service), sums.get(mirror)), tuple(defects)
+
+
+def _out_of_bounds(weights: list[Decimal]) -> Iterator[Defect]:
+    if any(weight < 0 for weight in weights):
+        yield _harmful("a weight is negative")
+    total = sum(weights, Decimal(0))
     if total > LARGEST_SUM:
-        defects.append(_harmful(f"the weights sum to {total}, above {LARGEST_SUM:,}"))
-    weights = Weights(sums.get(key.service), sums.get(mirror))
-    if found.spec.backends and not defects and total == 0:
-        defects.append(
-            Defect(
-                "WeightsAllZero",
-                "all weights are 0: Linkerd sends every call to the local Service, and a proxy that"
-                " starts now gets stuck",
-                repairable=True,
-            )
-        )
-    return weights, tuple(defects)
+        yield _harmful(f"the weights sum to {total}, above {LARGEST_SUM:,}")
+
+
+_ALL_ZERO = Defect(
+    "WeightsAllZero",
+    "all weights are 0: Linkerd sends every call to the local Service, and a proxy that starts now gets"
+    " stuck",
+    repairable=True,
+)
 
 
 def _harmful(what: str) -> Defect:

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 
 from controller.domain import CallPath, Key, PathEvidence
 from controller.report.metrics.series import Maker
-from prober.contract import Slice
+from prober.contract import Sample
 
 LINGER_S = 900.0
 """How long a Service's probes stay counted after its probing ended: a revert is over before the next scrape."""
@@ -106,7 +106,7 @@ class PathMetrics:
                 highest = self._counted.highest(key, path, found.points)
                 self._highest.labels(*key, *path).set(highest)
 
-    def probed(self, key: Key, path: CallPath, sample: Slice) -> None:
+    def probed(self, key: Key, path: CallPath, sample: Sample) -> None:
         """Count the probes of one sample; those of a Service that is not probed any more are left out."""
         if not self._counted.counts(key, path):
             return

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prober.contract import SLICE_S, Counts, Slice
+from prober.contract import SAMPLE_S, Counts, Sample
 from prober.outcome import Expect, Outcome
-from prober.slices import Ledger, slot_of
+from prober.samples import SampleLog, slot_of
 
 START = 1_780_000_000.0
 EXPECT = Expect(((200, 399), (404, 404)))
@@ -74,63 +74,63 @@ def test_latency_counts_from_the_due_time() -> None:
     assert not late.is_slow(0.07)
 
 
-def one_slice(ledger: Ledger, now: float) -> Slice:
-    """The only slice there is to tell."""
-    (told,) = ledger.take(now, (), sure)
+def one_slice(samples: SampleLog, now: float) -> Sample:
+    """The only sample there is to tell."""
+    (told,) = samples.take(now, (), sure)
     return told
 
 
 def test_a_slice_is_told_once_when_its_last_probe_has_ended() -> None:
-    """A slice waits for its time, then for its last probe, and is told once."""
-    ledger = Ledger(7, START)
-    quick = ledger.plan(START + 0.01)
-    hanging = ledger.plan(START + 0.09)
+    """A sample waits for its time, then for its last probe, and is told once."""
+    samples = SampleLog(7, START)
+    quick = samples.plan(START + 0.01)
+    hanging = samples.plan(START + 0.09)
     quick.end(answered(200), burst=False, slow=False, address="")
-    assert list(ledger.take(START + 0.05, (), sure)) == []
-    assert list(ledger.take(START + 0.11, (), sure)) == []
+    assert list(samples.take(START + 0.05, (), sure)) == []
+    assert list(samples.take(START + 0.11, (), sure)) == []
     hanging.end(failed("timeout", START + 0.09), burst=False, slow=False, address="")
-    told = one_slice(ledger, START + 1.1)
-    assert told == Slice(
+    told = one_slice(samples, START + 1.1)
+    assert told == Sample(
         assignment=7,
         number=0,
         age_s=1.0,
         base=Counts(2, 1, 0),
         answers={"200": 1, "timeout": 1},
     )
-    assert list(ledger.take(START + 9, (), sure)) == []
-    assert ledger.is_settled
+    assert list(samples.take(START + 9, (), sure)) == []
+    assert samples.is_settled
 
 
 def test_base_and_burst_are_apart() -> None:
     """Burst probes are counted by themselves: they count for FAIL only."""
-    ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, slow=True, address="")
-    ledger.plan(START).end(answered(500), burst=True, slow=False, address="")
-    told = one_slice(ledger, START + 0.11)
+    samples = SampleLog(1, START)
+    samples.plan(START).end(answered(200), burst=False, slow=True, address="")
+    samples.plan(START).end(answered(500), burst=True, slow=False, address="")
+    told = one_slice(samples, START + 0.11)
     assert (told.base, told.burst) == (Counts(1, 0, 1), Counts(1, 1, 0))
 
 
 def test_loops_are_counted_as_answers_too() -> None:
     """An answer 508 is counted as a loop and as what it is."""
-    ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(508), burst=False, slow=False, address="")
-    told = one_slice(ledger, START + 0.11)
+    samples = SampleLog(1, START)
+    samples.plan(START).end(answered(508), burst=False, slow=False, address="")
+    told = one_slice(samples, START + 0.11)
     assert (told.loops, told.answers, told.base.bad) == (1, {"508": 1}, 1)
 
 
 def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
     """Each pod's faults are told apart, base and burst; a pod without any is not told."""
-    ledger = Ledger(1, START)
+    samples = SampleLog(1, START)
     for address, burst, bad, slow in [
         ("a", False, True, True),
         ("a", True, True, False),
         ("b", False, False, True),
         ("c", False, False, False),
     ]:
-        ledger.plan(START).end(
+        samples.plan(START).end(
             answered(500 if bad else 200), burst=burst, slow=slow, address=address
         )
-    assert one_slice(ledger, START + 0.11).faults == {
+    assert one_slice(samples, START + 0.11).faults == {
         "a": (Counts(1, 1, 1), Counts(1, 1, 0)),
         "b": (Counts(1, 0, 1), Counts()),
     }
@@ -139,37 +139,37 @@ def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
 @pytest.mark.parametrize("reason", ["late", "unsent"])
 def test_a_probe_that_was_not_sent_voids_its_slice(reason: str) -> None:
     """What the prober could not send is no evidence, and is not hidden."""
-    ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
-    ledger.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
-    told = one_slice(ledger, START + 0.11)
-    assert (told.void, told.base) == (reason, Counts(1))
+    samples = SampleLog(1, START)
+    samples.plan(START).end(answered(200), burst=False, slow=False, address="")
+    samples.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
+    told = one_slice(samples, START + 0.11)
+    assert (told.discarded, told.base) == (reason, Counts(1))
 
 
 def test_a_slice_waits_for_the_word_of_its_reference() -> None:
-    """A slice whose reference probe is under way is not told yet."""
-    ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
-    assert list(ledger.take(START + 0.11, {slot_of(START)}, sure)) == []
-    assert one_slice(ledger, START + 0.2).age_s == 0.1
+    """A sample whose control probe probe is under way is not told yet."""
+    samples = SampleLog(1, START)
+    samples.plan(START).end(answered(200), burst=False, slow=False, address="")
+    assert list(samples.take(START + 0.11, {slot_of(START)}, sure)) == []
+    assert one_slice(samples, START + 0.2).age_s == 0.1
 
 
 def test_doubt_is_asked_until_the_last_probe_ended() -> None:
-    """A slice is doubted for its own time and for as long as its probes were under way."""
+    """A sample is doubted for its own time and for as long as its probes were under way."""
     asked = []
 
-    def doubt(start: float, end: float) -> str:
+    def why_discarded(start: float, end: float) -> str:
         asked.append((start - START, end - START))
         return "lag"
 
-    ledger = Ledger(1, START)
-    ledger.plan(START).end(answered(200), burst=False, slow=False, address="")
-    (told,) = ledger.take(START + 0.11, (), doubt)
-    ledger.plan(START + 0.15).end(
+    samples = SampleLog(1, START)
+    samples.plan(START).end(answered(200), burst=False, slow=False, address="")
+    (told,) = samples.take(START + 0.11, (), why_discarded)
+    samples.plan(START + 0.15).end(
         failed("timeout", START + 1.15), burst=False, slow=False, address=""
     )
-    list(ledger.take(START + 2, (), doubt))
-    assert told.void == "lag"
+    list(samples.take(START + 2, (), why_discarded))
+    assert told.discarded == "lag"
     assert asked == [
         pytest.approx((0.0, 0.1), abs=1e-5),
         pytest.approx((0.1, 1.151), abs=1e-5),
@@ -183,21 +183,21 @@ def test_doubt_is_asked_until_the_last_probe_ended() -> None:
 def test_every_probe_is_told_in_exactly_one_slice(
     probes: list[tuple[float, float, bool]], looks: list[float]
 ) -> None:
-    """However probes end and whenever one looks, each counts once, in the slice of its due time."""
-    ledger = Ledger(1, START)
+    """However probes end and whenever one looks, each counts once, in the sample of its due time."""
+    samples = SampleLog(1, START)
     events = [(START + due, 0, index) for index, (due, _, _) in enumerate(probes)]
     events += [(START + due + took, 1, index) for index, (due, took, _) in enumerate(probes)]
     events += [(START + look, 2, 0) for look in (*looks, 6.0)]
     tallies = {}
-    told: list[Slice] = []
+    told: list[Sample] = []
     for moment, kind, index in sorted(events):
         if kind == 0:
-            tallies[index] = ledger.plan(moment)
+            tallies[index] = samples.plan(moment)
         elif kind == 1:
             due, _, burst = probes[index]
             tallies[index].end(answered(200, START + due), burst=burst, slow=False, address="")
         else:
-            told += ledger.take(moment, (), sure)
+            told += samples.take(moment, (), sure)
     numbers = [one.number for one in told]
     assert len(numbers) == len(set(numbers))
     counted = {one.number: one.base.sent + one.burst.sent for one in told}
@@ -206,10 +206,10 @@ def test_every_probe_is_told_in_exactly_one_slice(
         number = slot_of(START + due) - slot_of(START)
         expected[number] = expected.get(number, 0) + 1
     assert counted == expected
-    assert ledger.is_settled
+    assert samples.is_settled
 
 
 def test_a_slice_is_a_tenth_of_a_second() -> None:
     """Slots are the stretches of 100 ms of the clock."""
-    assert SLICE_S == 0.1
+    assert SAMPLE_S == 0.1
     assert slot_of(START + 0.25) - slot_of(START + 0.05) == 2

@@ -7,34 +7,34 @@ import itertools
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from prober.schedule import Cadence
+from prober.schedule import Schedule
 
 T = TypeVar("T", bound=Hashable)
 
 
-class Agenda(Generic[T]):
-    """Items, each with its cadence, in the order in which they are due."""
+class Timers(Generic[T]):
+    """Items, each with its schedule, in the order in which they are due."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
-        self._paces: dict[T, tuple[int, Cadence]] = {}
+        self._paces: dict[T, tuple[int, Schedule]] = {}
         self._serial = itertools.count()
 
-    def pace(self, item: T, cadence: Cadence | None, now: float) -> None:
-        """Let ``item`` be due by ``cadence`` from now on, or no more.
+    def pace(self, item: T, schedule: Schedule | None, now: float) -> None:
+        """Let ``item`` be due by ``schedule`` from now on, or no more.
 
         An entry in the heap whose serial is not the item's is out of date, and is dropped when its
         time comes; finding and removing it would cost more.
         """
         known = self._paces.get(item)
-        if known is not None and known[1] == cadence:
+        if known is not None and known[1] == schedule:
             return
-        if cadence is None:
+        if schedule is None:
             self._paces.pop(item, None)
             return
         serial = next(self._serial)
-        self._paces[item] = serial, cadence
-        heapq.heappush(self._heap, (cadence.due_after(now), serial, item))
+        self._paces[item] = serial, schedule
+        heapq.heappush(self._heap, (schedule.due_after(now), serial, item))
 
     def take(self, now: float) -> Iterator[tuple[float, T]]:
         """Yield what is due until ``now``, each due time once, in their order."""
@@ -50,5 +50,5 @@ class Agenda(Generic[T]):
 
     @property
     def next_due(self) -> float | None:
-        """When to look again; nothing is due before."""
+        """Return when the next is due; None where nothing is."""
         return self._heap[0][0] if self._heap else None

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from prober.self_check import KEEP_S, LAG_S, LoopLag, SelfCheck
+
+
+def test_a_stretch_is_doubted_where_it_touches() -> None:
+    """A doubt covers what overlaps it, and neither what ended before nor what began after."""
+    self_check = SelfCheck()
+    self_check.failed(10.0, 10.2, "lag")
+    assert self_check.between(10.1, 10.15) == "lag"
+    assert self_check.between(9.0, 10.05) == "lag"
+    assert self_check.between(10.19, 11.0) == "lag"
+    assert self_check.between(9.0, 10.0) == ""
+    assert self_check.between(10.2, 11.0) == ""
+
+
+def test_old_doubts_are_forgotten_when_new_ones_come() -> None:
+    """What is remembered is bounded: a stretch older than what is judged is dropped."""
+    self_check = SelfCheck()
+    for number in range(1_000):
+        self_check.failed(float(number), number + 0.5, "lag")
+    assert len(self_check._stretches) <= KEEP_S + 2
+    assert self_check.between(999.0, 999.1) == "lag"
+
+
+def test_a_loop_that_comes_round_late_is_doubted_for_all_that_time() -> None:
+    """Lag beyond the bound is a doubt from the last beat to this; up to the bound it is none."""
+    lag = LoopLag(0.02, 100.0)
+    assert lag.beat(100.02) == 0
+    lag.beat(100.02 + 0.02 + LAG_S - 0.001)
+    assert lag.self_check.between(100.0, 200.0) == ""
+    late_s = lag.beat(100.5)
+    assert late_s > LAG_S
+    assert lag.self_check.between(100.2, 100.3) == "lag"
+    assert lag.self_check.between(100.6, 100.7) == ""
