@@ -8,12 +8,12 @@ from typing import Any
 
 from controller.cli import show
 from controller.cli.arguments import PROG
-from controller.cli.migration import Status
 from controller.cli.verbs import Found, no_migration
 from controller.decide.schedule import ScheduledStep, schedule
 from controller.domain import MigrationSpec, Phase
 from controller.domain.annotation_schema import shortened
 from controller.domain.annotations import read
+from controller.domain.status import MigrationStatus, rfc3339
 
 RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
 """The phases of an attempt that may still rise; before the first word of the controller there is none."""
@@ -30,7 +30,7 @@ class Foreseen:
     target: str
     problems: tuple[str, ...]
     advice: str
-    status: Status | None
+    status: MigrationStatus | None
     rungs: tuple[ScheduledStep, ...]
 
     @property
@@ -77,7 +77,7 @@ def _spec(found: Found) -> MigrationSpec | None:
     return attempt.spec if attempt else None
 
 
-def _advice(found: Found, status: Status | None, spec: MigrationSpec | None) -> str:
+def _advice(found: Found, status: MigrationStatus | None, spec: MigrationSpec | None) -> str:
     name = found.name
     if found.own("target") is None and spec is None:
         return (
@@ -130,7 +130,7 @@ def _steps(plan: Foreseen) -> str:
             show.percent(step.share_permille),
             step.stage.value,
             show.span(step.least_s) if step.least_s else "",
-            show.rfc(step.earliest) if step.earliest else "",
+            rfc3339(step.earliest) if step.earliest else "",
         )
         for step in plan.rungs
     ]
@@ -146,7 +146,7 @@ def _facts(plan: Foreseen, now: datetime) -> str:
         facts += show.said(status)
     if plan.end:
         ahead = show.span((plan.end - now).total_seconds())
-        facts.append(("Earliest end", f"{show.rfc(plan.end)}, in {ahead}, if nothing holds it"))
+        facts.append(("Earliest end", f"{rfc3339(plan.end)}, in {ahead}, if nothing holds it"))
     return show.pairs(facts)
 
 
@@ -168,9 +168,9 @@ def document(plan: Foreseen) -> dict[str, Any]:
                 "percent": step.share_permille / 10,
                 "stage": step.stage.value,
                 "leastSeconds": step.least_s,
-                "earliest": show.rfc(step.earliest) if step.earliest else None,
+                "earliest": rfc3339(step.earliest) if step.earliest else None,
             }
             for step in plan.rungs
         ],
-        "earliestEnd": show.rfc(plan.end) if plan.end else None,
+        "earliestEnd": rfc3339(plan.end) if plan.end else None,
     }

@@ -163,7 +163,7 @@ class Pair:
 def _said(found: Migration) -> EventText:
     status = found.status
     return EventText(
-        blocked=any(c.type == "Blocked" and c.status == "True" for c in status.conditions),
+        blocked=status.blocked,
         reason=status.reason,
         message=status.message,
         warnings=tuple((warned.reason, warned.message) for warned in status.warnings),

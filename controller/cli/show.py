@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from controller.cli.migration import APEX, Migration, PathStatus, Status, Transition
+from msgspec import UNSET
+
+from controller.cli.migration import Migration
+from controller.domain import Side
+from controller.domain.status import MigrationStatus, PathStatus, Percent, Transition, rfc3339
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
@@ -35,7 +39,7 @@ def status_page(found: Migration, now: datetime) -> str:
     status = found.status
     parts = [status_table([found], now), _facts(found, now)]
     if status.paths:
-        parts.append(ways_table(status))
+        parts.append(paths_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
     if status.warnings:
@@ -56,10 +60,10 @@ def explain_page(found: Migration, now: datetime) -> str:
     parts.append(_asked(status, now))
     if status.history:
         head = ("AT", "PHASE", "SHARE", "REASON", "MESSAGE")
-        rows = [(rfc(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
+        rows = [(rfc3339(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
         parts.append(table(head, rows))
     if status.paths:
-        parts.append(ways_table(status))
+        parts.append(paths_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
     if status.warnings:
@@ -67,7 +71,7 @@ def explain_page(found: Migration, now: datetime) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def said(status: Status) -> list[tuple[str, str]]:
+def said(status: MigrationStatus) -> list[tuple[str, str]]:
     """What the controller says about it: a message, what it waits for, or both, each with its label.
 
     What is waited for is the message as long as that comes by itself; it is not said twice.
@@ -89,7 +93,7 @@ def pairs(facts: Sequence[tuple[str, str]]) -> str:
 def history_line(entry: Transition) -> str:
     """One line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
-    return f"{rfc(entry.at)}   {entry.phase}{reason}   {entry.message}"
+    return f"{rfc3339(entry.at)}   {entry.phase}{reason}   {entry.message}"
 
 
 def change_line(found: Migration, *, namespaces: bool = False) -> str:
@@ -102,13 +106,13 @@ def change_line(found: Migration, *, namespaces: bool = False) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def ways_table(status: Status) -> str:
-    """Points of what is allowed, and clean probes of what is needed, by way."""
+def paths_table(status: MigrationStatus) -> str:
+    """Points of what is allowed, and clean probes of what is needed, by path."""
     head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
     return table(head, (_path(status, path) for path in status.paths))
 
 
-def traffic_table(status: Status) -> str:
+def traffic_table(status: MigrationStatus) -> str:
     """What real callers see, by their cluster: failures in the last requests, to the target and home."""
     head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "HOME", "MEASURED")
     rows = [
@@ -119,7 +123,7 @@ def traffic_table(status: Status) -> str:
             f"{traffic.points:.1f}/{traffic.threshold:.1f}" if traffic.threshold else "",
             f"{traffic.failures}/{traffic.requests}" if traffic.threshold else "",
             _known(traffic.bad_percent),
-            _known(traffic.home_bad_percent),
+            _known(traffic.origin_bad_percent),
             _known(traffic.share_percent),
         )
         for traffic in status.traffic
@@ -132,11 +136,11 @@ def traffic_table(status: Status) -> str:
     return "\n".join([table(head, rows), *unknown])
 
 
-def _known(percent: float | None) -> str:
-    return "" if percent is None else f"{percent:g} %"
+def _known(percent: Percent) -> str:
+    return "" if percent is UNSET else f"{percent:g} %"
 
 
-def warnings(status: Status) -> str:
+def warnings(status: MigrationStatus) -> str:
     """What holds nothing and should be known."""
     return "\n".join(f"Warning   {w.reason}: {w.message}" for w in status.warnings)
 
@@ -144,11 +148,6 @@ def warnings(status: Status) -> str:
 def percent(share_permille: int) -> str:
     """A share for people."""
     return f"{share_permille / 10:g} %"
-
-
-def rfc(when: datetime) -> str:
-    """A time as Kubernetes writes it."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(when: datetime | None, now: datetime) -> str:
@@ -197,33 +196,32 @@ def _row(found: Migration, now: datetime) -> tuple[str, ...]:
 def _facts(found: Migration, now: datetime) -> str:
     status = found.status
     facts: list[tuple[str, str]] = []
-    if status.shares and status.observed.target:
-        shares = ", ".join(f"{name} {share} %" for name, share in status.shares.items())
+    if status.marked_shares and status.observed.target:
+        shares = ", ".join(f"{name} {share} %" for name, share in status.marked_shares.items())
         facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
     facts += said(status)
-    if status.as_of:
-        facts.append(("As of", f"{rfc(status.as_of)}, {ago(status.as_of, now)} ago"))
+    if status.as_of is not UNSET:
+        facts.append(("As of", f"{rfc3339(status.as_of)}, {ago(status.as_of, now)} ago"))
     return pairs(facts)
 
 
-def _asked(status: Status, now: datetime) -> str:
+def _asked(status: MigrationStatus, now: datetime) -> str:
     asked = status.asked
-    if asked is None:
+    if asked is UNSET:
         return ""
     by = asked.by or "somebody"
-    when = f" at {rfc(asked.at)}, {ago(asked.at, now)} ago" if asked.at else ""
+    when = "" if asked.at is UNSET else f" at {rfc3339(asked.at)}, {ago(asked.at, now)} ago"
     observed = status.observed
     return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
 
 
-def _path(status: Status, path: PathStatus) -> tuple[str, ...]:
+def _path(status: MigrationStatus, path: PathStatus) -> tuple[str, ...]:
     to = {
-        "target": status.observed.target,
-        "home": status.origin,
-        APEX: "as they are split now",
+        Side.TARGET.value: status.observed.target,
+        Side.HOME.value: status.origin,
+        Side.APEX.value: "as they are split now",
     }.get(path.side, path.side)
     objective = f" {path.objective}" if path.objective not in ("", "success") else ""
-    bad = "" if path.bad_percent_3s is None else f"{path.bad_percent_3s:g} %"
     return (
         path.callers,
         to,
@@ -231,6 +229,6 @@ def _path(status: Status, path: PathStatus) -> tuple[str, ...]:
         path.reason,
         f"{path.points:.1f}/{path.threshold:.1f}{objective}" if path.threshold else "",
         f"{path.clean}/{path.needed}" if path.needed else "",
-        bad,
+        _known(path.bad_percent_3s),
         path.usual_answer,
     )

@@ -11,9 +11,10 @@ from typing import Literal
 from controller.cli import show
 from controller.cli.api import Api
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.migration import Migration, Transition
+from controller.cli.migration import Migration
 from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.domain import Phase
+from controller.domain.status import Transition
 from controller.kube.api import Backoff, Unavailable
 
 LOOK_S = 1.0

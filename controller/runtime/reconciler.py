@@ -35,6 +35,7 @@ from controller.domain import (
     WritePin,
     WriteSplit,
 )
+from controller.domain.status import readable
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import ProberReport
 from controller.kube.api import (
@@ -146,7 +147,7 @@ class Reconciler:
         self._queue = Queue(clock, at_risk=self._probed.__contains__)
         self._writer = Writer(self._freed, self._log)
         self._events = {n: Events(cluster, monotonic=clock) for n, cluster in clusters.items()}
-        self._stories: dict[Key, status.Story] = {}
+        self._histories: dict[Key, status.History] = {}
         self._wants: dict[Key, Want] = {}
         self._holders: frozenset[Key] = frozenset()
         self._waiting: tuple[Key, ...] = ()
@@ -360,7 +361,7 @@ class Reconciler:
         self._writer.forget(key)
         self._queue.forget(key)
         self._board.drop(key)
-        self._stories.pop(key, None)
+        self._histories.pop(key, None)
         self._held_since.pop(key, None)
         self._probed.pop(key, None)
         self._probers.order(key, ())
@@ -576,13 +577,13 @@ class Reconciler:
         baseline = self._status_cluster(key)
         if baseline is None or not self._leader.may_roll_back:
             return
-        known = self._story(key, baseline)
+        known = self._history(key, baseline)
         if known is None or _starting(observed, decided):
             return
         telling = status.tell(known, observed, decided, self._store.known(key), now, self._clock())
         reverting = decided.ruling is not None and decided.ruling.answer is Answer.REVERT
-        phase_changed = telling.story.note is not None and (
-            known.note is None or telling.story.note.phase != known.note.phase
+        phase_changed = telling.history.note is not None and (
+            known.note is None or telling.history.note.phase != known.note.phase
         )
         busy = bool(self._writer.writing(key, "split")) or bool(decided.actions)
         if busy and not (reverting and phase_changed):
@@ -592,25 +593,25 @@ class Reconciler:
         place = Place(key, baseline, "status")
         if self._writer.busy(place):
             return
-        if telling.events and self._noted.get(key) != telling.story.note:
-            self._noted[key] = telling.story.note
+        if telling.events and self._noted.get(key) != telling.history.note:
+            self._noted[key] = telling.history.note
             self._note(observed, decided, telling.status)
         self._writer.take(place, lambda: self._write_status(key, baseline, telling))
 
-    def _story(self, key: Key, baseline: str) -> status.Story | None:
-        """Return the story to go on with, None where another replica tells it.
+    def _history(self, key: Key, baseline: str) -> status.History | None:
+        """Return the history to go on from, None where another replica writes it.
 
         What others wrote since is part of it. Only the leader writes over that: of two who may both bring
         people home, each would write over the other without end.
         """
-        known, told = self._stories.get(key), self._told(key, baseline)
+        known, told = self._histories.get(key), self._told(key, baseline)
         if known is None:
             return status.remember(told)
         if status.stands(told, known):
             return known
         if not self._leader.leads:
             return None
-        return status.remember(told) if told else replace(known, written={})
+        return status.remember(told) if told else replace(known, written=None)
 
     def _told(self, key: Key, baseline: str) -> Mapping[str, Any]:
         """Return what the Migration says now, whoever wrote it; {} where there is none."""
@@ -623,10 +624,10 @@ class Reconciler:
         baseline = self._status_cluster(key)
         told = self._told(key, baseline) if baseline else {}
         if not self._leader.may_roll_back:
-            return Shown(told)
-        story = self._stories.get(key) or status.remember(told)
+            return Shown(readable(told))
+        history = self._histories.get(key) or status.remember(told)
         body = status.body_of(
-            observed, decided, self._store.known(key), story.history, story.conditions
+            observed, decided, self._store.known(key), history.transitions, history.conditions
         )
         return Shown(body, figures(observed, decided, now).due)
 
@@ -678,7 +679,7 @@ class Reconciler:
         except (Conflict, NotFound):
             await self._read(cluster, Resource.MIGRATIONS, key.namespace, key.service)
             raise
-        self._stories[key] = telling.story
+        self._histories[key] = telling.history
         self._store.apply(Upserted(cluster, Resource.MIGRATIONS, found))
         for event in telling.events:
             await self._say(key, EventText(event.reason, event.message), kind=event.kind)

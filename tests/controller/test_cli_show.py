@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cli import show
-from controller.cli.migration import Migration, Transition, read_migration
+from controller.cli.migration import Migration, read_migration
 from controller.cli.waiting import untold
 from controller.decide.schedule import ScheduledStep, Stage, pass_s, schedule
 from controller.domain import PREFIX, LatencySpec, MigrationSpec
-from tests.controller.cli_cluster import ended, migration, status
+from controller.domain.status import Transition
+from tests.controller.cli_cluster import ended, migration, path, status
 
 NOW = datetime(2026, 1, 1, 10, 5, 40, tzinfo=UTC)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -57,6 +58,14 @@ def test_the_page_of_one() -> None:
         "legacy    legacy   PASS      -            0.5/21.3   764/764   -        200",
     ]
     assert warning == "Warning   MirrorUnproven: only the pins prove the way"
+
+
+def test_the_page_has_what_was_bad_just_now() -> None:
+    """A path's share of bad probes over the last three seconds is shown, where there were any probes."""
+    ways = [path("legacy", "target", badPercent3s=12.5), path("eks", "target")]
+    rows = show.paths_table(told(ways=ways).status).splitlines()
+    assert rows[1].split()[-3:] == ["12.5", "%", "200"]
+    assert rows[2].split()[-2:] == ["-", "200"]
 
 
 def test_the_page_has_what_real_callers_see() -> None:
