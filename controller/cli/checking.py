@@ -54,20 +54,20 @@ async def check(api: Api, asked: Asked) -> Exit:
 
 async def _both(here: Api, far: Api, namespace: str | None) -> tuple[Survey, Survey]:
     """Survey both at once; where both are not reached, both are named."""
-    done = await asyncio.gather(
-        survey(here, namespace), survey(far, namespace), return_exceptions=True
-    )
-    failures = [each for each in done if isinstance(each, Failure)]
-    if failures:
-        sentences = [sentence for failure in failures for sentence in failure.sentences]
-        raise Failure(*sentences, code=max(failure.code for failure in failures))
-    one, other = done
-    for each in done:
-        if isinstance(each, BaseException):
-            raise each
-    assert isinstance(one, Survey)  # noqa: S101 - what failed was raised
-    assert isinstance(other, Survey)  # noqa: S101 - as above
-    return one, other
+    one, other = await asyncio.gather(_survey(here, namespace), _survey(far, namespace))
+    if isinstance(one, Survey) and isinstance(other, Survey):
+        return one, other
+    failures = [each for each in (one, other) if isinstance(each, Failure)]
+    sentences = (sentence for failure in failures for sentence in failure.sentences)
+    raise Failure(*sentences, code=max(failure.code for failure in failures))
+
+
+async def _survey(api: Api, namespace: str | None) -> Survey | Failure:
+    """Survey a cluster; a failure is returned, so that the other one's is heard as well."""
+    try:
+        return await survey(api, namespace)
+    except Failure as failure:
+        return failure
 
 
 def _place(here: Place, context: str) -> Place:
@@ -108,7 +108,7 @@ def _other(here: Survey) -> Place:
 async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Say) -> report.Report:
     target = _target(pair, asked)
     keys = _keys(pair, asked, target)
-    say(f"looking at {len(keys)} Services")
+    say(f"checking {len(keys)} Services")
     observed = {key: pair.observed(key, asked.toward and target) for key in keys}
     now = actors[pair.names[0]].api.now()
     writes = [write for each in observed.values() for write in writes_of(each, pair, now)]

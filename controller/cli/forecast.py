@@ -21,7 +21,7 @@ RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is told.
+    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is reported.
 
     ``problems`` are of the annotations; ``advice`` is what else a person should know first.
     """
@@ -31,39 +31,35 @@ class Foreseen:
     problems: tuple[str, ...]
     advice: str
     status: MigrationStatus | None
-    rungs: tuple[ScheduledStep, ...]
+    steps: tuple[ScheduledStep, ...]
 
     @property
     def end(self) -> datetime | None:
         """When all calls may be at the target at the earliest."""
-        return self.rungs[-1].earliest if self.rungs else None
+        return self.steps[-1].earliest if self.steps else None
 
 
 def foresee(found: Found, now: datetime) -> Foreseen:
     """Return what is ahead of one Service."""
-    migration = found.migration
-    current = migration if migration and migration.answers(found.annotations) else None
-    status = current.status if current else None
-    spec = _spec(found)
-    problems = found.problems()
-    rungs: tuple[ScheduledStep, ...] = ()
-    if spec is not None and not problems:
-        rising = status is not None and status.phase in RISING
-        held = spec.paused or spec.abort or not rising
-        rungs = schedule(
-            spec,
-            status.step_permille if status else None,
-            status.step_since if status else None,
-            None if held else now,
-        )
+    status, spec, problems = found.reported, _spec(found), found.problems()
     return Foreseen(
         service=found.name,
         target=(spec.target if spec else None) or shortened(found.own("target") or ""),
         problems=problems,
         advice=_advice(found, status, spec),
         status=status,
-        rungs=rungs,
+        steps=() if spec is None or problems else _ahead(spec, status, now),
     )
+
+
+def _ahead(
+    spec: MigrationSpec, status: MigrationStatus | None, now: datetime
+) -> tuple[ScheduledStep, ...]:
+    """Return the steps; times are foreseen only where it may rise."""
+    if status is None:
+        return schedule(spec, None, None, None)
+    held = spec.paused or spec.abort or status.phase not in RISING
+    return schedule(spec, status.step_permille, status.step_since, None if held else now)
 
 
 def _spec(found: Found) -> MigrationSpec | None:
@@ -94,37 +90,44 @@ def _advice(found: Found, status: MigrationStatus | None, spec: MigrationSpec | 
         )
     if status.phase == Phase.REVERTED:
         return f"this attempt is over: begin another with {PROG} retry {name}"
-    if spec and spec.abort:
+    return _advice_on(spec, name) if spec else ""
+
+
+def _advice_on(spec: MigrationSpec, name: str) -> str:
+    if spec.abort:
         return f"abort is true: nothing rises before {PROG} start or {PROG} retry"
-    if spec and spec.paused:
+    if spec.paused:
         return f"it is paused: go on with {PROG} resume {name}"
     return ""
 
 
 def page(plan: Foreseen, now: datetime) -> str:
     """Return the plan as text."""
-    status = plan.status
-    parts: list[str] = []
-    if status:
-        share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
-        parts.append(
-            f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
-            f" {status.phase or '-'}{share}"
-        )
-    else:
-        parts.append(f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}")
-    if plan.problems:
-        wrong = "\n".join(f"  {problem}" for problem in plan.problems)
-        parts.append(f"Nothing rises before the annotations are mended:\n{wrong}")
-    if plan.advice:
-        parts.append(plan.advice)
-    if plan.rungs:
-        parts.append(_steps(plan))
-    parts.append(_facts(plan, now))
+    parts = (_headline(plan), _problems(plan), plan.advice, _steps(plan), _facts(plan, now))
     return "\n\n".join(part for part in parts if part)
 
 
+def _headline(plan: Foreseen) -> str:
+    status = plan.status
+    if status is None:
+        return f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}"
+    share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
+    return (
+        f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
+        f" {status.phase or '-'}{share}"
+    )
+
+
+def _problems(plan: Foreseen) -> str:
+    if not plan.problems:
+        return ""
+    wrong = "\n".join(f"  {problem}" for problem in plan.problems)
+    return f"Nothing rises before the annotations are mended:\n{wrong}"
+
+
 def _steps(plan: Foreseen) -> str:
+    if not plan.steps:
+        return ""
     rows = [
         (
             show.percent(step.share_permille),
@@ -132,7 +135,7 @@ def _steps(plan: Foreseen) -> str:
             show.span(step.least_s) if step.least_s else "",
             rfc3339(step.earliest) if step.earliest else "",
         )
-        for step in plan.rungs
+        for step in plan.steps
     ]
     return show.table(("SHARE", "STAGE", "AT LEAST", "EARLIEST"), rows)
 
@@ -170,7 +173,7 @@ def document(plan: Foreseen) -> dict[str, Any]:
                 "leastSeconds": step.least_s,
                 "earliest": rfc3339(step.earliest) if step.earliest else None,
             }
-            for step in plan.rungs
+            for step in plan.steps
         ],
         "earliestEnd": rfc3339(plan.end) if plan.end else None,
     }

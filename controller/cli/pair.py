@@ -175,7 +175,7 @@ def _is_own(key: Key) -> bool:
 
 
 def paired(here: Survey, far: Survey) -> Pair:
-    """Return the name of both clusters. Raises Failure where their Links, mirrors and Migrations leave it open."""
+    """Return both clusters with their names. Raises Failure where their Links, mirrors and Migrations leave it open."""
     told = {
         name
         for survey in (here, far)
@@ -196,11 +196,9 @@ def _named(survey: Survey, by_the_other: tuple[str, ...], told: set[str]) -> str
     """Return the name of a cluster as the other one's Links do; of several, as Migrations or its own context do."""
     context = survey.place.context or ""
     names = [name for name in by_the_other if name in told] or list(by_the_other)
-    if len(names) > 1 and context in names:
-        return context
     if len(names) == 1:
         return names[0]
-    if not names and is_label(context):
+    if context in names if names else is_label(context):
         return context
     known = ", ".join(names) or "no Link and no mirror"
     raise Failure(

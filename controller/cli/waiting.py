@@ -11,7 +11,6 @@ from typing import Literal
 from controller.cli import show
 from controller.cli.api import Api
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.migration import Migration
 from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.domain import Phase
 from controller.domain.status import Transition
@@ -30,10 +29,8 @@ def end_of(found: Found) -> Goal | None:
 
     What is told of another target or an earlier attempt than the annotations ask for is no answer.
     """
-    told = found.migration
-    if told is None or not told.answers(found.annotations):
-        return None
-    return ENDS.get(told.status.phase)
+    status = found.reported
+    return ENDS.get(status.phase) if status else None
 
 
 def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
@@ -47,12 +44,11 @@ def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[T
 
 def not_reached(found: Found, goal: Goal, seconds: float) -> str:
     """Return where a migration is when the time is up."""
-    told = found.migration
     late = f"{found.name} is not {goal} after {show.span(seconds)}"
-    if told is None:
+    if found.migration is None:
         return f"{late}: {no_migration(found)}"
-    status = told.status
-    if not told.answers(found.annotations):
+    status = found.migration.status
+    if found.reported is None:
         observed = status.observed
         return (
             f"{late}: the controller has not taken its annotations up and still tells of attempt"
@@ -102,10 +98,9 @@ async def _look(api: Api, name: str) -> Found:
 
 def _tell(found: Found, last: Transition | None) -> Transition | None:
     """Print the transitions since ``last``; give the newest that was printed."""
-    told: Migration | None = found.migration
-    if told is None or not told.answers(found.annotations):
+    if found.reported is None:
         return last
-    for entry in untold(told.status.history, last):
+    for entry in untold(found.reported.history, last):
         sys.stdout.write(show.history_line(entry) + "\n")
         last = entry
     sys.stdout.flush()
