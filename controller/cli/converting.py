@@ -158,7 +158,7 @@ def _write(found: ServiceSplits, record: Record, route: Split | None) -> WriteSp
 
 
 async def convert(api: Api, name: str) -> str:
-    """Convert the split of a Service in this cluster; give what was done. Raises Failure, and ApiErrors."""
+    """Convert the split of a Service in this cluster; return what was done. Raises Failure, and ApiErrors."""
     backoff = Backoff(0.1, 2.0)
     for _ in range(TRIES):
         found = await _service_splits(api, name)

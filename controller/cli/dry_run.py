@@ -16,7 +16,7 @@ from typing import Any
 
 from controller.cli.api import Account, Api
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.inventory import Survey
+from controller.cli.inventory import Inventory
 from controller.cli.pair import Pair
 from controller.decide import gates
 from controller.decide.plan import plan
@@ -134,7 +134,7 @@ def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
 def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
-        namespace = pair.surveys[cluster].gateway_namespace
+        namespace = pair.inventories[cluster].gateway_namespace
         body = pin.body(action, namespace, pair.domain)
         return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
     provider = PROVIDERS[action.kind]
@@ -262,7 +262,9 @@ async def rights_of(
     who = "/".join(account)
     apis = {name: each.api for name, each in actors.items() if each.known}
     asked = [
-        (name, right) for name in apis for right in _needed_in(pair.surveys[name], set(namespaces))
+        (name, right)
+        for name in apis
+        for right in _needed_in(pair.inventories[name], set(namespaces))
     ]
     may = await _rights(apis, asked, account)
     unknown = {name for (name, _), allowed in may.items() if allowed is None}
@@ -278,9 +280,9 @@ def _lacking(may: Mapping[tuple[str, Right], bool | None], who: str) -> Iterator
             yield Finding(Level.BLOCK, "RightsMissing", message)
 
 
-def _needed_in(survey: Survey, namespaces: Iterable[str]) -> Iterator[Right]:
-    served = (p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in survey.unserved)
-    return needed(survey.gateway_namespace, served, namespaces)
+def _needed_in(inventory: Inventory, namespaces: Iterable[str]) -> Iterator[Right]:
+    served = (p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in inventory.unserved)
+    return needed(inventory.gateway_namespace, served, namespaces)
 
 
 LIST = ("list", "watch")

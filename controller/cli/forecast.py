@@ -122,7 +122,7 @@ def _problems(plan: Foreseen) -> str:
     if not plan.problems:
         return ""
     wrong = "\n".join(f"  {problem}" for problem in plan.problems)
-    return f"Nothing rises before the annotations are mended:\n{wrong}"
+    return f"Nothing rises before the annotations are corrected:\n{wrong}"
 
 
 def _steps(plan: Foreseen) -> str:

@@ -65,7 +65,7 @@ _LABELS = msgspec.json.Decoder(_Labelled)
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Inventory:
     """All that was read of one cluster. ``unserved`` are kinds it does not know, ``unread`` those that may not
     be read; ``notes`` say so to people. ``labels`` are all of each Service's."""
 
@@ -108,7 +108,7 @@ class Survey:
         return next((link.metadata.namespace for link in self.links), GATEWAYS)
 
 
-async def survey(api: Api, namespace: str | None) -> Survey:
+async def read_inventory(api: Api, namespace: str | None) -> Inventory:
     """Read what a preflight needs of one namespace, or (None) of all.
 
     Raises Failure where the cluster is not reached, or lets not even the Services be read.
@@ -123,7 +123,7 @@ async def survey(api: Api, namespace: str | None) -> Survey:
     read = dict(zip(resources, parts, strict=True))
     refused = {each: part.refused for each, part in read.items() if part.refused}
     migrations = read.pop(Resource.MIGRATIONS)
-    return Survey(
+    return Inventory(
         place=api.place,
         objects={each: _objects(each, part.raw) for each, part in read.items()},
         unserved=frozenset(each for each, part in read.items() if not part.served),

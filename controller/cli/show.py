@@ -18,7 +18,7 @@ HEAD = ("SERVICE", "TARGET", "PHASE", "SHARE", "VERDICT", "REASON", "NEXT", "AGE
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Set columns as kubectl does: no lines, and ``-`` for what is empty."""
+    """Return columns as kubectl sets them: no lines, and ``-`` for what is empty."""
     lines = [list(head), *([cell or "-" for cell in row] for row in rows)]
     widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -28,14 +28,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def status_table(found: Sequence[Migration], now: datetime, *, namespaces: bool = False) -> str:
-    """One line for each migration."""
+    """Return one line for each migration."""
     head = ("NAMESPACE", *HEAD) if namespaces else HEAD
     rows = ((m.namespace, *_row(m, now)) if namespaces else _row(m, now) for m in found)
     return table(head, rows)
 
 
 def status_page(found: Migration, now: datetime) -> str:
-    """All that is worth knowing of one migration now."""
+    """Return all that is worth knowing of one migration now."""
     status = found.status
     parts = [status_table([found], now), _facts(found, now)]
     if status.paths:
@@ -48,7 +48,7 @@ def status_page(found: Migration, now: datetime) -> str:
 
 
 def explain_page(found: Migration, now: datetime) -> str:
-    """Why the last thing happened."""
+    """Return why the last thing happened."""
     status = found.status
     parts = [status_table([found], now)]
     if status.history:
@@ -72,7 +72,7 @@ def explain_page(found: Migration, now: datetime) -> str:
 
 
 def said(status: MigrationStatus) -> list[tuple[str, str]]:
-    """What the controller says about it: a message, what it waits for, or both, each with its label.
+    """Return what the controller says about it: a message, what it waits for, or both, each with its label.
 
     What is waited for is the message as long as that comes by itself; it is not said twice.
     """
@@ -85,19 +85,19 @@ def said(status: MigrationStatus) -> list[tuple[str, str]]:
 
 
 def pairs(facts: Sequence[tuple[str, str]]) -> str:
-    """Set labels and texts in lines."""
+    """Return labels and texts in lines."""
     width = max((len(name) for name, _ in facts), default=0) + GAP
     return "\n".join(f"{name:<{width}}{text}" for name, text in facts)
 
 
 def history_line(entry: Transition) -> str:
-    """One line of a transition, for a log. Its message names the shares."""
+    """Return one line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
     return f"{rfc3339(entry.at)}   {entry.phase}{reason}   {entry.message}"
 
 
 def change_line(found: Migration, *, namespaces: bool = False) -> str:
-    """One line of what a migration is now, for a log."""
+    """Return one line of what a migration is now, for a log."""
     status = found.status
     name = f"{found.namespace}/{found.service}" if namespaces else found.service
     share = f"{status.share} %" if status.share else ""
@@ -107,14 +107,14 @@ def change_line(found: Migration, *, namespaces: bool = False) -> str:
 
 
 def paths_table(status: MigrationStatus) -> str:
-    """Points of what is allowed, and clean probes of what is needed, by path."""
+    """Return, by path, points of what is allowed, and clean probes of what is needed."""
     head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
     return table(head, (_path(status, path) for path in status.paths))
 
 
 def traffic_table(status: MigrationStatus) -> str:
-    """What real callers see, by their cluster: failures in the last requests, to the target and home."""
-    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "HOME", "MEASURED")
+    """Return what real callers see, by their cluster: failures in the last requests, to the target and the origin."""
+    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "ORIGIN", "MEASURED")
     rows = [
         (
             traffic.callers,
@@ -141,22 +141,22 @@ def _known(percent: Percent) -> str:
 
 
 def warnings(status: MigrationStatus) -> str:
-    """What holds nothing and should be known."""
+    """Return what holds nothing and should be known."""
     return "\n".join(f"Warning   {w.reason}: {w.message}" for w in status.warnings)
 
 
 def percent(share_permille: int) -> str:
-    """A share for people."""
+    """Return a share for people."""
     return f"{share_permille / 10:g} %"
 
 
 def ago(when: datetime | None, now: datetime) -> str:
-    """How long ago, "" where that is not known."""
+    """Return how long ago, "" where that is not known."""
     return "" if when is None else span((now - when).total_seconds())
 
 
 def span(seconds: float) -> str:
-    """A stretch of time in at most two units, as kubectl's AGE: ``90s``, ``12m``, ``3h5m``, ``6d``.
+    """Return a stretch of time in at most two units, as kubectl's AGE: ``90s``, ``12m``, ``3h5m``, ``6d``.
 
     The limits are those of apimachinery's HumanDuration.
     """

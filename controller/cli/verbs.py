@@ -71,7 +71,7 @@ class Found:
 
 
 def effective(found: Found, change: Mapping[str, str | None]) -> Change:
-    """Leave what is not so already."""
+    """Return what of a change is not so already."""
     return {key: value for key, value in change.items() if found.own(key) != value}
 
 
@@ -92,7 +92,7 @@ def refuse_mirror(service: ServiceObject) -> None:
 
 
 def start(found: Found, asked: Asked) -> Change:
-    """Ask for the Service to be moved."""
+    """Return the change that asks for the Service to be moved."""
     if not is_label(asked.to):
         raise Failure(f'"{asked.to}" is no name of a cluster', code=Exit.USAGE)
     settings = {
@@ -123,24 +123,24 @@ def _refuse_reverted(found: Found) -> None:
 
 
 def pause(found: Found, _asked: Asked) -> Change:
-    """Keep the share where it is."""
+    """Return the change that keeps the share where it is."""
     _refuse_unknown(found, "pause")
     return {"paused": "true"}
 
 
 def resume(_found: Found, _asked: Asked) -> Change:
-    """End a pause."""
+    """Return the change that ends a pause."""
     return {"paused": None}
 
 
 def abort(found: Found, _asked: Asked) -> Change:
-    """Roll everything back. Nothing else about the annotations matters for that."""
+    """Return the change that rolls everything back. Nothing else about the annotations matters for that."""
     _refuse_unknown(found, "abort")
     return {"abort": "true"}
 
 
 def retry(found: Found, _asked: Asked) -> Change:
-    """Ask for another attempt after one that was reverted."""
+    """Return the change that asks for another attempt after one that was reverted."""
     told = found.migration
     if told is None:
         raise Failure(no_migration(found))
@@ -175,7 +175,7 @@ VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
 
 
 def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
-    """Return what was written, and where to look next."""
+    """Return what was written, and what to run next."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
     line = f"{found.name}: {_written(change)}"
@@ -230,7 +230,7 @@ def no_migration(found: Found) -> str:
 
 
 def _retried(found: Found) -> bool:
-    """Return whether the annotations already ask for more than the attempt that is told of."""
+    """Return whether the annotations already ask for more than the attempt that is reported."""
     number = asked_attempt(found.annotations)
     told = found.migration
     return told is not None and number is not None and number > told.status.observed.attempt
@@ -243,7 +243,7 @@ def _refuse_malformed(found: Found, change: Mapping[str, str | None]) -> None:
 
 
 def _refuse_unknown(found: Found, verb: str) -> None:
-    """Nothing here tells of a migration: more likely the wrong cluster than a spec.
+    """Raise Failure where nothing here is about a migration: that is more likely the wrong cluster than what was meant.
 
     The target may stand in the other cluster; then there is a Migration here, or a record on the split.
     """

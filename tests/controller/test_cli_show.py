@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controller.cli import show
 from controller.cli.migration import Migration, read_migration
-from controller.cli.waiting import untold
+from controller.cli.waiting import unprinted
 from controller.decide.schedule import ScheduledStep, Stage, pass_s, schedule
 from controller.domain import PREFIX, LatencySpec, MigrationSpec
 from controller.domain.status import Transition
@@ -88,9 +88,9 @@ def test_the_page_has_what_real_callers_see() -> None:
     assert facts.startswith("Share         legacy 10? %, eks 100 %")
     assert found.status.step_permille == 100
     assert traffic.splitlines() == [
-        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   HOME   MEASURED",
-        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %    24.8 %",
-        "eks            UNKNOWN   Away            -           -         -      -      -",
+        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   ORIGIN   MEASURED",
+        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %      24.8 %",
+        "eks            UNKNOWN   Away            -           -         -      -        -",
         "The Prometheus of eks does not tell: it answers 503",
     ]
     assert traffic in show.explain_page(found, NOW)
@@ -326,15 +326,15 @@ def test_each_transition_is_told_once(grown: list[int], kept: int) -> None:
         Transition(at=start + timedelta(seconds=n), message=str(n)) for n in range(1 + sum(grown))
     ]
     length = 1
-    observed = list(untold(every[:1], None))
+    observed = list(unprinted(every[:1], None))
     for more in grown:
         length += more
-        observed += untold(every[:length][-kept:], observed[-1])
+        observed += unprinted(every[:length][-kept:], observed[-1])
     assert observed == every
 
 
 def test_at_first_only_the_newest_is_told() -> None:
     """What happened before the command began is not told, but where it stands is."""
     first, second = told().status.history
-    assert untold((first, second), None) == (second,)
-    assert untold((second,), Transition(at=first.at, message="cut off")) == [second]
+    assert unprinted((first, second), None) == (second,)
+    assert unprinted((second,), Transition(at=first.at, message="cut off")) == [second]

@@ -329,7 +329,7 @@ async def test_a_service_changed_meanwhile_is_looked_at_again(
 
     monkeypatch.setattr(Api, "annotate", annotate)
     done = await cluster.run("retry", "service-a")
-    assert done.err.startswith("service-a was changed meanwhile: looking again\n")
+    assert done.err.startswith("service-a was changed meanwhile: reading it again\n")
     assert "attempt 7 of service-a is asked for already" in done.err
     assert cluster.annotations("service-a") == {"target": "eks", "attempt": "7"}
 
