@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
 from controller.domain import EventText, Key, WritePin, WriteSplit
+from controller.domain.status import readable
 from controller.kube.api import (
     AlreadyExists,
     ApiError,
@@ -67,7 +68,7 @@ class Publisher:
         self._log = log
         self._clock = clock
         self._events = {n: Events(cluster, monotonic=clock) for n, cluster in clusters.items()}
-        self._stories: dict[Key, status.Story] = {}
+        self._histories: dict[Key, status.History] = {}
         self._noted: dict[Key, status.Note | None] = {}
 
     def publish(self, decision: Decision) -> None:
@@ -75,7 +76,7 @@ class Publisher:
         key, cluster = decision.key, self._status_cluster(decision.key)
         if cluster is None or not self._lease.may_roll_back or _starting(decision):
             return
-        known = self._story(key, cluster)
+        known = self._history(key, cluster)
         if known is None:
             return
         asked = self._store.known(key)
@@ -87,8 +88,8 @@ class Publisher:
         place = Place(key, cluster, "status")
         if self._writer.busy(place):
             return
-        if telling.events and self._noted.get(key) != telling.story.note:
-            self._noted[key] = telling.story.note
+        if telling.events and self._noted.get(key) != telling.history.note:
+            self._noted[key] = telling.history.note
             self._moved(decision, telling.status)
         self._writer.submit(place, lambda: self._write_status(key, cluster, telling))
 
@@ -98,14 +99,14 @@ class Publisher:
         cluster = self._status_cluster(key)
         told = self._told(key, cluster) if cluster else {}
         if not self._lease.may_roll_back:
-            return Shown(told)
-        story = self._stories.get(key) or status.remember(told)
+            return Shown(readable(told))
+        history = self._histories.get(key) or status.remember(told)
         body = status.body_of(
             decision.observed,
             decision.plan,
             self._store.known(key),
-            story.history,
-            story.conditions,
+            history.transitions,
+            history.conditions,
         )
         return Shown(body, gauges(decision).due)
 
@@ -151,34 +152,34 @@ class Publisher:
 
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
-        self._stories.pop(key, None)
+        self._histories.pop(key, None)
         self._noted.pop(key, None)
 
-    def _waits(self, decision: Decision, known: status.Story, telling: status.Telling) -> bool:
+    def _waits(self, decision: Decision, known: status.History, telling: status.Telling) -> bool:
         """Return whether splits are being written, or are about to be: what stands then is published then.
 
         That callers are rolled back is published at once.
         """
-        before, after = known.note, telling.story.note
+        before, after = known.note, telling.history.note
         moved = after is not None and (before is None or before.phase != after.phase)
         if decision.rolls_back and moved:
             return False
         return bool(decision.plan.actions) or bool(self._writer.writing(decision.key, "split"))
 
-    def _story(self, key: Key, cluster: str) -> status.Story | None:
-        """Return the story to go on with, None where another replica goes on with it.
+    def _history(self, key: Key, cluster: str) -> status.History | None:
+        """Return the history to go on from, None where another replica goes on with it.
 
         What others wrote since is part of it. Only the leader writes over that: of two who may both roll
         back, each would write over the other without end.
         """
-        known, told = self._stories.get(key), self._told(key, cluster)
+        known, told = self._histories.get(key), self._told(key, cluster)
         if known is None:
             return status.remember(told)
         if status.stands(told, known):
             return known
         if not self._lease.leads:
             return None
-        return status.remember(told) if told else replace(known, written={})
+        return status.remember(told) if told else replace(known, written=None)
 
     def _told(self, key: Key, cluster: str) -> Mapping[str, Any]:
         """Return what the Migration says now, whoever wrote it; {} where there is none."""
@@ -213,7 +214,7 @@ class Publisher:
         except (Conflict, NotFound):
             await self._objects.read(ObjectName(cluster, Resource.MIGRATIONS, *key))
             raise
-        self._stories[key] = telling.story
+        self._histories[key] = telling.history
         self._store.apply(Upserted(cluster, Resource.MIGRATIONS, found))
         for event in telling.events:
             await self.emit(key, EventText(event.reason, event.message), kind=event.kind)

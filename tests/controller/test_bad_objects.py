@@ -114,7 +114,7 @@ def test_no_object_breaks_a_look(data: st.DataObject, cluster: str, kind: Resour
         observed = store.observe(key, world.shell.observe(A).context, world.now_s, has_slot=True)
         decided = plan(observed, world.now)
         migration = store.views[cluster].migration(key)
-        story = status.remember(migration.status) if migration else status.Story()
+        story = status.remember(migration.status) if migration else status.History()
         told = status.tell(story, observed, decided, store.known(key), world.now, world.now_s)
         json.dumps(told.status)
         for action in decided.actions:

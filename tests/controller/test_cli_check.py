@@ -362,7 +362,7 @@ async def test_lists_are_read_page_by_page(
     pair: CheckPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is more than a page is read to its end: nothing on a later page is taken for missing."""
-    monkeypatch.setattr("controller.cli.api.PAGE", 2)
+    monkeypatch.setattr("controller.kube.api.client.PAGE", 2)
     for name in ("service-b", "service-c"):
         pair.service(name)
     told = decoded((await pair.run("check", "--all", "-o", "json")).out)
