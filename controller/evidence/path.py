@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
 
-from controller.domain import LatencySpec, PathEvidence, Verdict
+from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence.cusum import (
     SLICES_IN_MIGRATION,
     Points,
@@ -64,7 +64,7 @@ class Tick:
 class _Objective:
     """Points and credit for one thing asked of a path."""
 
-    def __init__(self, name: str, missed: str, percent: Decimal, alpha: float) -> None:
+    def __init__(self, name: str, missed: Reason, percent: Decimal, alpha: float) -> None:
         allowed = allowed_bad(percent)
         self.name = name
         self.missed = missed
@@ -117,11 +117,11 @@ class PathMonitor:
         shifted: bool = False,
     ) -> None:
         alpha = alpha_share(traffic_on, 1 if latency is None else 2)
-        self._success = _Objective("success", "SuccessMissed", success_percent, alpha)
+        self._success = _Objective("success", Reason.SUCCESS_MISSED, success_percent, alpha)
         self._latency = (
             None
             if latency is None
-            else _Objective("latency", "LatencyMissed", latency.percent, alpha)
+            else _Objective("latency", Reason.LATENCY_MISSED, latency.percent, alpha)
         )
         self._objectives = tuple(o for o in (self._success, self._latency) if o is not None)
         self._above_home = shifted
@@ -192,7 +192,7 @@ class PathMonitor:
 
     # --- what the book says -----------------------------------------------------------------------
 
-    def verdict(self, now_s: float) -> tuple[Verdict, str]:
+    def verdict(self, now_s: float) -> tuple[Verdict, Reason]:
         """Return the verdict and its reason alone, as :meth:`evidence` does."""
         self._pass_time(now_s)
         return self._verdict(now_s)
@@ -226,21 +226,21 @@ class PathMonitor:
             rate_per_s=window.rate_per_s,
         )
 
-    def _verdict(self, now_s: float) -> tuple[Verdict, str]:
+    def _verdict(self, now_s: float) -> tuple[Verdict, Reason]:
         if self._looped_above_home:
-            return Verdict.FAIL, "GatewayLoop"
-        missed = next((o.missed for o in self._objectives if o.failed), "")
+            return Verdict.FAIL, Reason.GATEWAY_LOOP
+        missed = next((o.missed for o in self._objectives if o.failed), None)
         if missed:
             return Verdict.FAIL, missed
         if now_s - self._heard_s >= LOST_S:
-            return Verdict.UNKNOWN, "NoStream"
+            return Verdict.UNKNOWN, Reason.NO_STREAM
         if now_s - self._valid_s >= FRESH_S:
             void = now_s - self._void_s < FRESH_S
-            return Verdict.UNKNOWN, "Void" if void else "Silent"
+            return Verdict.UNKNOWN, Reason.VOID if void else Reason.SILENT
         if all(o.credit.passed for o in self._objectives):
-            return Verdict.PASS, "Met"
+            return Verdict.PASS, Reason.MET
         spotless = all(o.spotless for o in self._objectives)
-        return Verdict.UNKNOWN, "Collecting" if spotless else "Recovering"
+        return Verdict.UNKNOWN, Reason.COLLECTING if spotless else Reason.RECOVERING
 
     # --- how time and answers change it --------------------------------------------------------------
 

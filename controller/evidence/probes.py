@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from controller.domain import CallPath, Key, PathEvidence, ProbeOrder, Side, Verdict
+from controller.domain import CallPath, Key, PathEvidence, ProbeOrder, Reason, Side, Verdict
 from controller.evidence import PathMonitor, Tick
 from prober.contract import Counts, Report, Slice
 
@@ -47,10 +47,10 @@ PIN_GRACE_S = 1.0
 
 NO_PROBES = Counts()
 
-SUSPECTED = (Verdict.UNKNOWN, "Recovering")
+SUSPECTED = (Verdict.UNKNOWN, Reason.RECOVERING)
 """What a path says that would pass while a fault waits for its explanation."""
 
-UNEVENTFUL = frozenset({(Verdict.PASS, "Met"), (Verdict.UNKNOWN, "Collecting")})
+UNEVENTFUL = frozenset({(Verdict.PASS, Reason.MET), (Verdict.UNKNOWN, Reason.COLLECTING)})
 """What a path may go on saying, without a fault, for minutes or hours."""
 
 
@@ -100,7 +100,7 @@ class _Way:
     book: PathMonitor
     pending: _Sum = field(default_factory=_Sum)
     voided: bool = False
-    said: tuple[Verdict, str] | None = None
+    said: tuple[Verdict, Reason] | None = None
     lowered_per_s: float | None = None
     refused: tuple[str, str] | None = None
     held: list[tuple[float, Slice, bool, bool]] = field(default_factory=list)
@@ -359,5 +359,5 @@ def _said(path: _Way, now_s: float) -> PathEvidence:
     if path.eager is not None:
         found = replace(found, suspected=path.eager.evidence(now_s))
     if path.held and found.verdict is Verdict.PASS:
-        return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
+        return replace(found, verdict=Verdict.UNKNOWN, reason=Reason.RECOVERING)
     return found

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from controller.domain import Calls, Key, TrafficEvidence, TrafficOrder, Verdict
+from controller.domain import Calls, Key, Reason, TrafficEvidence, TrafficOrder, Verdict
 from controller.evidence import ENOUGH, ClientJudgement
 from controller.evidence.clients.counters import Counted, Growth
 
@@ -202,10 +202,10 @@ class _Cluster:
     def failed(self) -> bool:
         return self.book is not None and self.book.verdict()[0] is Verdict.FAIL
 
-    def _verdict(self, unknown: str) -> tuple[Verdict, str]:
-        judged = self.book.verdict() if self.book else (Verdict.UNKNOWN, "NotJudged")
+    def _verdict(self, unknown: str) -> tuple[Verdict, Reason]:
+        judged = self.book.verdict() if self.book else (Verdict.UNKNOWN, Reason.NOT_JUDGED)
         if unknown and judged[0] is not Verdict.FAIL:
-            return Verdict.UNKNOWN, "Away"
+            return Verdict.UNKNOWN, Reason.AWAY
         return judged
 
     def _looped(self, now_s: float) -> bool:
