@@ -18,11 +18,11 @@ from controller.cli.api import Account, Api
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.pair import Pair
 from controller.decide import gates
+from controller.decide.input import input_of
 from controller.decide.plan import plan
 from controller.decide.preflight import Finding
-from controller.decide.resolve import resolve
 from controller.domain import Key, Observed, Record, Split, WritePin, WriteSplit
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.kube.api import AlreadyExists, ApiError, Conflict, Unavailable
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
@@ -99,8 +99,8 @@ def writes_of(observed: Observed, pair: Pair, now: datetime) -> list[Write]:
         if isinstance(action, (WriteSplit, WritePin)) and not _is_latch(action)
     ]
     planned = {action.cluster for action in actions if isinstance(action, WriteSplit)}
-    state = resolve(observed)
-    if state.records or gates.first((*gates.FINISHED, *gates.SPEC), observed, state, now) is None:
+    given = input_of(observed, now)
+    if given.state.records or gates.first(gates.SERVABLE, given) is None:
         actions += [
             _again(observed.key, name, split)
             for name, cluster in observed.clusters.items()
@@ -263,7 +263,7 @@ async def rights_of(
     may = await _rights({name: each.api for name, each in actors.items()}, asked, account)
     unsaid = {name for (name, _), allowed in may.items() if allowed is None}
     lacking = tuple(
-        Finding(Level.BLOCK, "RightsMissing", f"in {name} {who} may not {right}")
+        Finding(Level.BLOCK, Reason.RIGHTS_MISSING, f"in {name} {who} may not {right}")
         for (name, right), allowed in may.items()
         if allowed is False
     )

@@ -10,8 +10,8 @@ from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Survey
 from controller.cli.migration import Migration
-from controller.decide.preflight import EventText, Facts, Winner, asked_for
-from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed
+from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -112,7 +112,7 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
-            told=self._told(observed.key),
+            reported=self._reported(observed.key),
             pins_read=all(
                 Resource.SERVICEPROFILES not in survey.unread for survey in self.surveys.values()
             ),
@@ -133,7 +133,7 @@ class Pair:
         for name, survey in self.surveys.items():
             for found in self._aside[name].get(key, ()):
                 meta = found.metadata
-                reason = "ProfileWins" if isinstance(found, ServiceProfileObject) else "RouteWins"
+                reason = _reason(found)
                 if meta.namespace not in (key.namespace, survey.gateway_namespace):
                     yield Winner(name, reason, meta.namespace, meta.name)
 
@@ -151,22 +151,26 @@ class Pair:
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _told(self, key: Key) -> EventText | None:
+    def _reported(self, key: Key) -> ReportedStatus | None:
         found = [
             migration
             for survey in self.surveys.values()
             if (migration := survey.migrations.get(key))
         ]
-        return _said(found[0]) if found else None
+        return _reported(found[0]) if found else None
 
 
-def _said(found: Migration) -> EventText:
+def _reason(winner: KubeObject) -> Reason:
+    return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
+
+
+def _reported(found: Migration) -> ReportedStatus:
     status = found.status
-    return EventText(
+    return ReportedStatus(
         blocked=any(c.type == "Blocked" and c.status == "True" for c in status.conditions),
-        reason=status.reason,
+        reason=Reason(status.reason),
         message=status.message,
-        warnings=tuple((warned.reason, warned.message) for warned in status.warnings),
+        warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
 
 

@@ -66,7 +66,7 @@ def _info(means: str, do: str = "nothing", **more: bool) -> Meaning:
 
 UNLISTED = _block(
     "the controller holds the migration for this",
-    "kubectl migrate explain shows it with its numbers; docs/operations.md says what to do",
+    "kubectl migrate explain shows it with its numbers; docs/reasons.md says what to do",
 )
 """Of a reason that another version of the controller or of a prober has told."""
 
@@ -496,8 +496,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "the controller's service account may not do what it must",
             "grant it: the chart's ClusterRole has all that it needs",
         ),
-        Reason.WRITE_FAILED: _block(
-            "an API server refused a write, or did not answer",
+        Reason.WRITE_FAILED: _warn(
+            "an API server refused a write of the controller, or did not answer",
             "see the message; the controller tries again",
         ),
         # What only the controller finds.

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
-from controller.domain import CallPath, Key, PathEvidence, Phase, TrafficEvidence, Verdict
+from controller.domain import CallPath, Key, PathEvidence, Phase, Reason, TrafficEvidence, Verdict
 from controller.report.gauges import Figures
 from controller.report.tracing import exemplar
 from prober.contract import Slice
@@ -31,16 +31,7 @@ LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
 HOME_BUCKETS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 """Two seconds are what is promised from the fault on (docs/guarantees.md); the rest is for a revert that waits."""
 
-REVERTS = (
-    "TargetBad",
-    "TargetWithoutEndpoints",
-    "GatewayLoop",
-    "LinkLost",
-    "TrafficBad",
-    "TrafficLoop",
-    "Aborted",
-    "TargetChanged",
-)
+REVERTS = tuple(reason.value for reason in Reason if reason.meaning.reverts)
 """Why an attempt goes home: counted from zero, because a counter that is born at one has never increased."""
 
 LINGER_S = 900.0

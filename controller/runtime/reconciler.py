@@ -24,7 +24,6 @@ from controller.decide.resolve import resolve
 from controller.decide.slots import Want, grant
 from controller.domain import (
     Action,
-    Answer,
     EventText,
     GlobalContext,
     Key,
@@ -32,6 +31,8 @@ from controller.domain import (
     Phase,
     Plan,
     ReadSplits,
+    Reason,
+    Revert,
     WritePin,
     WriteSplit,
 )
@@ -347,7 +348,7 @@ class Reconciler:
     def _with_failures(self, key: Key, decided: Plan) -> Plan:
         """Show what an API server refused: nobody sees a log line from the outside."""
         failed = tuple(
-            ("WriteFailed", f"in {place.cluster} the {place.what} was not written: {message}")
+            (Reason.WRITE_FAILED, f"in {place.cluster} the {place.what} was not written: {message}")
             for place, message in sorted(self._writer.failures(key).items())
         )
         return replace(decided, warnings=decided.warnings + failed) if failed else decided
@@ -580,7 +581,7 @@ class Reconciler:
         if known is None or _starting(observed, decided):
             return
         telling = status.tell(known, observed, decided, self._store.known(key), now, self._clock())
-        reverting = decided.ruling is not None and decided.ruling.answer is Answer.REVERT
+        reverting = isinstance(decided.ruling, Revert)
         phase_changed = telling.story.note is not None and (
             known.note is None or telling.story.note.phase != known.note.phase
         )
@@ -724,5 +725,8 @@ class Reconciler:
 
 def _starting(observed: Observed, decided: Plan) -> bool:
     """Return whether this is only the blindness of a process that has just begun."""
-    blind = decided.ruling is not None and decided.ruling.reason in ("ClusterStale", "NoLease")
+    blind = decided.ruling is not None and decided.ruling.reason in (
+        Reason.CLUSTER_STALE,
+        Reason.NO_LEASE,
+    )
     return blind and observed.started_s < START_GRACE_S
