@@ -39,6 +39,7 @@ from controller.domain import (
     Weights,
 )
 from controller.domain.reasons import Level
+from tests.controller.gates import inputs
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -276,3 +277,14 @@ def test_unread_pins_are_not_missing() -> None:
     )
     assert "PinMissing" in {f.reason for f in findings(observed, Facts(), NOW)}
     assert "PinMissing" not in {f.reason for f in findings(observed, Facts(pins_read=False), NOW)}
+
+
+@pytest.mark.parametrize("conflicts", [(), ("the HTTPRoute mine in shop",)])
+def test_what_decides_for_callers_is_told_once(conflicts: tuple[str, ...]) -> None:
+    """An object that a gate names already, because it beats an HTTPRoute, is not told again as a warning."""
+    route = inputs.split(kind=SplitKind.HTTPROUTE)
+    observed = inputs.given(eks={"splits": (route,), "conflicts": conflicts}).observed
+    facts = Facts(winners=(Winner("eks", Reason.ROUTE_WINS, "shop", "mine"),))
+    found = {finding.reason for finding in findings(observed, facts, NOW)}
+    told = Reason.TWO_MECHANISMS if conflicts else Reason.ROUTE_WINS
+    assert found & {Reason.TWO_MECHANISMS, Reason.ROUTE_WINS} == {told}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.controller.gates.inputs import (
 
 LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.HOME)
 EKS_BACK = ("eks", Side.HOME)
-LOST = {
+LOST: dict[Any, Any] = {
     LEGACY_TO_TARGET: {"heard_s": 1.5},
     LEGACY_BACK: {"heard_s": 1.5},
     EKS_BACK: {"all_bad_1s": True},
