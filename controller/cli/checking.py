@@ -20,7 +20,7 @@ from controller.cli.pair import Pair, paired
 from controller.cli.verbs import refuse_mirror
 from controller.decide.preflight import Finding, findings
 from controller.domain import Key, Observed
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.kube.objects import Resource, ServiceObject
 
 
@@ -171,7 +171,7 @@ def _gateways(pair: Pair) -> Iterator[Finding]:
         if each.namespaces is not None and each.gateway_namespace not in each.namespaces:
             yield Finding(
                 Level.BLOCK,
-                "NamespaceMissing",
+                Reason.NAMESPACE_MISSING,
                 f"there is no namespace {each.gateway_namespace}, where the gateway is, in {name}",
             )
 

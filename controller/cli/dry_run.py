@@ -19,11 +19,11 @@ from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.pair import Pair
 from controller.decide import gates
+from controller.decide.input import input_of
 from controller.decide.plan import plan
 from controller.decide.preflight import Finding
-from controller.decide.resolve import resolve
 from controller.domain import Key, Observed, Record, Split, WritePin, WriteSplit
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.kube.api import AlreadyExists, ApiError, Conflict, Unavailable
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
@@ -99,9 +99,9 @@ def writes_of(observed: Observed, pair: Pair, now: datetime) -> list[Write]:
         for action in plan(observed, now).actions
         if isinstance(action, (WriteSplit, WritePin)) and not _is_latch(action)
     ]
-    state = resolve(observed)
-    enrols = gates.first((*gates.FINISHED, *gates.SPEC), observed, state, now) is None
-    steps = _steps(observed, planned) if state.records or enrols else ()
+    given = input_of(observed, now)
+    enrols = gates.first(gates.SERVABLE, given) is None
+    steps = _steps(observed, planned) if given.state.records or enrols else ()
     return [_write(action, pair) for action in (*planned, *steps)]
 
 
@@ -277,7 +277,7 @@ def _lacking(may: Mapping[tuple[str, Right], bool | None], who: str) -> Iterator
     for (name, right), allowed in may.items():
         if allowed is False:
             message = f"in {name} {who} may not {right}"
-            yield Finding(Level.BLOCK, "RightsMissing", message)
+            yield Finding(Level.BLOCK, Reason.RIGHTS_MISSING, message)
 
 
 def _needed_in(inventory: Inventory, namespaces: Iterable[str]) -> Iterator[Right]:

@@ -10,8 +10,8 @@ from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
-from controller.decide.preflight import EventText, Facts, Winner, asked_for
-from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed
+from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -115,7 +115,7 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
-            told=self._reported(observed.key),
+            reported=self._reported(observed.key),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
                 for inventory in self.inventories.values()
@@ -137,9 +137,8 @@ class Pair:
         for name, inventory in self.inventories.items():
             for found in self._aside[name].get(key, ()):
                 meta = found.metadata
-                reason = "ProfileWins" if isinstance(found, ServiceProfileObject) else "RouteWins"
                 if meta.namespace not in (key.namespace, inventory.gateway_namespace):
-                    yield Winner(name, reason, meta.namespace, meta.name)
+                    yield Winner(name, _reason(found), meta.namespace, meta.name)
 
     @cached_property
     def _aside(self) -> Mapping[str, Mapping[Key, list[KubeObject]]]:
@@ -155,22 +154,26 @@ class Pair:
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _reported(self, key: Key) -> EventText | None:
+    def _reported(self, key: Key) -> ReportedStatus | None:
         found = [
             migration
             for inventory in self.inventories.values()
             if (migration := inventory.migrations.get(key))
         ]
-        return _said(found[0]) if found else None
+        return _reported(found[0]) if found else None
 
 
-def _said(found: Migration) -> EventText:
+def _reason(winner: KubeObject) -> Reason:
+    return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
+
+
+def _reported(found: Migration) -> ReportedStatus:
     status = found.status
-    return EventText(
+    return ReportedStatus(
         blocked=status.blocked,
-        reason=status.reason,
+        reason=Reason(status.reason),
         message=status.message,
-        warnings=tuple((warned.reason, warned.message) for warned in status.warnings),
+        warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
 
 

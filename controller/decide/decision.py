@@ -9,7 +9,7 @@ from controller.decide import laws
 from controller.decide.input import Input, input_of
 from controller.decide.plan import planned
 from controller.decide.resolve import MigrationState
-from controller.domain import Action, Answer, Key, Observed, Plan, WriteSplit
+from controller.domain import Action, Key, Observed, Plan, Revert, WriteSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Decision:
     @property
     def rolls_back(self) -> bool:
         """Whether its callers are to be served by the origin again."""
-        return self.plan.ruling is not None and self.plan.ruling.answer is Answer.REVERT
+        return isinstance(self.plan.ruling, Revert)
 
     @property
     def held_up(self) -> bool:

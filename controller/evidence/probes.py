@@ -18,6 +18,7 @@ from controller.domain import (
     PathEvidence,
     Plan,
     ProbeOrder,
+    Reason,
     Record,
     Side,
     Verdict,
@@ -130,10 +131,10 @@ PIN_GRACE_S = 1.0
 """A 508 this soon after a pin was recreated is discarded."""
 
 
-SUSPECTED = (Verdict.UNKNOWN, "Recovering")
+SUSPECTED = (Verdict.UNKNOWN, Reason.RECOVERING)
 """What a path says that would pass while a fault waits for its explanation."""
 
-UNEVENTFUL = frozenset({(Verdict.PASS, "Met"), (Verdict.UNKNOWN, "Collecting")})
+UNEVENTFUL = frozenset({(Verdict.PASS, Reason.MET), (Verdict.UNKNOWN, Reason.COLLECTING)})
 """What a path may go on saying, without a fault, for minutes or hours."""
 
 
@@ -143,7 +144,7 @@ class _Path:
     monitor: PathMonitor
     pending: Tick = field(default_factory=Tick)
     discarded: bool = False
-    said: tuple[Verdict, str] | None = None
+    said: tuple[Verdict, Reason] | None = None
     throttled_per_s: float | None = None
     refused: tuple[str, str] | None = None
     held: list[tuple[float, Sample, bool, bool]] = field(default_factory=list)
@@ -397,5 +398,5 @@ def _said(path: _Path, now_s: float) -> PathEvidence:
     if path.eager is not None:
         found = replace(found, suspected=path.eager.evidence(now_s))
     if path.held and found.verdict is Verdict.PASS:
-        return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
+        return replace(found, verdict=Verdict.UNKNOWN, reason=Reason.RECOVERING)
     return found

@@ -24,6 +24,7 @@ from controller.domain import (
     PathEvidence,
     Phase,
     Plan,
+    Reason,
     Side,
     TrafficEvidence,
     Verdict,
@@ -46,10 +47,6 @@ REFRESH_S = 10.0
 
 HISTORY = 10
 LOUD = frozenset({Phase.REVERTING, Phase.REVERTED})
-QUIET_REASONS = frozenset(
-    {"Paused", "FleetPaused", "NoTarget", "Completed", "ServiceMissing", "NoLease", "Aborted"}
-)
-"""Reasons to stay that somebody asked for, or that nobody needs to be woken by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +197,14 @@ def verdict_of(observed: Observed, plan: Plan) -> str:
 
 def _note(observed: Observed, plan: Plan) -> Note:
     waits = plan.ruling is None or plan.ruling.waits
-    reason = "" if waits or plan.ruling is None else plan.ruling.reason
+    reason = "" if waits or plan.ruling is None else plan.ruling.reason.value
     return Note(plan.phase, share_text(observed, plan), reason)
 
 
 def _reason(plan: Plan) -> str:
     if plan.ruling is not None:
-        return plan.ruling.reason
-    return "Raising"
+        return plan.ruling.reason.value
+    return Reason.RAISING.value
 
 
 def _sentence(observed: Observed, plan: Plan) -> str:
@@ -220,9 +217,9 @@ def _sentence(observed: Observed, plan: Plan) -> str:
 
 
 def _event(observed: Observed, plan: Plan) -> Event:
-    refused = plan.ruling is not None and not plan.ruling.waits
-    reason = plan.ruling.reason if refused and plan.ruling else plan.phase.value
-    loud = plan.phase in LOUD or (refused and reason not in QUIET_REASONS)
+    held = plan.ruling if plan.ruling is not None and not plan.ruling.waits else None
+    loud = plan.phase in LOUD or (held is not None and not held.reason.meaning.quiet)
+    reason = held.reason.value if held else plan.phase.value
     message = f"{plan.phase}: {_sentence(observed, plan)}"
     return Event(reason, message, "Warning" if loud else "Normal")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
-from controller.domain import EventText, Key, WritePin, WriteSplit
+from controller.domain import EventText, Key, Reason, WritePin, WriteSplit
 from controller.domain.status import readable
 from controller.kube.api import (
     AlreadyExists,
@@ -236,5 +236,5 @@ class Publisher:
 
 def _starting(decision: Decision) -> bool:
     """Return whether this is only the blindness of a process that has just begun."""
-    blind = decision.reason in ("ClusterStale", "NoLease")
+    blind = decision.reason in (Reason.CLUSTER_STALE, Reason.NO_LEASE)
     return blind and decision.observed.started_s < START_GRACE_S

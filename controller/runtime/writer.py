@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.domain import Key
+from controller.domain import Key, Reason
 from controller.kube.api import ApiError, Backoff, NotFound, Unavailable
 
 What = Literal["split", "pin", "read", "status", "event"]
@@ -72,14 +72,14 @@ class Writer:
         """Return the clusters in which such objects of this migration are being written."""
         return frozenset(p.cluster for p in self._writes if p.key == key and p.what in what)
 
-    def failures(self, key: Key) -> tuple[tuple[str, str], ...]:
+    def failures(self, key: Key) -> tuple[tuple[Reason, str], ...]:
         """Return what an API server refused last for this migration, until it succeeds, as warnings.
 
         Nobody sees a log line from the outside.
         """
         failed = sorted((p, f.message) for p, f in self._failures.items() if p.key == key)
         return tuple(
-            ("WriteFailed", f"in {place.cluster} the {place.what} was not written: {message}")
+            (Reason.WRITE_FAILED, f"in {place.cluster} the {place.what} was not written: {message}")
             for place, message in failed
         )
 

@@ -33,6 +33,7 @@ from controller.domain import (
     MigrationSpec,
     PathEvidence,
     Phase,
+    Reason,
     Reverted,
     Side,
     Verdict,
@@ -258,7 +259,7 @@ def test_evidence_is_shown_per_way() -> None:
     """A way shows its points and clean probes, what they are held against, and which verdict it has."""
     metrics = Metrics("1")
     observed = PathEvidence(
-        Verdict.UNKNOWN, "Collecting", points=5.0, threshold=20.0, clean=191, needed=764
+        Verdict.UNKNOWN, Reason.COLLECTING, points=5.0, threshold=20.0, clean=191, needed=764
     )
     metrics.paths.evidence(KEY, {CallPath("legacy", Side.TARGET): observed})
     path = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
@@ -273,7 +274,7 @@ def test_evidence_is_shown_per_way() -> None:
 
 TARGET_PATH = CallPath("legacy", Side.TARGET)
 LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
-JUDGED = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+JUDGED = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, clean=764, needed=764)
 SAMPLE = Sample(
     1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
 )
@@ -416,7 +417,7 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
     """Ways and shares not told again are removed, and only those of that Service."""
     metrics = Metrics("1")
     other = Key("shop", "till")
-    good = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+    good = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, clean=764, needed=764)
     quiet = replace(
         HOLDING, warnings=frozenset(), pinned={}, objective=None, started=None, since=None, due=None
     )

@@ -24,6 +24,7 @@ from controller.domain import (
     Key,
     Observed,
     PathEvidence,
+    Reason,
     Side,
     Verdict,
 )
@@ -153,7 +154,7 @@ def test_a_stale_cluster_alone_ends_no_attempt(cluster: str) -> None:
 def test_a_link_that_looks_dead_is_not_excused_by_a_target_that_is_not_known() -> None:
     """Callers in the target are sent through a link that looks dead only where nobody is known to serve them."""
     across = CallPath("legacy", Side.TARGET)
-    lost = PathEvidence(Verdict.UNKNOWN, "Recovering", unanswered_1s=True)
+    lost = PathEvidence(Verdict.UNKNOWN, Reason.RECOVERING, unanswered_1s=True)
     observed = replace(sees("reverting"), paths={across: lost})
     known = told(away(observed, "eks", known=True, endpoints=NOBODY))
     unknown = told(away(observed, "eks", known=False, endpoints=NOBODY))

@@ -17,7 +17,6 @@ from controller.decide.slots import Want, grant
 from controller.domain import (
     FIELD_MANAGER,
     Action,
-    Answer,
     CallPath,
     GlobalContext,
     Key,
@@ -26,6 +25,7 @@ from controller.domain import (
     Plan,
     ProbeOrder,
     ReadSplits,
+    Revert,
     TrafficMode,
     TrafficOrder,
     WritePin,
@@ -496,7 +496,7 @@ class Shell:
             known = status.remember(migration.status) if migration else status.History()
         asked = self.store.known(key)
         told = status.tell(known, observed, decided, asked, self.world.now, self.world.now_s)
-        reverting = decided.ruling is not None and decided.ruling.answer is Answer.REVERT
+        reverting = isinstance(decided.ruling, Revert)
         phase_changed = told.history.note is not None and (
             known.note is None or told.history.note.phase != known.note.phase
         )

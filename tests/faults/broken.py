@@ -16,8 +16,7 @@ from typing import Any
 from controller.decide import gates, plan
 from controller.decide.gates import evidence
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
-from controller.domain import Action, Observed, Verdict, WritePin
+from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
@@ -48,12 +47,8 @@ def _fail_is_nothing() -> None:
     _ungated("target_bad")()
     four = vars(evidence)["four_paths"]
 
-    def good(observed: Observed, state: MigrationState) -> Any:
-        return [
-            (path, found)
-            for path, found in four(observed, state)
-            if found.verdict is not Verdict.FAIL
-        ]
+    def good(given: Input) -> Any:
+        return [(path, found) for path, found in four(given) if found.verdict is not Verdict.FAIL]
 
     vars(evidence)["four_paths"] = good
 
@@ -116,7 +111,7 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             fault="stopped before",
         ),
         "raises without evidence": Defect(
-            _ungated("blind", "home_bad", "collecting"), "good and 0 bad probes"
+            _ungated("blind", "both_ways_bad", "way_bad", "collecting"), "good and 0 bad probes"
         ),
         "ignores FAIL": Defect(_fail_is_nothing, "the target FAILed"),
         "writes without resourceVersion": Defect(
