@@ -164,7 +164,7 @@ ROWS = [
     Row(warnings.attempt_waits, given(100, asked=Malformed(()))),
     Row(
         warnings.probes_lowered,
-        given(paths={("eks", Side.HOME): {"lowered_per_s": 2.5}}),
+        given(paths={("eks", Side.HOME): {"throttled_per_s": 2.5}}),
         "the prober in eks is at its cap: the path home has 2.5 probes a second",
     ),
     Row(warnings.probes_lowered, given()),
