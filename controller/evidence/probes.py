@@ -1,8 +1,8 @@
 """Probes: the monitors of each migration's paths, fed by samples, asked by the plan.
 
-No I/O and no clock; ``now_s`` is monotonic. This is where samples become observations: what the streams of a path
-report within one tick is added up, what nobody stands behind is discarded, and what a rollout explains is no
-fault.
+No I/O and no clock; ``now_s`` is monotonic. This is where samples become the observations of ``docs/evidence.md``:
+what the streams of a path report within one tick is added up, what nobody stands behind is discarded, and what a
+rollout explains is no fault.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _target(clusters: Mapping[str, ObservedCluster]) -> str:
 
 
 POD_GRACE_S = 1.0
-"""A bad probe of a pod that was not ready, or left, this long around it is discarded."""
+"""A bad probe of a pod that was not ready, or left, this long around it is discarded (docs/decisions.md, 8)."""
 
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its sample: its timeout, the beat, and some of the path."""
@@ -177,7 +177,6 @@ class ProbeMonitor:
         self._paths: dict[CallPath, _Path] = {}
         self._ready: dict[str, frozenset[str]] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
-        self._left_at: dict[tuple[str, str], float] = {}
         self._sprt_pods: frozenset[str] = frozenset()
         self._pin_missing = False
         self._pin_made_s = -inf
@@ -268,8 +267,6 @@ class ProbeMonitor:
         if before is not None:
             for address in ready - before:
                 self._ready_since[cluster, address] = now_s
-            for address in before - ready:
-                self._left_at[cluster, address] = now_s
             self._forget(now_s)
         if is_target:
             self._watch_sprt_pods(ready)
@@ -303,14 +300,14 @@ class ProbeMonitor:
             path.pending.add(self._unlooped(kept, now_s), earns=earns, control_clean=clean)
 
     def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
-        """Return whether the pod was not ready, or left, around the probe."""
+        """Return whether the pod was not ready around the probe: it is not now, or came only since.
+
+        Who left and came back has come since.
+        """
         if address not in self._ready.get(cluster, frozenset()):
             return True
         began = came_s - PROBE_LIFE_S - POD_GRACE_S
-        return (
-            self._ready_since.get((cluster, address), -inf) >= began
-            or self._left_at.get((cluster, address), -inf) >= began
-        )
+        return self._ready_since.get((cluster, address), -inf) >= began
 
     def _unlooped(self, part: Sample, now_s: float) -> Sample:
         """Take out the answers 508 of a time in which a pin was missing or had just been recreated."""
@@ -338,9 +335,8 @@ class ProbeMonitor:
 
     def _forget(self, now_s: float) -> None:
         old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
-        for times in (self._ready_since, self._left_at):
-            for at in [at for at, when in times.items() if when < old]:
-                del times[at]
+        for at in [at for at, when in self._ready_since.items() if when < old]:
+            del self._ready_since[at]
 
 
 def without_faults(part: Sample, addresses: Iterable[str]) -> Sample:

@@ -23,13 +23,13 @@ from prober.contract import Sample
 PREFIX = "migrate_controller_"
 
 API_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Up to the deadline of a request, 10 s (design section 8)."""
+"""Up to the deadline of a request, 10 s."""
 
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
-"""0.3 s is when a path counts as silent (design section 7): lag beyond it blinds us."""
+"""0.3 s is when a path counts as silent (docs/evidence.md, UNKNOWN): lag beyond it blinds us."""
 
 HOME_BUCKETS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
-"""Two seconds are what is promised from the fault on (design section 1); the rest is for a revert that waits."""
+"""Two seconds are what is promised from the fault on (docs/guarantees.md); the rest is for a revert that waits."""
 
 REVERTS = (
     "TargetBad",

@@ -1,6 +1,6 @@
 """The streams to the probers: one WebSocket each, several per cluster, dialled by the controller.
 
-The stream is the assignment (design section 7): a stream that is made anew is told everything again, and
+The stream is the assignment (docs/decisions.md, 7): a stream that is made anew is told everything again, and
 what it was told before has ended with its connection. What arrives goes to ``heard`` in the order in which it
 came; nothing is decided here.
 """

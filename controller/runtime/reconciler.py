@@ -72,7 +72,7 @@ from controller.runtime.store import Store
 from controller.runtime.writer import Place, Writer
 
 TICK_S = 0.1
-"""A tick of evidence (verdicts.md)."""
+"""A tick of evidence (docs/evidence.md)."""
 
 REGRANT_S = 5.0
 """How often slots are looked at without a reason."""
