@@ -12,7 +12,7 @@ BROWSER := tests/real/tools/browser
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,14 @@ $(SETUP): requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
+quick: export TESTS = quick
+quick: setup ## lint what changed and run the unit tests: no build, no browser, no network; under a minute
+	@changed=$$(git diff --name-only --diff-filter=d HEAD -- '*.py'; git ls-files --others --exclude-standard -- '*.py'); \
+	[ -z "$$changed" ] || { $(BIN)/ruff check $$changed && $(BIN)/ruff format --check $$changed; }
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.limits
+	$(BIN)/python -m pytest tests/unit
+
 # Where a real API server or Prometheus cannot be had, everything else still runs and pytest names what it
 # skipped. With CI_ALL set nothing may be left out.
 test: setup ## run every test; gets the real API servers and Prometheus first where that is possible
@@ -43,15 +51,25 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	@$(BROWSER) || { echo "real browser: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	$(BIN)/python -m pytest -raR
 
-lint: setup ## check style, types and the import rules
+coverage: setup ## run unit tests and scenarios, and measure which branches they take: all of those that decide
+	$(BIN)/python -m coverage run -m pytest -raR tests/unit tests/scenarios
+	$(BIN)/python -m coverage report --skip-covered --skip-empty
+	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100 \
+	  --include='controller/domain/*,controller/evidence/*,controller/decide/*'
+
+lint: setup ## check style, types, the limits and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.limits
 	$(BIN)/lint-imports
 
 format: setup ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## write the tables in docs/ anew from the code
+	$(BIN)/python -m tests.docs.generated
 
 tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes)
 	$(PACKAGES)
@@ -121,5 +139,5 @@ ci: ## run what the build server runs: lint and every test, nothing left out
 	.ci/run
 
 clean: ## remove what the other targets made, except the API servers in .tools
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

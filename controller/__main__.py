@@ -38,7 +38,7 @@ from controller.runtime.sources import further
 from controller.runtime.store import Store
 
 REREAD_S = 5.0
-"""How often the settings file is looked at for ``paused`` and ``max_in_progress``."""
+"""How often the settings file is read again for ``paused`` and ``max_in_progress``."""
 
 FINISH_S = 2.0
 """What a write in flight is given at SIGTERM. With the lease's release, the servers and the traces the whole
@@ -111,19 +111,41 @@ class Controller:
             further=self._further,
         )
         self._settings_error = ""
-        self._clusters = {
-            name: Cluster(
-                name,
-                ClusterAccess(cluster.kubeconfig, cluster.context),
-                meter=self._metrics,
-                log=self._log.bind(cluster=name),
-                pace=Pace(relist_s=settings.relist_s),
-                chance=chance,
-            )
-            for name, cluster in settings.clusters.items()
-        }
-        lease = settings.lease
-        self._leader = Leader(
+        self._clusters = {name: self._cluster(name, chance) for name in settings.clusters}
+        self._leader = self._candidate(chance)
+        self._probers = self._streams()
+        self._traffic = Traffic(
+            prometheus_of(settings, self._metrics.traffic),
+            tick_s=settings.traffic.tick_s,
+            answered=self._answered,
+            log=self._log,
+            clock=clock,
+        )
+        self._page = Feed()
+        self._reconciler = Reconciler(
+            settings,
+            self._store,
+            self._clusters,
+            Evidence(self._probers, self._traffic),
+            self._leader,
+            Telemetry(self._metrics, self._tracing, self._log, self._page),
+            clock,
+        )
+
+    def _cluster(self, name: str, chance: Chance) -> Cluster:
+        settings = self._settings.clusters[name]
+        return Cluster(
+            name,
+            ClusterAccess(settings.kubeconfig, settings.context),
+            meter=self._metrics.clusters,
+            log=self._log.bind(cluster=name),
+            pace=Pace(relist_s=self._settings.relist_s),
+            chance=chance,
+        )
+
+    def _candidate(self, chance: Chance) -> Leader:
+        lease = self._settings.lease
+        return Leader(
             self._clusters[lease.cluster],
             lease.namespace,
             lease.name,
@@ -133,42 +155,28 @@ class Controller:
             log=self._log,
             chance=chance,
         )
-        self._probers = Probers(
+
+    def _streams(self) -> Probers:
+        settings = self._settings
+        return Probers(
             {name: cluster.prober for name, cluster in settings.clusters.items()},
             token_file=Path(settings.prober.token_file),
             streams=settings.prober.streams,
             proxy_url=settings.prober.proxy_url,
-            on_report=self._heard,
-            meter=self._metrics,
+            on_report=self._on_report,
+            meter=self._metrics.process,
             log=self._log,
-            clock=clock,
-        )
-        self._traffic = Traffic(
-            prometheus_of(settings, self._metrics),
-            tick_s=settings.traffic.tick_s,
-            answered=self._answered,
-            log=self._log,
-            clock=clock,
-        )
-        self._board = Feed()
-        self._reconciler = Reconciler(
-            settings,
-            self._store,
-            self._clusters,
-            Evidence(self._probers, self._traffic),
-            self._leader,
-            Telemetry(self._metrics, self._tracing, self._log, self._board),
-            clock,
+            clock=self._clock,
         )
 
-    def _heard(self, on_report: ProberReport) -> None:
+    def _on_report(self, on_report: ProberReport) -> None:
         self._reconciler.on_report(on_report)
 
     def _answered(self, answered: Answered) -> None:
         self._reconciler.answered(answered)
 
     def _leadership_changed(self) -> None:
-        self._metrics.leads(self._leader.leads, self._leader.fencing_token)
+        self._metrics.process.leads(self._leader.leads, self._leader.fencing_token)
         self._reconciler.requeue_all()
 
     def _unready(self) -> dict[str, str]:
@@ -193,7 +201,7 @@ class Controller:
                 await stack.enter_async_context(cluster)
             runner = await self._serve(health)
             stack.push_async_callback(runner.cleanup)
-            await self._open_board(stack)
+            await self._open_page(stack)
             parts: list[Coroutine[Any, Any, None]] = [
                 *(c.run(self._reconciler.apply, WATCHED) for c in self._clusters.values()),
                 self._leader.run(),
@@ -209,13 +217,13 @@ class Controller:
         await asyncio.to_thread(self._tracing.shutdown, TRACES_S)
         self._log.info("controller stopped")
 
-    async def _open_board(self, stack: AsyncExitStack) -> None:
-        """Serve the board where one is asked for; without it everything else works as it does with it."""
+    async def _open_page(self, stack: AsyncExitStack) -> None:
+        """Serve the page where one is asked for; without it everything else works as it does with it."""
         address = self._settings.board_address
         if address is None:
             return
         try:
-            runner = await serve_board(address, self._board)
+            runner = await serve_board(address, self._page)
         except OSError as error:
             self._log.error("board not served", board=self._settings.board, error=str(error))
             return
@@ -229,8 +237,8 @@ class Controller:
             raise SettingsError(f"cannot listen on {where}: {error.strerror}") from error
 
     async def _until(self, stopped: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
-        """Run all parts until told to stop. A part that ends by itself ends the process: Kubernetes
-        starts it anew, and whatever stands on the splits is taken up from there."""
+        """Run all parts until a stop is asked for. A part that ends by itself ends the process: Kubernetes
+        starts it again, and whatever stands on the splits is taken up from there."""
         tasks = [asyncio.create_task(part) for part in parts]
         waiter = asyncio.create_task(stopped.wait())
         await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
@@ -243,7 +251,7 @@ class Controller:
                 raise result
 
     async def _watch_settings(self) -> None:
-        """Re-read what may change while running; a broken file keeps what is in force, and is told."""
+        """Re-read what may change while running; a broken file keeps what is in force, and is reported."""
         current = self._settings
         while True:
             await asyncio.sleep(REREAD_S)

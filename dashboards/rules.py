@@ -114,6 +114,9 @@ _NOT_HOME = (
     + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"')
 )
 
+# A series that is born at one has not increased: it counts while it is younger than the window.
+_LAWS = "migrate_controller_laws_broken_total"
+
 _SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
 _EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
 
@@ -203,6 +206,16 @@ ALERTS = (
         "No controller holds the lease",
         "Nothing rises. While a controller runs it still brings callers home; where none is scraped at all,"
         " nobody does.",
+    ),
+    Alert(
+        "MigrateLawBroken",
+        f"sum by (law) (increase({_LAWS}[15m]) > 0 or {_LAWS} > 0 unless {_LAWS} offset 15m)",
+        "0s",
+        "page",
+        "The controller planned what it must never do: {{ $labels.law }}",
+        "In the last fifteen minutes a plan broke a law of the controller's own. Nothing of it that raises was"
+        " written, and callers are still brought home; the migration stays where it is until the error is"
+        " found.",
     ),
     Alert(
         "MigrateGatewayNotPinned",

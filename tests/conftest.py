@@ -17,7 +17,10 @@ settings.register_profile("new", _UNTIMED)
 # The build server runs the same examples each time: what it refuses is what the change broke. New
 # examples are found where people work.
 settings.register_profile("same", _UNTIMED, derandomize=True)
-settings.load_profile("same" if os.environ.get("CI_ALL") else "new")
+# A look at each property, for `make quick`.
+settings.register_profile("few", _UNTIMED, max_examples=10)
+_QUICK = "few" if os.environ.get("TESTS") == "quick" else "new"
+settings.load_profile("same" if os.environ.get("CI_ALL") else _QUICK)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

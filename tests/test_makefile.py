@@ -15,9 +15,12 @@ ROOT = Path(__file__).parent.parent
 TARGETS = [
     "help",
     "setup",
+    "quick",
     "test",
+    "coverage",
     "lint",
     "format",
+    "docs",
     "tools",
     "demo",
     "bench",

@@ -19,7 +19,7 @@ __all__ = ["Exit", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments (None: those of the process) ask; give the exit code.
+    """Do what the arguments (None: those of the process) ask; return the exit code.
 
     ``--help`` ends as in every argparse program, by SystemExit with code 0.
     """

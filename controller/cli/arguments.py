@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> Asked:
-    """Read the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
+    """Return the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
     asked = _parser().parse_args(argv, namespace=Asked())
     if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
         raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
@@ -82,9 +82,9 @@ def parse(argv: Sequence[str]) -> Asked:
 
 
 def _refuse_unclear(asked: Asked) -> None:
-    """One way of saying which Services: raises Failure for none and for two."""
-    paths = [asked.service is not None, asked.every, asked.everywhere]
-    if sum(paths) != 1:
+    """Raise Failure unless there is exactly one way of saying which Services."""
+    ways = [asked.service is not None, asked.every, asked.everywhere]
+    if sum(ways) != 1:
         raise Failure(
             "say which Services: SERVICE, --all for every one of the namespace, or -A for every"
             " namespace",
@@ -123,7 +123,7 @@ def is_label(text: str) -> bool:
 
 
 def duration_s(text: str) -> float:
-    """Read a duration as the annotations have it, ``90s``, ``30m`` or ``2h``; zero is one."""
+    """Return the seconds of a duration as the annotations have it, ``90s``, ``30m`` or ``2h``; zero is one."""
     found = _DURATION.fullmatch(text)
     if not found:
         raise argparse.ArgumentTypeError(
@@ -147,7 +147,7 @@ def _parser() -> _Parser:
     _add_start(verbs)
     _add(verbs, "pause", "keep a Service at its share; a bad target is still left", "service-a")
     _add(verbs, "resume", "end a pause", "service-a")
-    _add(verbs, "abort", "bring all callers home at once", "service-a")
+    _add(verbs, "abort", "roll back at once: the origin serves all callers again", "service-a")
     _add(verbs, "retry", "try again after a revert or an abort", "service-a")
     _add(
         verbs,
@@ -161,7 +161,7 @@ def _parser() -> _Parser:
 
 
 def _place(*, default: str | None) -> _Parser:
-    """The flags that say where. They may stand before the verb and after it, so only one may default."""
+    """Return the flags that say where. They may stand before the verb and after it, so only one may default."""
     place = _Parser(add_help=False)
     place.add_argument("--kubeconfig", metavar="FILE", default=default, help="else $KUBECONFIG")
     place.add_argument("--context", metavar="NAME", default=default, help="else the current one")
@@ -313,5 +313,5 @@ def _add_wait(verbs: argparse._SubParsersAction[_Parser]) -> None:
         metavar="TIME",
         type=duration_s,
         default=1800.0,
-        help="default: 30m; 0s looks once",
+        help="default: 30m; 0s asks once",
     )

@@ -1,4 +1,4 @@
-"""``check``, done: both clusters are surveyed, writes are tried, and everything found is printed."""
+"""``check``, done: both clusters are read, writes are tried, and everything found is printed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of, writes_of
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.inventory import Survey, survey
+from controller.cli.inventory import Inventory, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.pair import Pair, paired
 from controller.cli.verbs import refuse_mirror
 from controller.decide.preflight import Finding, findings
 from controller.domain import Key, Observed
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.kube.objects import Resource, ServiceObject
 
 
@@ -31,9 +31,9 @@ async def check(api: Api, asked: Asked) -> Exit:
         say(f"reading {api.place}")
         namespace = None if asked.everywhere else api.place.namespace
         if asked.other_context is None:
-            here = await survey(api, namespace)
+            here = await read_inventory(api, namespace)
             there = Api(_other(here))
-            far = await survey(await stack.enter_async_context(there), namespace)
+            far = await read_inventory(await stack.enter_async_context(there), namespace)
         else:
             there = Api(_place(api.place, asked.other_context))
             await stack.enter_async_context(there)
@@ -52,26 +52,26 @@ async def check(api: Api, asked: Asked) -> Exit:
 # --- which clusters -------------------------------------------------------------------------------
 
 
-async def _both(here: Api, far: Api, namespace: str | None) -> tuple[Survey, Survey]:
-    """Survey both at once; where both are not reached, both are named."""
-    done = await asyncio.gather(
-        survey(here, namespace), survey(far, namespace), return_exceptions=True
-    )
-    failures = [each for each in done if isinstance(each, Failure)]
-    if failures:
-        sentences = [sentence for failure in failures for sentence in failure.sentences]
-        raise Failure(*sentences, code=max(failure.code for failure in failures))
-    one, other = done
-    for each in done:
-        if isinstance(each, BaseException):
-            raise each
-    assert isinstance(one, Survey)  # noqa: S101 - what failed was raised
-    assert isinstance(other, Survey)  # noqa: S101 - as above
-    return one, other
+async def _both(here: Api, far: Api, namespace: str | None) -> tuple[Inventory, Inventory]:
+    """Read both at once; where both are not reached, both are named."""
+    one, other = await asyncio.gather(_inventory(here, namespace), _inventory(far, namespace))
+    if isinstance(one, Inventory) and isinstance(other, Inventory):
+        return one, other
+    failures = [each for each in (one, other) if isinstance(each, Failure)]
+    sentences = (sentence for failure in failures for sentence in failure.sentences)
+    raise Failure(*sentences, code=max(failure.code for failure in failures))
+
+
+async def _inventory(api: Api, namespace: str | None) -> Inventory | Failure:
+    """Return what a cluster has, or its failure: the other cluster's is to be reported as well."""
+    try:
+        return await read_inventory(api, namespace)
+    except Failure as failure:
+        return failure
 
 
 def _place(here: Place, context: str) -> Place:
-    """The other cluster, by the context that was given. Raises Failure."""
+    """Return the other cluster, by the context that was given. Raises Failure."""
     if here.kubeconfig is None:
         raise Failure(f"{PROG} check needs a kubeconfig with both clusters", code=Exit.USAGE)
     if context == here.context:
@@ -87,8 +87,8 @@ def _place(here: Place, context: str) -> Place:
     return Place(here.kubeconfig, context, here.namespace)
 
 
-def _other(here: Survey) -> Place:
-    """The other cluster, where nobody said which: the one context that is named as a Link here."""
+def _other(here: Inventory) -> Place:
+    """Return the other cluster, where nobody said which: the one context that is named as a Link here."""
     place = here.place
     known = kubeconfig.contexts(place)
     named = [name for name in here.linked if name in known and name != place.context]
@@ -108,7 +108,7 @@ def _other(here: Survey) -> Place:
 async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Say) -> report.Report:
     target = _target(pair, asked)
     keys = _keys(pair, asked, target)
-    say(f"looking at {len(keys)} Services")
+    say(f"checking {len(keys)} Services")
     observed = {key: pair.observed(key, asked.toward and target) for key in keys}
     now = actors[pair.names[0]].api.now()
     writes = [write for each in observed.values() for write in writes_of(each, pair, now)]
@@ -130,7 +130,7 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
 
 
 def _target(pair: Pair, asked: Asked) -> str:
-    """Where the Services would go. Raises Failure for what is neither cluster."""
+    """Return where the Services would go. Raises Failure for what is neither cluster."""
     if asked.toward is None:
         return pair.names[1]
     if asked.toward not in pair.names:
@@ -145,11 +145,11 @@ def _target_of(observed: Observed) -> str:
 
 
 def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:
-    """The Services asked for. Raises Failure where one is named that is nowhere."""
+    """Return the Services asked for. Raises Failure where one is named that is nowhere."""
     if asked.service is None:
         return pair.everyone(target)
     key = Key(pair.here.place.namespace, asked.service)
-    for each in pair.surveys.values():
+    for each in pair.inventories.values():
         for found in each.of(ServiceObject, Resource.SERVICES):
             if (found.metadata.namespace, found.metadata.name) == key:
                 refuse_mirror(found)
@@ -166,12 +166,12 @@ def _account(text: str) -> Account:
 
 
 def _gateways(pair: Pair) -> Iterator[Finding]:
-    """Without the gateway's namespace no pin can be made."""
-    for name, each in pair.surveys.items():
+    """Find what is missing for pins: they stand in the gateway's namespace."""
+    for name, each in pair.inventories.items():
         if each.namespaces is not None and each.gateway_namespace not in each.namespaces:
             yield Finding(
                 Level.BLOCK,
-                "NamespaceMissing",
+                Reason.NAMESPACE_MISSING,
                 f"there is no namespace {each.gateway_namespace}, where the gateway is, in {name}",
             )
 

@@ -25,7 +25,7 @@ WRITES = 5
 
 
 def run(asked: Asked) -> Exit:
-    """Do it. Raises Failure, with the sentence for people, for all that a cluster answers."""
+    """Do what is asked. Raises Failure, with the sentence for people, for all that a cluster answers."""
     place = kubeconfig.find(asked.kubeconfig, asked.context, asked.namespace, os.environ)
     try:
         return asyncio.run(_run(Api(place), asked))
@@ -50,7 +50,7 @@ async def _status(api: Api, asked: Asked) -> Exit:
     if asked.watch:
         return await _watch(api, asked)
     if asked.service is not None:
-        migration = await _told(api, asked.service)
+        migration = await _reported(api, asked.service)
         if asked.output == "json":
             _print_json(migration.raw)
         else:
@@ -67,16 +67,16 @@ async def _status(api: Api, asked: Asked) -> Exit:
 
 
 async def _watch(api: Api, asked: Asked) -> Exit:
-    async def read() -> watching.Look:
+    async def read() -> watching.Reading:
         if asked.service is None:
             found, _ = await api.migrations(everywhere=asked.everywhere)
             table = show.status_table(found, api.now(), namespaces=asked.everywhere)
-            return watching.Look(table if found else _none(api, asked), found)
+            return watching.Reading(table if found else _none(api, asked), found)
         migration = await api.migration(asked.service)
         if migration is None:
             service = await _service(api, asked.service)
-            return watching.Look(verbs.no_migration(Found(service)), ())
-        return watching.Look(show.status_page(migration, api.now()), (migration,))
+            return watching.Reading(verbs.no_migration(Found(service)), ())
+        return watching.Reading(show.status_page(migration, api.now()), (migration,))
 
     json = asked.output == "json"
     if sys.stdout.isatty() and not json:
@@ -98,7 +98,7 @@ async def _plan(api: Api, asked: Asked) -> Exit:
 
 
 async def _explain(api: Api, asked: Asked) -> Exit:
-    migration = await _told(api, _named(asked))
+    migration = await _reported(api, _named(asked))
     if asked.output == "json":
         told = migration.raw.get("status") or {}
         shown = ("observed", "phase", "share", "reason", "message", "asked", "history", "ways")
@@ -119,7 +119,7 @@ async def _write(api: Api, asked: Asked) -> Exit:
             if change:
                 await api.annotate(found.service, change)
         except Conflict:
-            sys.stderr.write(f"{name} was changed meanwhile: looking again\n")
+            sys.stderr.write(f"{name} was changed meanwhile: reading it again\n")
             await asyncio.sleep(backoff.after_failure_s())
             continue
         _print(verbs.outcome(found, asked.verb, change))
@@ -164,7 +164,7 @@ async def _service(api: Api, name: str) -> Any:
     return service
 
 
-async def _told(api: Api, name: str) -> Migration:
+async def _reported(api: Api, name: str) -> Migration:
     """Read a Migration that is to be shown; where there is none, the Service says more about why."""
     migration = await api.migration(name)
     if migration is None:

@@ -33,8 +33,8 @@ ADAPTOR_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What stands in one cluster: the Service, and its splits of both kinds."""
+class ServiceSplits:
+    """A Service in one cluster, and its splits of both kinds."""
 
     service: ServiceObject
     splits: tuple[SplitObject, ...]
@@ -57,16 +57,16 @@ class Ground:
         return next((name for name in names if name and name != self.key.service), "")
 
 
-def route_for(ground: Ground, now: datetime) -> WriteSplit | None:
+def route_for(found: ServiceSplits, now: datetime) -> WriteSplit | None:
     """Return the route to make, None where it stands already. Raises Failure where there is nothing to convert, or
     where converting would move somebody or forget something."""
-    split = _split(ground)
+    split = _split(found)
     record = _record(split)
-    _refuse_service(ground)
+    _refuse_service(found)
     if split.away_permille > 0:
         served = (WHOLE - split.away_permille) / 10
         raise Failure(
-            f"this cluster serves {served:g} % of its calls to {ground.key.service} itself: without its"
+            f"this cluster serves {served:g} % of its calls to {found.key.service} itself: without its"
             " TrafficSplit the others would come back at once, so it is converted only where that is 100 %"
         )
     attempt = record.attempt
@@ -76,36 +76,41 @@ def route_for(ground: Ground, now: datetime) -> WriteSplit | None:
             " is completed or reverted"
         )
     converted = msgspec.structs.replace(record, kind=SplitKind.HTTPROUTE, converted=now)
-    if not ground.routes:
-        return _write(ground, converted, None)
-    route = PROVIDERS[SplitKind.HTTPROUTE].read(ground.routes[0], ground.key, ground.mirror)
-    theirs = route.record if route else None
-    if len(ground.routes) > 1 or not isinstance(theirs, Record) or theirs.converted is None:
-        names = " and ".join(found.metadata.name for found in ground.routes)
-        raise Failure(
-            f"the HTTPRoute {names} for {ground.key.service} stands there and is not of convert: delete"
-            " it, or the TrafficSplit, whichever is not used"
-        )
+    if not found.routes:
+        return _write(found, converted, None)
+    route, theirs = _begun(found)
     same = msgspec.structs.replace(converted, converted=theirs.converted)
-    assert route is not None  # noqa: S101 - it has a record
     if same == theirs and route.away_permille == 0 and not route.defects:
         return None
-    return _write(ground, same, route)
+    return _write(found, same, route)
 
 
-def _split(ground: Ground) -> Split:
+def _begun(found: ServiceSplits) -> tuple[Split, Record]:
+    """Return the route that an earlier convert made, and its record. Raises Failure where it is another's."""
+    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror)
+    record = route.record if route and len(found.routes) == 1 else None
+    if route and isinstance(record, Record) and record.converted:
+        return route, record
+    names = " and ".join(each.metadata.name for each in found.routes)
+    raise Failure(
+        f"the HTTPRoute {names} for {found.key.service} stands there and is not of convert: delete"
+        " it, or the TrafficSplit, whichever is not used"
+    )
+
+
+def _split(found: ServiceSplits) -> Split:
     """Return the one TrafficSplit that there is. Raises Failure."""
-    name = ground.key.service
-    if not ground.splits:
-        what = "an HTTPRoute already" if ground.routes else "no split"
+    name = found.key.service
+    if not found.splits:
+        what = "an HTTPRoute already" if found.routes else "no split"
         raise Failure(f"{name} has {what} in this cluster, and no TrafficSplit to convert")
-    if len(ground.splits) > 1:
-        raise Failure(f"{name} has {len(ground.splits)} TrafficSplits: delete those not used first")
-    if not ground.mirror:
+    if len(found.splits) > 1:
+        raise Failure(f"{name} has {len(found.splits)} TrafficSplits: delete those not used first")
+    if not found.mirror:
         raise Failure(
             f"the TrafficSplit of {name} names no mirror, so nobody can be sent there: enrol it"
         )
-    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(ground.splits[0], ground.key, ground.mirror)
+    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(found.splits[0], found.key, found.mirror)
     assert split is not None  # noqa: S101 - it was found by its Service
     for defect in split.defects:
         if not defect.repairable:
@@ -122,8 +127,8 @@ def _record(split: Split) -> Record:
     return split.record or Record(kind=split.kind)
 
 
-def _refuse_service(ground: Ground) -> None:
-    service, name = ground.service, ground.key.service
+def _refuse_service(found: ServiceSplits) -> None:
+    service, name = found.service, found.key.service
     if len(service.ports) != 1 or is_opaque(
         service.ports[0], service.metadata.annotations.get(OPAQUE_PORTS)
     ):
@@ -135,16 +140,16 @@ def _refuse_service(ground: Ground) -> None:
         raise Failure(f"the annotation split of {name} says trafficsplit: remove it first")
 
 
-def _write(ground: Ground, record: Record, route: Split | None) -> WriteSplit:
+def _write(found: ServiceSplits, record: Record, route: Split | None) -> WriteSplit:
     return WriteSplit(
         cluster="",
-        key=ground.key,
+        key=found.key,
         kind=SplitKind.HTTPROUTE,
         away_permille=0,
         record=record,
         resource_version=route.resource_version if route else None,
-        name=route.name if route else ground.key.service,
-        port=ground.service.ports[0].number,
+        name=route.name if route else found.key.service,
+        port=found.service.ports[0].number,
         carried=route.carried if route else "",
     )
 
@@ -153,21 +158,19 @@ def _write(ground: Ground, record: Record, route: Split | None) -> WriteSplit:
 
 
 async def convert(api: Api, name: str) -> str:
-    """Convert the split of a Service in this cluster; give what was done. Raises Failure, and ApiErrors."""
+    """Convert the split of a Service in this cluster; return what was done. Raises Failure, and ApiErrors."""
     backoff = Backoff(0.1, 2.0)
     for _ in range(TRIES):
-        ground = await _ground(api, name)
+        found = await _service_splits(api, name)
         try:
-            write = route_for(ground, api.now())
+            write = route_for(found, api.now())
             if write is not None:
-                await api.put_split(
-                    Resource.HTTPROUTES, httproute.body(write, ground.mirror), write
-                )
-            await api.delete(Resource.TRAFFICSPLITS, ground.splits[0].metadata)
+                await api.put_split(Resource.HTTPROUTES, httproute.body(write, found.mirror), write)
+            await api.delete(Resource.TRAFFICSPLITS, found.splits[0].metadata)
         except Conflict:
             await asyncio.sleep(backoff.after_failure_s())
             continue
-        await _without_overrides(api, ground.key)
+        await _without_overrides(api, found.key)
         return (
             f"{name}: the HTTPRoute took the TrafficSplit's place here, all calls local as before; callers"
             " that were busy follow it once they were idle for 5 s or restarted"
@@ -175,7 +178,7 @@ async def convert(api: Api, name: str) -> str:
     raise Failure(f"{name}'s splits were changed {TRIES} times meanwhile: run it again")
 
 
-async def _ground(api: Api, name: str) -> Ground:
+async def _service_splits(api: Api, name: str) -> ServiceSplits:
     service = await api.service(name)
     try:
         routes = await api.splits(Resource.HTTPROUTES, name)
@@ -186,7 +189,7 @@ async def _ground(api: Api, name: str) -> Ground:
         splits = await api.splits(Resource.TRAFFICSPLITS, name)
     except NotFound:
         splits = []
-    return Ground(service, tuple(splits), tuple(routes))
+    return ServiceSplits(service, tuple(splits), tuple(routes))
 
 
 async def _without_overrides(api: Api, key: Key) -> None:

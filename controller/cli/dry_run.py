@@ -16,13 +16,14 @@ from typing import Any
 
 from controller.cli.api import Account, Api
 from controller.cli.exit_codes import Exit, Failure
+from controller.cli.inventory import Inventory
 from controller.cli.pair import Pair
 from controller.decide import gates
+from controller.decide.input import input_of
 from controller.decide.plan import plan
 from controller.decide.preflight import Finding
-from controller.decide.resolve import resolve
 from controller.domain import Key, Observed, Record, Split, WritePin, WriteSplit
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.kube.api import AlreadyExists, ApiError, Conflict, Unavailable
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
@@ -93,28 +94,31 @@ class Right:
 
 def writes_of(observed: Observed, pair: Pair, now: datetime) -> list[Write]:
     """Return the writes that would be made to enrol this Service, and those of a step on what is there."""
-    actions = [
+    planned = [
         action
         for action in plan(observed, now).actions
         if isinstance(action, (WriteSplit, WritePin)) and not _is_latch(action)
     ]
-    planned = {action.cluster for action in actions if isinstance(action, WriteSplit)}
-    state = resolve(observed)
-    if state.records or gates.first((*gates.FINISHED, *gates.SPEC), observed, state, now) is None:
-        actions += [
-            _again(observed.key, name, split)
-            for name, cluster in observed.clusters.items()
-            if (split := cluster.split) and name not in planned
-        ]
-    return [_write(action, pair) for action in actions]
+    given = input_of(observed, now)
+    enrols = gates.first(gates.SERVABLE, given) is None
+    steps = _steps(observed, planned) if given.state.records or enrols else ()
+    return [_write(action, pair) for action in (*planned, *steps)]
 
 
 def _is_latch(action: WriteSplit | WritePin) -> bool:
     return isinstance(action, WritePin) and action.resource_version is not None
 
 
+def _steps(observed: Observed, planned: Iterable[WriteSplit | WritePin]) -> Iterator[WriteSplit]:
+    """Find the splits that are there and that no write is planned of."""
+    written = {action.cluster for action in planned if isinstance(action, WriteSplit)}
+    for name, cluster in observed.clusters.items():
+        if cluster.split and name not in written:
+            yield _again(observed.key, name, cluster.split)
+
+
 def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
-    """The split as it is now: what a step would write but for its weights."""
+    """Return the split as it is now: what a step would write but for its weights."""
     record = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
     return WriteSplit(
         cluster=cluster,
@@ -130,7 +134,7 @@ def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
 def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
-        namespace = pair.surveys[cluster].gateway_namespace
+        namespace = pair.inventories[cluster].gateway_namespace
         body = pin.body(action, namespace, pair.domain)
         return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
     provider = PROVIDERS[action.kind]
@@ -181,7 +185,7 @@ def _impersonation(account: Account) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What came of it: sentences by Service, and notes on what could not be tried."""
+    """What came of the dry runs: sentences by Service, and notes on what could not be tried."""
 
     refused: Mapping[Key, tuple[str, ...]]
     notes: tuple[str, ...]
@@ -190,7 +194,7 @@ class Rehearsed:
 async def rehearse(actors: Mapping[str, Actor], writes: Sequence[Write], say: Say) -> Rehearsed:
     """Try all writes, so many at a time. Raises Failure where a cluster is not reached any more.
 
-    The chart's guards, which keep records and pins for the controller, let dry runs pass.
+    The chart's admission policies, which keep records and pins for the controller, let dry runs pass.
     """
     may = await _rights(
         {name: who.api for name, who in actors.items()},
@@ -198,18 +202,22 @@ async def rehearse(actors: Mapping[str, Actor], writes: Sequence[Write], say: Sa
         None,
     )
     tried = [write for write in writes if may.get((write.cluster, write.right)) is not False]
-    said = _Counted(say, len(tried))
     answers = await _each(
         {name: who.stage for name, who in actors.items()},
         [(write.cluster, partial(_try, write)) for write in tried],
-        said,
+        _Counted(say, len(tried)),
     )
+    notes = (*(who.note for who in actors.values()), *_untried(may))
+    return Rehearsed(_refused(tried, answers), notes)
+
+
+def _refused(tried: Sequence[Write], answers: Sequence[str]) -> dict[Key, tuple[str, ...]]:
     refused: dict[Key, tuple[str, ...]] = {}
     for write, answer in zip(tried, answers, strict=True):
         if answer:
             sentence = f"{write.cluster} refuses {write}: {answer}"
             refused[write.key] = (*refused.get(write.key, ()), sentence)
-    return Rehearsed(refused, (*(who.note for who in actors.values()), *_untried(may)))
+    return refused
 
 
 def _untried(may: Mapping[tuple[str, Right], bool | None]) -> tuple[str, ...]:
@@ -227,7 +235,7 @@ def _untried(may: Mapping[tuple[str, Right], bool | None]) -> tuple[str, ...]:
 
 
 async def _try(write: Write, api: Api) -> str:
-    """Try one write; give what refused it, "" where nothing did."""
+    """Try one write; return what refused it, "" where nothing did."""
     try:
         await api.rehearse(write.resource, write.namespace, write.name, write.body)
     except Conflict:
@@ -249,30 +257,32 @@ async def rights_of(
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """Ask for everything that the controller must be allowed to do, as its service account in each cluster.
 
-    Gives what it lacks, and notes that say where its rights were not asked for.
+    Returns what it lacks, and notes that say where its rights were not asked for.
     """
     who = "/".join(account)
-    within = sorted(set(namespaces))
-    asked: list[tuple[str, Right]] = []
-    for name, each in actors.items():
-        survey = pair.surveys[name]
-        splits = (p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in survey.unserved)
-        if each.known:
-            rights = needed(survey.gateway_namespace, splits, within)
-            asked += [(name, right) for right in rights]
-    may = await _rights({name: each.api for name, each in actors.items()}, asked, account)
-    unsaid = {name for (name, _), allowed in may.items() if allowed is None}
-    lacking = tuple(
-        Finding(Level.BLOCK, "RightsMissing", f"in {name} {who} may not {right}")
-        for (name, right), allowed in may.items()
-        if allowed is False
-    )
-    notes = tuple(
-        f"{name}: {'you may not ask for the rights of' if name in unsaid else 'asked for the rights of'} {who}"
-        for name, each in actors.items()
-        if each.known
-    )
-    return lacking, notes
+    apis = {name: each.api for name, each in actors.items() if each.known}
+    asked = [
+        (name, right)
+        for name in apis
+        for right in _needed_in(pair.inventories[name], set(namespaces))
+    ]
+    may = await _rights(apis, asked, account)
+    unknown = {name for (name, _), allowed in may.items() if allowed is None}
+    asks = ((name, "you may not ask" if name in unknown else "asked") for name in apis)
+    notes = tuple(f"{name}: {verb} for the rights of {who}" for name, verb in asks)
+    return tuple(_lacking(may, who)), notes
+
+
+def _lacking(may: Mapping[tuple[str, Right], bool | None], who: str) -> Iterator[Finding]:
+    for (name, right), allowed in may.items():
+        if allowed is False:
+            message = f"in {name} {who} may not {right}"
+            yield Finding(Level.BLOCK, Reason.RIGHTS_MISSING, message)
+
+
+def _needed_in(inventory: Inventory, namespaces: Iterable[str]) -> Iterator[Right]:
+    served = (p.RESOURCE for p in PROVIDERS.values() if p.RESOURCE not in inventory.unserved)
+    return needed(inventory.gateway_namespace, served, namespaces)
 
 
 LIST = ("list", "watch")
@@ -281,7 +291,7 @@ WRITE = ("create", "patch")
 
 
 def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> Iterator[Right]:
-    """Return the name of the rights that the controller needs in a cluster, as the chart's roles grant them.
+    """Return the rights that the controller needs in a cluster, as the chart's roles grant them.
 
     ``pins`` is the gateway's namespace; lists are of all namespaces, writes are asked for in each.
     """

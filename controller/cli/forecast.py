@@ -8,12 +8,12 @@ from typing import Any
 
 from controller.cli import show
 from controller.cli.arguments import PROG
-from controller.cli.migration import Status
 from controller.cli.verbs import Found, no_migration
 from controller.decide.schedule import ScheduledStep, schedule
 from controller.domain import MigrationSpec, Phase
 from controller.domain.annotation_schema import shortened
 from controller.domain.annotations import read
+from controller.domain.status import MigrationStatus, rfc3339
 
 RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
 """The phases of an attempt that may still rise; before the first word of the controller there is none."""
@@ -21,7 +21,7 @@ RISING = ("", Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is told.
+    """A plan. ``status`` is None where nothing, or nothing of what is asked for now, is reported.
 
     ``problems`` are of the annotations; ``advice`` is what else a person should know first.
     """
@@ -30,40 +30,36 @@ class Foreseen:
     target: str
     problems: tuple[str, ...]
     advice: str
-    status: Status | None
-    rungs: tuple[ScheduledStep, ...]
+    status: MigrationStatus | None
+    steps: tuple[ScheduledStep, ...]
 
     @property
     def end(self) -> datetime | None:
         """When all calls may be at the target at the earliest."""
-        return self.rungs[-1].earliest if self.rungs else None
+        return self.steps[-1].earliest if self.steps else None
 
 
 def foresee(found: Found, now: datetime) -> Foreseen:
     """Return what is ahead of one Service."""
-    migration = found.migration
-    current = migration if migration and migration.answers(found.annotations) else None
-    status = current.status if current else None
-    spec = _spec(found)
-    problems = found.problems()
-    rungs: tuple[ScheduledStep, ...] = ()
-    if spec is not None and not problems:
-        rising = status is not None and status.phase in RISING
-        held = spec.paused or spec.abort or not rising
-        rungs = schedule(
-            spec,
-            status.step_permille if status else None,
-            status.step_since if status else None,
-            None if held else now,
-        )
+    status, spec, problems = found.reported, _spec(found), found.problems()
     return Foreseen(
         service=found.name,
         target=(spec.target if spec else None) or shortened(found.own("target") or ""),
         problems=problems,
         advice=_advice(found, status, spec),
         status=status,
-        rungs=rungs,
+        steps=() if spec is None or problems else _ahead(spec, status, now),
     )
+
+
+def _ahead(
+    spec: MigrationSpec, status: MigrationStatus | None, now: datetime
+) -> tuple[ScheduledStep, ...]:
+    """Return the steps; times are foreseen only where it may rise."""
+    if status is None:
+        return schedule(spec, None, None, None)
+    held = spec.paused or spec.abort or status.phase not in RISING
+    return schedule(spec, status.step_permille, status.step_since, None if held else now)
 
 
 def _spec(found: Found) -> MigrationSpec | None:
@@ -77,7 +73,7 @@ def _spec(found: Found) -> MigrationSpec | None:
     return attempt.spec if attempt else None
 
 
-def _advice(found: Found, status: Status | None, spec: MigrationSpec | None) -> str:
+def _advice(found: Found, status: MigrationStatus | None, spec: MigrationSpec | None) -> str:
     name = found.name
     if found.own("target") is None and spec is None:
         return (
@@ -94,45 +90,52 @@ def _advice(found: Found, status: Status | None, spec: MigrationSpec | None) -> 
         )
     if status.phase == Phase.REVERTED:
         return f"this attempt is over: begin another with {PROG} retry {name}"
-    if spec and spec.abort:
+    return _advice_on(spec, name) if spec else ""
+
+
+def _advice_on(spec: MigrationSpec, name: str) -> str:
+    if spec.abort:
         return f"abort is true: nothing rises before {PROG} start or {PROG} retry"
-    if spec and spec.paused:
+    if spec.paused:
         return f"it is paused: go on with {PROG} resume {name}"
     return ""
 
 
 def page(plan: Foreseen, now: datetime) -> str:
     """Return the plan as text."""
-    status = plan.status
-    parts: list[str] = []
-    if status:
-        share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
-        parts.append(
-            f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
-            f" {status.phase or '-'}{share}"
-        )
-    else:
-        parts.append(f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}")
-    if plan.problems:
-        wrong = "\n".join(f"  {problem}" for problem in plan.problems)
-        parts.append(f"Nothing rises before the annotations are mended:\n{wrong}")
-    if plan.advice:
-        parts.append(plan.advice)
-    if plan.rungs:
-        parts.append(_steps(plan))
-    parts.append(_facts(plan, now))
+    parts = (_headline(plan), _problems(plan), plan.advice, _steps(plan), _facts(plan, now))
     return "\n\n".join(part for part in parts if part)
 
 
+def _headline(plan: Foreseen) -> str:
+    status = plan.status
+    if status is None:
+        return f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}"
+    share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
+    return (
+        f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
+        f" {status.phase or '-'}{share}"
+    )
+
+
+def _problems(plan: Foreseen) -> str:
+    if not plan.problems:
+        return ""
+    wrong = "\n".join(f"  {problem}" for problem in plan.problems)
+    return f"Nothing rises before the annotations are corrected:\n{wrong}"
+
+
 def _steps(plan: Foreseen) -> str:
+    if not plan.steps:
+        return ""
     rows = [
         (
             show.percent(step.share_permille),
             step.stage.value,
             show.span(step.least_s) if step.least_s else "",
-            show.rfc(step.earliest) if step.earliest else "",
+            rfc3339(step.earliest) if step.earliest else "",
         )
-        for step in plan.rungs
+        for step in plan.steps
     ]
     return show.table(("SHARE", "STAGE", "AT LEAST", "EARLIEST"), rows)
 
@@ -146,7 +149,7 @@ def _facts(plan: Foreseen, now: datetime) -> str:
         facts += show.said(status)
     if plan.end:
         ahead = show.span((plan.end - now).total_seconds())
-        facts.append(("Earliest end", f"{show.rfc(plan.end)}, in {ahead}, if nothing holds it"))
+        facts.append(("Earliest end", f"{rfc3339(plan.end)}, in {ahead}, if nothing holds it"))
     return show.pairs(facts)
 
 
@@ -168,9 +171,9 @@ def document(plan: Foreseen) -> dict[str, Any]:
                 "percent": step.share_permille / 10,
                 "stage": step.stage.value,
                 "leastSeconds": step.least_s,
-                "earliest": show.rfc(step.earliest) if step.earliest else None,
+                "earliest": rfc3339(step.earliest) if step.earliest else None,
             }
-            for step in plan.rungs
+            for step in plan.steps
         ],
-        "earliestEnd": show.rfc(plan.end) if plan.end else None,
+        "earliestEnd": rfc3339(plan.end) if plan.end else None,
     }

@@ -65,7 +65,7 @@ _LABELS = msgspec.json.Decoder(_Labelled)
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Inventory:
     """All that was read of one cluster. ``unserved`` are kinds it does not know, ``unread`` those that may not
     be read; ``notes`` say so to people. ``labels`` are all of each Service's."""
 
@@ -108,7 +108,7 @@ class Survey:
         return next((link.metadata.namespace for link in self.links), GATEWAYS)
 
 
-async def survey(api: Api, namespace: str | None) -> Survey:
+async def read_inventory(api: Api, namespace: str | None) -> Inventory:
     """Read what a preflight needs of one namespace, or (None) of all.
 
     Raises Failure where the cluster is not reached, or lets not even the Services be read.
@@ -121,36 +121,34 @@ async def survey(api: Api, namespace: str | None) -> Survey:
     except ApiError as error:
         raise Failure(f"{api.place} refused: {error}") from error
     read = dict(zip(resources, parts, strict=True))
-    return Survey(
+    refused = {each: part.refused for each, part in read.items() if part.refused}
+    migrations = read.pop(Resource.MIGRATIONS)
+    return Inventory(
         place=api.place,
-        objects={
-            each: tuple(DECODERS[each](raw) for raw in part.raw)
-            for each, part in read.items()
-            if each is not Resource.MIGRATIONS
-        },
+        objects={each: _objects(each, part.raw) for each, part in read.items()},
         unserved=frozenset(each for each, part in read.items() if not part.served),
-        unread=frozenset(each for each, part in read.items() if part.ruling),
+        unread=frozenset(refused),
         notes=tuple(
-            f"{api.place}: {each.value} were not read: {part.ruling}"
-            for each, part in read.items()
-            if part.ruling
+            f"{api.place}: {each.value} were not read: {why}" for each, why in refused.items()
         ),
         labels=_labels(read[Resource.SERVICES].raw),
-        migrations=_migrations(read[Resource.MIGRATIONS].raw),
+        migrations=_migrations(migrations.raw),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """What was read of one resource; ``refused`` is why nothing was."""
+
     raw: list[msgspec.Raw]
     served: bool = True
-    ruling: str = ""
+    refused: str = ""
 
 
 async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
     """Read one resource, where the whole of it may not be read in the one namespace that counts most.
 
-    A ruling raises for what is needed, and is told for the rest.
+    Raises where what is needed is refused; of the rest it is noted.
     """
     narrow = GATEWAYS if resource is Resource.SERVICEPROFILES else namespace
     wide = None if resource in WIDE else namespace
@@ -158,8 +156,8 @@ async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
         return _Part(await api.items(resource, wide))
     except NotFound:
         return _Part([], served=False)
-    except Refused as refused:
-        ruling = refused
+    except Refused as error:
+        refused = error
     if (
         wide is None
         and narrow is not None
@@ -168,8 +166,12 @@ async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
         with contextlib.suppress(Refused):
             return _Part(await api.items(resource, narrow))
     if resource in NEEDED:
-        raise ruling
-    return _Part([], ruling=str(ruling))
+        raise refused
+    return _Part([], refused=str(refused))
+
+
+def _objects(resource: Resource, raw: list[msgspec.Raw]) -> Objects:
+    return tuple(DECODERS[resource](each) for each in raw)
 
 
 def _labels(raw: list[msgspec.Raw]) -> dict[Key, Mapping[str, str]]:

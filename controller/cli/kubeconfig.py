@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,39 +50,64 @@ def find(
     Of several files the first that names a thing decides it, as in kubectl.
     """
     written = kubeconfig or environ.get("KUBECONFIG") or "~/.kube/config"
-    paths = [kubeconfig] if kubeconfig else written.split(os.pathsep)
-    files = [path for path in (Path(part).expanduser() for part in paths if part) if path.exists()]
-    if not files:
-        if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
-            return Place(None, None, namespace or _pod_namespace())
-        raise Failure(
-            f"there is no kubeconfig at {written}: give --kubeconfig FILE, or set KUBECONFIG",
-            code=Exit.USAGE,
-        )
-    read = {file: found for file in files if (found := _read(file)) is not None}
-    named = context or next((f.current_context for f in read.values() if f.current_context), None)
-    if named is None:
+    files = _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
+    if files:
+        return _place(files, written, context, namespace)
+    if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
+        return Place(None, None, namespace or _pod_namespace())
+    raise Failure(
+        f"there is no kubeconfig at {written}: give --kubeconfig FILE, or set KUBECONFIG",
+        code=Exit.USAGE,
+    )
+
+
+def _files(paths: Sequence[str]) -> list[Path]:
+    """Return the files that exist."""
+    return [path for path in (Path(part).expanduser() for part in paths if part) if path.exists()]
+
+
+def _place(
+    files: Sequence[Path], written: str, context: str | None, namespace: str | None
+) -> Place:
+    """Return the place that these files and flags mean. Raises Failure."""
+    read = _read_all(files)
+    meant = _context(tuple(read.values()), context, written)
+    own = meant.context.namespace if meant.context else None
+    return Place(os.pathsep.join(map(str, read)), meant.name, namespace or own or "default")
+
+
+def _context(files: Sequence[_Kubeconfig], asked: str | None, written: str) -> _Context:
+    """Return the context that is asked for, else the current one. Raises Failure where there is none such."""
+    name = asked or next((file.current_context for file in files if file.current_context), None)
+    if name is None:
         raise Failure(
             f"{written} has no current context: give --context NAME, or set one with"
             " kubectl config use-context",
             code=Exit.USAGE,
         )
-    contexts = [known for found in read.values() for known in found.contexts or ()]
-    meant = next((known for known in contexts if known.name == named), None)
+    known = _contexts(files)
+    meant = next((each for each in known if each.name == name), None)
     if meant is None:
-        names = ", ".join(known.name for known in contexts) or "none"
+        names = ", ".join(each.name for each in known) or "none"
         raise Failure(
-            f"there is no context {named} in {written}; there are: {names}", code=Exit.USAGE
+            f"there is no context {name} in {written}; there are: {names}", code=Exit.USAGE
         )
-    own = meant.context.namespace if meant.context else None
-    return Place(os.pathsep.join(map(str, read)), named, namespace or own or "default")
+    return meant
 
 
 def contexts(place: Place) -> tuple[str, ...]:
-    """Return the name of the contexts that stand beside a place's own; a Pod's own cluster has none. Raises Failure."""
+    """Return the names of all contexts beside a place's own; a Pod's own cluster has none. Raises Failure."""
     files = [Path(part) for part in (place.kubeconfig or "").split(os.pathsep) if part]
-    read = [found for file in files if (found := _read(file)) is not None]
-    return tuple(known.name for found in read for known in found.contexts or ())
+    return tuple(each.name for each in _contexts(tuple(_read_all(files).values())))
+
+
+def _contexts(files: Sequence[_Kubeconfig]) -> list[_Context]:
+    return [known for file in files for known in file.contexts or ()]
+
+
+def _read_all(files: Sequence[Path]) -> dict[Path, _Kubeconfig]:
+    """Read the files that are not empty."""
+    return {file: found for file in files if (found := _read(file)) is not None}
 
 
 def _read(file: Path) -> _Kubeconfig | None:

@@ -1,4 +1,4 @@
-"""Two surveys put together: which cluster is which, which Services are meant, and what is seen of each. Pure."""
+"""Two inventories put together: which cluster is which, which Services are meant, and what is seen of each. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cached_property
 
 from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.inventory import Survey
+from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
-from controller.decide.preflight import EventText, Facts, Winner, asked_for
-from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed
+from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -32,12 +32,12 @@ OWN_NAMESPACES = ("kube-", "linkerd")
 class Pair:
     """The cluster of the kubeconfig's context and the other one, by the names that their Links give them."""
 
-    here: Survey
-    far: Survey
+    here: Inventory
+    far: Inventory
     names: tuple[str, str]
 
     @property
-    def surveys(self) -> Mapping[str, Survey]:
+    def inventories(self) -> Mapping[str, Inventory]:
         """Both, by name."""
         return dict(zip(self.names, (self.here, self.far), strict=True))
 
@@ -54,11 +54,13 @@ class Pair:
     @cached_property
     def store(self) -> Store:
         """Everything that was read, taken in as the controller takes in what it watches."""
-        gateways = {name: survey.gateway_namespace for name, survey in self.surveys.items()}
+        gateways = {
+            name: inventory.gateway_namespace for name, inventory in self.inventories.items()
+        }
         store = Store(gateways, self.domain)
-        for name, survey in self.surveys.items():
-            for resource, objects in survey.objects.items():
-                served = resource not in survey.unserved
+        for name, inventory in self.inventories.items():
+            for resource, objects in inventory.objects.items():
+                served = resource not in inventory.unserved
                 store.apply(Listed(name, resource, tuple(objects), served=served))
                 store.apply(Freshness(name, resource, current=True))
         return store
@@ -76,7 +78,7 @@ class Pair:
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
-        found = self.surveys[name].of(ServiceObject, Resource.SERVICES)
+        found = self.inventories[name].of(ServiceObject, Resource.SERVICES)
         return {
             Key(each.metadata.namespace, each.metadata.name): any(
                 note.startswith(PREFIX) for note in each.metadata.annotations
@@ -106,67 +108,72 @@ class Pair:
         return Facts(
             no_namespace={
                 name: observed.key.namespace
-                for name, survey in self.surveys.items()
-                if survey.namespaces is not None and observed.key.namespace not in survey.namespaces
+                for name, inventory in self.inventories.items()
+                if inventory.namespaces is not None
+                and observed.key.namespace not in inventory.namespaces
             },
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
-            told=self._told(observed.key),
+            reported=self._reported(observed.key),
             pins_read=all(
-                Resource.SERVICEPROFILES not in survey.unread for survey in self.surveys.values()
+                Resource.SERVICEPROFILES not in inventory.unread
+                for inventory in self.inventories.values()
             ),
         )
 
     def _unexported(self, observed: Observed) -> Iterator[tuple[str, str]]:
         """Find labels that keep a Service from being mirrored; where there is a mirror, they do not."""
-        for name, survey in self.surveys.items():
+        for name, inventory in self.inventories.items():
             there = self.other(name)
-            links = [link for link in self.surveys[there].links if link.cluster == name]
-            labels = survey.labels.get(Key(*observed.key))
+            links = [link for link in self.inventories[there].links if link.cluster == name]
+            labels = inventory.labels.get(Key(*observed.key))
             if labels is None or not links or observed.clusters[there].mirror is not None:
                 continue
             if not any(link.selector.admits(labels) for link in links):
                 yield name, str(links[0].selector)
 
     def _winners(self, key: Key) -> Iterator[Winner]:
-        for name, survey in self.surveys.items():
+        for name, inventory in self.inventories.items():
             for found in self._aside[name].get(key, ()):
                 meta = found.metadata
-                reason = "ProfileWins" if isinstance(found, ServiceProfileObject) else "RouteWins"
-                if meta.namespace not in (key.namespace, survey.gateway_namespace):
-                    yield Winner(name, reason, meta.namespace, meta.name)
+                if meta.namespace not in (key.namespace, inventory.gateway_namespace):
+                    yield Winner(name, _reason(found), meta.namespace, meta.name)
 
     @cached_property
     def _aside(self) -> Mapping[str, Mapping[Key, list[KubeObject]]]:
         """By cluster and Service: its ServiceProfiles, and routes of it in other namespaces."""
         aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
-        for name, survey in self.surveys.items():
-            for profile in survey.of(ServiceProfileObject, Resource.SERVICEPROFILES):
+        for name, inventory in self.inventories.items():
+            for profile in inventory.of(ServiceProfileObject, Resource.SERVICEPROFILES):
                 about = pin.key_of(profile.metadata.name, self.domain)
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
-            for route in survey.of(HTTPRouteObject, Resource.HTTPROUTES):
+            for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
                 for about in conflicts.of(route, self.domain)[0]:
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _told(self, key: Key) -> EventText | None:
+    def _reported(self, key: Key) -> ReportedStatus | None:
         found = [
             migration
-            for survey in self.surveys.values()
-            if (migration := survey.migrations.get(key))
+            for inventory in self.inventories.values()
+            if (migration := inventory.migrations.get(key))
         ]
-        return _said(found[0]) if found else None
+        return _reported(found[0]) if found else None
 
 
-def _said(found: Migration) -> EventText:
+def _reason(winner: KubeObject) -> Reason:
+    return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
+
+
+def _reported(found: Migration) -> ReportedStatus:
     status = found.status
-    return EventText(
-        blocked=any(c.type == "Blocked" and c.status == "True" for c in status.conditions),
-        reason=status.reason,
+    return ReportedStatus(
+        blocked=status.blocked,
+        reason=Reason(status.reason),
         message=status.message,
-        warnings=tuple((warned.reason, warned.message) for warned in status.warnings),
+        warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
 
 
@@ -174,12 +181,12 @@ def _is_own(key: Key) -> bool:
     return key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
 
 
-def paired(here: Survey, far: Survey) -> Pair:
-    """Return the name of both clusters. Raises Failure where their Links, mirrors and Migrations leave it open."""
+def paired(here: Inventory, far: Inventory) -> Pair:
+    """Return both clusters with their names. Raises Failure where their Links, mirrors and Migrations leave it open."""
     told = {
         name
-        for survey in (here, far)
-        for migration in survey.migrations.values()
+        for inventory in (here, far)
+        for migration in inventory.migrations.values()
         for name in migration.status.pair or ()
     }
     names = (_named(here, far.linked, told), _named(far, here.linked, told))
@@ -192,19 +199,17 @@ def paired(here: Survey, far: Survey) -> Pair:
     return Pair(here, far, names)
 
 
-def _named(survey: Survey, by_the_other: tuple[str, ...], told: set[str]) -> str:
+def _named(inventory: Inventory, by_the_other: tuple[str, ...], told: set[str]) -> str:
     """Return the name of a cluster as the other one's Links do; of several, as Migrations or its own context do."""
-    context = survey.place.context or ""
+    context = inventory.place.context or ""
     names = [name for name in by_the_other if name in told] or list(by_the_other)
-    if len(names) > 1 and context in names:
-        return context
     if len(names) == 1:
         return names[0]
-    if not names and is_label(context):
+    if context in names if names else is_label(context):
         return context
     known = ", ".join(names) or "no Link and no mirror"
     raise Failure(
-        f"the name of {survey.place} is not known: in the other cluster there are {known}; name its"
+        f"the name of {inventory.place} is not known: in the other cluster there are {known}; name its"
         " context as the Link there names the cluster",
         code=Exit.USAGE,
     )

@@ -20,7 +20,7 @@ HEAD = ("SERVICE", "LEVEL", "REASON", "FOUND")
 @dataclass(frozen=True, slots=True)
 class Report:
     """All findings: ``general`` of the clusters and the controller, ``services`` by Service. ``targets`` is
-    where each would go. ``notes`` say what was not looked at."""
+    where each would go. ``notes`` say what was not read."""
 
     clusters: tuple[str, str]
     services: Mapping[Key, tuple[Finding, ...]]
@@ -79,7 +79,7 @@ def _names(keys: list[Key], *, namespaces: bool) -> Iterator[str]:
 
 
 def summary(report: Report) -> str:
-    """Count the Services, in a sentence."""
+    """Return the count of the Services, in a sentence."""
     total, blocked, warned = len(report.services), len(report.blocked), len(report.warned)
     if total == 1 and not report.general:
         (key,) = report.services

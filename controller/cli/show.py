@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from controller.cli.migration import APEX, Migration, PathStatus, Status, Transition
+from msgspec import UNSET
+
+from controller.cli.migration import Migration
+from controller.domain import Side
+from controller.domain.status import MigrationStatus, PathStatus, Percent, Transition, rfc3339
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
@@ -14,7 +18,7 @@ HEAD = ("SERVICE", "TARGET", "PHASE", "SHARE", "VERDICT", "REASON", "NEXT", "AGE
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Set columns as kubectl does: no lines, and ``-`` for what is empty."""
+    """Return columns as kubectl sets them: no lines, and ``-`` for what is empty."""
     lines = [list(head), *([cell or "-" for cell in row] for row in rows)]
     widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -24,18 +28,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def status_table(found: Sequence[Migration], now: datetime, *, namespaces: bool = False) -> str:
-    """One line for each migration."""
+    """Return one line for each migration."""
     head = ("NAMESPACE", *HEAD) if namespaces else HEAD
     rows = ((m.namespace, *_row(m, now)) if namespaces else _row(m, now) for m in found)
     return table(head, rows)
 
 
 def status_page(found: Migration, now: datetime) -> str:
-    """All that is worth knowing of one migration now."""
+    """Return all that is worth knowing of one migration now."""
     status = found.status
     parts = [status_table([found], now), _facts(found, now)]
     if status.paths:
-        parts.append(ways_table(status))
+        parts.append(paths_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
     if status.warnings:
@@ -44,7 +48,7 @@ def status_page(found: Migration, now: datetime) -> str:
 
 
 def explain_page(found: Migration, now: datetime) -> str:
-    """Why the last thing happened."""
+    """Return why the last thing happened."""
     status = found.status
     parts = [status_table([found], now)]
     if status.history:
@@ -56,10 +60,10 @@ def explain_page(found: Migration, now: datetime) -> str:
     parts.append(_asked(status, now))
     if status.history:
         head = ("AT", "PHASE", "SHARE", "REASON", "MESSAGE")
-        rows = [(rfc(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
+        rows = [(rfc3339(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
         parts.append(table(head, rows))
     if status.paths:
-        parts.append(ways_table(status))
+        parts.append(paths_table(status))
     if status.traffic:
         parts.append(traffic_table(status))
     if status.warnings:
@@ -67,8 +71,8 @@ def explain_page(found: Migration, now: datetime) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def said(status: Status) -> list[tuple[str, str]]:
-    """What the controller says about it: a message, what it waits for, or both, each with its label.
+def said(status: MigrationStatus) -> list[tuple[str, str]]:
+    """Return what the controller says about it: a message, what it waits for, or both, each with its label.
 
     What is waited for is the message as long as that comes by itself; it is not said twice.
     """
@@ -81,19 +85,19 @@ def said(status: Status) -> list[tuple[str, str]]:
 
 
 def pairs(facts: Sequence[tuple[str, str]]) -> str:
-    """Set labels and texts in lines."""
+    """Return labels and texts in lines."""
     width = max((len(name) for name, _ in facts), default=0) + GAP
     return "\n".join(f"{name:<{width}}{text}" for name, text in facts)
 
 
 def history_line(entry: Transition) -> str:
-    """One line of a transition, for a log. Its message names the shares."""
+    """Return one line of a transition, for a log. Its message names the shares."""
     reason = f" {entry.reason}" if entry.reason else ""
-    return f"{rfc(entry.at)}   {entry.phase}{reason}   {entry.message}"
+    return f"{rfc3339(entry.at)}   {entry.phase}{reason}   {entry.message}"
 
 
 def change_line(found: Migration, *, namespaces: bool = False) -> str:
-    """One line of what a migration is now, for a log."""
+    """Return one line of what a migration is now, for a log."""
     status = found.status
     name = f"{found.namespace}/{found.service}" if namespaces else found.service
     share = f"{status.share} %" if status.share else ""
@@ -102,15 +106,15 @@ def change_line(found: Migration, *, namespaces: bool = False) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def ways_table(status: Status) -> str:
-    """Points of what is allowed, and clean probes of what is needed, by way."""
+def paths_table(status: MigrationStatus) -> str:
+    """Return, by path, points of what is allowed, and clean probes of what is needed."""
     head = ("CALLERS", "TO", "VERDICT", "REASON", "POINTS", "CLEAN", "BAD 3S", "ANSWER")
     return table(head, (_path(status, path) for path in status.paths))
 
 
-def traffic_table(status: Status) -> str:
-    """What real callers see, by their cluster: failures in the last requests, to the target and home."""
-    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "HOME", "MEASURED")
+def traffic_table(status: MigrationStatus) -> str:
+    """Return what real callers see, by their cluster: failures in the last requests, to the target and the origin."""
+    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "ORIGIN", "MEASURED")
     rows = [
         (
             traffic.callers,
@@ -119,7 +123,7 @@ def traffic_table(status: Status) -> str:
             f"{traffic.points:.1f}/{traffic.threshold:.1f}" if traffic.threshold else "",
             f"{traffic.failures}/{traffic.requests}" if traffic.threshold else "",
             _known(traffic.bad_percent),
-            _known(traffic.home_bad_percent),
+            _known(traffic.origin_bad_percent),
             _known(traffic.share_percent),
         )
         for traffic in status.traffic
@@ -132,32 +136,27 @@ def traffic_table(status: Status) -> str:
     return "\n".join([table(head, rows), *unknown])
 
 
-def _known(percent: float | None) -> str:
-    return "" if percent is None else f"{percent:g} %"
+def _known(percent: Percent) -> str:
+    return "" if percent is UNSET else f"{percent:g} %"
 
 
-def warnings(status: Status) -> str:
-    """What holds nothing and should be known."""
+def warnings(status: MigrationStatus) -> str:
+    """Return what holds nothing and should be known."""
     return "\n".join(f"Warning   {w.reason}: {w.message}" for w in status.warnings)
 
 
 def percent(share_permille: int) -> str:
-    """A share for people."""
+    """Return a share for people."""
     return f"{share_permille / 10:g} %"
 
 
-def rfc(when: datetime) -> str:
-    """A time as Kubernetes writes it."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def ago(when: datetime | None, now: datetime) -> str:
-    """How long ago, "" where that is not known."""
+    """Return how long ago, "" where that is not known."""
     return "" if when is None else span((now - when).total_seconds())
 
 
 def span(seconds: float) -> str:
-    """A stretch of time in at most two units, as kubectl's AGE: ``90s``, ``12m``, ``3h5m``, ``6d``.
+    """Return a stretch of time in at most two units, as kubectl's AGE: ``90s``, ``12m``, ``3h5m``, ``6d``.
 
     The limits are those of apimachinery's HumanDuration.
     """
@@ -197,33 +196,32 @@ def _row(found: Migration, now: datetime) -> tuple[str, ...]:
 def _facts(found: Migration, now: datetime) -> str:
     status = found.status
     facts: list[tuple[str, str]] = []
-    if status.shares and status.observed.target:
-        shares = ", ".join(f"{name} {share} %" for name, share in status.shares.items())
+    if status.marked_shares and status.observed.target:
+        shares = ", ".join(f"{name} {share} %" for name, share in status.marked_shares.items())
         facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
     facts += said(status)
-    if status.as_of:
-        facts.append(("As of", f"{rfc(status.as_of)}, {ago(status.as_of, now)} ago"))
+    if status.as_of is not UNSET:
+        facts.append(("As of", f"{rfc3339(status.as_of)}, {ago(status.as_of, now)} ago"))
     return pairs(facts)
 
 
-def _asked(status: Status, now: datetime) -> str:
+def _asked(status: MigrationStatus, now: datetime) -> str:
     asked = status.asked
-    if asked is None:
+    if asked is UNSET:
         return ""
     by = asked.by or "somebody"
-    when = f" at {rfc(asked.at)}, {ago(asked.at, now)} ago" if asked.at else ""
+    when = "" if asked.at is UNSET else f" at {rfc3339(asked.at)}, {ago(asked.at, now)} ago"
     observed = status.observed
     return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
 
 
-def _path(status: Status, path: PathStatus) -> tuple[str, ...]:
+def _path(status: MigrationStatus, path: PathStatus) -> tuple[str, ...]:
     to = {
-        "target": status.observed.target,
-        "home": status.origin,
-        APEX: "as they are split now",
+        Side.TARGET.value: status.observed.target,
+        Side.HOME.value: status.origin,
+        Side.APEX.value: "as they are split now",
     }.get(path.side, path.side)
     objective = f" {path.objective}" if path.objective not in ("", "success") else ""
-    bad = "" if path.bad_percent_3s is None else f"{path.bad_percent_3s:g} %"
     return (
         path.callers,
         to,
@@ -231,6 +229,6 @@ def _path(status: Status, path: PathStatus) -> tuple[str, ...]:
         path.reason,
         f"{path.points:.1f}/{path.threshold:.1f}{objective}" if path.threshold else "",
         f"{path.clean}/{path.needed}" if path.needed else "",
-        bad,
+        _known(path.bad_percent_3s),
         path.usual_answer,
     )

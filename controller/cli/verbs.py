@@ -15,6 +15,7 @@ from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration, asked_attempt
 from controller.domain import PREFIX, Malformed, Phase, Record
 from controller.domain.annotations import read
+from controller.domain.status import MigrationStatus
 from controller.kube.objects import ServiceObject
 
 Change = dict[str, str | None]
@@ -43,6 +44,12 @@ class Found:
         """Those with our prefix, and Linkerd's."""
         return self.service.metadata.annotations
 
+    @property
+    def reported(self) -> MigrationStatus | None:
+        """The status, where it is about what the annotations ask for: not about another target or attempt."""
+        migration = self.migration
+        return migration.status if migration and migration.answers(self.annotations) else None
+
     def own(self, key: str) -> str | None:
         """Return an annotation of ours, None where it is absent."""
         return self.annotations.get(PREFIX + key)
@@ -64,7 +71,7 @@ class Found:
 
 
 def effective(found: Found, change: Mapping[str, str | None]) -> Change:
-    """Leave what is not so already."""
+    """Return what of a change is not so already."""
     return {key: value for key, value in change.items() if found.own(key) != value}
 
 
@@ -85,51 +92,55 @@ def refuse_mirror(service: ServiceObject) -> None:
 
 
 def start(found: Found, asked: Asked) -> Change:
-    """Ask for the Service to be moved."""
+    """Return the change that asks for the Service to be moved."""
     if not is_label(asked.to):
         raise Failure(f'"{asked.to}" is no name of a cluster', code=Exit.USAGE)
+    settings = {
+        "steps": "now" if asked.now else asked.steps,
+        "dwell": asked.dwell,
+        "soak": asked.soak,
+    }
     change: Change = {"target": asked.to, "paused": None, "abort": None}
-    if asked.now:
-        change["steps"] = "now"
-    elif asked.steps is not None:
-        change["steps"] = asked.steps
-    elif found.own("steps") == "now":
+    if found.own("steps") == "now":
         change["steps"] = None
-    if asked.dwell is not None:
-        change["dwell"] = asked.dwell
-    if asked.soak is not None:
-        change["soak"] = asked.soak
+    change |= {key: value for key, value in settings.items() if value is not None}
     _refuse_malformed(found, change)
-    told = found.migration
-    if told and told.status.phase in (Phase.REVERTING, Phase.REVERTED) and not _retried(found):
-        observed = told.status.observed
-        going = "is being" if told.status.phase == Phase.REVERTING else "was"
-        raise Failure(
-            f"attempt {observed.attempt} of {found.name} {going} reverted ({told.status.reason}), and"
-            f" nothing starts before another is asked for: use {PROG} retry {found.name}"
-        )
+    _refuse_reverted(found)
     return change
 
 
+def _refuse_reverted(found: Found) -> None:
+    """Raise Failure where the attempt was rolled back, and no other is asked for."""
+    status = found.migration.status if found.migration else None
+    if status is None or _retried(found):
+        return
+    if status.phase in (Phase.REVERTING, Phase.REVERTED):
+        going = "is being" if status.phase == Phase.REVERTING else "was"
+        raise Failure(
+            f"attempt {status.observed.attempt} of {found.name} {going} reverted ({status.reason}), and"
+            f" nothing starts before another is asked for: use {PROG} retry {found.name}"
+        )
+
+
 def pause(found: Found, _asked: Asked) -> Change:
-    """Keep the share where it is."""
+    """Return the change that keeps the share where it is."""
     _refuse_unknown(found, "pause")
     return {"paused": "true"}
 
 
 def resume(_found: Found, _asked: Asked) -> Change:
-    """End a pause."""
+    """Return the change that ends a pause."""
     return {"paused": None}
 
 
 def abort(found: Found, _asked: Asked) -> Change:
-    """Bring everybody home. Nothing else about the annotations matters for that."""
+    """Return the change that rolls everything back. Nothing else about the annotations matters for that."""
     _refuse_unknown(found, "abort")
     return {"abort": "true"}
 
 
 def retry(found: Found, _asked: Asked) -> Change:
-    """Ask for another attempt after one that was reverted."""
+    """Return the change that asks for another attempt after one that was reverted."""
     told = found.migration
     if told is None:
         raise Failure(no_migration(found))
@@ -141,7 +152,7 @@ def retry(found: Found, _asked: Asked) -> Change:
         )
     if status.phase == Phase.REVERTING:
         raise Failure(
-            f"attempt {status.observed.attempt} of {found.name} is still on its way home:"
+            f"attempt {status.observed.attempt} of {found.name} is still being rolled back:"
             f" try again after {PROG} wait {found.name} --for reverted"
         )
     if status.phase != Phase.REVERTED:
@@ -164,20 +175,12 @@ VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
 
 
 def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
-    """Return what was written, and where to look next."""
+    """Return what was written, and what to run next."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
-    said = [f"{key}={value}" for key, value in change.items() if value is not None]
-    said += [f"{key} removed" for key, value in change.items() if value is None]
-    line = f"{found.name}: {', '.join(said)}"
-    told = found.migration
-    if verb == "start" and told and told.status.pair and told.status.phase in _ABOVE_HOME:
-        status = told.status
-        if change.get("target") == status.origin:
-            line += (
-                f"; it was under way to {status.observed.target} at {status.share} %, so this brings"
-                " its callers home"
-            )
+    line = f"{found.name}: {_written(change)}"
+    if verb == "start":
+        line += _turned_back(found, change.get("target"))
     if verb == "resume" and found.own("abort") == "true":
         line += f"; abort is still true, use {PROG} start"
     if verb in ("start", "retry"):
@@ -185,7 +188,26 @@ def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
     return line
 
 
-_ABOVE_HOME = (Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
+def _written(change: Mapping[str, str | None]) -> str:
+    said = [f"{key}={value}" for key, value in change.items() if value is not None]
+    said += [f"{key} removed" for key, value in change.items() if value is None]
+    return ", ".join(said)
+
+
+def _turned_back(found: Found, target: str | None) -> str:
+    """Return what it means that ``target`` is the origin of an attempt under way, "" where it is not."""
+    status = found.migration.status if found.migration else None
+    if status is None or not status.pair or status.phase not in _UNDER_WAY:
+        return ""
+    if target != status.origin:
+        return ""
+    return (
+        f"; it was under way to {status.observed.target} at {status.share} %, so {target} serves its"
+        " callers again"
+    )
+
+
+_UNDER_WAY = (Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING)
 
 
 def _stands(found: Found, verb: str) -> str:
@@ -208,7 +230,7 @@ def no_migration(found: Found) -> str:
 
 
 def _retried(found: Found) -> bool:
-    """Return whether the annotations already ask for more than the attempt that is told of."""
+    """Return whether the annotations already ask for more than the attempt that is reported."""
     number = asked_attempt(found.annotations)
     told = found.migration
     return told is not None and number is not None and number > told.status.observed.attempt
@@ -221,7 +243,7 @@ def _refuse_malformed(found: Found, change: Mapping[str, str | None]) -> None:
 
 
 def _refuse_unknown(found: Found, verb: str) -> None:
-    """Nothing here tells of a migration: more likely the wrong cluster than a spec.
+    """Raise Failure where nothing here is about a migration: that is more likely the wrong cluster than what was meant.
 
     The target may stand in the other cluster; then there is a Migration here, or a record on the split.
     """

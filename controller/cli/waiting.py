@@ -11,12 +11,12 @@ from typing import Literal
 from controller.cli import show
 from controller.cli.api import Api
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.migration import Migration, Transition
 from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.domain import Phase
+from controller.domain.status import Transition
 from controller.kube.api import Backoff, Unavailable
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often the cluster is asked."""
 
 Goal = Literal["completed", "reverted"]
@@ -27,16 +27,14 @@ ENDS: Mapping[str, Goal] = {Phase.COMPLETED: "completed", Phase.REVERTED: "rever
 def end_of(found: Found) -> Goal | None:
     """Return at which end the Service's migration is, None while it is at none.
 
-    What is told of another target or an earlier attempt than the annotations ask for is no answer.
+    What is reported of another target or an earlier attempt than the annotations ask for is no answer.
     """
-    told = found.migration
-    if told is None or not told.answers(found.annotations):
-        return None
-    return ENDS.get(told.status.phase)
+    status = found.reported
+    return ENDS.get(status.phase) if status else None
 
 
-def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
-    """Return what came after the transition that was told last; at first, only the newest."""
+def unprinted(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
+    """Return what came after the transition that was printed last; at first, only the newest."""
     if last is None:
         return history[-1:]
     if last in history:
@@ -46,12 +44,11 @@ def untold(history: Sequence[Transition], last: Transition | None) -> Sequence[T
 
 def not_reached(found: Found, goal: Goal, seconds: float) -> str:
     """Return where a migration is when the time is up."""
-    told = found.migration
     late = f"{found.name} is not {goal} after {show.span(seconds)}"
-    if told is None:
+    if found.migration is None:
         return f"{late}: {no_migration(found)}"
-    status = told.status
-    if not told.answers(found.annotations):
+    status = found.migration.status
+    if found.reported is None:
         observed = status.observed
         return (
             f"{late}: the controller has not taken its annotations up and still tells of attempt"
@@ -65,15 +62,15 @@ def not_reached(found: Found, goal: Goal, seconds: float) -> str:
 
 
 async def wait(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
-    """Look until the end is reached, with a line per transition. Raises Failure for every other way out."""
+    """Wait until the end is reached, with a line per transition. Raises Failure for every other way out."""
     until_s = time.monotonic() + timeout_s
-    backoff = Backoff(LOOK_S, 10 * LOOK_S)
+    backoff = Backoff(POLL_S, 10 * POLL_S)
     found: Found | None = None
     last: Transition | None = None
     while True:
-        pause_s = LOOK_S
+        pause_s = POLL_S
         try:
-            found = await _look(api, name)
+            found = await _read(api, name)
             backoff.reset()
         except Unavailable as error:
             if found is None:
@@ -81,7 +78,7 @@ async def wait(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
             pause_s = backoff.after_failure_s(error.retry_after_s)
             sys.stderr.write(f"no answer, asking again in {pause_s:.1f} s: {error}\n")
         else:
-            last = _tell(found, last)
+            last = _print(found, last)
             if reached := end_of(found):
                 return _ended(found, goal, reached)
         left_s = until_s - time.monotonic()
@@ -90,7 +87,7 @@ async def wait(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
         await asyncio.sleep(min(pause_s, left_s))
 
 
-async def _look(api: Api, name: str) -> Found:
+async def _read(api: Api, name: str) -> Found:
     service = await api.service(name)
     refuse_mirror(service)
     found = Found(service, await api.migration(name))
@@ -99,12 +96,11 @@ async def _look(api: Api, name: str) -> Found:
     return found
 
 
-def _tell(found: Found, last: Transition | None) -> Transition | None:
-    """Print the transitions since ``last``; give the newest that was printed."""
-    told: Migration | None = found.migration
-    if told is None or not told.answers(found.annotations):
+def _print(found: Found, last: Transition | None) -> Transition | None:
+    """Print the transitions since ``last``; return the newest that was printed."""
+    if found.reported is None:
         return last
-    for entry in untold(told.status.history, last):
+    for entry in unprinted(found.reported.history, last):
         sys.stdout.write(show.history_line(entry) + "\n")
         last = entry
     sys.stdout.flush()

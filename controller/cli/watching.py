@@ -19,7 +19,7 @@ from controller.kube.api import Backoff, Unavailable
 if TYPE_CHECKING:
     from rich.text import Text
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often the cluster is asked."""
 
 GIVE_UP_S = 300.0
@@ -33,15 +33,15 @@ COLOURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look brought: the page for a terminal, and the migrations. ``trouble``: it failed."""
+class Reading:
+    """What was read at one time: the page for a terminal, and the migrations. ``trouble``: it failed."""
 
     page: str
     found: Sequence[Migration]
     trouble: str = ""
 
 
-Read = Callable[[], Awaitable[Look]]
+Read = Callable[[], Awaitable[Reading]]
 
 
 async def on_terminal(read: Read) -> None:
@@ -50,10 +50,8 @@ async def on_terminal(read: Read) -> None:
 
     drawn = ""
     with Live(auto_refresh=False) as live:
-        async for reconcile in _looks(read):
-            text = (
-                f"{reconcile.page}\n\n{reconcile.trouble}" if reconcile.trouble else reconcile.page
-            )
+        async for reading in _readings(read):
+            text = f"{reading.page}\n\n{reading.trouble}" if reading.trouble else reading.page
             if text != drawn:
                 drawn = text
                 live.update(_coloured(text), refresh=True)
@@ -62,10 +60,10 @@ async def on_terminal(read: Read) -> None:
 async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
     """Write a line for each migration that changed, as text or as the object itself."""
     known: dict[tuple[str, str], str] = {}
-    async for reconcile in _looks(read):
-        if reconcile.trouble:
-            sys.stderr.write(f"{reconcile.trouble}\n")
-        for migration in reconcile.found:
+    async for reading in _readings(read):
+        if reading.trouble:
+            sys.stderr.write(f"{reading.trouble}\n")
+        for migration in reading.found:
             name = (migration.namespace, migration.service)
             line = show.change_line(migration, namespaces=namespaces)
             raw = msgspec.json.encode(migration.raw).decode() if json else line
@@ -75,26 +73,26 @@ async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
         sys.stdout.flush()
 
 
-async def _looks(read: Read) -> AsyncIterator[Look]:
-    """Look again and again. The first look must succeed; later ones may fail for a while."""
-    reconcile = await read()
+async def _readings(read: Read) -> AsyncIterator[Reading]:
+    """Read again and again. The first time must succeed; later ones may fail for a while."""
+    reading = await read()
     heard_s = time.monotonic()
-    backoff = Backoff(LOOK_S, 10 * LOOK_S)
-    yield reconcile
-    pause_s = LOOK_S
+    backoff = Backoff(POLL_S, 10 * POLL_S)
+    yield reading
+    pause_s = POLL_S
     while True:
         await asyncio.sleep(pause_s)
         try:
-            reconcile = await read()
+            reading = await read()
         except Unavailable as error:
             if time.monotonic() - heard_s > GIVE_UP_S:
                 raise Failure(f"no answer for {show.span(GIVE_UP_S)}: {error}") from error
             pause_s = backoff.after_failure_s(error.retry_after_s)
-            yield Look(reconcile.page, (), f"no answer, asking again in {pause_s:.1f} s: {error}")
+            yield Reading(reading.page, (), f"no answer, asking again in {pause_s:.1f} s: {error}")
             continue
-        heard_s, pause_s = time.monotonic(), LOOK_S
+        heard_s, pause_s = time.monotonic(), POLL_S
         backoff.reset()
-        yield reconcile
+        yield reading
 
 
 def _coloured(page: str) -> Text:

@@ -134,7 +134,7 @@ def traffic(given: Input) -> TrafficOrder | None:
         pods={name: _addresses(cluster) for name, cluster in observed.clusters.items()},
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
-        judges=_judges(observed, judged[1]) if judged else 1,
+        judges=_judges(observed, state.spec) if state.spec else 1,
     )
 
 

@@ -24,7 +24,7 @@ from controller.decide.orders import probe_rate, probes, traffic
 from controller.decide.repair import make, repair
 from controller.decide.resolve import MigrationState
 from controller.decide.roll_back import roll_back
-from controller.domain import WHOLE, Action, Answer, Observed, Phase, Plan, Ruling
+from controller.domain import WHOLE, Action, Hold, Observed, Phase, Plan, Reason, Revert, Ruling
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -38,8 +38,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
 def planned(given: Input) -> Plan:
     """Return the plan of an input that is resolved already."""
     observed, state = given.observed, given.state
-    ruling = gates.first(gates.ALL, observed, state, given.now)
-    rolling_back = ruling is not None and ruling.answer is Answer.REVERT
+    ruling = gates.first(gates.ALL, given)
+    rolling_back = isinstance(ruling, Revert)
     actions, ruling = _act(given, ruling)
     phase = _phase(given, ruling, rolling_back=rolling_back)
     following = _next(state, phase)
@@ -64,16 +64,16 @@ def _act(given: Input, ruling: Ruling | None) -> tuple[list[Action], Ruling | No
     """Return the actions that a ruling asks for, and the ruling that people should see."""
     if ruling is None:
         return advance(given), None
-    if ruling.answer is Answer.REVERT:
+    if isinstance(ruling, Revert):
         return roll_back(given, ruling)
     return repair(given) or make(given) or _of_attempt(given, ruling), ruling
 
 
-def _of_attempt(given: Input, ruling: Ruling) -> list[Action]:
+def _of_attempt(given: Input, ruling: Hold) -> list[Action]:
     """Return the writes that the attempt itself waits for: its beginning, or its records brought up to date."""
-    if ruling.reason in ("TakingOver", "Recording"):
+    if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING):
         return take_over(given)
-    return begin(given) if ruling.reason == "Beginning" else []
+    return begin(given) if ruling.reason is Reason.BEGINNING else []
 
 
 def _wants_slot(given: Input) -> bool:
@@ -83,14 +83,14 @@ def _wants_slot(given: Input) -> bool:
         return False
     if state.shifted:
         return True
-    return gates.first(gates.BEFORE_SLOT, given.observed, state, given.now) is None
+    return gates.first(gates.BEFORE_SLOT, given) is None
 
 
 def _phase(given: Input, ruling: Ruling | None, *, rolling_back: bool) -> Phase:
     state = given.state
     if rolling_back:
         return Phase.REVERTING
-    if state.reverted or gates.remembered(given.observed, state, given.now):
+    if state.reverted or gates.pin_latched(given):
         return Phase.REVERTED
     if state.completed:
         return Phase.COMPLETED

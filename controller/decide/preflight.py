@@ -1,6 +1,6 @@
 """A preflight: everything that would hold a migration of one Service, before its first step. Pure.
 
-    findings(seen, facts, now) -> (Finding, ...)
+    findings(observed, facts, now) -> (Finding, ...)
 
 What holds is asked of the gates themselves, on the same Observed, so that a preflight and the controller
 cannot disagree; and unlike the controller, which needs the first ruling, people get all of them. What is
@@ -18,23 +18,19 @@ from typing import Any
 import msgspec
 
 from controller.decide import gates, warnings
-from controller.decide.resolve import MigrationState, resolve
-from controller.domain import Malformed, MigrationSpec, Observed, Ruling
-from controller.domain.reasons import MEANINGS, TOLD_ELSEWHERE, Level, Meaning
+from controller.decide.gates import finished, operator, preconditions, safety, spec
+from controller.decide.input import Input, input_of
+from controller.domain import Malformed, MigrationSpec, Observed, Reason, Ruling
+from controller.domain.reasons import Level, Meaning
 
 ASKED: tuple[gates.Gate, ...] = (
-    gates.over,
-    gates.remembered,
-    gates.abort_asked,
-    *gates.SPEC,
-    *gates.PRECONDITIONS,
-    gates.unreadable,
-    gates.edited,
+    *(gate for gate in finished.GATES if gate is not finished.completed),
+    *spec.GATES,
+    *preconditions.GATES,
+    operator.record_unreadable,
+    operator.hand_edited,
 )
 """The gates that a preflight asks: those that need no probe, no lease, no slot and no clock."""
-
-BY_WISH = frozenset({"NoTarget", "Paused", "FleetPaused", "NoSlot"})
-"""What a Migration holds for because a person, the settings or the queue said so, or nobody asked yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +38,26 @@ class Finding:
     """One thing found. ``message`` says what and where, with its numbers."""
 
     level: Level
-    reason: str
+    reason: Reason
     message: str
 
     @property
     def meaning(self) -> Meaning:
         """What the reason means, and what to do."""
-        return MEANINGS.get(self.reason, TOLD_ELSEWHERE)
+        return self.reason.meaning
 
 
 @dataclass(frozen=True, slots=True)
-class EventText:
+class ReportedStatus:
     """What the Migration of an enrolled Service says: the one place where what the probes found is seen.
 
     ``blocked``: it holds, and not only for a while. ``warnings`` are (reason, message).
     """
 
     blocked: bool
-    reason: str
+    reason: Reason
     message: str
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[tuple[Reason, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ class Winner:
     """An object in a namespace of callers that decides for them in the split's place."""
 
     cluster: str
-    reason: str
+    reason: Reason
     namespace: str
     name: str
 
@@ -87,7 +83,7 @@ class Facts:
     unexported: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     winners: tuple[Winner, ...] = ()
-    told: EventText | None = None
+    reported: ReportedStatus | None = None
     pins_read: bool = True
 
 
@@ -95,60 +91,62 @@ def asked_for(observed: Observed, target: str) -> Observed:
     """Return the same Service as if its owner had asked for ``target``; malformed annotations stay so."""
     if isinstance(observed.spec, Malformed):
         return observed
-    spec = msgspec.structs.replace(observed.spec or MigrationSpec(), target=target)
-    return replace(observed, spec=spec)
+    asked = msgspec.structs.replace(observed.spec or MigrationSpec(), target=target)
+    return replace(observed, spec=asked)
 
 
 def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, ...]:
     """Return everything that would hold this migration, then what should be known; each once."""
-    state = resolve(observed)
-    blocks = [
-        Finding(Level.BLOCK, ruling.reason, ruling.message)
-        for ruling in held(observed, state, now, pins_read=facts.pins_read)
-    ]
-    blocks += [Finding(Level.BLOCK, *found) for found in _from_facts(observed, facts)]
-    warns = [Finding(Level.WARN, *found) for found in warnings.told(observed, state)]
-    if not any(finding.reason == "TwoMechanisms" for finding in blocks):  # which names them already
-        warns += [Finding(Level.WARN, w.reason, _wins(observed, w)) for w in facts.winners]
-    told = facts.told
-    if told is not None:
-        known = {finding.reason for finding in (*blocks, *warns)}
-        if told.blocked and told.reason not in known | BY_WISH:
-            blocks.append(Finding(Level.BLOCK, told.reason, told.message))
-        warns += [
-            Finding(Level.WARN, reason, message)
-            for reason, message in told.warnings
-            if reason not in known
-        ]
-    return tuple(dict.fromkeys((*blocks, *warns)))
+    given = input_of(observed, now)
+    blocks = [(ruling.reason, ruling.message) for ruling in held(given, pins_read=facts.pins_read)]
+    blocks += _from_facts(observed, facts)
+    warns: list[tuple[Reason, str]] = [*warnings.told(observed, given.state)]
+    if Reason.TWO_MECHANISMS not in _reasons(blocks):  # which names them already
+        warns += [(winner.reason, _wins(observed, winner)) for winner in facts.winners]
+    if facts.reported is not None:
+        known = _reasons([*blocks, *warns])
+        blocks += _holds_for(facts.reported, known)
+        warns += [warned for warned in facts.reported.warnings if warned[0] not in known]
+    found = [Finding(Level.BLOCK, *block) for block in blocks]
+    found += [Finding(Level.WARN, *warned) for warned in warns]
+    return tuple(dict.fromkeys(found))
 
 
-def held(
-    observed: Observed, state: MigrationState, now: datetime, *, pins_read: bool = True
-) -> Iterator[Ruling]:
+def held(given: Input, *, pins_read: bool = True) -> Iterator[Ruling]:
     """Return every ruling of the gates that a preflight asks; what an enrolled Service lacks, too."""
-    enrolled: tuple[gates.Gate, ...] = (gates.made,) if state.records and pins_read else ()
+    enrolled = safety.ENROLLED if given.state.records and pins_read else ()
     for gate in (*ASKED, *enrolled):
         if isinstance(gate, gates.Each):
-            yield from gate.every(observed, state, now)
-        elif ruling := gate(observed, state, now):
+            yield from gate.every(given)
+        elif ruling := gate(given):
             yield ruling
 
 
-def _from_facts(observed: Observed, facts: Facts) -> Iterable[tuple[str, str]]:
+def _reasons(found: Iterable[tuple[Reason, str]]) -> set[Reason]:
+    return {reason for reason, _ in found}
+
+
+def _holds_for(reported: ReportedStatus, known: set[Reason]) -> Iterator[tuple[Reason, str]]:
+    """Return what a Migration holds for that is not known already, and that nobody has chosen."""
+    reason = reported.reason
+    if reported.blocked and reason not in known and not reason.meaning.chosen:
+        yield reason, reported.message
+
+
+def _from_facts(observed: Observed, facts: Facts) -> Iterator[tuple[Reason, str]]:
     for cluster, namespace in facts.no_namespace.items():
-        yield "NamespaceMissing", f"there is no namespace {namespace} in {cluster}"
+        yield Reason.NAMESPACE_MISSING, f"there is no namespace {namespace} in {cluster}"
     for cluster, selector in facts.unexported.items():
         yield (
-            "NotExported",
+            Reason.NOT_EXPORTED,
             f"the labels of {observed.key} in {cluster} do not meet the Link's selector, {selector}",
         )
     for sentence in facts.refused:
-        yield "WriteRefused", sentence
+        yield Reason.WRITE_REFUSED, sentence
 
 
 def _wins(observed: Observed, winner: Winner) -> str:
-    kind = "ServiceProfile" if winner.reason == "ProfileWins" else "HTTPRoute"
+    kind = "ServiceProfile" if winner.reason is Reason.PROFILE_WINS else "HTTPRoute"
     return (
         f"in {winner.cluster} the {kind} {winner.name} in namespace {winner.namespace} decides for the"
         f" callers of {observed.key} there"
@@ -160,7 +158,7 @@ def document(found: Iterable[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "level": finding.level.value,
-            "reason": finding.reason,
+            "reason": finding.reason.value,
             "message": finding.message,
             "means": finding.meaning.means,
             "do": finding.meaning.do,

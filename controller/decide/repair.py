@@ -19,6 +19,7 @@ from controller.domain import (
     Latch,
     MigrationSpec,
     ObservedCluster,
+    Reason,
     Record,
     Split,
     WritePin,
@@ -53,7 +54,7 @@ def make(given: Input) -> list[Action]:
 
 
 def _leads(given: Input) -> bool:
-    return gates.lease(given.observed, given.state, given.now) is None
+    return gates.no_lease(given) is None
 
 
 def _pins_put_back(given: Input) -> Iterator[WritePin]:
@@ -61,7 +62,7 @@ def _pins_put_back(given: Input) -> Iterator[WritePin]:
     for name, cluster in given.observed.clusters.items():
         if cluster.current and cluster.pin is None:
             told = EventText(
-                "PinRemade", f"the pin of the gateway in {name} was missing and is put back"
+                Reason.PIN_REMADE, f"the pin of the gateway in {name} was missing and is put back"
             )
             yield WritePin(name, given.observed.key, None, latch, told)
 
@@ -102,7 +103,7 @@ def _recreated(given: Input, attempt: Attempt, cluster: ObservedCluster) -> Writ
         since=given.now,
     )
     told = EventText(
-        "SplitRemade",
+        Reason.SPLIT_REMADE,
         f"the split in {cluster.name} was deleted during the attempt and is made anew, at"
         f" {share / 10:g} %",
     )
@@ -117,8 +118,7 @@ def _may_make(given: Input) -> bool:
         return False
     if not all(cluster.current and cluster.service for cluster in observed.clusters.values()):
         return False
-    before = (*gates.FINISHED, *gates.SPEC)
-    return gates.first(before, observed, state, given.now) is None
+    return gates.first(gates.SERVABLE, given) is None
 
 
 def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
@@ -127,7 +127,7 @@ def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
     token = given.observed.context.fencing_token
     record = Record(kind=kind_for(given, cluster), fencing_token=token, made=given.now)
     told = EventText(
-        "SplitMade",
+        Reason.SPLIT_MADE,
         f"made the {record.kind.api_kind} {given.observed.key.service} in {cluster.name}, which"
         " changes nothing yet",
     )
@@ -142,7 +142,7 @@ def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSpl
     )
     what = "; ".join(defect.message for defect in split.defects)
     told = EventText(
-        "SplitRewritten",
+        Reason.SPLIT_REWRITTEN,
         f"rewrote {split.name} in {cluster.name} without moving traffic: {what}",
     )
     return replace(write_away(given, cluster, record, split.away_permille), told=told)

@@ -11,17 +11,18 @@ from controller.decide.writes import kind_for, write_share
 from controller.domain import (
     Action,
     Attempt,
+    Hold,
     Latch,
     ObservedCluster,
     Record,
+    Revert,
     Reverted,
-    Ruling,
     WritePin,
     WriteSplit,
 )
 
 
-def roll_back(given: Input, ruling: Ruling) -> tuple[list[Action], Ruling]:
+def roll_back(given: Input, ruling: Revert) -> tuple[list[Action], Revert]:
     """Roll back each cluster that may go, and latch the revert in both records and on both pins.
 
     The pins come last, so that the API servers first get what moves the callers. Returns the actions, and
@@ -52,16 +53,13 @@ def may_roll_back(given: Input) -> bool:
     return context.leads or (context.may_roll_back and (mine == 0 or newest <= mine))
 
 
-def _who_stays(given: Input) -> dict[str, Ruling]:
+def _who_stays(given: Input) -> dict[str, Hold]:
     """Return, by cluster that is shifted, why its callers are not sent back now."""
-    asked = {
-        name: gates.stays(given.observed, given.state, name)
-        for name in given.state.shifted_clusters
-    }
+    asked = {name: gates.stays(given, name) for name in given.state.shifted_clusters}
     return {name: ruling for name, ruling in asked.items() if ruling is not None}
 
 
-def _told(ruling: Ruling, stays: dict[str, Ruling]) -> Ruling:
+def _told(ruling: Revert, stays: dict[str, Hold]) -> Revert:
     """Return the revert's ruling with the words of who must stay: of one that asks for a person, if any."""
     if not stays:
         return ruling

@@ -10,6 +10,9 @@ from controller.decide.resolve import MigrationState
 from controller.domain import Observed, ObservedCluster, Port, SplitChoice, SplitKind
 from controller.domain.ports import is_opaque
 
+PREFERRED = (SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT)
+"""Of two kinds that are served, and that can carry the Service, the first."""
+
 
 def asked(observed: Observed, state: MigrationState) -> SplitChoice:
     """Return what the owner asks for, else the fleet's settings."""
@@ -31,8 +34,8 @@ def kind_of(
     if wanted != "auto":
         return SplitKind(wanted)
     fits = why_no_route(observed) == ""
-    order = (SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT)
-    served = [kind for kind in (order if fits else order[::-1]) if kind in cluster.split_kinds]
+    order = PREFERRED if fits else PREFERRED[::-1]
+    served = [kind for kind in order if kind in cluster.split_kinds]
     return served[0] if served else None
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from controller.domain.decision import (
     Action,
-    Answer,
     EventText,
+    Hold,
     Plan,
     ProbeOrder,
     ReadSplits,
+    Revert,
     Ruling,
     TrafficOrder,
     WritePin,
@@ -40,6 +41,7 @@ from controller.domain.observed import (
     Split,
     Weights,
 )
+from controller.domain.reasons import Reason
 from controller.domain.record import Attempt, Latch, Record, Reverted, Unreadable
 from controller.domain.spec import (
     Frozen,
@@ -60,7 +62,6 @@ __all__ = [
     "SOAK_SHARE",
     "WHOLE",
     "Action",
-    "Answer",
     "Attempt",
     "CallPath",
     "Defect",
@@ -68,6 +69,7 @@ __all__ = [
     "EventText",
     "Frozen",
     "GlobalContext",
+    "Hold",
     "Key",
     "Latch",
     "LatencySpec",
@@ -87,7 +89,9 @@ __all__ = [
     "ProbeSpec",
     "Problem",
     "ReadSplits",
+    "Reason",
     "Record",
+    "Revert",
     "Reverted",
     "Ruling",
     "Side",

@@ -6,34 +6,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from controller.domain.evidence import CallPath
 from controller.domain.identity import Key, Phase, SplitKind
+from controller.domain.reasons import Reason
 from controller.domain.record import Latch, Record
 from controller.domain.spec import LatencySpec, ProbeSpec
 from prober.contract import Protocol
 
 
-class Answer(StrEnum):
-    """What a gate that speaks asks for."""
-
-    HOLD = "HOLD"
-    REVERT = "REVERT"
-
-
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """Why a migration does not advance. ``waits`` marks what ends by itself in the ordinary course (dwell,
-    collecting, settling); ``requeue_after_s`` is when to look again at the latest. ``alert`` asks for a person."""
+class Hold:
+    """A gate's decision to stay, and why. ``waits`` marks what ends by itself in the ordinary course (dwell,
+    collecting, settling); ``requeue_after_s`` is when to decide again at the latest. ``alert`` asks for a person.
+    """
 
-    answer: Answer
-    reason: str
+    reason: Reason
     message: str
     waits: bool = False
     requeue_after_s: float | None = None
     alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """A gate's decision to roll every caller back, and why; the rest as on :class:`Hold`, of who must stay."""
+
+    reason: Reason
+    message: str
+    requeue_after_s: float | None = None
+    alert: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """A revert waits for nothing."""
+        return False
+
+
+Ruling = Hold | Revert
+"""Why a migration does not advance."""
 
 
 class EventText(NamedTuple):
@@ -149,5 +161,5 @@ class Plan:
     number: int = 1
     next: str = ""
     waiting_for: str = ""
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[tuple[Reason, str], ...] = ()
     requeue_after_s: float | None = None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from controller.domain.reasons import Reason
+
 
 class Side(StrEnum):
     """Which way callers could go; the apex is where they go now."""
@@ -52,7 +54,7 @@ class PathEvidence:
     """
 
     verdict: Verdict
-    reason: str
+    reason: Reason
     points: float = 0.0
     threshold: float = 0.0
     objective: str = "success"
@@ -90,7 +92,7 @@ class TrafficEvidence:
     """
 
     verdict: Verdict
-    reason: str
+    reason: Reason
     unknown: str = ""
     judged: bool = False
     points: float = 0.0

@@ -45,6 +45,13 @@ class SplitKind(StrEnum):
         """The kind as the API and people write it."""
         return {"trafficsplit": "TrafficSplit", "httproute": "HTTPRoute"}[self.value]
 
+    @property
+    def api_group(self) -> str:
+        """The API group that serves it."""
+        return {"trafficsplit": "split.smi-spec.io", "httproute": "gateway.networking.k8s.io"}[
+            self.value
+        ]
+
 
 class Phase(StrEnum):
     """Where a migration stands (docs/concepts.md)."""

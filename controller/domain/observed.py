@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
 from controller.domain.identity import Key, SplitKind
+from controller.domain.reasons import Reason
 from controller.domain.record import Latch, Record, Unreadable
 from controller.domain.spec import Malformed, MigrationSpec, SplitChoice, TrafficMode
 
@@ -25,7 +26,7 @@ class Weights(NamedTuple):
 class Defect:
     """What is wrong with somebody's split. ``repairable``: writing it anew moves no traffic."""
 
-    reason: str
+    reason: Reason
     message: str
     repairable: bool
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.domain import Port, ProbeSpec
+from controller.domain import Port, ProbeSpec, Reason
 from controller.domain.annotation_schema import shown_expect
 from controller.domain.ports import port_to_probe, protocol_to_probe
 from prober.contract import (
@@ -26,18 +26,18 @@ _DEFAULT = ProbeSpec()
 _MENDED = "set probe-protocol to http, h2c, grpc or tcp, or name another port in probe-port"
 
 
-def unfit(service: object, ports: Sequence[Port], probe: ProbeSpec) -> tuple[str, str] | None:
+def unfit(service: object, ports: Sequence[Port], probe: ProbeSpec) -> tuple[Reason, str] | None:
     """Return why a Service of these ports cannot be probed so: a reason and a sentence; None where it can."""
     port = port_to_probe(ports, probe)
     if port is None:
         known = shown_ports((p.name, p.number, p.protocol) for p in ports)
         if probe.port is not None:
-            return "NoPortToProbe", f"probe-port is {probe.port}, but {service} has {known}"
+            return Reason.NO_PORT_TO_PROBE, f"probe-port is {probe.port}, but {service} has {known}"
         speaks = probe.protocol or "HTTP"
         message = f"no port of {service} looks like {speaks} ({known}): name one in probe-port"
-        return "NoPortToProbe", message
+        return Reason.NO_PORT_TO_PROBE, message
     wrong = _misfit(probe, protocol_to_probe(port, probe), port)
-    return ("ProbeUnfit", wrong) if wrong else None
+    return (Reason.PROBE_UNFIT, wrong) if wrong else None
 
 
 def shown_ports(ports: Iterable[tuple[str, int, str]]) -> str:

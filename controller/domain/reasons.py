@@ -1,374 +1,664 @@
-"""What each finding of a preflight means, and what to do. Pure data; docs/reasons.md shows the same table.
+"""Every reason that people are told, once: what the product calls it, what it means, and what to do.
 
-A reason has one level wherever it is found. Reasons of gates that a preflight cannot ask, because they are
-about probes or the controller itself, are here where a Migration may tell them.
+A gate, a warning, a verdict and an Event name their finding by a member of :class:`Reason`, and whoever
+decides by a reason asks its :class:`Meaning`; nobody compares texts. The texts are read by alerts, dashboards
+and records: a reason may be added, and none is ever renamed. docs/reasons.md is generated from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Self
+
+from prober import contract
 
 
 class Level(StrEnum):
-    """BLOCK: a gate holds, or nothing could be written. WARN: told, and never held."""
+    """What a reason does to a migration.
+
+    BLOCK: a gate holds, or a write would fail, until something is changed. WAIT: a gate holds until time or
+    evidence has come. WARN: it is told and never holds. INFO: it is told of a path, or of what was done.
+    """
 
     BLOCK = "BLOCK"
+    WAIT = "WAIT"
     WARN = "WARN"
+    INFO = "INFO"
 
 
-class Meaning(NamedTuple):
-    """One reason: its level, what it means, and what to do."""
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What is known of one reason.
+
+    ``transient``: it ends by itself in the ordinary course; else somebody must do something. ``pages``: where
+    it lasts, callers depend on somebody looking now. ``reverts``: an attempt may end by it. ``chosen``: a
+    person, the settings or the queue said so, or nobody asked yet. ``quiet``: its Event warns nobody.
+    """
 
     level: Level
     means: str
     do: str
+    transient: bool = False
+    pages: bool = False
+    reverts: bool = False
+    chosen: bool = False
+    quiet: bool = False
 
 
-def _block(means: str, do: str) -> Meaning:
-    return Meaning(Level.BLOCK, means, do)
+def _block(means: str, do: str, **more: bool) -> Meaning:
+    return Meaning(Level.BLOCK, means, do, **more)
+
+
+def _wait(means: str, do: str = "nothing", **more: bool) -> Meaning:
+    return Meaning(Level.WAIT, means, do, transient=True, **more)
 
 
 def _warn(means: str, do: str) -> Meaning:
     return Meaning(Level.WARN, means, do)
 
 
-_SERVICES = {
-    "ServiceMissing": _block(
-        "there is no Service of this name in one of the clusters",
-        "deploy it there; a migration that is asked for goes on by itself then",
-    ),
-    "NamespaceMissing": _block(
-        "the namespace of the Service, or of the gateway, does not exist in one of the clusters",
-        "make the namespace; the gateway's comes with Linkerd's multicluster extension",
-    ),
-    "KindUnfit": _block(
-        "a headless or ExternalName Service: Linkerd cannot split its calls",
-        "migrate its callers by their configuration, or give it a cluster IP",
-    ),
-    "PortsDiffer": _block(
-        "ports, their names, protocols or appProtocols are not equal in both clusters",
-        "make them equal: callers use one set of ports for both",
-    ),
-    "NoPortToProbe": _block(
-        "no port looks like HTTP, or probe-port names none",
-        "set the annotation probe-port to a name or number of the Service's ports",
-    ),
-    "ProbeUnfit": _block(
-        "the probe's annotations ask what the port's protocol cannot do",
-        "write what the message says, or set the annotation probe-protocol",
-    ),
-    "AppProtocolDiffers": _warn(
-        "a port has an appProtocol in one cluster only",
-        "write the same in both, or in none",
-    ),
-    "SessionAffinity": _warn(
-        "sessionAffinity is asked for, and a split decides for each request",
-        "keep sessions outside the pods, or expect them to be lost at every step",
-    ),
-    "ConnectionsStay": _warn(
-        "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
-        "nothing; open connections stay where they began, also in a revert, until callers reconnect",
-    ),
-    "ConnectOnly": _warn(
-        "probes only connect, and so do not see whether anything is answered",
-        "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
-    ),
-    "HostHeaderMatters": _warn(
-        "the application answers otherwise when the Host header is the Service's full name, as it is"
-        " through the mirror",
-        "let it serve <service>.<namespace>.svc.<domain> as it serves its other names",
-    ),
-}
+def _info(means: str, do: str = "nothing", **more: bool) -> Meaning:
+    return Meaning(Level.INFO, means, do, **more)
 
-_PODS = {
-    "TargetWithoutEndpoints": _block(
-        "no pod of the Service is ready in the target",
-        "scale it up there, and see that its pods become ready",
-    ),
-    "NoPodsToProbe": _block(
-        "one of the clusters has no ready pod to probe by its address",
-        "scale it up there; a Service whose endpoints are no Pods cannot be probed",
-    ),
-    "OriginShrunk": _block(
-        "the origin could not take its callers back",
-        "set the HPA's minReplicas, or the annotation origin-floor",
-    ),
-    "FewerEndpoints": _warn(
-        "the target has fewer ready pods than the origin",
-        "scale it up before it gets every call, or let its HPA do so",
-    ),
-}
 
-_LINKS = {
-    "NotExported": _block(
-        "the Service's labels do not meet the selector of the other cluster's Link",
-        "kubectl label service NAME mirror.linkerd.io/exported=true, or what the selector asks for",
-    ),
-    "MirrorMissing": _block(
-        "there is no mirror of the other cluster's Service",
-        "export the Service there; then see what the service mirror's log says",
-    ),
-    "MirrorOtherCluster": _block(
-        "the mirrors here lead to a cluster of another name",
-        "name the clusters in the controller's settings as the Links do",
-    ),
-    "MirrorEmpty": _block(
-        "the mirror has no endpoint, as when the other cluster has no ready pod",
-        "make the pods there ready",
-    ),
-    "GatewayNotAlive": _block(
-        "the other cluster's gateway does not answer the service mirror's probe",
-        "see linkerd multicluster gateways, and the network between the clusters",
-    ),
-    "MirrorUnproven": _warn(
-        "the clusters have different trust domains, so a request that bounces looks good",
-        "nothing; the pins are the only proof then, so leave them alone",
-    ),
-}
-
-_SPLITS = {
-    "ForeignOwner": _block(
-        "another controller moves this traffic: linkerd-failover, Flagger or Argo Rollouts",
-        "take the Service out of its hands first",
-    ),
-    "SecondSplit": _block(
-        "there are two splits for the Service in one cluster",
-        "delete the one that is not used",
-    ),
-    "SplitIgnored": _block(
-        "spec.service of a split is no short name: Linkerd ignores it, and its weights say other than"
-        " what happens",
-        "set its weights to what you mean, all local, or delete it; the controller writes short names",
-    ),
-    "BackendNotShort": _block(
-        "a backend of a split is no short name: Linkerd answers 500 to every call",
-        "write the short name",
-    ),
-    "BackendForeign": _block(
-        "a split sends calls to a Service that is neither the local one nor the mirror",
-        "remove that backend",
-    ),
-    "TwoMechanisms": _block(
-        "a ServiceProfile with routes or overrides, or an HTTPRoute in a client's namespace, beats the HTTPRoute"
-        " that splits the Service",
-        "remove it",
-    ),
-    "RouteUnfit": _block(
-        "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-        "let it have a TrafficSplit, or make a Service for each port",
-    ),
-    "WeightsAllZero": _block(
-        "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
-        "write weights of 0 to 1,000 that are not all 0, and restart the callers",
-    ),
-    "BackendWithoutPort": _block(
-        "a backend of an HTTPRoute has no port: Linkerd answers 500 to its part",
-        "write the Service's port",
-    ),
-    "ParentsForeign": _block(
-        "an HTTPRoute is for others too, whose calls our weights would move",
-        "give the Service a route of its own, with one parent",
-    ),
-    "RulesDiffer": _block(
-        "the rules of an HTTPRoute send different shares to the mirror",
-        "give them all the same weights, or one rule",
-    ),
-    "RouteIgnored": _block(
-        "an HTTPRoute has a filter for which Linkerd ignores all of it",
-        "remove the filter",
-    ),
-    "RouteNotAccepted": _block(
-        "Linkerd says in an HTTPRoute's status that it does not accept it, so its weights count for nothing",
-        "mend what the condition Accepted says",
-    ),
-    "RouteRedirects": _block(
-        "a rule of an HTTPRoute answers with a redirect, so its weights count for nothing",
-        "remove the filter",
-    ),
-    "WeightsHarmful": _block(
-        "a weight is negative or no number, or the sum is above 429,496: proxies freeze",
-        "write weights of 0 to 1,000, and restart the callers",
-    ),
-    "SplitKindFixed": _block(
-        "the annotation split asks for another kind than the Service has",
-        "write auto, or the kind it has",
-    ),
-    "SplitKindUnserved": _block(
-        "a cluster does not serve the kind of split that is asked for",
-        "install what serves it, or write another kind",
-    ),
-    "SplitFlawed": _block(
-        "a split of ours is being mended",
-        "nothing; where it stays, see the controller's log",
-    ),
-    "SplitMissing": _block(
-        "an enrolled Service has no split in one of the clusters",
-        "nothing; where it stays, see the controller's log",
-    ),
-    "SplitWillBeRewritten": _warn(
-        "somebody's split is wrong in a way that is mended without moving traffic",
-        "nothing; where the split is kept in Git, change it there too",
-    ),
-    "RecordUnreadable": _block(
-        "somebody wrote in the controller's record, or a newer controller wrote it",
-        "put it back, or remove the annotation migrate.tradeshift/record",
-    ),
-    "HandEdited": _block(
-        "somebody set other weights than the controller's, during an attempt",
-        "put the weights back, or set the annotation abort; in Git ignore spec.backends",
-    ),
-    "PinMissing": _block(
-        "an enrolled Service has no pin in one of the gateways' namespaces",
-        "nothing, it is put back; where it stays, see the controller's log",
-    ),
-    "PinForeign": _block(
-        "the ServiceProfile in the pin's place sends the gateway's calls elsewhere",
-        "remove its dstOverrides",
-    ),
-    "ProfileWins": _warn(
-        "a ServiceProfile in the callers' own namespace decides for them, and the split does not",
-        "delete it, or expect the callers of that namespace to stay where it sends them",
-    ),
-    "RouteWins": _warn(
-        "an HTTPRoute in the callers' own namespace decides for them, and the split does not",
-        "delete it, or expect the callers of that namespace to stay where it sends them",
-    ),
-    "CallersMayNotFollow": _warn(
-        "a TrafficSplit was made or rewritten while callers may have been busy",
-        "restart them, or let them be idle for 5 s, before the origin is scaled down",
-    ),
-    "CallersDoNotFollow": _warn(
-        "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
-        "restart the workloads that are named, or let them be idle for 5 s",
-    ),
-    "CallersUnmeshed": _warn(
-        "requests reach the origin's pods from outside the mesh: such callers never follow a split",
-        "give those callers a proxy (linkerd.io/inject), or move them yourself",
-    ),
-}
-
-_WISH = {
-    "Malformed": _block("an annotation is not of the grammar", "write what the message says"),
-    "AttemptTooLow": _block("attempt is lower than one that was made", "raise it, or leave it out"),
-    "NowNotAllowed": _block(
-        "steps is now, which is only for going back after a completed migration",
-        "write steps such as 1,10,25,50, or remove it",
-    ),
-    "TrafficUnavailable": _block(
-        "traffic is required, and the controller has no Prometheus",
-        "write advisory or off, or give the controller a Prometheus",
-    ),
-    "TrafficUnknown": _block(
-        "traffic is required, and the Prometheus of a cluster is away or stale",
-        "mend that Prometheus, or write traffic: advisory",
-    ),
-    "TrafficBad": _block(
-        "the target failed real callers, whatever the probes said, and the attempt was reverted",
-        "mend the target; then kubectl migrate retry",
-    ),
-    "TrafficLoop": _block(
-        "real callers were answered 508 and their gateway refused loops: a pin was not obeyed",
-        "look at the pin, and at the destination controller of that cluster; then retry",
-    ),
-    "Aborted": _block(
-        "the annotation abort is true, or an attempt was aborted",
-        "kubectl migrate start, or retry",
-    ),
-}
-
-_WRITES = {
-    "WriteRefused": _block(
-        "an API server refuses what the controller would write: a webhook, a quota or a policy",
-        "let it pass for the controller; the message is the server's own",
-    ),
-    "RightsMissing": _block(
-        "the controller's service account may not do what it must",
-        "grant it: the chart's ClusterRole has all that it needs",
-    ),
-}
-
-_TOLD = {
-    "GatewayNotPinned": _block(
-        "the mirror answers 508: the other gateway does not obey its pin",
-        "does the destination controller of that cluster run, and is the ServiceProfile there?",
-    ),
-    "Blind": _block(
-        "a prober is silent, or does not trust itself",
-        "see /readyz of the prober, its token, and migrate_controller_prober_streams",
-    ),
-    "WayBad": _block(
-        "above home, a way home fails while the target is good",
-        "mend the origin or its gateway before you need it",
-    ),
-    "BothWaysBad": _block(
-        "the way home is as bad as the way to the target, so callers stay where they are",
-        "mend what both depend on; then the callers go by themselves",
-    ),
-    "HomeWithoutEndpoints": _block(
-        "a revert is due, and nothing is ready at home",
-        "scale the origin up; then the callers go by themselves",
-    ),
-    "LinkSuspect": _block(
-        "a revert is due, and the link between the clusters looks dead",
-        "mend the link; the callers go once anything is heard of it",
-    ),
-    "ClusterStale": _block(
-        "the controller has heard nothing of a cluster for a while",
-        "see /readyz of the controller, and whether it reaches that API server",
-    ),
-    "NoLease": _block(
-        "no controller holds the lease, so nobody may raise",
-        "does the controller run, and does it reach the lease's cluster?",
-    ),
-    "ProbeRejected": _block(
-        "the application gives the same unexpected answer on every way",
-        "set the annotation that the message names",
-    ),
-    "WrongCluster": _block(
-        "the answers of a way do not name the cluster that was asked in probe-cluster-header",
-        "see that both gateways obey their pins, and what the application writes in that header",
-    ),
-    "ProtocolUnserved": _block(
-        "a prober does not speak the protocol of the port, as it is installed",
-        "install mesh-migrate[http2] in the prober's image",
-    ),
-    "ProbeRefused": _block(
-        "a prober does not probe what the controller asks of it",
-        "run controller and probers of one version; the message is the prober's own",
-    ),
-    "TargetBad": _block(
-        "the way to the target fails its objective, now or when the attempt was reverted",
-        "mend the target; after a revert, kubectl migrate retry",
-    ),
-    "OriginBad": _block(
-        "the way to the origin fails its objective before anything moved",
-        "mend the origin, or write a lower slo-success",
-    ),
-    "GatewayLoop": _block(
-        "a request bounced between the gateways, and the attempt was reverted",
-        "see that both gateways obey their pins; then kubectl migrate retry",
-    ),
-    "LinkLost": _block(
-        "the link between the clusters was lost, and the attempt was reverted",
-        "mend it; then kubectl migrate retry",
-    ),
-    "TargetChanged": _block(
-        "the target was changed back during an attempt, which brought its callers home",
-        "kubectl migrate retry, to try again",
-    ),
-}
-
-MEANINGS: Mapping[str, Meaning] = MappingProxyType(
-    {**_SERVICES, **_PODS, **_LINKS, **_SPLITS, **_WISH, **_WRITES, **_TOLD}
-)
-"""By reason."""
-
-TOLD_ELSEWHERE = Meaning(
-    Level.BLOCK,
+UNLISTED = _block(
     "the controller holds the migration for this",
     "kubectl migrate explain shows it with its numbers; docs/reasons.md says what to do",
 )
-"""Of a reason that only the controller finds, and that has no row of its own."""
+"""Of a reason that another version of the controller or of a prober has told."""
+
+
+class Reason(StrEnum):
+    """A finding, by the text that people and tools know it by; ``Reason(text)`` takes any text."""
+
+    # The two Services.
+    SERVICE_MISSING = "ServiceMissing"
+    NAMESPACE_MISSING = "NamespaceMissing"
+    KIND_UNFIT = "KindUnfit"
+    PORTS_DIFFER = "PortsDiffer"
+    NO_PORT_TO_PROBE = "NoPortToProbe"
+    PROBE_UNFIT = "ProbeUnfit"
+    APP_PROTOCOL_DIFFERS = "AppProtocolDiffers"
+    SESSION_AFFINITY = "SessionAffinity"
+    CONNECTIONS_STAY = "ConnectionsStay"
+    CONNECT_ONLY = "ConnectOnly"
+    HOST_HEADER_MATTERS = "HostHeaderMatters"
+
+    # Their pods.
+    TARGET_WITHOUT_ENDPOINTS = "TargetWithoutEndpoints"
+    NO_PODS_TO_PROBE = "NoPodsToProbe"
+    ORIGIN_SHRUNK = "OriginShrunk"
+    FEWER_ENDPOINTS = "FewerEndpoints"
+
+    # Link, mirror, gateway.
+    NOT_EXPORTED = "NotExported"
+    MIRROR_MISSING = "MirrorMissing"
+    MIRROR_OTHER_CLUSTER = "MirrorOtherCluster"
+    MIRROR_EMPTY = "MirrorEmpty"
+    GATEWAY_NOT_ALIVE = "GatewayNotAlive"
+    MIRROR_UNPROVEN = "MirrorUnproven"
+
+    # Splits and pins.
+    FOREIGN_OWNER = "ForeignOwner"
+    SECOND_SPLIT = "SecondSplit"
+    SPLIT_IGNORED = "SplitIgnored"
+    BACKEND_NOT_SHORT = "BackendNotShort"
+    BACKEND_FOREIGN = "BackendForeign"
+    TWO_MECHANISMS = "TwoMechanisms"
+    ROUTE_UNFIT = "RouteUnfit"
+    WEIGHTS_ALL_ZERO = "WeightsAllZero"
+    BACKEND_WITHOUT_PORT = "BackendWithoutPort"
+    PARENTS_FOREIGN = "ParentsForeign"
+    RULES_DIFFER = "RulesDiffer"
+    ROUTE_IGNORED = "RouteIgnored"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    ROUTE_REDIRECTS = "RouteRedirects"
+    WEIGHTS_HARMFUL = "WeightsHarmful"
+    SPLIT_KIND_FIXED = "SplitKindFixed"
+    SPLIT_KIND_UNSERVED = "SplitKindUnserved"
+    SPLIT_FLAWED = "SplitFlawed"
+    SPLIT_MISSING = "SplitMissing"
+    SPLIT_WILL_BE_REWRITTEN = "SplitWillBeRewritten"
+    RECORD_UNREADABLE = "RecordUnreadable"
+    HAND_EDITED = "HandEdited"
+    PIN_MISSING = "PinMissing"
+    PIN_FOREIGN = "PinForeign"
+    PROFILE_WINS = "ProfileWins"
+    ROUTE_WINS = "RouteWins"
+    CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
+    CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
+    CALLERS_UNMESHED = "CallersUnmeshed"
+
+    # What is asked for.
+    NO_TARGET = "NoTarget"
+    MALFORMED = "Malformed"
+    ATTEMPT_TOO_LOW = "AttemptTooLow"
+    NOW_NOT_ALLOWED = "NowNotAllowed"
+    TRAFFIC_UNAVAILABLE = "TrafficUnavailable"
+    TRAFFIC_UNKNOWN = "TrafficUnknown"
+    TRAFFIC_BAD = "TrafficBad"
+    TRAFFIC_LOOP = "TrafficLoop"
+    ABORTED = "Aborted"
+    PAUSED = "Paused"
+    FLEET_PAUSED = "FleetPaused"
+    NO_SLOT = "NoSlot"
+
+    # Writes.
+    WRITE_REFUSED = "WriteRefused"
+    RIGHTS_MISSING = "RightsMissing"
+    WRITE_FAILED = "WriteFailed"
+
+    # What only the controller finds.
+    GATEWAY_NOT_PINNED = "GatewayNotPinned"
+    BLIND = "Blind"
+    WAY_BAD = "WayBad"
+    BOTH_WAYS_BAD = "BothWaysBad"
+    HOME_WITHOUT_ENDPOINTS = "HomeWithoutEndpoints"
+    LINK_SUSPECT = "LinkSuspect"
+    CLUSTER_STALE = "ClusterStale"
+    NO_LEASE = "NoLease"
+    PROBE_REJECTED = "ProbeRejected"
+    WRONG_CLUSTER = "WrongCluster"
+    PROTOCOL_UNSERVED = contract.PROTOCOL_UNSERVED
+    PROBE_REFUSED = "ProbeRefused"
+    TARGET_BAD = "TargetBad"
+    ORIGIN_BAD = "OriginBad"
+    GATEWAY_LOOP = "GatewayLoop"
+    LINK_LOST = "LinkLost"
+    TARGET_CHANGED = "TargetChanged"
+
+    # What ends by itself.
+    BEGINNING = "Beginning"
+    TAKING_OVER = "TakingOver"
+    RECORDING = "Recording"
+    PIN_YOUNG = "PinYoung"
+    SETTLING = "Settling"
+    DWELLING = "Dwelling"
+    SOAKING = "Soaking"
+    COLLECTING = "Collecting"
+    RECOVERING = "Recovering"
+    FIRST_SLICES = "FirstSlices"
+
+    # The attempt.
+    COMPLETED = "Completed"
+    SERVED_BEFORE = "ServedBefore"
+    MOVED_SINCE = "MovedSince"
+    ATTEMPT_WAITS = "AttemptWaits"
+    PROBES_LOWERED = "ProbesLowered"
+
+    # Of one path, or of real callers.
+    MET = "Met"
+    SUCCESS_MISSED = "SuccessMissed"
+    LATENCY_MISSED = "LatencyMissed"
+    NO_STREAM = "NoStream"
+    SILENT = "Silent"
+    VOID = "Void"
+    TOO_FEW = "TooFew"
+    NOT_JUDGED = "NotJudged"
+    AWAY = "Away"
+
+    # What was done.
+    RAISING = "Raising"
+    SPLIT_MADE = "SplitMade"
+    SPLIT_REWRITTEN = "SplitRewritten"
+    SPLIT_REMADE = "SplitRemade"
+    PIN_REMADE = "PinRemade"
+
+    @property
+    def meaning(self) -> Meaning:
+        """What is known of it."""
+        return CATALOGUE.get(self, UNLISTED)
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """Return a reason that is not in the catalogue, so that what another version wrote is shown as it is."""
+        if not isinstance(value, str):
+            return None
+        stranger = str.__new__(cls, value)
+        stranger._name_ = stranger._value_ = value
+        return stranger
+
+
+CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
+    {
+        # The two Services.
+        Reason.SERVICE_MISSING: _block(
+            "there is no Service of this name in one of the clusters",
+            "deploy it there; a migration that is asked for goes on by itself then",
+            quiet=True,
+        ),
+        Reason.NAMESPACE_MISSING: _block(
+            "the namespace of the Service, or of the gateway, does not exist in one of the clusters",
+            "make the namespace; the gateway's comes with Linkerd's multicluster extension",
+        ),
+        Reason.KIND_UNFIT: _block(
+            "a headless or ExternalName Service: Linkerd cannot split its calls",
+            "migrate its callers by their configuration, or give it a cluster IP",
+        ),
+        Reason.PORTS_DIFFER: _block(
+            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "make them equal: callers use one set of ports for both",
+        ),
+        Reason.NO_PORT_TO_PROBE: _block(
+            "no port looks like HTTP, or probe-port names none",
+            "set the annotation probe-port to a name or number of the Service's ports",
+        ),
+        Reason.PROBE_UNFIT: _block(
+            "the probe's annotations ask what the port's protocol cannot do",
+            "write what the message says, or set the annotation probe-protocol",
+        ),
+        Reason.APP_PROTOCOL_DIFFERS: _warn(
+            "a port has an appProtocol in one cluster only", "write the same in both, or in none"
+        ),
+        Reason.SESSION_AFFINITY: _warn(
+            "sessionAffinity is asked for, and a split decides for each request",
+            "keep sessions outside the pods, or expect them to be lost at every step",
+        ),
+        Reason.CONNECTIONS_STAY: _warn(
+            "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
+            "nothing; open connections stay where they began, also in a revert, until callers reconnect",
+        ),
+        Reason.CONNECT_ONLY: _warn(
+            "probes only connect, and so do not see whether anything is answered",
+            "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
+        ),
+        Reason.HOST_HEADER_MATTERS: _warn(
+            "the application answers otherwise when the Host header is the Service's full name, as it is"
+            " through the mirror",
+            "let it serve <service>.<namespace>.svc.<domain> as it serves its other names",
+        ),
+        # Their pods.
+        Reason.TARGET_WITHOUT_ENDPOINTS: _block(
+            "no pod of the Service is ready in the target",
+            "scale it up there, and see that its pods become ready",
+            reverts=True,
+        ),
+        Reason.NO_PODS_TO_PROBE: _block(
+            "one of the clusters has no ready pod to probe by its address",
+            "scale it up there; a Service whose endpoints are no Pods cannot be probed",
+        ),
+        Reason.ORIGIN_SHRUNK: _block(
+            "the origin could not take its callers back",
+            "set the HPA's minReplicas, or the annotation origin-floor",
+        ),
+        Reason.FEWER_ENDPOINTS: _warn(
+            "the target has fewer ready pods than the origin",
+            "scale it up before it gets every call, or let its HPA do so",
+        ),
+        # Link, mirror, gateway.
+        Reason.NOT_EXPORTED: _block(
+            "the Service's labels do not meet the selector of the other cluster's Link",
+            "kubectl label service NAME mirror.linkerd.io/exported=true, or what the selector asks for",
+        ),
+        Reason.MIRROR_MISSING: _block(
+            "there is no mirror of the other cluster's Service",
+            "export the Service there; then see what the service mirror's log says",
+        ),
+        Reason.MIRROR_OTHER_CLUSTER: _block(
+            "the mirrors here lead to a cluster of another name",
+            "name the clusters in the controller's settings as the Links do",
+        ),
+        Reason.MIRROR_EMPTY: _block(
+            "the mirror has no endpoint, as when the other cluster has no ready pod",
+            "make the pods there ready",
+        ),
+        Reason.GATEWAY_NOT_ALIVE: _block(
+            "the other cluster's gateway does not answer the service mirror's probe",
+            "see linkerd multicluster gateways, and the network between the clusters",
+        ),
+        Reason.MIRROR_UNPROVEN: _warn(
+            "the clusters have different trust domains, so a request that bounces looks good",
+            "nothing; the pins are the only proof then, so leave them alone",
+        ),
+        # Splits and pins.
+        Reason.FOREIGN_OWNER: _block(
+            "another controller moves this traffic: linkerd-failover, Flagger or Argo Rollouts",
+            "take the Service out of its hands first",
+        ),
+        Reason.SECOND_SPLIT: _block(
+            "there are two splits for the Service in one cluster", "delete the one that is not used"
+        ),
+        Reason.SPLIT_IGNORED: _block(
+            "spec.service of a split is no short name: Linkerd ignores it, and its weights say other than what happens",
+            "set its weights to what you mean, all local, or delete it; the controller writes short names",
+        ),
+        Reason.BACKEND_NOT_SHORT: _block(
+            "a backend of a split is no short name: Linkerd answers 500 to every call",
+            "write the short name",
+        ),
+        Reason.BACKEND_FOREIGN: _block(
+            "a split sends calls to a Service that is neither the local one nor the mirror",
+            "remove that backend",
+        ),
+        Reason.TWO_MECHANISMS: _block(
+            "a ServiceProfile with routes or overrides, or an HTTPRoute in a client's namespace, beats the"
+            " HTTPRoute that splits the Service",
+            "remove it",
+        ),
+        Reason.ROUTE_UNFIT: _block(
+            "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
+            "let it have a TrafficSplit, or make a Service for each port",
+        ),
+        Reason.WEIGHTS_ALL_ZERO: _block(
+            "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
+            "write weights of 0 to 1,000 that are not all 0, and restart the callers",
+        ),
+        Reason.BACKEND_WITHOUT_PORT: _block(
+            "a backend of an HTTPRoute has no port: Linkerd answers 500 to its part",
+            "write the Service's port",
+        ),
+        Reason.PARENTS_FOREIGN: _block(
+            "an HTTPRoute is for others too, whose calls our weights would move",
+            "give the Service a route of its own, with one parent",
+        ),
+        Reason.RULES_DIFFER: _block(
+            "the rules of an HTTPRoute send different shares to the mirror",
+            "give them all the same weights, or one rule",
+        ),
+        Reason.ROUTE_IGNORED: _block(
+            "an HTTPRoute has a filter for which Linkerd ignores all of it", "remove the filter"
+        ),
+        Reason.ROUTE_NOT_ACCEPTED: _block(
+            "Linkerd says in an HTTPRoute's status that it does not accept it, so its weights count for nothing",
+            "repair what the condition Accepted says",
+        ),
+        Reason.ROUTE_REDIRECTS: _block(
+            "a rule of an HTTPRoute answers with a redirect, so its weights count for nothing",
+            "remove the filter",
+        ),
+        Reason.WEIGHTS_HARMFUL: _block(
+            "a weight is negative or no number, or the sum is above 429,496: proxies freeze",
+            "write weights of 0 to 1,000, and restart the callers",
+        ),
+        Reason.SPLIT_KIND_FIXED: _block(
+            "the annotation split asks for another kind than the Service has",
+            "write auto, or the kind it has",
+        ),
+        Reason.SPLIT_KIND_UNSERVED: _block(
+            "a cluster does not serve the kind of split that is asked for",
+            "install what serves it, or write another kind",
+        ),
+        Reason.SPLIT_FLAWED: _block(
+            "a split of ours is being repaired",
+            "nothing; where it stays, see the controller's log",
+            transient=True,
+        ),
+        Reason.SPLIT_MISSING: _block(
+            "an enrolled Service has no split in one of the clusters",
+            "nothing; where it stays, see the controller's log",
+            transient=True,
+        ),
+        Reason.SPLIT_WILL_BE_REWRITTEN: _warn(
+            "somebody's split is wrong in a way that is repaired without moving traffic",
+            "nothing; where the split is kept in Git, change it there too",
+        ),
+        Reason.RECORD_UNREADABLE: _block(
+            "somebody wrote in the controller's record, or a newer controller wrote it",
+            "put it back, or remove the annotation migrate.tradeshift/record",
+        ),
+        Reason.HAND_EDITED: _block(
+            "somebody set other weights than the controller's, during an attempt",
+            "put the weights back, or set the annotation abort; in Git ignore spec.backends",
+        ),
+        Reason.PIN_MISSING: _block(
+            "an enrolled Service has no pin in one of the gateways' namespaces",
+            "nothing, it is put back; where it stays, see the controller's log",
+            transient=True,
+        ),
+        Reason.PIN_FOREIGN: _block(
+            "the ServiceProfile in the pin's place sends the gateway's calls elsewhere",
+            "remove its dstOverrides",
+        ),
+        Reason.PROFILE_WINS: _warn(
+            "a ServiceProfile in the callers' own namespace decides for them, and the split does not",
+            "delete it, or expect the callers of that namespace to stay where it sends them",
+        ),
+        Reason.ROUTE_WINS: _warn(
+            "an HTTPRoute in the callers' own namespace decides for them, and the split does not",
+            "delete it, or expect the callers of that namespace to stay where it sends them",
+        ),
+        Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
+            "a TrafficSplit was made or rewritten while callers may have been busy",
+            "restart them, or let them be idle for 5 s, before the origin is scaled down",
+        ),
+        Reason.CALLERS_DO_NOT_FOLLOW: _warn(
+            "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+            "restart the workloads that are named, or let them be idle for 5 s",
+        ),
+        Reason.CALLERS_UNMESHED: _warn(
+            "requests reach the origin's pods from outside the mesh: such callers never follow a split",
+            "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        # What is asked for.
+        Reason.NO_TARGET: _block(
+            "neither Service says where its calls are to go",
+            "set the annotation target, or kubectl migrate start",
+            chosen=True,
+            quiet=True,
+        ),
+        Reason.MALFORMED: _block(
+            "an annotation cannot be read as what it asks for", "write what the message says"
+        ),
+        Reason.ATTEMPT_TOO_LOW: _block(
+            "attempt is lower than one that was made", "raise it, or leave it out"
+        ),
+        Reason.NOW_NOT_ALLOWED: _block(
+            "steps is now, which is only for going back after a completed migration",
+            "write steps such as 1,10,25,50, or remove it",
+        ),
+        Reason.TRAFFIC_UNAVAILABLE: _block(
+            "traffic is required, and the controller has no Prometheus",
+            "write advisory or off, or give the controller a Prometheus",
+        ),
+        Reason.TRAFFIC_UNKNOWN: _block(
+            "traffic is required, and the Prometheus of a cluster is away or stale",
+            "repair that Prometheus, or write traffic: advisory",
+        ),
+        Reason.TRAFFIC_BAD: _block(
+            "the target failed real callers, whatever the probes said, and the attempt was reverted",
+            "repair the target; then kubectl migrate retry",
+            reverts=True,
+        ),
+        Reason.TRAFFIC_LOOP: _block(
+            "real callers were answered 508 and their gateway refused loops: a pin was not obeyed",
+            "look at the pin, and at the destination controller of that cluster; then retry",
+            reverts=True,
+        ),
+        Reason.ABORTED: _block(
+            "the annotation abort is true, or an attempt was aborted",
+            "kubectl migrate start, or retry",
+            reverts=True,
+            quiet=True,
+        ),
+        Reason.PAUSED: _block(
+            "the annotation paused is true", "kubectl migrate resume", chosen=True, quiet=True
+        ),
+        Reason.FLEET_PAUSED: _block(
+            "paused is true in the controller's settings, for all migrations",
+            "set it to false",
+            chosen=True,
+            quiet=True,
+        ),
+        Reason.NO_SLOT: _wait(
+            "as many migrations as the settings allow are under way",
+            "nothing; or raise max_in_progress in the controller's settings",
+            chosen=True,
+        ),
+        # Writes.
+        Reason.WRITE_REFUSED: _block(
+            "an API server refuses what the controller would write: a webhook, a quota or a policy",
+            "let it pass for the controller; the message is the server's own",
+        ),
+        Reason.RIGHTS_MISSING: _block(
+            "the controller's service account may not do what it must",
+            "grant it: the chart's ClusterRole has all that it needs",
+        ),
+        Reason.WRITE_FAILED: _warn(
+            "an API server refused a write of the controller, or did not answer",
+            "see the message; the controller tries again",
+        ),
+        # What only the controller finds.
+        Reason.GATEWAY_NOT_PINNED: _block(
+            "the mirror answers 508: the other gateway does not obey its pin",
+            "does the destination controller of that cluster run, and is the ServiceProfile there?",
+        ),
+        Reason.BLIND: _block(
+            "a prober is silent, or its self-check fails",
+            "see /readyz of the prober, its token, and migrate_controller_prober_streams",
+            pages=True,
+        ),
+        Reason.WAY_BAD: _block(
+            "while callers are shifted, the path back to the origin fails and the target is good",
+            "repair the origin or its gateway before you need it",
+            pages=True,
+        ),
+        Reason.BOTH_WAYS_BAD: _block(
+            "the path back to the origin is as bad as the path to the target, so callers stay where they are",
+            "repair what both depend on; then the callers are rolled back",
+            pages=True,
+        ),
+        Reason.HOME_WITHOUT_ENDPOINTS: _block(
+            "a revert is due, and nothing is ready in the origin",
+            "scale the origin up; then the callers are rolled back",
+            pages=True,
+        ),
+        Reason.LINK_SUSPECT: _block(
+            "a revert is due, and the link between the clusters looks dead",
+            "repair the link; the callers are rolled back once anything comes through it",
+            pages=True,
+        ),
+        Reason.CLUSTER_STALE: _block(
+            "the controller has heard nothing of a cluster for a while",
+            "see /readyz of the controller, and whether it reaches that API server",
+        ),
+        Reason.NO_LEASE: _block(
+            "no controller holds the lease, so nobody may raise",
+            "does the controller run, and does it reach the lease's cluster?",
+            quiet=True,
+        ),
+        Reason.PROBE_REJECTED: _block(
+            "the application gives the same unexpected answer on every path",
+            "set the annotation that the message names",
+        ),
+        Reason.WRONG_CLUSTER: _block(
+            "the answers of a path do not name the cluster that was asked in probe-cluster-header",
+            "see that both gateways obey their pins, and what the application writes in that header",
+        ),
+        Reason.PROTOCOL_UNSERVED: _block(
+            "a prober does not speak the protocol of the port, as it is installed",
+            "install mesh-migrate[http2] in the prober's image",
+            pages=True,
+        ),
+        Reason.PROBE_REFUSED: _block(
+            "a prober does not probe what the controller asks of it",
+            "run controller and probers of one version; the message is the prober's own",
+            pages=True,
+        ),
+        Reason.TARGET_BAD: _block(
+            "the path to the target fails its objective, now or when the attempt was reverted",
+            "repair the target; after a revert, kubectl migrate retry",
+            reverts=True,
+        ),
+        Reason.ORIGIN_BAD: _block(
+            "the path to the origin fails its objective before anything moved",
+            "repair the origin, or write a lower slo-success",
+        ),
+        Reason.GATEWAY_LOOP: _block(
+            "a request bounced between the gateways, and the attempt was reverted",
+            "see that both gateways obey their pins; then kubectl migrate retry",
+            reverts=True,
+        ),
+        Reason.LINK_LOST: _block(
+            "the link between the clusters was lost, and the attempt was reverted",
+            "repair it; then kubectl migrate retry",
+            reverts=True,
+        ),
+        Reason.TARGET_CHANGED: _block(
+            "the target was changed back during an attempt, so its callers were rolled back",
+            "kubectl migrate retry, to try again",
+            reverts=True,
+        ),
+        # What ends by itself.
+        Reason.BEGINNING: _wait("the attempt is being written into both records"),
+        Reason.TAKING_OVER: _wait("a new leader writes its fencing token into both records"),
+        Reason.RECORDING: _wait("changed annotations are being written into both records"),
+        Reason.PIN_YOUNG: _wait("a gateway is given 5 s to obey a pin that was just written"),
+        Reason.SETTLING: _wait("proxies are given 1 s to follow the last write"),
+        Reason.DWELLING: _wait("the step's dwell is not over"),
+        Reason.SOAKING: _wait("the soak is not over"),
+        Reason.COLLECTING: _wait("probes have not yet shown that every path meets its objective"),
+        Reason.RECOVERING: _wait(
+            "a path had faults, and has not yet shown again that it meets its objective",
+            "nothing; where it lasts, see which path has faults in kubectl migrate explain",
+        ),
+        Reason.FIRST_SLICES: _wait(
+            "a revert is due, and a controller that just started waits 1 s for its probers"
+        ),
+        # The attempt.
+        Reason.COMPLETED: _info(
+            "the target serves every call, and the attempt is over",
+            "nothing; see its warnings before you scale the origin down",
+            quiet=True,
+        ),
+        Reason.SERVED_BEFORE: _warn(
+            "callers of a cluster were served by the target before the attempt, and stay there",
+            "nothing",
+        ),
+        Reason.MOVED_SINCE: _warn(
+            "somebody changed the weights after the attempt completed",
+            "nothing; or put the weights back, or ask for another attempt",
+        ),
+        Reason.ATTEMPT_WAITS: _warn(
+            "a higher attempt is asked for while one is under way",
+            "nothing; it begins when that one is over",
+        ),
+        Reason.PROBES_LOWERED: _warn(
+            "a prober is at its cap, so evidence comes later",
+            "raise cap_per_s of the prober, or lower max_in_progress of the controller",
+        ),
+        # Of one path, or of real callers.
+        Reason.MET: _info("enough probes in a row met the objective"),
+        Reason.SUCCESS_MISSED: _info(
+            "more answers were bad than slo-success allows",
+            "see which path it is, and what it usually answers",
+        ),
+        Reason.LATENCY_MISSED: _info(
+            "more answers were slow than slo-latency allows",
+            "see which path it is, and what it waits for",
+        ),
+        Reason.NO_STREAM: _info(
+            "nothing at all has come from the path's prober",
+            "see /readyz of the prober, and its token",
+        ),
+        Reason.SILENT: _info(
+            "the path's prober is connected, and sends nothing about the path",
+            "see the prober's log",
+        ),
+        Reason.VOID: _info(
+            "what the prober sent was discarded, because its self-check failed",
+            "see /readyz of the prober",
+        ),
+        Reason.TOO_FEW: _info("real callers sent too few requests to judge them"),
+        Reason.NOT_JUDGED: _info(
+            "real traffic is counted, and no attempt is under way that it could judge"
+        ),
+        Reason.AWAY: _info(
+            "Prometheus gives no fresh figures of real callers", "see that Prometheus"
+        ),
+        # What was done.
+        Reason.RAISING: _info("nothing holds the migration: the next step is being written"),
+        Reason.SPLIT_MADE: _info("the controller made a split, which changes nothing yet"),
+        Reason.SPLIT_REWRITTEN: _info(
+            "the controller repaired somebody's split without moving traffic",
+            "where the split is kept in Git, change it there too",
+        ),
+        Reason.SPLIT_REMADE: _info(
+            "a split was deleted during an attempt, and was recreated", "see who deleted it"
+        ),
+        Reason.PIN_REMADE: _info("a pin was missing, and was put back", "see who deleted it"),
+    }
+)
+"""Of every reason, in the order in which the docs list them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
 
-from controller.domain import LatencySpec, PathEvidence, Verdict
+from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence.cusum import (
     SAMPLES_IN_MIGRATION,
     Cusum,
@@ -84,7 +84,7 @@ class Tick:
 class _Objective:
     """CUSUM and SPRT of one thing asked of a path."""
 
-    def __init__(self, name: str, missed: str, percent: Decimal, alpha: float) -> None:
+    def __init__(self, name: str, missed: Reason, percent: Decimal, alpha: float) -> None:
         allowed = allowed_bad(percent)
         self.name = name
         self.missed = missed
@@ -137,11 +137,11 @@ class PathMonitor:
         shifted: bool = False,
     ) -> None:
         alpha = alpha_share(judges, 1 if latency is None else 2)
-        self._success = _Objective("success", "SuccessMissed", success_percent, alpha)
+        self._success = _Objective("success", Reason.SUCCESS_MISSED, success_percent, alpha)
         self._latency = (
             None
             if latency is None
-            else _Objective("latency", "LatencyMissed", latency.percent, alpha)
+            else _Objective("latency", Reason.LATENCY_MISSED, latency.percent, alpha)
         )
         self._objectives = tuple(o for o in (self._success, self._latency) if o is not None)
         self._shifted = shifted
@@ -201,7 +201,7 @@ class PathMonitor:
 
     # --- what is known -----------------------------------------------------------------------
 
-    def verdict(self, now_s: float) -> tuple[Verdict, str]:
+    def verdict(self, now_s: float) -> tuple[Verdict, Reason]:
         """Return the verdict and its reason alone, as :meth:`evidence` does."""
         self._pass_time(now_s)
         return self._verdict(now_s)
@@ -235,27 +235,27 @@ class PathMonitor:
             rate_per_s=window.rate_per_s,
         )
 
-    def _verdict(self, now_s: float) -> tuple[Verdict, str]:
+    def _verdict(self, now_s: float) -> tuple[Verdict, Reason]:
         settled = self._failed() or self._no_data(now_s)
         if settled is not None:
             return settled
         if all(o.sprt.passed for o in self._objectives):
-            return Verdict.PASS, "Met"
+            return Verdict.PASS, Reason.MET
         spotless = all(o.spotless for o in self._objectives)
-        return Verdict.UNKNOWN, "Collecting" if spotless else "Recovering"
+        return Verdict.UNKNOWN, Reason.COLLECTING if spotless else Reason.RECOVERING
 
-    def _failed(self) -> tuple[Verdict, str] | None:
+    def _failed(self) -> tuple[Verdict, Reason] | None:
         if self._looped_when_shifted:
-            return Verdict.FAIL, "GatewayLoop"
+            return Verdict.FAIL, Reason.GATEWAY_LOOP
         missed = next((o.missed for o in self._objectives if o.failed), None)
         return None if missed is None else (Verdict.FAIL, missed)
 
-    def _no_data(self, now_s: float) -> tuple[Verdict, str] | None:
+    def _no_data(self, now_s: float) -> tuple[Verdict, Reason] | None:
         if now_s - self._heard_s >= LOST_S:
-            return Verdict.UNKNOWN, "NoStream"
+            return Verdict.UNKNOWN, Reason.NO_STREAM
         if now_s - self._valid_s >= FRESH_S:
             discarded = now_s - self._discarded_s < FRESH_S
-            return Verdict.UNKNOWN, "Void" if discarded else "Silent"
+            return Verdict.UNKNOWN, Reason.VOID if discarded else Reason.SILENT
         return None
 
     # --- how time and answers change it --------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Probes: the monitors of each migration's paths, fed by samples, asked by the plan.
 
-No I/O and no clock; ``now_s`` is monotonic. This is where samples become the observations of ``docs/evidence.md``:
-what the streams of a path report within one tick is added up, what nobody stands behind is discarded, and what a
-rollout explains is no fault.
+No I/O and no clock; ``now_s`` is monotonic. This is where samples become observations: what the streams of a path
+report within one tick is added up, what nobody stands behind is discarded, and what a rollout explains is no
+fault.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from controller.domain import (
     PathEvidence,
     Plan,
     ProbeOrder,
+    Reason,
     Record,
     Side,
     Verdict,
@@ -121,7 +122,7 @@ def _target(clusters: Mapping[str, ObservedCluster]) -> str:
 
 
 POD_GRACE_S = 1.0
-"""A bad probe of a pod that was not ready, or left, this long around it is discarded (docs/decisions.md, 8)."""
+"""A bad probe of a pod that was not ready, or left, this long around it is discarded."""
 
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its sample: its timeout, the beat, and some of the path."""
@@ -130,10 +131,10 @@ PIN_GRACE_S = 1.0
 """A 508 this soon after a pin was recreated is discarded."""
 
 
-SUSPECTED = (Verdict.UNKNOWN, "Recovering")
+SUSPECTED = (Verdict.UNKNOWN, Reason.RECOVERING)
 """What a path says that would pass while a fault waits for its explanation."""
 
-UNEVENTFUL = frozenset({(Verdict.PASS, "Met"), (Verdict.UNKNOWN, "Collecting")})
+UNEVENTFUL = frozenset({(Verdict.PASS, Reason.MET), (Verdict.UNKNOWN, Reason.COLLECTING)})
 """What a path may go on saying, without a fault, for minutes or hours."""
 
 
@@ -143,7 +144,7 @@ class _Path:
     monitor: PathMonitor
     pending: Tick = field(default_factory=Tick)
     discarded: bool = False
-    said: tuple[Verdict, str] | None = None
+    said: tuple[Verdict, Reason] | None = None
     throttled_per_s: float | None = None
     refused: tuple[str, str] | None = None
     held: list[tuple[float, Sample, bool, bool]] = field(default_factory=list)
@@ -397,5 +398,5 @@ def _said(path: _Path, now_s: float) -> PathEvidence:
     if path.eager is not None:
         found = replace(found, suspected=path.eager.evidence(now_s))
     if path.held and found.verdict is Verdict.PASS:
-        return replace(found, verdict=Verdict.UNKNOWN, reason="Recovering")
+        return replace(found, verdict=Verdict.UNKNOWN, reason=Reason.RECOVERING)
     return found

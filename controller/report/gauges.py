@@ -1,4 +1,4 @@
-"""The figures of one migration, as its metrics tell them. Pure: a decision comes in, plain values go out."""
+"""What the metrics show of one migration. Pure: a decision comes in, plain values go out."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from controller.decide.resolve import MigrationState, resolve
+from controller.decide.decision import Decision
+from controller.decide.resolve import MigrationState
 from controller.decide.schedule import Stage, schedule
-from controller.domain import MigrationSpec, Observed, Phase, Plan, Reverted
+from controller.domain import MigrationSpec, Phase, Reverted
 
 RISING = frozenset({Phase.PENDING, Phase.PROGRESSING, Phase.HOLDING, Phase.SOAKING})
 """The phases of a migration that could go on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Gauges:
     """What stands of one migration now.
 
-    ``reason`` is the ruling's, "" without one; ``blocked``: it does not end by itself in the ordinary
-    course. ``warnings`` are reasons too. ``pinned`` is by cluster, of
-    those that are known. ``objective`` is the share of good probes that the owner asks for, None without a
-    spec. ``started`` is when the attempt began, ``since`` when its present share was written, ``due`` when
-    the next share may be written at the earliest (in the past where something holds it) and ``ends`` when
-    all may be over were nothing to hold it from now on; None where there is no such time.
+    ``shares`` and ``pinned`` are by cluster, of those that are known. ``reason`` is the ruling's, "" without
+    one; ``blocked``: it does not end by itself in the ordinary course. ``warnings`` are reasons too.
+    ``objective`` is the share of good probes that the owner asks for, None without a spec. ``started`` is when
+    the attempt began, ``since`` when its present share was written, ``due`` when the next share may be written
+    at the earliest (in the past where something holds it) and ``ends`` when all may be over were nothing to
+    hold it from now on; None where there is no such time.
     """
 
+    shares: Mapping[str, int]
     origin: str
     target: str
     phase: Phase
@@ -42,24 +44,20 @@ class Figures:
     reverted: Reverted | None
 
 
-def figures(observed: Observed, decided: Plan, now: datetime) -> Figures:
-    """Return the figures of one decision; ``now`` is the time that it was made for."""
-    state = resolve(observed)
-    ruling = decided.ruling
-    due, ends = _foreseen(state, now)
-    return Figures(
+def gauges(decision: Decision) -> Gauges:
+    """Return the gauges of one decision."""
+    state, decided = decision.state, decision.plan
+    due, ends = _foreseen(state, decision.now)
+    return Gauges(
+        shares={name: share for name, share in decided.shares.items() if share is not None},
         origin=state.origin,
         target=state.target,
         phase=decided.phase,
-        reason=ruling.reason if ruling else "",
-        blocked=bool(ruling and not ruling.waits and decided.phase in RISING),
-        needs_person=bool(ruling and ruling.alert),
+        reason=decision.reason,
+        blocked=decision.held_up and decided.phase in RISING,
+        needs_person=bool(decided.ruling and decided.ruling.alert),
         warnings=frozenset(reason for reason, _ in decided.warnings),
-        pinned={
-            name: cluster.pin is not None and not cluster.pin.foreign
-            for name, cluster in observed.clusters.items()
-            if cluster.current and state.records
-        },
+        pinned=_pinned(decision),
         objective=float(state.spec.success_percent / 100) if state.spec else None,
         started=state.attempt.started if state.attempt else None,
         since=state.since,
@@ -67,6 +65,17 @@ def figures(observed: Observed, decided: Plan, now: datetime) -> Figures:
         ends=ends,
         reverted=state.reverted,
     )
+
+
+def _pinned(decision: Decision) -> Mapping[str, bool]:
+    """Return whether each cluster's gateway is pinned, where that is known and there is a migration at all."""
+    if not decision.state.records:
+        return {}
+    return {
+        name: cluster.pin is not None and not cluster.pin.foreign
+        for name, cluster in decision.observed.clusters.items()
+        if cluster.current
+    }
 
 
 def _foreseen(state: MigrationState, now: datetime) -> tuple[datetime | None, datetime | None]:

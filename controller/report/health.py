@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from controller.report.metrics import Metrics
 
 BEAT_S = 0.1
-"""How often the event loop beats: the length of a slice, so that lag which matters shows."""
+"""How often the event loop beats: the length of a sample, so that lag which matters shows."""
 
 BEAT_LIMIT_S = 5.0
 """A heart silent for longer is dead; a hundred garbage collections do not take so long."""
@@ -38,19 +38,19 @@ class Health:
         self._beaten = clock()
 
     def beat(self) -> None:
-        """The event loop came round."""
+        """Note that the event loop came round."""
         self._beaten = self._clock()
 
     def silent_s(self) -> float:
-        """Seconds since the last beat."""
+        """Return the seconds since the last beat."""
         return self._clock() - self._beaten
 
     def alive(self) -> bool:
-        """True while the last beat is young."""
+        """Report whether the last beat is young."""
         return self.silent_s() <= self._limit_s
 
     def unready(self) -> dict[str, str]:
-        """What is not ready, by name, and why; sorted, empty when everything is."""
+        """Return what is not ready, by name, and why; sorted, empty when everything is."""
         return dict(sorted(self._unready().items()))
 
 
@@ -64,12 +64,12 @@ async def beat_with_loop(health: Health, metrics: Metrics, period_s: float = BEA
     while True:
         due = loop.time() + period_s
         await asyncio.sleep(period_s)
-        metrics.loop_lag(max(0.0, loop.time() - due))
+        metrics.process.loop_lag(max(0.0, loop.time() - due))
         health.beat()
 
 
 async def serve(listen: tuple[str, int], metrics: Metrics, health: Health) -> web.AppRunner:
-    """Listen at (host, port) until the runner's ``cleanup()`` is awaited.
+    """Serve at (host, port) until the runner's ``cleanup()`` is awaited.
 
     ``/healthz`` answers 200, or 503 when the loop's beat is late; ``/readyz`` 200, or 503 with what
     is not ready; ``/metrics`` OpenMetrics with exemplars where the scraper accepts it.
@@ -87,7 +87,7 @@ async def serve(listen: tuple[str, int], metrics: Metrics, health: Health) -> we
 
     async def show_metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        # In a thread: thousands of lines take longer to write than a slice is long.
+        # In a thread: thousands of lines take longer to write than a sample is long.
         body = await asyncio.to_thread(encode, metrics.registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
 

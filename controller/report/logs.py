@@ -19,7 +19,7 @@ def configure_logging(
 ) -> FilteringBoundLogger:
     """Set structlog and the standard library's root logger up, once, at start.
 
-    Gives the logger to pass on: whoever knows more (a cluster, a key) binds it and hands that down.
+    Returns the logger to pass on: whoever knows more (a cluster, a key) binds it and hands that down.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     finish: list[Processor] = [

@@ -1,16 +1,19 @@
 """What people and tools are told: the status of the Migration object, and one Event per transition.
 
 Pure: a decision comes in, a status and Events go out. A transition is another phase, another share, or another
-reason that does not pass in the ordinary course; that a dwell goes on is none. The status is a projection:
-nothing is ever decided from it, and only its history and conditions are read back, to go on telling them.
+reason that does not pass in the ordinary course; that a step's pause goes on is none. The status is a projection:
+nothing is ever decided from it, and only its history and conditions are read back, to go on from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec import UNSET
 
 from controller.domain import (
     CallPath,
@@ -21,9 +24,22 @@ from controller.domain import (
     PathEvidence,
     Phase,
     Plan,
+    Reason,
     Side,
     TrafficEvidence,
     Verdict,
+)
+from controller.domain.status import (
+    AskedBy,
+    Condition,
+    MigrationStatus,
+    PathStatus,
+    Percent,
+    Reported,
+    TrafficStatus,
+    Transition,
+    WarningStatus,
+    readable,
 )
 
 REFRESH_S = 10.0
@@ -31,10 +47,6 @@ REFRESH_S = 10.0
 
 HISTORY = 10
 LOUD = frozenset({Phase.REVERTING, Phase.REVERTED})
-QUIET_REASONS = frozenset(
-    {"Paused", "FleetPaused", "NoTarget", "Completed", "ServiceMissing", "NoLease", "Aborted"}
-)
-"""Reasons to stay that somebody asked for, or that nobody needs to be woken by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +68,58 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What was told so far of one migration. ``written`` is the last status without its times."""
+class History:
+    """What was reported so far of one migration. ``written`` is the last status without its time (None: a status
+    is to be written whatever it says)."""
 
     note: Note | None = None
-    history: tuple[Mapping[str, Any], ...] = ()
-    conditions: tuple[Mapping[str, Any], ...] = ()
-    written: Mapping[str, Any] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    written: MigrationStatus | None = None
     written_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What to write now: a status (None: nothing), Events, and the story that is true afterwards."""
+    """What to write now: a status (None: nothing), Events, and the history that is true afterwards."""
 
     status: Mapping[str, Any] | None
     events: tuple[Event, ...]
-    story: Story
+    history: History
 
 
-def remember(status: Mapping[str, Any]) -> Story:
-    """Take up the story of a Migration that was written before this process began.
+def remember(status: Mapping[str, Any]) -> History:
+    """Return the history of a Migration that was written before this process began.
 
     Whatever in it is not of our shape is left out: it is for display only.
     """
-    history = tuple(entry for entry in _list(status, "history") if isinstance(entry, Mapping))
-    conditions = tuple(
-        entry
-        for entry in _list(status, "conditions")
-        if isinstance(entry, Mapping)
-        and isinstance(entry.get("type"), str)
-        and isinstance(entry.get("status"), str)
-    )
-    last = history[-1] if history else {}
+    found = readable(status)
+    transitions = found.history[-HISTORY:]
     note = None
-    if isinstance(last.get("phase"), str):
-        note = Note(last["phase"], str(last.get("share", "")), str(last.get("noted", "")))
-    return Story(note=note, history=history[-HISTORY:], conditions=conditions)
+    if transitions:
+        last = transitions[-1]
+        note = Note(last.phase, last.share, last.noted)
+    return History(note=note, transitions=transitions, conditions=found.conditions)
 
 
-def stands(told: Mapping[str, Any], story: Story) -> bool:
-    """Return whether a Migration still says what this story wrote last, in what tells one state from another.
+def stands(status: Mapping[str, Any], history: History) -> bool:
+    """Return whether a Migration still has what was written last, in what distinguishes one state from another.
 
-    Where it does not, somebody else wrote since: an older leader who did not know, the next one, a person.
+    Where it has not, somebody else wrote since: an older leader who did not know, the next one, a person.
     """
-    return all(told.get(key) == story.written.get(key) for key in ("phase", "share", "reason"))
-
-
-def _list(status: Mapping[str, Any], name: str) -> Sequence[Any]:
-    found = status.get(name, ())
-    return found if isinstance(found, (list, tuple)) else ()
+    written = history.written
+    return written is not None and all(
+        status.get(key) == value
+        for key, value in (
+            ("phase", written.phase),
+            ("share", written.share),
+            ("reason", written.reason),
+        )
+    )
 
 
 def tell(
-    story: Story,
+    history: History,
     observed: Observed,
     plan: Plan,
     known: MigrationKnown,
@@ -118,32 +128,39 @@ def tell(
 ) -> Telling:
     """Return what to write of this decision. ``now`` is for people, ``now_s`` is monotonic."""
     note = _note(observed, plan)
-    moved = note != story.note
+    moved = note != history.note
     if moved:
-        entry = {
-            "at": stamp(now),
-            "phase": note.phase,
-            "share": note.share,
-            "reason": _reason(plan),
-            "message": _sentence(observed, plan),
-            "noted": note.reason,
-        }
-        story = replace(story, note=note, history=(*story.history, entry)[-HISTORY:])
-    conditions = _conditions(story.conditions, observed, plan, now)
-    body = body_of(observed, plan, known, story.history, conditions)
+        entry = Transition(
+            at=_second(now),
+            phase=note.phase,
+            share=note.share,
+            reason=_reason(plan),
+            message=_sentence(observed, plan),
+            noted=note.reason,
+        )
+        transitions = (*history.transitions, entry)[-HISTORY:]
+        history = replace(history, note=note, transitions=transitions)
+    conditions = _conditions(history.conditions, observed, plan, now)
+    body = body_of(observed, plan, known, history.transitions, conditions)
     watched = bool(plan.probes) or plan.phase is Phase.REVERTING
-    due = watched and now_s - story.written_s >= REFRESH_S
-    fresh = dict(body) != story.written
+    due = watched and now_s - history.written_s >= REFRESH_S
+    fresh = body != history.written
     if not (moved or (fresh and (due or not watched))):
-        return Telling(None, (), story)
-    story = replace(story, conditions=conditions, written=body, written_s=now_s)
+        return Telling(None, (), history)
+    history = replace(history, conditions=conditions, written=body, written_s=now_s)
     events = (_event(observed, plan),) if moved else ()
-    return Telling({**body, "asOf": stamp(now)}, events, story)
+    return Telling(_encoded(msgspec.structs.replace(body, as_of=_second(now))), events, history)
 
 
-def stamp(when: datetime) -> str:
-    """Return a time as Kubernetes writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _encoded(status: MigrationStatus) -> Mapping[str, Any]:
+    """Return a status as it is written."""
+    encoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))
+    return encoded
+
+
+def _second(when: datetime) -> datetime:
+    """Return a time as Kubernetes has it, to the second."""
+    return when.replace(microsecond=0)
 
 
 def share_text(observed: Observed, plan: Plan) -> str:
@@ -180,14 +197,14 @@ def verdict_of(observed: Observed, plan: Plan) -> str:
 
 def _note(observed: Observed, plan: Plan) -> Note:
     waits = plan.ruling is None or plan.ruling.waits
-    reason = "" if waits or plan.ruling is None else plan.ruling.reason
+    reason = "" if waits or plan.ruling is None else plan.ruling.reason.value
     return Note(plan.phase, share_text(observed, plan), reason)
 
 
 def _reason(plan: Plan) -> str:
     if plan.ruling is not None:
-        return plan.ruling.reason
-    return "Raising"
+        return plan.ruling.reason.value
+    return Reason.RAISING.value
 
 
 def _sentence(observed: Observed, plan: Plan) -> str:
@@ -200,9 +217,9 @@ def _sentence(observed: Observed, plan: Plan) -> str:
 
 
 def _event(observed: Observed, plan: Plan) -> Event:
-    refused = plan.ruling is not None and not plan.ruling.waits
-    reason = plan.ruling.reason if refused and plan.ruling else plan.phase.value
-    loud = plan.phase in LOUD or (refused and reason not in QUIET_REASONS)
+    held = plan.ruling if plan.ruling is not None and not plan.ruling.waits else None
+    loud = plan.phase in LOUD or (held is not None and not held.reason.meaning.quiet)
+    reason = held.reason.value if held else plan.phase.value
     message = f"{plan.phase}: {_sentence(observed, plan)}"
     return Event(reason, message, "Warning" if loud else "Normal")
 
@@ -211,81 +228,77 @@ def body_of(
     observed: Observed,
     plan: Plan,
     known: MigrationKnown,
-    history: Sequence[Mapping[str, Any]],
-    conditions: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+    transitions: Sequence[Transition],
+    conditions: Sequence[Condition],
+) -> MigrationStatus:
     """Return the status of this decision, without its time."""
     spec = observed.spec
     target = spec.target if isinstance(spec, (MigrationSpec, Malformed)) else None
-    body: dict[str, Any] = {
-        "service": observed.key.service,
-        "observed": {"target": target or "", "attempt": plan.number},
-        "clusters": list(observed.context.clusters),
-        "phase": plan.phase.value,
-        "share": share_text(observed, plan),
-        "shares": {name: percent(share) for name, share in plan.shares.items()},
-        "verdict": verdict_of(observed, plan),
-        "reason": _reason(plan),
-        "message": plan.ruling.message if plan.ruling else "",
-        "next": plan.next,
-        "waitingFor": plan.waiting_for,
-        "alert": bool(plan.ruling and plan.ruling.alert),
-        "ways": [_path(path, found) for path, found in sorted(observed.paths.items())],
-        "traffic": [_traffic(name, found) for name, found in sorted(observed.traffic.items())],
-        "warnings": [{"reason": r, "message": m} for r, m in plan.warnings],
-        "conditions": list(conditions),
-        "history": list(history),
-    }
-    if known.asked is not None:
-        body["asked"] = {"by": known.asked_by, "at": stamp(known.asked)}
-    return body
+    asked = known.asked
+    return MigrationStatus(
+        service=observed.key.service,
+        observed=Reported(target or "", plan.number),
+        clusters=tuple(observed.context.clusters),
+        phase=plan.phase.value,
+        share=share_text(observed, plan),
+        shares={name: percent(share) for name, share in plan.shares.items()},
+        verdict=verdict_of(observed, plan),
+        reason=_reason(plan),
+        message=plan.ruling.message if plan.ruling else "",
+        next=plan.next,
+        waiting_for=plan.waiting_for,
+        alert=bool(plan.ruling and plan.ruling.alert),
+        paths=tuple(_path(path, found) for path, found in sorted(observed.paths.items())),
+        traffic=tuple(_traffic(name, found) for name, found in sorted(observed.traffic.items())),
+        warnings=tuple(WarningStatus(reason, message) for reason, message in plan.warnings),
+        conditions=tuple(conditions),
+        history=tuple(transitions),
+        asked=UNSET if asked is None else AskedBy(known.asked_by, _second(asked)),
+    )
 
 
-def _path(path: CallPath, found: PathEvidence) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "callers": path.callers,
-        "side": path.side.value,
-        "verdict": found.verdict.value,
-        "reason": found.reason,
-        "objective": found.objective,
-        "points": round(found.points, 2),
-        "threshold": round(found.threshold, 2),
-        "clean": found.clean,
-        "needed": found.needed,
-        "usualAnswer": found.usual_answer,
-    }
-    if found.success_share is not None:
-        told["successPercent"] = round(found.success_share * 100, 2)
-    if found.bad_share_3s is not None:
-        told["badPercent3s"] = round(found.bad_share_3s * 100, 2)
-    return told
+def _path(path: CallPath, found: PathEvidence) -> PathStatus:
+    return PathStatus(
+        callers=path.callers,
+        side=path.side.value,
+        verdict=found.verdict.value,
+        reason=found.reason,
+        objective=found.objective,
+        points=round(found.points, 2),
+        threshold=round(found.threshold, 2),
+        clean=found.clean,
+        needed=found.needed,
+        usual_answer=found.usual_answer,
+        success_percent=_percent(found.success_share),
+        bad_percent_3s=_percent(found.bad_share_3s),
+    )
 
 
-def _traffic(callers: str, found: TrafficEvidence) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "callers": callers,
-        "verdict": found.verdict.value if found.judged else "",
-        "reason": found.reason,
-        "unknown": found.unknown,
-        "points": round(found.points, 2),
-        "threshold": round(found.threshold, 2),
-        "requests": found.requests,
-        "failures": found.failures,
-        "ignoring": list(found.ignoring),
-        "unmeshed": found.unmeshed,
-    }
-    shares = {
-        "badPercent": found.bad_share,
-        "homeBadPercent": found.origin_bad_share,
-        "sharePercent": found.share,
-    }
-    told |= {name: round(share * 100, 2) for name, share in shares.items() if share is not None}
-    return told
+def _traffic(callers: str, found: TrafficEvidence) -> TrafficStatus:
+    return TrafficStatus(
+        callers=callers,
+        verdict=found.verdict.value if found.judged else "",
+        reason=found.reason,
+        unknown=found.unknown,
+        points=round(found.points, 2),
+        threshold=round(found.threshold, 2),
+        requests=found.requests,
+        failures=found.failures,
+        ignoring=tuple(found.ignoring),
+        unmeshed=found.unmeshed,
+        bad_percent=_percent(found.bad_share),
+        origin_bad_percent=_percent(found.origin_bad_share),
+        share_percent=_percent(found.share),
+    )
+
+
+def _percent(share: float | None) -> Percent:
+    return UNSET if share is None else round(share * 100, 2)
 
 
 def _conditions(
-    before: Sequence[Mapping[str, Any]], observed: Observed, plan: Plan, now: datetime
-) -> tuple[Mapping[str, Any], ...]:
+    before: Sequence[Condition], observed: Observed, plan: Plan, now: datetime
+) -> tuple[Condition, ...]:
     """Return the four conditions; the time of each is when its status last changed."""
     blocked = plan.ruling is not None and not plan.ruling.waits
     phase = plan.phase
@@ -295,30 +308,18 @@ def _conditions(
         "Reverted": phase is Phase.REVERTED,
         "Completed": phase is Phase.COMPLETED,
     }
-    known = {str(entry["type"]): entry for entry in before}
-    return tuple(
-        _condition(known.get(name), name, true, observed, plan, now)
-        for name, true in states.items()
-    )
-
-
-def _condition(
-    before: Mapping[str, Any] | None,
-    name: str,
-    true: bool,
-    observed: Observed,
-    plan: Plan,
-    now: datetime,
-) -> dict[str, Any]:
-    status = "True" if true else "False"
-    same = before is not None and before["status"] == status
-    reason = _reason(plan) if true else plan.phase.value
-    return {
-        "type": name,
-        "status": status,
-        "reason": reason,
-        "message": _sentence(observed, plan) if true else "",
-        "lastTransitionTime": before.get("lastTransitionTime", stamp(now))
-        if same and before
-        else stamp(now),
-    }
+    since = {(entry.type, entry.status): entry.last_transition_time for entry in before}
+    found = []
+    for name, true in states.items():
+        status = "True" if true else "False"
+        known = since.get((name, status), UNSET)
+        found.append(
+            Condition(
+                type=name,
+                status=status,
+                reason=_reason(plan) if true else plan.phase.value,
+                message=_sentence(observed, plan) if true else "",
+                last_transition_time=_second(now) if known is UNSET else known,
+            )
+        )
+    return tuple(found)

@@ -32,7 +32,7 @@ EXPORT_TIMEOUT_S = 5.0
 
 
 def tracing_to(endpoint: str | None, version: str) -> Tracing:
-    """Traces that go to the OTLP/HTTP collector at ``endpoint``, or nowhere where it is None.
+    """Return traces that go to the OTLP/HTTP collector at ``endpoint``, or nowhere where it is None.
 
     ``endpoint`` is the collector's base URL; ``/v1/traces`` is added where it is not there.
     """
@@ -113,7 +113,7 @@ class Tracing:
 
         False where the deadline came first; what was not sent by then is lost.
         """
-        # The SDK's own shutdown waits 30 s for a collector that hangs, and cannot be told otherwise.
+        # The SDK's own shutdown waits 30 s for a collector that hangs, and has no setting for it.
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(deadline_s)
@@ -121,7 +121,7 @@ class Tracing:
 
 
 def root_of(key: Key, attempt: Attempt) -> SpanContext:
-    """The root span of an attempt, the same in every process.
+    """Return the root span of an attempt, the same in every process.
 
     The ids are the first 16 and the next 8 bytes of a hash of (key, target, number, started).
     """
@@ -137,7 +137,7 @@ def root_of(key: Key, attempt: Attempt) -> SpanContext:
 
 
 def exemplar() -> dict[str, str] | None:
-    """The ids of the current span, for a histogram's exemplar; None where it is not kept."""
+    """Return the ids of the current span, for a histogram's exemplar; None where it is not kept."""
     context = trace.get_current_span().get_span_context()
     if not context.trace_flags.sampled:
         return None
@@ -154,11 +154,11 @@ class _Ids(RandomIdGenerator):
         self.root: SpanContext | None = None
 
     def generate_trace_id(self) -> int:
-        """The trace's id, 128 bits."""
+        """Return the trace's id, 128 bits."""
         return super().generate_trace_id() if self.root is None else self.root.trace_id
 
     def generate_span_id(self) -> int:
-        """The span's id, 64 bits."""
+        """Return the span's id, 64 bits."""
         return super().generate_span_id() if self.root is None else self.root.span_id
 
 

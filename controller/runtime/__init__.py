@@ -1,1 +1,1 @@
-"""The shell around the core: stores, queue, reconciler, writer, lease, and those who are asked for evidence."""
+"""The shell around the core: stores, queue, reconciler, writes, lease, and those who are asked for evidence."""

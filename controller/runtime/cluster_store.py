@@ -1,6 +1,6 @@
 """What one cluster's streams said last, by Service. No I/O and no clock: changes come in, keys go out.
 
-An object that is older than what is known is ignored: the answer to our own write is absorbed at once, and
+An object that is older than what is known is ignored: the answer to our own write is applied at once, and
 the watch's echo of an earlier state may still come after it.
 """
 
@@ -24,22 +24,21 @@ from controller.kube.objects import (
     OPAQUE_PORTS,
     Change,
     Deleted,
-    EndpointSliceObject,
     Freshness,
     Listed,
     ManagedFields,
     MigrationObject,
     Resource,
     ServiceObject,
-    ServiceProfileObject,
     Undecodable,
     Upserted,
     endpoints_of,
     identify,
 )
-from controller.mesh import conflicts, pin
+from controller.mesh import pin
 from controller.mesh.splits import foreign_owner, mirror_name
 from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.runtime.service_index import ServiceIndex
 
 NEEDED = (
     Resource.SERVICES,
@@ -56,27 +55,20 @@ Name = tuple[str, str]
 
 
 class ClusterStore:
-    """One cluster, by Service. ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the
-    namespace of this cluster's gateway, whose ServiceProfiles are pins."""
+    """One cluster, by Service. ``far`` is the other cluster, ``gateways`` the namespace of this one's gateway."""
 
     def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
         self._far = far
-        self._domain = domain
-        self._gateways = gateways
+        self._index = ServiceIndex(far, domain, gateways)
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
-        self._slices: dict[Key, dict[str, EndpointSliceObject]] = {}
-        self._splits: dict[Key, dict[tuple[str, Resource], Any]] = {}
-        self._pins: dict[Key, ServiceProfileObject] = {}
-        self._conflicts: dict[Key, dict[tuple[Resource, Name], str]] = {}
-        self._elsewhere: dict[Key, set[str]] = {}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
 
-    # --- what is told -------------------------------------------------------------------------------
+    # --- what comes in -------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> set[Key]:
-        """Take one change in; give the Services that it is about."""
+        """Take one change in; return the Services that it is about."""
         if isinstance(change, Freshness):
             return self._freshen(change)
         if isinstance(change, Listed):
@@ -127,95 +119,17 @@ class ClusterStore:
         if isinstance(change.object, Undecodable):
             return keys
         self._objects[change.resource][(namespace, name)] = change.object
-        return keys | self._index(change.resource, change.object)
-
-    def _index(self, resource: Resource, found: Any) -> set[Key]:
-        if isinstance(found, EndpointSliceObject):
-            key = Key(found.metadata.namespace, found.service)
-            self._slices.setdefault(key, {})[found.metadata.name] = found
-            return self._with_origin(key)
-        if provider := PROVIDER_OF.get(resource):
-            about = set(provider.services_of(found))
-            for key in about:
-                self._splits.setdefault(key, {})[found.metadata.name, resource] = found
-            return about | self._conflict(resource, found)
-        if isinstance(found, ServiceProfileObject):
-            if not self._is_pin(found):
-                return self._conflict(resource, found)
-            pinned = pin.key_of(found.metadata.name, self._domain)
-            if pinned is None:
-                return set()
-            self._pins[pinned] = found
-            return {pinned}
-        if isinstance(found, ServiceObject) and (leads := self._leads_elsewhere(found)):
-            origin, cluster = leads
-            self._elsewhere.setdefault(origin, set()).add(cluster)
-            return {origin, *self._with_origin(Key(found.metadata.namespace, found.metadata.name))}
-        if isinstance(found, (ServiceObject, MigrationObject)):
-            return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
-        return set()
+        return keys | self._index.add(change.resource, change.object)
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
-        if found is None:
-            return set()
-        if isinstance(found, EndpointSliceObject):
-            behind = Key(found.metadata.namespace, found.service)
-            self._slices.get(behind, {}).pop(name[1], None)
-            return self._with_origin(behind)
-        if provider := PROVIDER_OF.get(resource):
-            about = set(provider.services_of(found))
-            for key in about:
-                self._splits.get(key, {}).pop((name[1], resource), None)
-            return about | self._no_conflict(resource, found)
-        if isinstance(found, ServiceProfileObject):
-            if not self._is_pin(found):
-                return self._no_conflict(resource, found)
-            pinned = pin.key_of(found.metadata.name, self._domain)
-            return {pinned} if pinned and self._pins.pop(pinned, None) else set()
-        if isinstance(found, ServiceObject) and (leads := self._leads_elsewhere(found)):
-            origin, cluster = leads
-            self._elsewhere.get(origin, set()).discard(cluster)
-            return {origin, *self._with_origin(Key(*name))}
-        return self._with_origin(Key(*name))
-
-    def _is_pin(self, found: ServiceProfileObject) -> bool:
-        return found.metadata.namespace == self._gateways
-
-    def _conflict(self, resource: Resource, found: Any) -> set[Key]:
-        """Note what an object takes from an HTTPRoute of the Service itself; give the Services it is about."""
-        keys, what = conflicts.of(found, self._domain)
-        for key in keys if what else ():
-            self._conflicts.setdefault(key, {})[resource, identify(found)[:2]] = what
-        return set(keys) if what else set()
-
-    def _no_conflict(self, resource: Resource, found: Any) -> set[Key]:
-        keys, what = conflicts.of(found, self._domain)
-        for key in keys if what else ():
-            self._conflicts.get(key, {}).pop((resource, identify(found)[:2]), None)
-        return set(keys) if what else set()
-
-    def _with_origin(self, key: Key) -> set[Key]:
-        """A change of a mirror is a change of the Service that it mirrors."""
-        suffix = f"-{self._far}"
-        if key.service.endswith(suffix):
-            return {key, Key(key.namespace, key.service.removesuffix(suffix))}
-        return {key}
-
-    def _leads_elsewhere(self, found: ServiceObject) -> tuple[Key, str] | None:
-        """Return of which Service this is the mirror, and to which cluster, where that is not the far one."""
-        cluster = found.metadata.labels.get(MIRROR_CLUSTER, "")
-        if not found.is_mirror or cluster in ("", self._far):
-            return None
-        return Key(
-            found.metadata.namespace, found.metadata.name.removesuffix(f"-{cluster}")
-        ), cluster
+        return set() if found is None else self._index.remove(resource, found)
 
     # --- what is asked ------------------------------------------------------------------------------
 
     @property
     def current(self) -> bool:
-        """Whether everything that is needed was listed and is kept up to date."""
+        """Report whether everything that is needed was listed and is kept up to date."""
         return not any(self._stale.values())
 
     @property
@@ -225,29 +139,23 @@ class ClusterStore:
 
     def annotated(self) -> Iterable[Key]:
         """Return the Services that carry an annotation of ours, or have a split with a record."""
-        for (namespace, name), found in self._objects[Resource.SERVICES].items():
-            if not found.is_mirror and any(
-                a.startswith(PREFIX) for a in found.metadata.annotations
-            ):
-                yield Key(namespace, name)
-        for key in self._splits:
+        for name, found in self._objects[Resource.SERVICES].items():
+            if _asks(found):
+                yield Key(*name)
+        for key in self._index.splits:
             if self.has_record(key):
                 yield key
 
     def is_annotated(self, key: Key) -> bool:
         """Return whether the Service itself carries an annotation of ours."""
         found = self._objects[Resource.SERVICES].get(key)
-        return (
-            found is not None
-            and not found.is_mirror
-            and any(a.startswith(PREFIX) for a in found.metadata.annotations)
-        )
+        return found is not None and _asks(found)
 
     def has_record(self, key: Key) -> bool:
         """Return whether a split of the Service carries our record."""
         return any(
             a.startswith(PREFIX)
-            for found in self._splits.get(key, {}).values()
+            for found in self._index.splits.get(key, {}).values()
             for a in found.metadata.annotations
         )
 
@@ -265,11 +173,11 @@ class ClusterStore:
             stale_reason=self.stale_reason,
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
-            other_mirrors=tuple(sorted(self._elsewhere.get(key, ()))),
+            other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
-            conflicts=tuple(what for _, what in sorted(self._conflicts.get(key, {}).items())),
+            conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
             pin=self.pin(key),
             split_kinds=self._kinds,
             writing=writing,
@@ -281,12 +189,12 @@ class ClusterStore:
 
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
-        return endpoints_of(self._slices.get(key, {}).values())
+        return endpoints_of(self._index.slices.get(key, {}).values())
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)
-        here = self._splits.get(key, {})
+        here = self._index.splits.get(key, {})
         found = [
             provider.read(here[name, of], key, mirror)
             for resource, provider in PROVIDER_OF.items()
@@ -297,7 +205,7 @@ class ClusterStore:
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""
-        found = self._pins.get(key)
+        found = next(iter(self._index.pins.get(key, {}).values()), None)
         return None if found is None else pin.read(found)
 
     def _service(self, key: Key, *, mirror: bool) -> ObservedService | None:
@@ -323,6 +231,11 @@ class ClusterStore:
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
         )
+
+
+def _asks(found: ServiceObject) -> bool:
+    """Return whether a Service itself, and not a mirror of it, carries an annotation of ours."""
+    return not found.is_mirror and any(a.startswith(PREFIX) for a in found.metadata.annotations)
 
 
 def _newer(one: str, other: str) -> bool:

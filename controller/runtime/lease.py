@@ -55,7 +55,7 @@ class LeaseStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedLease:
     """The Lease as last read (None: there is none), since when its text is the same, and what we hold.
 
     All times are monotonic seconds. ``held_until_s`` is the end of our own leading (0: none), ``highest`` the
@@ -91,7 +91,7 @@ class Wait:
 Step = Acquire | Renew | Wait
 
 
-def step(observed: Seen, me: str, now_s: float) -> Step:
+def step(observed: ObservedLease, me: str, now_s: float) -> Step:
     """Return what to do with the lease now. Pure; the write that follows is guarded by resourceVersion."""
     lease = observed.lease
     fencing_token = max(observed.highest, lease.transitions if lease else 0) + 1
@@ -109,7 +109,7 @@ def step(observed: Seen, me: str, now_s: float) -> Step:
 class Leader:
     """A candidate for the Lease ``namespace/name``. ``identity`` is unique per process, not per Pod.
 
-    ``changed`` is called, synchronously, whenever ``leads`` or ``fencing token`` has changed, at the latest when the
+    ``changed`` is called, synchronously, whenever ``leads`` or ``fencing_token`` has changed, at the latest when the
     time of leading ends.
     """
 
@@ -135,21 +135,21 @@ class Leader:
         self._chance = chance or Chance()
         self._backoff = Backoff(duration_s / 15, duration_s / 3, draw=self._chance.draw)
         self._lease: LeaseObject | None = None
-        self._looked = False
+        self._was_read = False
         self._unchanged_since_s = self._chance.monotonic()
         self._held_until_s = 0.0
         self._highest = 0
-        self._told = (False, 0)
+        self._announced = (False, 0)
         self._acquired = asyncio.Event()
 
     @property
     def leads(self) -> bool:
-        """Whether shares may be raised now. Ends by itself before the lease can run out."""
+        """Report whether shares may be raised now. Ends by itself before the lease can run out."""
         return self._chance.monotonic() < self._held_until_s
 
     @property
     def fencing_token(self) -> int:
-        """The highest number of a time of leading that was seen (leaseTransitions), 0 before any.
+        """Return the highest number of a time of leading that was seen (leaseTransitions), 0 before any.
 
         While ``leads`` it is ours; another number afterwards says that somebody led since.
         """
@@ -157,12 +157,12 @@ class Leader:
 
     @property
     def left_s(self) -> float:
-        """Seconds for which this process still leads: what is begun under the lease ends by then."""
+        """Return the seconds for which this process still leads: what is begun under the lease ends by then."""
         return max(0.0, self._held_until_s - self._chance.monotonic())
 
     @property
     def may_roll_back(self) -> bool:
-        """Whether nobody else is known to lead: then callers may be brought home without the lease.
+        """Report whether nobody else is known to lead: then callers may be rolled back without the lease.
 
         Another's lease counts as held until it was seen unchanged for its duration; one that was never
         read, for our own duration after the start.
@@ -194,7 +194,7 @@ class Leader:
             except (ApiError, TimeoutError) as error:
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 pause_s = self._backoff.after_failure_s(asked_s)
-                self._looked = False
+                self._was_read = False
                 reason = str(error) or "no answer in time"
                 self._log.warning("lease", reason=reason, retry_s=round(pause_s, 3))
             else:
@@ -202,27 +202,27 @@ class Leader:
             await self._chance.sleep(pause_s)
 
     async def _turn(self) -> float:
-        """Look where that is needed, act, and give the seconds until the next turn. Raises ApiError."""
-        if not self._looked:
-            await self._look()
+        """Read where that is needed, act, and return the seconds until the next turn. Raises ApiError."""
+        if not self._was_read:
+            await self._read()
         action = self._step()
         try:
             await self._act(action)
         except (Conflict, AlreadyExists, NotFound):
-            # Somebody wrote, made or deleted it: look once more, and act on what is there now.
-            await self._look()
+            # Somebody wrote, made or deleted it: read once more, and act on what is there now.
+            await self._read()
             action = self._step()
             await self._act(action)
         jittered_s = self._duration_s / 3 * (0.8 + 0.4 * self._chance.draw())
         if isinstance(action, Wait):
-            self._looked = False
+            self._was_read = False
             # Everybody waits for the same end: jitter keeps them from arriving together.
             end_s = action.for_s + self._chance.draw() * self._duration_s / 15
             return min(jittered_s, end_s)
         return jittered_s
 
     def _step(self) -> Step:
-        observed = Seen(
+        observed = ObservedLease(
             self._lease,
             self._unchanged_since_s,
             self._held_until_s,
@@ -231,17 +231,17 @@ class Leader:
         )
         return step(observed, self._me, self._chance.monotonic())
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         try:
             found = await self._cluster.get(Resource.LEASES, self._namespace, self._name)
         except NotFound:
             self._note(None)
         else:
             self._note(_lease(found))
-        self._looked = True
+        self._was_read = True
         if self._lease is None or self._lease.holder != self._me:
             self._stop_leading()
-        self._tell()
+        self._announce()
 
     def _note(self, lease: LeaseObject | None) -> None:
         if _text(lease) != _text(self._lease):
@@ -268,7 +268,7 @@ class Leader:
         if isinstance(action, Acquire):
             self._log.info("leading", fencing_token=self._highest)
         self._acquired.set()
-        self._tell()
+        self._announce()
 
     async def _write(self, spec: dict[str, Any]) -> LeaseObject:
         if self._lease is None:
@@ -279,7 +279,7 @@ class Leader:
         return _lease(await self._cluster.patch(Resource.LEASES, self._namespace, self._name, body))
 
     async def _notice_the_end(self) -> None:
-        """Return of the end of leading when its time comes, even while a renewal hangs."""
+        """Announce the end of leading when its time comes, even while a renewal hangs."""
         while True:
             await self._acquired.wait()
             left_s = self._held_until_s - self._chance.monotonic()
@@ -291,15 +291,15 @@ class Leader:
     def _stop_leading(self) -> None:
         self._held_until_s = 0.0
         self._acquired.clear()
-        self._tell()
+        self._announce()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         now = (self.leads, self._highest)
-        if now == self._told:
+        if now == self._announced:
             return
-        if self._told[0] and not now[0]:
-            self._log.warning("not leading any more", fencing_token=self._told[1])
-        self._told = now
+        if self._announced[0] and not now[0]:
+            self._log.warning("not leading any more", fencing_token=self._announced[1])
+        self._announced = now
         self._changed()
 
     async def _release(self) -> None:

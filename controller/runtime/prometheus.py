@@ -80,7 +80,7 @@ class Prometheus:
             self._session.verify = str(access.ca_file)
         self._before_s = -math.inf
 
-    def reconcile(self, orders: Mapping[Key, TrafficOrder]) -> Answered:
+    def query(self, orders: Mapping[Key, TrafficOrder]) -> Answered:
         """Ask every question of one tick; the answers are counted together, or not at all."""
         cluster = self._counters.cluster
         self._session.deadline_s = self._clock() + ROUND_S
@@ -129,7 +129,7 @@ class Prometheus:
         )
 
     def _ask(self, connection: PrometheusConnect, query: str) -> tuple[float, list[Row]]:
-        """Ask one question; give the time of the answer by Prometheus's clock, and its samples."""
+        """Ask one question; return the time of the answer by Prometheus's clock, and its samples."""
         began_s, outcome = self._clock(), "ok"
         try:
             return _read(connection.custom_query(query))
@@ -262,27 +262,25 @@ class Traffic:
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _keep(self, cluster: str, source: Prometheus, executor: ThreadPoolExecutor) -> None:
-        """Have one round under way at most; one that is late is told as that, and waited for."""
+        """Have one round under way at most; one that is late is reported as late, and waited for."""
         loop = asyncio.get_running_loop()
         due_s = self._clock()
         asking: asyncio.Future[Answered] | None = None
         while True:
             if self._orders or asking is not None:
-                asking = asking or loop.run_in_executor(
-                    executor, source.reconcile, dict(self._orders)
-                )
+                asking = asking or loop.run_in_executor(executor, source.query, dict(self._orders))
                 done, _ = await asyncio.wait({asking}, timeout=ROUND_S)
                 if done:
-                    self._tell(asking.result())
+                    self._pass_on(asking.result())
                     asking = None
                 else:
                     late = f"it has not answered for {ROUND_S:g} s"
-                    self._tell(Answered(cluster, self._clock(), error=late))
+                    self._pass_on(Answered(cluster, self._clock(), error=late))
             due_s = max(due_s + self._tick_s, self._clock())  # late ticks are not caught up
             await asyncio.sleep(due_s - self._clock())
 
-    def _tell(self, answered: Answered) -> None:
-        """Pass it on, and log where what is wrong has changed."""
+    def _pass_on(self, answered: Answered) -> None:
+        """Pass an answer on, and log where what is wrong has changed."""
         before = self._errors.get(answered.cluster, "")
         self._errors[answered.cluster] = answered.error
         if answered.error and answered.error != before:

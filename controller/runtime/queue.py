@@ -1,6 +1,6 @@
-"""A queue of keys with timers: duplicates merge, the earliest time wins, whoever may have to go home is first.
+"""A queue of keys with timers: duplicates merge, the earliest time wins, whoever may have to be rolled back is first.
 
-What is queued is which migration to look at, never what happened to it: the look finds that out.
+What is queued is which migration to reconcile, never what happened to it: that is observed in its turn.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AT_RISK, URGENT, ROUTINE, NOT_DUE = range(4)
 class Queue:
     """At most one entry per key is due, and one is timed. ``clock`` gives monotonic seconds.
 
-    Who is ``at_risk`` overtakes everybody, whatever made it due: it may have to be brought home.
+    Who is ``at_risk`` overtakes everybody, whatever made it due: it may have to be rolled back.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Queue:
         self._due: list[tuple[int, int, Key]] = []
         self._rank: dict[Key, int] = {}
         self._timed: list[tuple[float, Key]] = []
-        self._wake: dict[Key, float] = {}
+        self._timers: dict[Key, float] = {}
         self._count = itertools.count()
         self._changed = asyncio.Event()
 
@@ -49,15 +49,15 @@ class Queue:
     def add_in(self, key: Key, delay_s: float) -> None:
         """Make a key due in ``delay_s``, unless it is so sooner."""
         when = self._clock() + max(delay_s, 0.0)
-        if self._wake.get(key, float("inf")) <= when:
+        if self._timers.get(key, float("inf")) <= when:
             return
-        self._wake[key] = when
+        self._timers[key] = when
         heapq.heappush(self._timed, (when, key))
         self._changed.set()
 
     def forget(self, key: Key) -> None:
-        """Drop a key's timer: its migration has ended."""
-        self._wake.pop(key, None)
+        """Let go of a key's timer: its migration has ended."""
+        self._timers.pop(key, None)
 
     async def get(self) -> Key:
         """Wait for the next key: those at risk first, then the urgent, each in the order in which they came."""
@@ -80,6 +80,6 @@ class Queue:
         now_s = self._clock()
         while self._timed and self._timed[0][0] <= now_s:
             when, key = heapq.heappop(self._timed)
-            if self._wake.get(key) == when:
-                del self._wake[key]
+            if self._timers.get(key) == when:
+                del self._timers[key]
                 self.add(key)

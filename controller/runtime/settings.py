@@ -71,12 +71,12 @@ class TrafficSettings(_Section, frozen=True):
     mode: Annotated[
         Literal["off", "advisory", "required"],
         Meta(
-            description="off, advisory (it can send callers home, and never holds) or required (a"
+            description="off, advisory (it can roll callers back, and never holds) or required (a"
             " Prometheus that does not tell holds the rise), where the annotation traffic says nothing"
         ),
     ] = "advisory"
     tick_s: Annotated[
-        float, Meta(ge=1, le=60, description="seconds between two looks, from 1 to 60")
+        float, Meta(ge=1, le=60, description="seconds between two queries, from 1 to 60")
     ] = 10.0
 
 
@@ -188,12 +188,12 @@ class Settings(_Section, frozen=True):
 
     @property
     def listen_address(self) -> tuple[str, int]:
-        """``listen`` as (host, port)."""
+        """Return ``listen`` as (host, port)."""
         return _address(self.listen)
 
     @property
     def board_address(self) -> tuple[str, int] | None:
-        """``board`` as (host, port), None where there is none."""
+        """Return ``board`` as (host, port), None where there is none."""
         return None if self.board is None else _address(self.board)
 
 
@@ -203,7 +203,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Settings:
-    """Read the file at ``path`` with the overrides of ``environ``. Raises :class:`SettingsError`."""
+    """Return the file at ``path`` with the overrides of ``environ``. Raises :class:`SettingsError`."""
     try:
         raw = _overridden(_parsed(Path(path)), environ)
         settings: Settings = _read(Settings, raw, "")
@@ -216,9 +216,9 @@ def load(path: Path | str, environ: Mapping[str, str]) -> Settings:
 def reread(
     path: Path | str, environ: Mapping[str, str], current: Settings
 ) -> Settings | SettingsError:
-    """``current`` with what may change while running, as the file says now.
+    """Return ``current`` with what may change while running, as the file says now.
 
-    A file that cannot be used is returned as its error: keep ``current`` and tell.
+    A file that cannot be used is returned as its error: keep ``current`` and report it.
     """
     try:
         new = load(path, environ)
@@ -228,7 +228,7 @@ def reread(
 
 
 def example() -> str:
-    """``deploy/controller.example.yaml``: every key with its default and what may be written."""
+    """Return ``deploy/controller.example.yaml``: every key with its default and what may be written."""
     shown = Settings(
         clusters={
             "legacy": ClusterSettings(kubeconfig="/etc/migrate/legacy.kubeconfig"),
@@ -253,14 +253,14 @@ class _Loader(yaml.SafeLoader):
     """YAML in which a key stands once: of two, PyYAML would quietly take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Make the mapping, or say which key stands twice."""
-        observed = set()
+        """Return the mapping; raise the key that stands twice."""
+        known = set()
         for key, _ in node.value:
             name = str(key.value)
-            if name in observed:
+            if name in known:
                 problem = f"{name} is written twice"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            observed.add(name)
+            known.add(name)
         return super().construct_mapping(node, deep)
 
 
@@ -288,25 +288,35 @@ class _Word(NamedTuple):
 
 
 def _overridden(raw: object, environ: Mapping[str, str]) -> object:
-    """``raw`` with the environment's values put in place, each marked with its variable."""
+    """Return ``raw`` with the environment's values put in place, each marked with its variable."""
     tree = _copied({} if raw is None else raw)
     for variable in sorted(environ):
         rest = variable.removeprefix(ENV_PREFIX)
-        if variable in (rest, CONFIG_ENV) or _SERVICE_LINK.match(rest):
-            continue
-        *parents, leaf = rest.lower().split("__")
-        # A cluster's name has no underscore, a key no hyphen: each level's own key decides.
-        if parents[:1] == ["clusters"] and len(parents) > 1:
-            parents[1] = parents[1].replace("_", "-")
-        at = tree
-        for depth, parent in enumerate([*parents, ""]):
-            if not isinstance(at, dict):
-                place = ".".join(parents[:depth]) or "the file"
-                raise SettingsError(f"{variable}: {place} holds no keys to override")
-            if depth < len(parents):
-                at[parent] = at = {} if at.get(parent) is None else at[parent]
-        at[leaf] = _Word(environ[variable], variable)
+        if variable not in (rest, CONFIG_ENV) and not _SERVICE_LINK.match(rest):
+            _put(tree, _levels(rest), _Word(environ[variable], variable))
     return tree
+
+
+def _levels(rest: str) -> list[str]:
+    """Return the keys that a variable names, from the top down."""
+    levels = rest.lower().split("__")
+    # A cluster's name has no underscore, a key no hyphen: each level's own key decides.
+    if levels[0] == "clusters" and len(levels) > 2:
+        levels[1] = levels[1].replace("_", "-")
+    return levels
+
+
+def _put(tree: Any, levels: list[str], word: _Word) -> None:
+    """Put a value in its place, and make the levels above it where they are missing."""
+    at = tree
+    for depth, level in enumerate(levels):
+        if not isinstance(at, dict):
+            place = ".".join(levels[:depth]) or "the file"
+            raise SettingsError(f"{word.variable}: {place} holds no keys to override")
+        if depth == len(levels) - 1:
+            at[level] = word
+        else:
+            at[level] = at = {} if at.get(level) is None else at[level]
 
 
 def _copied(raw: Any) -> Any:
@@ -317,7 +327,7 @@ def _copied(raw: Any) -> Any:
 
 
 def _read(wanted: Any, raw: Any, path: str) -> Any:
-    """``raw`` as a ``wanted``: a Struct, a dict of Structs, or a value with its description."""
+    """Return ``raw`` as a ``wanted``: a Struct, a dict of Structs, or a value with its description."""
     bare = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
     if isinstance(bare, type) and issubclass(bare, _Section):
         return _read_section(bare, raw, path)
@@ -374,7 +384,7 @@ def _shown(value: object) -> str:
 
 
 def _place(raw: object, path: str) -> str:
-    """``path``, and the variable that put ``raw`` there, if one did."""
+    """Return ``path``, and the variable that put ``raw`` there, if one did."""
     variable = _variable(raw)
     return f"{path} (from {variable})" if variable else path
 
@@ -388,21 +398,14 @@ def _variable(raw: object) -> str:
 
 
 def _descriptions(wanted: Any) -> list[str]:
-    """The words that describe a value, the type's before the field's; none for a section."""
+    """Return the words that describe a value, the type's before the field's; none for a section."""
     return [note.description for note in getattr(wanted, "__metadata__", ()) if note.description]
 
 
 def _check_together(settings: Settings) -> None:
-    """What no single value can show. Raises :class:`SettingsError`."""
+    """Raise :class:`SettingsError` for what no single value can show."""
+    _check_clusters(settings)
     names = list(settings.clusters)
-    if len(names) != 2:
-        raise SettingsError(f"clusters: has {len(names)}; write exactly two")
-    one, other = settings.clusters.values()
-    if (one.kubeconfig, one.context) == (other.kubeconfig, other.context):
-        raise SettingsError(
-            f"clusters.{names[1]}: is the same cluster as {names[0]}; "
-            "write another kubeconfig or context"
-        )
     if settings.lease.cluster not in names:
         raise SettingsError(
             f"lease.cluster: is {settings.lease.cluster!r}; write {' or '.join(names)}"
@@ -418,8 +421,21 @@ def _check_together(settings: Settings) -> None:
             raise SettingsError(f"{place}: is {listen!r}; write a port up to 65535")
 
 
+def _check_clusters(settings: Settings) -> None:
+    """Raise :class:`SettingsError` where these are not two clusters."""
+    names = list(settings.clusters)
+    if len(names) != 2:
+        raise SettingsError(f"clusters: has {len(names)}; write exactly two")
+    one, other = settings.clusters.values()
+    if (one.kubeconfig, one.context) == (other.kubeconfig, other.context):
+        raise SettingsError(
+            f"clusters.{names[1]}: is the same cluster as {names[0]}; "
+            "write another kubeconfig or context"
+        )
+
+
 def _written(section: _Section, indent: str) -> list[str]:
-    """The section as YAML lines, each value under the words that describe it."""
+    """Return the section as YAML lines, each value under the words that describe it."""
     lines = []
     types = get_type_hints(type(section), include_extras=True)
     for name, value in msgspec.structs.asdict(section).items():

@@ -1,4 +1,4 @@
-"""The last word heard from each source, by migration. No I/O and no clock: ``now_s`` is monotonic.
+"""What each source reported last, by migration. No I/O and no clock: ``now_s`` is monotonic.
 
 ``apply`` takes what the clusters say and returns the migrations that it is about; ``on_report`` and ``answered``
 take what the probers and Prometheus say; ``observe`` puts together what one decision may use. Memory is a cache of
@@ -73,10 +73,10 @@ class Store:
         self._further = tuple(further)
         self._sources: tuple[Source, ...] = (self._probes, self._clients, *self._further)
 
-    # --- what is told -------------------------------------------------------------------------------
+    # --- what comes in -------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> set[Key]:
-        """Take a change of a cluster in; give the migrations it is about, also one that just ended."""
+        """Take a change of a cluster in; return the migrations it is about, also one that just ended."""
         keys = self.views[change.cluster].apply(change)
         return {key for key in keys if key in self._known or self.is_migration(key)}
 
@@ -116,7 +116,7 @@ class Store:
 
     @property
     def current(self) -> bool:
-        """Whether both clusters are listed and fresh."""
+        """Report whether both clusters are listed and fresh."""
         return all(view.current for view in self.views.values())
 
     def known(self, key: Key) -> MigrationKnown:

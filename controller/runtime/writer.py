@@ -1,8 +1,8 @@
-"""The hands: one write at a time for each (migration, cluster, object), and nothing decided here.
+"""One write at a time for each (migration, cluster, object), and nothing decided here.
 
-A write that fails is not repeated: its hand rests for a moment (backoff, full jitter, ``Retry-After``), then
-the migration is looked at again, and what is right by then is written. A revert takes the place of whatever
-the hand was doing: the old write carries an older resourceVersion, so it meets a conflict if it still lands.
+A write that fails is not repeated: its place rests for a moment (backoff, full jitter, ``Retry-After``), then
+the migration is reconciled again, and what is right by then is written. A revert replaces whatever is under
+way at its place: the old write carries an older resourceVersion, so it meets a conflict if it still lands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.domain import Key
+from controller.domain import Key, Reason
 from controller.kube.api import ApiError, Backoff, NotFound, Unavailable
 
 What = Literal["split", "pin", "read", "status", "event"]
@@ -27,7 +27,7 @@ LONGEST_URGENT_PAUSE_S = 1.0
 
 
 class Place(NamedTuple):
-    """What a hand is on."""
+    """What is written: one object of one migration in one cluster."""
 
     key: Key
     cluster: str
@@ -35,7 +35,9 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Hand:
+class _Write:
+    """A write under way, or resting after a failure."""
+
     task: asyncio.Task[None]
     urgent: bool
 
@@ -50,7 +52,7 @@ class Failure:
 
 
 class Writer:
-    """All writes in flight. ``done`` is called with the key whenever a hand is free again."""
+    """All writes in flight. ``done`` is called with the key, and whether it was urgent, after each."""
 
     def __init__(
         self,
@@ -59,35 +61,42 @@ class Writer:
     ) -> None:
         self._done = done
         self._log = log
-        self._writer: dict[Place, _Hand] = {}
+        self._writes: dict[Place, _Write] = {}
         self._failures: dict[Place, Failure] = {}
 
     def busy(self, place: Place) -> bool:
-        """Return whether a hand is at work or resting here."""
-        return place in self._writer
+        """Return whether a write is under way or resting here."""
+        return place in self._writes
 
     def writing(self, key: Key, *what: What) -> frozenset[str]:
         """Return the clusters in which such objects of this migration are being written."""
-        return frozenset(p.cluster for p in self._writer if p.key == key and p.what in what)
+        return frozenset(p.cluster for p in self._writes if p.key == key and p.what in what)
 
-    def failures(self, key: Key) -> dict[Place, str]:
-        """Return what failed last for this migration, by place, until it succeeds."""
-        return {p: f.message for p, f in self._failures.items() if p.key == key}
+    def failures(self, key: Key) -> tuple[tuple[Reason, str], ...]:
+        """Return what an API server refused last for this migration, until it succeeds, as warnings.
 
-    def take(self, place: Place, work: Work, *, urgent: bool = False) -> bool:
-        """Begin this work, unless the hand is busy; urgent work takes the place of what is not."""
-        held = self._writer.get(place)
+        Nobody sees a log line from the outside.
+        """
+        failed = sorted((p, f.message) for p, f in self._failures.items() if p.key == key)
+        return tuple(
+            (Reason.WRITE_FAILED, f"in {place.cluster} the {place.what} was not written: {message}")
+            for place, message in failed
+        )
+
+    def submit(self, place: Place, work: Work, *, urgent: bool = False) -> bool:
+        """Begin this work, unless its place is busy; urgent work replaces what is not."""
+        held = self._writes.get(place)
         if held is not None:
             if held.urgent or not urgent:
                 return False
             held.task.cancel()
         task = asyncio.create_task(self._run(place, work, urgent=urgent), name=f"{place}")
-        self._writer[place] = _Hand(task, urgent)
+        self._writes[place] = _Write(task, urgent)
         return True
 
     async def drain(self, deadline_s: float) -> None:
         """Let what is in flight finish, then end what did not."""
-        tasks = [hand.task for hand in self._writer.values()]
+        tasks = [write.task for write in self._writes.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=deadline_s)
             for task in late:
@@ -96,9 +105,9 @@ class Writer:
 
     def drop_raises(self) -> None:
         """End every write that is not a revert: the lease is lost."""
-        for place, hand in list(self._writer.items()):
-            if place.what == "split" and not hand.urgent:
-                hand.task.cancel()
+        for place, write in list(self._writes.items()):
+            if place.what == "split" and not write.urgent:
+                write.task.cancel()
 
     async def _run(self, place: Place, work: Work, *, urgent: bool) -> None:
         me = asyncio.current_task()
@@ -111,9 +120,9 @@ class Writer:
             self._log.exception("write failed by an error of ours", migration=str(place.key))
             await self._rest(place, ApiError(repr(error)), urgent=urgent)
         finally:
-            held = self._writer.get(place)
+            held = self._writes.get(place)
             if held is not None and held.task is me:
-                del self._writer[place]
+                del self._writes[place]
             self._done(place.key, urgent)
 
     async def _rest(self, place: Place, error: ApiError, *, urgent: bool) -> None:
@@ -139,6 +148,6 @@ class Writer:
         await asyncio.sleep(pause)
 
     def forget(self, key: Key) -> None:
-        """Drop what is remembered of a migration that ended."""
+        """Let go of what is remembered of a migration that ended."""
         for place in [place for place in self._failures if place.key == key]:
             del self._failures[place]

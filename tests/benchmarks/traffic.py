@@ -125,7 +125,7 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
         _call(proxies, keys)
         meter.questions.clear()
         began_s = perf_counter()
-        answered = await asyncio.to_thread(client.reconcile, orders)
+        answered = await asyncio.to_thread(client.query, orders)
         measured.asked_s.append(perf_counter() - began_s)
         measured.questions.append(len(meter.questions))
         began_s = perf_counter()
@@ -165,7 +165,7 @@ async def _until_scraped(
     """Look until Prometheus tells of every Service."""
     async with asyncio.timeout(READY_S):
         while True:
-            answered = await asyncio.to_thread(client.reconcile, orders)
+            answered = await asyncio.to_thread(client.query, orders)
             called = [g for g in answered.increases.services.values() if g.following]
             if answered.newest and len(answered.increases.services) == services and not called:
                 return

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.domain import Key
+from controller.domain.status import readable
 from controller.report.ui import Feed, Shown
 
 ASKED = {"by": "kubectl-annotate", "at": "2026-01-01T08:00:00Z"}
@@ -59,7 +60,12 @@ def status(phase: str = "Progressing", share: str = "10", **changes: Any) -> dic
 
 def shows(told: Mapping[str, Any], due: datetime | None = None) -> Any:
     """A source that always says this."""
-    return lambda: Shown(told, due)
+    return lambda: shown(told, due)
+
+
+def shown(told: Mapping[str, Any], due: datetime | None = None) -> Shown:
+    """What is shown where a Migration has this status."""
+    return Shown(readable(told), due)
 
 
 def fleet(count: int) -> Feed:

@@ -23,12 +23,12 @@ from controller.kube.objects import Deleted, Resource
 from controller.report.metrics import Metrics
 from controller.report.tracing import tracing_to
 from controller.report.ui import Feed, Shown, serve_board, site
-from controller.report.ui.rows import row, story
+from controller.report.ui.rows import details, row
 from controller.runtime.probers import Probers
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
 from controller.runtime.store import Store
-from tests.board.fleet import fleet, key, shows, status
+from tests.board.fleet import fleet, key, shown, shows, status
 from tests.controller.world import A as WORLD_A
 from tests.controller.world import World
 
@@ -44,7 +44,7 @@ def test_a_row_says_what_the_status_says() -> None:
     told = status(share="99.9", warnings=[{"reason": "ConnectOnly", "message": "..."}])
     told["ways"][1]["clean"] = 40
     due = datetime(2026, 1, 1, 8, 1, tzinfo=UTC)
-    assert row(A, Shown(told, due)) == {
+    assert row(A, shown(told, due)) == {
         "namespace": "default",
         "name": "service-a",
         "target": "eks",
@@ -77,10 +77,10 @@ def test_a_row_says_what_the_status_says() -> None:
 )
 def test_an_odd_status_has_a_row_all_the_same(odd: dict[str, Any]) -> None:
     """What somebody else wrote into a status, or nobody yet, is shown as not known."""
-    made = row(A, Shown(odd))
+    made = row(A, shown(odd))
     assert made["shares"] in ({}, {"legacy": None})
     assert (made["by"], made["due"], made["clean"], made["needed"]) == ("", "", 0, 0)
-    assert story(A, Shown(odd))["history"] == []
+    assert details(A, shown(odd))["history"] == ()
 
 
 # --- the feed -------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ async def test_changes_that_nobody_read_become_one() -> None:
     def source(number: int) -> Any:
         def say() -> Shown:
             asked.append(number)
-            return Shown(status(message=f"number {number}"))
+            return shown(status(message=f"number {number}"))
 
         return say
 
@@ -127,7 +127,7 @@ async def test_nobody_reading_costs_nothing() -> None:
     feed.put(A, lambda: pytest.fail("a row was made for nobody"))
     feed.drop(A)
     feed.drop(A)
-    assert feed.story(A) is None
+    assert feed.details(A) is None
 
 
 async def test_what_came_and_went_unread_is_not_told() -> None:
@@ -242,8 +242,8 @@ async def test_a_name_of_elsewhere_does_not_lead_here(host: str, answered: int) 
         assert (await board.get("/", Host=host))[0] == answered
 
 
-async def test_one_story_is_told() -> None:
-    """A migration's story has its paths, warnings and history; one that is none is 404 with a sentence."""
+async def test_one_migration_is_shown_whole() -> None:
+    """What is known of one migration has its paths, warnings and history; one that is none is 404 with a sentence."""
     async with opened(fleet(1)) as board:
         _, headers, text = await board.get("/migrations/default/service-0")
         assert headers["Content-Type"].startswith("application/json")
@@ -388,14 +388,14 @@ async def test_the_leader_shows_what_it_decides_and_a_standby_what_was_written()
     written = world.status()
     board, standby = replica(world, leads=False)
     standby.reconcile(WORLD_A)
-    told = json.loads(board.story(WORLD_A) or b"{}")
+    told = json.loads(board.details(WORLD_A) or b"{}")
     assert not board.leads
     assert (told["phase"], told["reason"]) == (written["phase"], written["reason"])
     assert (told["shares"], told["due"]) == ({"legacy": 10.0, "eks": 10.0}, "")
     assert [one["share"] for one in told["history"]][-1] == "10/10"
     board, leader = replica(world, leads=True)
     leader.reconcile(WORLD_A)
-    told = json.loads(board.story(WORLD_A) or b"{}")
+    told = json.loads(board.details(WORLD_A) or b"{}")
     assert board.leads
     assert told["reason"] == "ClusterStale"
     assert datetime.fromisoformat(told["due"]) > world.now - timedelta(seconds=10)

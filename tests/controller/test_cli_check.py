@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from controller.cli.exit_codes import Exit
-from controller.domain.reasons import MEANINGS
+from controller.domain import Reason
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh.objects import link_object, service_object
 from tests.controller.check_pair import GATEWAYS, IDENTITY, CheckPair
@@ -209,7 +209,7 @@ async def test_each_harm_is_found(pair: CheckPair, reason: str) -> None:
     assert reason not in await pair.found()
     harm(pair)
     level, message = (await pair.found())[reason]
-    assert (level, sentence in message) == (MEANINGS[reason].level, True), message
+    assert (level, sentence in message) == (Reason(reason).meaning.level, True), message
     if level == "BLOCK":
         assert (await pair.run("check", "service-a")).code == Exit.BLOCKED
 
@@ -225,7 +225,7 @@ async def test_a_route_in_the_callers_namespace(pair: CheckPair, kind: str, reas
     body = {"metadata": {"name": "mine", "namespace": "migrate"}, "spec": {"parentRefs": [parent]}}
     pair.put("legacy", "httproutes", body)
     level, message = (await pair.found())[reason]
-    assert (level, "the HTTPRoute mine in" in message) == (MEANINGS[reason].level, True)
+    assert (level, "the HTTPRoute mine in" in message) == (Reason(reason).meaning.level, True)
     assert {"RouteWins", "TwoMechanisms"} - set(await pair.found()) != set()
 
 
@@ -362,7 +362,7 @@ async def test_lists_are_read_page_by_page(
     pair: CheckPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is more than a page is read to its end: nothing on a later page is taken for missing."""
-    monkeypatch.setattr("controller.cli.api.PAGE", 2)
+    monkeypatch.setattr("controller.kube.api.client.PAGE", 2)
     for name in ("service-b", "service-c"):
         pair.service(name)
     told = decoded((await pair.run("check", "--all", "-o", "json")).out)

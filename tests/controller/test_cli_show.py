@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cli import show
-from controller.cli.migration import Migration, Transition, read_migration
-from controller.cli.waiting import untold
+from controller.cli.migration import Migration, read_migration
+from controller.cli.waiting import unprinted
 from controller.decide.schedule import ScheduledStep, Stage, pass_s, schedule
 from controller.domain import PREFIX, LatencySpec, MigrationSpec
-from tests.controller.cli_cluster import ended, migration, status
+from controller.domain.status import Transition
+from tests.controller.cli_cluster import ended, migration, path, status
 
 NOW = datetime(2026, 1, 1, 10, 5, 40, tzinfo=UTC)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -59,6 +60,14 @@ def test_the_page_of_one() -> None:
     assert warning == "Warning   MirrorUnproven: only the pins prove the way"
 
 
+def test_the_page_has_what_was_bad_just_now() -> None:
+    """A path's share of bad probes over the last three seconds is shown, where there were any probes."""
+    ways = [path("legacy", "target", badPercent3s=12.5), path("eks", "target")]
+    rows = show.paths_table(told(ways=ways).status).splitlines()
+    assert rows[1].split()[-3:] == ["12.5", "%", "200"]
+    assert rows[2].split()[-2:] == ["-", "200"]
+
+
 def test_the_page_has_what_real_callers_see() -> None:
     """Where a Prometheus is known the page tells what callers see, by their cluster, or why it does not."""
     observed = {
@@ -79,9 +88,9 @@ def test_the_page_has_what_real_callers_see() -> None:
     assert facts.startswith("Share         legacy 10? %, eks 100 %")
     assert found.status.step_permille == 100
     assert traffic.splitlines() == [
-        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   HOME   MEASURED",
-        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %    24.8 %",
-        "eks            UNKNOWN   Away            -           -         -      -      -",
+        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   ORIGIN   MEASURED",
+        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %      24.8 %",
+        "eks            UNKNOWN   Away            -           -         -      -        -",
         "The Prometheus of eks does not tell: it answers 503",
     ]
     assert traffic in show.explain_page(found, NOW)
@@ -317,15 +326,15 @@ def test_each_transition_is_told_once(grown: list[int], kept: int) -> None:
         Transition(at=start + timedelta(seconds=n), message=str(n)) for n in range(1 + sum(grown))
     ]
     length = 1
-    observed = list(untold(every[:1], None))
+    observed = list(unprinted(every[:1], None))
     for more in grown:
         length += more
-        observed += untold(every[:length][-kept:], observed[-1])
+        observed += unprinted(every[:length][-kept:], observed[-1])
     assert observed == every
 
 
 def test_at_first_only_the_newest_is_told() -> None:
     """What happened before the command began is not told, but where it stands is."""
     first, second = told().status.history
-    assert untold((first, second), None) == (second,)
-    assert untold((second,), Transition(at=first.at, message="cut off")) == [second]
+    assert unprinted((first, second), None) == (second,)
+    assert unprinted((second,), Transition(at=first.at, message="cut off")) == [second]

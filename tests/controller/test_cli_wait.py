@@ -32,7 +32,7 @@ from tests.controller.cli_cluster import (
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CommandCluster]:
     """A cluster whose service-a is under way to eks, asked often so that the tests are quick."""
-    monkeypatch.setattr(waiting, "LOOK_S", 0.02)
+    monkeypatch.setattr(waiting, "POLL_S", 0.02)
     async with EmbeddedApi("legacy") as api:
         made = CommandCluster(api, tmp_path / "kubeconfig")
         made.put(service("service-a", target="eks"), migration())

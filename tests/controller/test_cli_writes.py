@@ -112,12 +112,12 @@ async def test_the_way_back_replaces_the_steps(cluster: CommandCluster) -> None:
     assert cluster.annotations("service-a") == {"target": "legacy", "steps": "now"}
 
 
-async def test_start_says_when_it_brings_callers_home(cluster: CommandCluster) -> None:
+async def test_start_says_when_it_rolls_back(cluster: CommandCluster) -> None:
     """The old target in mid-flight is the path back, and the answer says so."""
     begun(cluster, {"target": "eks"})
     done = await cluster.run("start", "service-a", "--to", "legacy")
     assert done.code == 0
-    assert "it was under way to eks at 10/100 %, so this brings its callers home" in done.out
+    assert "it was under way to eks at 10/100 %, so legacy serves its callers again" in done.out
 
 
 async def test_start_of_what_is_so_already_writes_nothing(cluster: CommandCluster) -> None:
@@ -288,13 +288,16 @@ async def test_retry_twice_raises_once(cluster: CommandCluster) -> None:
         (None, "no Migration of service-a: it is annotated, so does the controller run?"),
         ({"phase": "Progressing"}, "was not reverted (it is Progressing), so there is nothing to"),
         ({"phase": "Completed"}, "was not reverted (it is Completed)"),
-        ({"phase": "Reverting"}, "is still on its way home: try again after kubectl migrate wait"),
+        (
+            {"phase": "Reverting"},
+            "is still being rolled back: try again after kubectl migrate wait",
+        ),
     ],
 )
 async def test_retry_refuses_what_was_not_reverted(
     cluster: CommandCluster, told: dict[str, Any] | None, sentence: str
 ) -> None:
-    """Only an attempt that came home is tried again."""
+    """Only an attempt that was rolled back is tried again."""
     cluster.put(service("service-a", target="eks"), *([] if told is None else [migration(**told)]))
     done = await cluster.run("retry", "service-a")
     assert done.code == Exit.FAILED
@@ -326,7 +329,7 @@ async def test_a_service_changed_meanwhile_is_looked_at_again(
 
     monkeypatch.setattr(Api, "annotate", annotate)
     done = await cluster.run("retry", "service-a")
-    assert done.err.startswith("service-a was changed meanwhile: looking again\n")
+    assert done.err.startswith("service-a was changed meanwhile: reading it again\n")
     assert "attempt 7 of service-a is asked for already" in done.err
     assert cluster.annotations("service-a") == {"target": "eks", "attempt": "7"}
 

@@ -133,7 +133,7 @@ async def test_a_plugin_may_be_slower_than_a_request(server: Server, tmp_path: P
         with pytest.raises(Unavailable, match="no credentials"):
             await cluster.get(Resource.SERVICES, "n", "a")
         gate.touch()
-        await until(lambda: cluster._transport._credentials is not None)
+        await until(lambda: cluster.transport._credentials is not None)
         await cluster.get(Resource.SERVICES, "n", "a")
     assert server.asked[0].headers["Authorization"] == "Bearer t"
     assert runs(tmp_path) == 1
@@ -242,7 +242,7 @@ async def test_a_token_is_renewed_before_it_runs_out(server: Server, tmp_path: P
         for now_s in (0.0, 700.0, 760.0):
             clock.now_s = now_s
             await cluster.get(Resource.SERVICES, "n", "a")
-        await until(lambda: cluster._transport._loading is None)
+        await until(lambda: cluster.transport._loading is None)
         await cluster.get(Resource.SERVICES, "n", "a")
     used = [request.headers["Authorization"] for request in server.asked]
     assert used == ["Bearer t0", "Bearer t0", "Bearer t0", "Bearer t1"]
@@ -260,7 +260,7 @@ async def test_a_token_that_cannot_be_renewed_is_used_on(server: Server, tmp_pat
         for now_s in (800.0, 801.0, 802.0, 811.0):
             clock.now_s = now_s
             await cluster.get(Resource.SERVICES, "n", "a")
-            await until(lambda: cluster._transport._loading is None)
+            await until(lambda: cluster.transport._loading is None)
     assert {request.headers["Authorization"] for request in server.asked} == {"Bearer t0"}
     assert runs(tmp_path) == 3
 
@@ -327,7 +327,7 @@ async def _services_of(cluster: Cluster, observed: list[Any]) -> None:
     from controller.kube.api.reflector import Reflector  # noqa: PLC0415 - of one resource only here
 
     await Reflector(
-        "eks", Resource.SERVICES, cluster._transport, cluster._places, observed.append,
+        "eks", Resource.SERVICES, cluster.transport, cluster._places, observed.append,
         meter=Silent(), log=LOG, pace=Pace(), chance=Chance(),
     ).run()  # fmt: skip
 

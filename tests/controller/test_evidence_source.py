@@ -15,6 +15,7 @@ from controller.domain import (
     PathEvidence,
     Phase,
     Plan,
+    Reason,
     Side,
     TrafficEvidence,
     Verdict,
@@ -23,18 +24,18 @@ from controller.evidence.source import Evidence, together
 from controller.runtime.store import Store
 
 PATH = CallPath("legacy", Side.TARGET)
-GOOD = PathEvidence(Verdict.PASS, "Met", threshold=20.0, bad_share_3s=0.0, answered_s=5.0)
-NEAR = PathEvidence(Verdict.UNKNOWN, "Recovering", points=19.0, threshold=20.0)
+GOOD = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, bad_share_3s=0.0, answered_s=5.0)
+NEAR = PathEvidence(Verdict.UNKNOWN, Reason.RECOVERING, points=19.0, threshold=20.0)
 BAD = PathEvidence(
     Verdict.FAIL,
-    "SuccessMissed",
+    Reason.SUCCESS_MISSED,
     points=30.0,
     threshold=20.0,
     silent_s=0.0,
     bad_share_3s=0.5,
     counted="complaints",
 )
-CALLS = TrafficEvidence(Verdict.PASS, "Met", threshold=16.0)
+CALLS = TrafficEvidence(Verdict.PASS, Reason.MET, threshold=16.0)
 
 
 def test_a_path_that_one_source_knows_is_as_it_says() -> None:

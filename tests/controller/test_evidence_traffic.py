@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import PathEvidence, TrafficEvidence, Verdict
+from controller.domain import PathEvidence, Reason, TrafficEvidence, Verdict
 from controller.evidence import ENOUGH, ClientJudgement, Cusum, traffic_fails
 from controller.evidence.clients.judgement import LastWindow
 from prober.contract import Counts
 
 NINES = Decimal("99.9")
 CLEAN = PathEvidence(
-    Verdict.PASS, "Met", points=0.0, threshold=21.27, bad_share_3s=0.0, silent_s=0.0
+    Verdict.PASS, Reason.MET, points=0.0, threshold=21.27, bad_share_3s=0.0, silent_s=0.0
 )
 
 calls = st.integers(0, 500).flatmap(
@@ -32,7 +32,7 @@ def monitor() -> ClientJudgement:
 def found(**kinds: float | None) -> TrafficEvidence:
     """Evidence whose points have reached the threshold."""
     given = {"points": 20.0, "threshold": 16.3, "bad_share": 0.05, **kinds}
-    return TrafficEvidence(Verdict.FAIL, "SuccessMissed", judged=True, **given)  # type: ignore[arg-type]  # floats by name
+    return TrafficEvidence(Verdict.FAIL, Reason.SUCCESS_MISSED, judged=True, **given)  # type: ignore[arg-type]  # floats by name
 
 
 def test_the_threshold_is_of_two_hours_of_ticks() -> None:
@@ -130,7 +130,7 @@ def test_probes_stand_in_for_an_origin_without_requests(share: float, fails: boo
     """Without a window of the origin, a path back that FAILed by its probes and is no better keeps callers."""
     baseline = PathEvidence(
         Verdict.FAIL,
-        "SuccessMissed",
+        Reason.SUCCESS_MISSED,
         points=22.0,
         threshold=21.27,
         bad_share_3s=share,

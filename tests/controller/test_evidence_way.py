@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import LatencySpec, PathEvidence, Verdict
+from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence import PathMonitor, Tick, cluster_fails, origin_is_worse
 from prober.contract import Counts
 
@@ -58,7 +58,7 @@ def said(path: PathMonitor, now_s: float) -> tuple[str, str]:
 def test_never_heard_of_is_no_stream() -> None:
     """Before a word from the prober a path is UNKNOWN for want of a stream, with nothing known."""
     assert PathEvidence(
-        Verdict.UNKNOWN, "NoStream", threshold=monitor().evidence(0).threshold, needed=764
+        Verdict.UNKNOWN, Reason.NO_STREAM, threshold=monitor().evidence(0).threshold, needed=764
     ) == monitor().evidence(1000.0)
 
 
@@ -537,7 +537,7 @@ def way_said(
     failed = points >= 20
     return PathEvidence(
         Verdict.FAIL if failed else Verdict.UNKNOWN,
-        "SuccessMissed" if failed else "Recovering",
+        Reason.SUCCESS_MISSED if failed else Reason.RECOVERING,
         points=points,
         threshold=20.0,
         bad_share_3s=share,
@@ -554,9 +554,9 @@ def way_said(
         (way_said(19, share=1.0), False),
         (way_said(30, share=1.0, silent_s=0.3), False),
         (way_said(30, share=None), False),
-        (PathEvidence(Verdict.UNKNOWN, "NoStream"), False),
-        (replace(way_said(0, share=1.0), verdict=Verdict.FAIL, reason="GatewayLoop"), False),
-        (PathEvidence(Verdict.FAIL, "GatewayLoop", bad_share_3s=1.0, silent_s=0.0), False),
+        (PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM), False),
+        (replace(way_said(0, share=1.0), verdict=Verdict.FAIL, reason=Reason.GATEWAY_LOOP), False),
+        (PathEvidence(Verdict.FAIL, Reason.GATEWAY_LOOP, bad_share_3s=1.0, silent_s=0.0), False),
     ],
 )
 def test_home_is_worse(baseline: PathEvidence, worse: bool) -> None:
@@ -575,8 +575,8 @@ def test_unknown_target_share_keeps_the_way_home_open() -> None:
     "to_target",
     [
         way_said(19, share=1.0),
-        PathEvidence(Verdict.UNKNOWN, "NoStream"),
-        replace(way_said(0), verdict=Verdict.FAIL, reason="GatewayLoop"),
+        PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM),
+        replace(way_said(0), verdict=Verdict.FAIL, reason=Reason.GATEWAY_LOOP),
     ],
 )
 def test_a_cluster_fails_by_points_only(to_target: PathEvidence) -> None:

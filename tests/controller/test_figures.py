@@ -1,29 +1,31 @@
-"""The figures of a migration: where it stands, what comes when, and what is wrong."""
+"""The gauges of a migration: where it stands, what comes when, and what is wrong."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from controller.decide.decision import Decision
+from controller.decide.resolve import resolve
 from controller.domain import Observed, Phase, Plan
-from controller.report.gauges import Figures, figures
+from controller.report.gauges import Gauges, gauges
 from tests.controller.world import World
 from tests.controller.world_shell import Shell
 
 
 class Gauged:
-    """A world in which the figures of every look are kept."""
+    """A world in which the gauges of every look are kept."""
 
     def __init__(self) -> None:
         self.world = World()
         self.world.begin_on_legacy()
-        self.all: list[Figures] = []
+        self.all: list[Gauges] = []
         self.world.on_look.append(self._look)
 
     def _look(self, _shell: Shell, observed: Observed, decided: Plan) -> None:
-        self.all.append(figures(observed, decided, self.world.now))
+        self.all.append(gauges(Decision(observed, resolve(observed), decided, self.world.now)))
 
     @property
-    def last(self) -> Figures:
+    def last(self) -> Gauges:
         """Those of the last look."""
         return self.all[-1]
 
@@ -85,7 +87,7 @@ def test_a_missing_pin_is_told_by_its_cluster() -> None:
 
 
 def test_a_revert_is_told_with_its_time() -> None:
-    """After a revert the figures have its latch, and no step is due any more."""
+    """After a revert the gauges have its latch, and no step is due any more."""
     gauged = risen()
     gauged.world.fault("legacy", "target")
     gauged.world.until_phase(Phase.REVERTED)

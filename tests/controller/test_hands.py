@@ -36,7 +36,7 @@ class Desk:
 
     async def rest(self, error: ApiError, *, urgent: bool = False) -> float:
         """Let a write fail, and give the seconds for which the hand rests."""
-        assert self.hands.take(SPLIT, failing(error), urgent=urgent)
+        assert self.hands.submit(SPLIT, failing(error), urgent=urgent)
         await self.settle()
         await self.hands.drain(0)
         return float(self.rests()[-1]["again_in_s"])
@@ -77,9 +77,9 @@ async def test_one_write_at_a_time_for_each_object(desk: Desk) -> None:
     """A hand that is busy takes nothing more, and another object's hand does."""
     gate = asyncio.Event()
     ended: list[str] = []
-    assert desk.hands.take(SPLIT, waiting(gate, ended, "first"))
-    assert not desk.hands.take(SPLIT, waiting(gate, ended, "second"))
-    assert desk.hands.take(PIN, waiting(gate, ended, "pin"))
+    assert desk.hands.submit(SPLIT, waiting(gate, ended, "first"))
+    assert not desk.hands.submit(SPLIT, waiting(gate, ended, "second"))
+    assert desk.hands.submit(PIN, waiting(gate, ended, "pin"))
     gate.set()
     await desk.hands.drain(10)
     assert sorted(ended) == ["first done", "pin done"]
@@ -89,8 +89,8 @@ async def test_one_write_at_a_time_for_each_object(desk: Desk) -> None:
 async def test_what_is_being_written_is_told_by_kind(desk: Desk) -> None:
     """Whoever asks for splits is not told of pins, and who asks for both is told of both."""
     gate = asyncio.Event()
-    desk.hands.take(SPLIT, waiting(gate, [], "split"))
-    desk.hands.take(PIN, waiting(gate, [], "pin"))
+    desk.hands.submit(SPLIT, waiting(gate, [], "split"))
+    desk.hands.submit(PIN, waiting(gate, [], "pin"))
     assert desk.hands.writing(A, "split") == {"legacy"}
     assert desk.hands.writing(A, "split", "pin") == {"legacy", "eks"}
     assert desk.hands.writing(Key("default", "other"), "split", "pin") == frozenset()
@@ -100,11 +100,11 @@ async def test_a_revert_takes_the_place_of_a_raise_that_hangs(desk: Desk) -> Non
     """A raise that hangs is broken off for a revert at once, and no raise ever for a raise."""
     gate = asyncio.Event()
     ended: list[str] = []
-    desk.hands.take(SPLIT, waiting(gate, ended, "raise"))
+    desk.hands.submit(SPLIT, waiting(gate, ended, "raise"))
     await asyncio.sleep(0)
-    assert desk.hands.take(SPLIT, waiting(gate, ended, "revert"), urgent=True)
-    assert not desk.hands.take(SPLIT, waiting(gate, ended, "other revert"), urgent=True)
-    assert not desk.hands.take(SPLIT, waiting(gate, ended, "other raise"))
+    assert desk.hands.submit(SPLIT, waiting(gate, ended, "revert"), urgent=True)
+    assert not desk.hands.submit(SPLIT, waiting(gate, ended, "other revert"), urgent=True)
+    assert not desk.hands.submit(SPLIT, waiting(gate, ended, "other raise"))
     gate.set()
     await desk.hands.drain(10)
     assert ended == ["raise broken off", "revert done"]
@@ -112,12 +112,12 @@ async def test_a_revert_takes_the_place_of_a_raise_that_hangs(desk: Desk) -> Non
 
 async def test_a_revert_takes_the_place_of_a_hand_that_rests(desk: Desk) -> None:
     """A hand that was told to rest for two minutes begins a revert at once."""
-    desk.hands.take(SPLIT, failing(Unavailable("429", status=429, retry_after_s=120.0)))
+    desk.hands.submit(SPLIT, failing(Unavailable("429", status=429, retry_after_s=120.0)))
     await desk.settle()
     ended: list[str] = []
     gate = asyncio.Event()
     gate.set()
-    assert desk.hands.take(SPLIT, waiting(gate, ended, "revert"), urgent=True)
+    assert desk.hands.submit(SPLIT, waiting(gate, ended, "revert"), urgent=True)
     await desk.hands.drain(10)
     assert ended == ["revert done"]
 
@@ -143,9 +143,10 @@ async def test_an_error_of_ours_is_a_failure_like_any_other(desk: Desk) -> None:
     async def broken() -> None:
         raise ValueError("a bug")
 
-    desk.hands.take(SPLIT, broken)
+    desk.hands.submit(SPLIT, broken)
     await desk.settle()
-    assert "a bug" in desk.hands.failures(A)[SPLIT]
+    ((reason, message),) = desk.hands.failures(A)
+    assert (reason, "a bug" in message) == ("WriteFailed", True)
     await desk.hands.drain(0)
     assert not desk.hands.busy(SPLIT)
 
@@ -153,12 +154,14 @@ async def test_an_error_of_ours_is_a_failure_like_any_other(desk: Desk) -> None:
 async def test_a_success_ends_the_failure(desk: Desk) -> None:
     """What failed last is told until it succeeds, and not after."""
     await desk.rest(Refused("403 no", status=403))
-    assert desk.hands.failures(A) == {SPLIT: "403 no"}
+    assert desk.hands.failures(A) == (
+        ("WriteFailed", "in legacy the split was not written: 403 no"),
+    )
     gate = asyncio.Event()
     gate.set()
-    desk.hands.take(SPLIT, waiting(gate, [], "again"))
+    desk.hands.submit(SPLIT, waiting(gate, [], "again"))
     await desk.hands.drain(10)
-    assert desk.hands.failures(A) == {}
+    assert desk.hands.failures(A) == ()
 
 
 async def test_without_the_lease_raises_end_and_reverts_go_on(desk: Desk) -> None:
@@ -166,9 +169,9 @@ async def test_without_the_lease_raises_end_and_reverts_go_on(desk: Desk) -> Non
     gate = asyncio.Event()
     ended: list[str] = []
     baseline = Place(A, "eks", "split")
-    desk.hands.take(SPLIT, waiting(gate, ended, "raise"))
-    desk.hands.take(baseline, waiting(gate, ended, "revert"), urgent=True)
-    desk.hands.take(PIN, waiting(gate, ended, "pin"))
+    desk.hands.submit(SPLIT, waiting(gate, ended, "raise"))
+    desk.hands.submit(baseline, waiting(gate, ended, "revert"), urgent=True)
+    desk.hands.submit(PIN, waiting(gate, ended, "pin"))
     await asyncio.sleep(0)
     desk.hands.drop_raises()
     await asyncio.sleep(0)
@@ -182,8 +185,8 @@ async def test_the_end_waits_for_what_is_in_flight_and_not_for_ever(desk: Desk) 
     ended: list[str] = []
     gate = asyncio.Event()
     gate.set()
-    desk.hands.take(SPLIT, waiting(gate, ended, "quick"))
-    desk.hands.take(PIN, waiting(asyncio.Event(), ended, "hanging"))
+    desk.hands.submit(SPLIT, waiting(gate, ended, "quick"))
+    desk.hands.submit(PIN, waiting(asyncio.Event(), ended, "hanging"))
     await desk.hands.drain(0.05)
     assert ended == ["quick done", "hanging broken off"]
     assert not desk.hands.busy(SPLIT)

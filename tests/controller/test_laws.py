@@ -14,11 +14,11 @@ from controller.decide import laws
 from controller.decide.input import Input, input_of
 from controller.domain import (
     WHOLE,
-    Answer,
     Attempt,
     CallPath,
     Endpoints,
     GlobalContext,
+    Hold,
     Key,
     Latch,
     MigrationSpec,
@@ -29,6 +29,7 @@ from controller.domain import (
     Phase,
     Pin,
     Plan,
+    Reason,
     Record,
     Reverted,
     Ruling,
@@ -48,7 +49,7 @@ ATTEMPT = Attempt(1, "legacy", "eks", {"legacy": 0, "eks": 0}, 3, SPEC, NOW)
 LATCHED = Reverted("TargetBad", "it was bad", NOW)
 KIND = SplitKind.TRAFFICSPLIT
 PASSED = {
-    CallPath(callers, side): PathEvidence(Verdict.PASS, "")
+    CallPath(callers, side): PathEvidence(Verdict.PASS, Reason.MET)
     for callers in ("legacy", "eks")
     for side in (Side.TARGET, Side.HOME)
 }
@@ -102,13 +103,13 @@ def acting(*actions: WriteSplit | WritePin, ruling: Ruling | None = None) -> Pla
     return Plan(Phase.PROGRESSING, {}, ruling, tuple(actions))
 
 
-HOLDS = Ruling(Answer.HOLD, "Collecting", "it collects")
+HOLDS = Hold(Reason.COLLECTING, "it collects")
 RAISE = write("legacy", 250, record(250))
 BACK = write("legacy", 0, record(0, reverted=LATCHED), revert=True)
 LEADS_NOT = GlobalContext(("legacy", "eks"), leads=False, may_roll_back=True, fencing_token=1)
 OVER = cluster("eks", 900, record(reverted=LATCHED))
 PINNED_OVER = cluster("eks", 900, record(), pin=Pin("1", NOW, Latch("eks", 1, LATCHED)))
-UNHEARD = {**PASSED, CallPath("eks", Side.HOME): PathEvidence(Verdict.UNKNOWN, "NoStream")}
+UNHEARD = {**PASSED, CallPath("eks", Side.HOME): PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM)}
 AWAY = cluster("eks", 900, record(), stale_reason="is away")
 
 

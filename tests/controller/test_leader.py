@@ -22,7 +22,7 @@ from controller.kube.objects import (
     Resource,
     Undecodable,
 )
-from controller.runtime.lease import Acquire, Leader, Renew, Seen, Step, Wait, step
+from controller.runtime.lease import Acquire, Leader, ObservedLease, Renew, Step, Wait, step
 
 DURATION_S = 15.0
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -216,7 +216,7 @@ def test_step(
     found: LeaseObject | None, unchanged_since_s: float, held_until_s: float, expected: Step
 ) -> None:
     """The next step at 100 s of a candidate whose own duration is 30 s and who has seen fencing token 7."""
-    observed = Seen(found, unchanged_since_s, held_until_s, highest=7, duration_s=30)
+    observed = ObservedLease(found, unchanged_since_s, held_until_s, highest=7, duration_s=30)
     assert step(observed, "me", 100) == expected
 
 

@@ -206,7 +206,7 @@ async def test_services_that_come_and_go_leave_no_queue(tmp_path: Path) -> None:
         for _ in range(count):
             key = Key("default", f"service-{next(numbers)}")
             queue.add_in(key, 1.0)
-            hands.take(Place(key, "eks", "split"), nothing)
+            hands.submit(Place(key, "eks", "split"), nothing)
             await hands.drain(1.0)
             queue.forget(key)
             hands.forget(key)

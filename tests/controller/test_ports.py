@@ -1,4 +1,4 @@
-"""Which port of a Service is probed."""
+"""Which port of a Service is probed, and which Linkerd takes for TCP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.domain import Port, ProbeSpec
-from controller.domain.ports import port_to_probe, protocol_to_probe
+from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
 
 WEB = Port("web", 8080)
 HTTP = Port("http", 3000)
@@ -98,3 +98,27 @@ def test_protocol_of_a_port(port: Port, protocol: str | None) -> None:
     """Its appProtocol counts, else the beginning of the name, else HTTP/1.1; the owner's word before all."""
     assert protocol_to_probe(port, ProbeSpec()) == protocol
     assert protocol_to_probe(port, ProbeSpec(protocol="grpc")) == "grpc"
+
+
+@pytest.mark.parametrize(
+    ("port", "annotation", "opaque"),
+    [
+        (Port("http", 80), None, False),
+        (Port("mysql", 3306), None, True),
+        (Port("mysql", 3306), "80", False),
+        (Port("mysql", 3306), "", False),
+        (Port("http", 80), "25, 80", True),
+        (Port("http", 80), "79-81", True),
+        (Port("http", 80), "81-90", False),
+        (Port("http", 80), "http", True),
+        (Port("", 80), ",", False),
+        (Port("http", 80), "80-", True),
+        (Port("http", 80), "²", False),
+        (Port("http", 80), "9" * 400, False),
+        (Port("http", 80, app_protocol="linkerd.io/opaque"), "", True),
+        (Port("http", 80, app_protocol="kubernetes.io/h2c"), None, False),
+    ],
+)
+def test_what_is_opaque(port: Port, annotation: str | None, opaque: bool) -> None:
+    """A port is opaque by its appProtocol, by the Service's annotation, else by Linkerd's defaults."""
+    assert is_opaque(port, annotation) is opaque

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -15,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.decide import gates, preflight, warnings
+from controller.decide.gates import safety
+from controller.decide.input import input_of
 from controller.decide.plan import plan
-from controller.decide.preflight import EventText, Facts, Winner, asked_for, findings
-from controller.decide.resolve import resolve
+from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for, findings
 from controller.domain import (
     Attempt,
     Defect,
@@ -33,6 +30,7 @@ from controller.domain import (
     Pin,
     Port,
     Problem,
+    Reason,
     Record,
     Reverted,
     Split,
@@ -40,12 +38,12 @@ from controller.domain import (
     Unreadable,
     Weights,
 )
-from controller.domain.reasons import MEANINGS, Level
+from controller.domain.reasons import Level
+from tests.controller.gates import inputs
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
 KEY = Key("default", "service-a")
-ROOT = Path(__file__).resolve().parents[2]
 
 REVERTED = Reverted("TargetBad", "500s", EARLIER)
 PORTS = st.builds(
@@ -92,9 +90,9 @@ RECORDS = st.builds(
     completed=st.sampled_from([None, NOW]),
     reverted=st.sampled_from([None, REVERTED]),
 )
-FLAWS = st.builds(
+DEFECTS = st.builds(
     Defect,
-    reason=st.sampled_from(["SplitIgnored", "WeightsHarmful", "BackendForeign"]),
+    reason=st.sampled_from([Reason.SPLIT_IGNORED, Reason.WEIGHTS_HARMFUL, Reason.BACKEND_FOREIGN]),
     message=st.just("it is wrong"),
     repairable=st.booleans(),
 )
@@ -106,7 +104,7 @@ SPLITS = st.builds(
     away_permille=st.sampled_from([0, 10, 1000]),
     weights=st.just(Weights(Decimal(1), Decimal(0))),
     record=st.none() | st.just(Unreadable("it is not ours")) | RECORDS,
-    defects=st.lists(FLAWS, max_size=2).map(tuple),
+    defects=st.lists(DEFECTS, max_size=2).map(tuple),
     foreign=st.sampled_from(["", "Argo Rollouts"]),
 )
 PINS = st.builds(
@@ -135,7 +133,7 @@ def clusters(name: str) -> st.SearchStrategy[ObservedCluster]:
     )
 
 
-WISHES = st.sampled_from(
+SPECS = st.sampled_from(
     [
         None,
         MigrationSpec(),
@@ -157,7 +155,7 @@ OBSERVED = st.builds(
     ),
     clusters("legacy"),
     clusters("eks"),
-    WISHES,
+    SPECS,
     st.sampled_from([frozenset(), frozenset({"legacy", "eks"})]),
 )
 TEXT = st.text(max_size=5)
@@ -168,17 +166,21 @@ FACTS = st.builds(
     refused=st.lists(TEXT, max_size=2).map(tuple),
     winners=st.lists(
         st.builds(
-            Winner, st.just("eks"), st.sampled_from(["ProfileWins", "RouteWins"]), TEXT, TEXT
+            Winner,
+            st.just("eks"),
+            st.sampled_from([Reason.PROFILE_WINS, Reason.ROUTE_WINS]),
+            TEXT,
+            TEXT,
         ),
         max_size=2,
     ).map(tuple),
-    told=st.none()
+    reported=st.none()
     | st.builds(
-        EventText,
+        ReportedStatus,
         blocked=st.booleans(),
-        reason=st.sampled_from(["Paused", "ProbeRejected", "Unheard"]),
+        reason=st.sampled_from(["Paused", "ProbeRejected", "Unheard"]).map(Reason),
         message=TEXT,
-        warnings=st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple),
+        warnings=st.lists(st.tuples(TEXT.map(Reason), TEXT), max_size=2).map(tuple),
     ),
 )
 
@@ -196,25 +198,22 @@ def test_it_never_raises_and_says_each_thing_once(observed: Observed, facts: Fac
 @given(OBSERVED)
 def test_it_blocks_exactly_where_a_gate_speaks(observed: Observed) -> None:
     """Without facts, a BLOCK is the word of a gate, and each gate that speaks is a BLOCK."""
-    standing = resolve(observed)
-    asked: list[gates.Gate] = [*preflight.ASKED]
-    if standing.records:
-        asked.append(gates.made)
-    spoken = {r.message for gate in asked if (r := gate(observed, standing, NOW))}
+    given = input_of(observed, NOW)
+    asked = [*preflight.ASKED, *(safety.ENROLLED if given.state.records else ())]
+    spoken = {r.message for gate in asked if (r := gate(given))}
     found = {f.message for f in findings(observed, Facts(), NOW) if f.level is Level.BLOCK}
     assert spoken <= found
     assert bool(spoken) == bool(found)
-    assert found <= {r.message for r in preflight.held(observed, standing, NOW)}
+    assert found <= {r.message for r in preflight.held(given)}
 
 
 @given(OBSERVED)
 def test_a_warning_never_gates(observed: Observed) -> None:
-    """A WARN is a warning: no gate at all refuses with its reason."""
-    standing = resolve(observed)
+    """A WARN is a warning: no gate at all holds with its reason."""
+    given = input_of(observed, NOW)
     warned = {f.reason for f in findings(observed, Facts(), NOW) if f.level is Level.WARN}
-    assert warned == {reason for reason, _ in warnings.told(observed, standing)}
-    refusals = {r.reason for gate in gates.ALL if (r := gate(observed, standing, NOW))}
-    assert not warned & refusals
+    assert warned == {reason for reason, _ in warnings.told(observed, given.state)}
+    assert not warned & {r.reason for gate in gates.ALL if (r := gate(given))}
 
 
 @given(OBSERVED, FACTS)
@@ -231,14 +230,18 @@ def test_what_a_preflight_lets_pass_the_controller_makes(observed: Observed) -> 
     if any(f.level is Level.BLOCK for f in findings(asked, Facts(), NOW)):
         return
     ruling = plan(asked, NOW).ruling
-    mine = {r.reason for gate in preflight.ASKED if (r := gate(asked, resolve(asked), NOW))}
-    assert mine == set()
-    assert ruling is None or ruling.reason not in {"PortsDiffer", "MirrorMissing", "Malformed"}
+    given = input_of(asked, NOW)
+    assert [gate(given) for gate in preflight.ASKED if gate(given)] == []
+    assert ruling is None or ruling.reason not in {
+        Reason.PORTS_DIFFER,
+        Reason.MIRROR_MISSING,
+        Reason.MALFORMED,
+    }
 
 
 @given(OBSERVED)
 def test_asking_for_a_target_leaves_the_rest(observed: Observed) -> None:
-    """To ask about another target changes nothing else of the spec, and mends no malformed one."""
+    """To ask about another target changes nothing else of the spec, and repairs no malformed one."""
     asked = asked_for(observed, "eks")
     if isinstance(observed.spec, Malformed):
         assert asked == observed
@@ -246,10 +249,10 @@ def test_asking_for_a_target_leaves_the_rest(observed: Observed) -> None:
         assert asked.spec == msgspec.structs.replace(observed.spec or MigrationSpec(), target="eks")
 
 
-@pytest.mark.parametrize("reason", sorted(preflight.BY_WISH))
-def test_what_a_person_said_blocks_nothing(reason: str) -> None:
-    """A Migration that waits for its owner, the settings or the queue has nothing that is to be mended."""
-    facts = Facts(told=EventText(blocked=True, reason=reason, message="..."))
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason.meaning.chosen])
+def test_what_a_person_said_blocks_nothing(reason: Reason) -> None:
+    """A Migration that waits for its owner, the settings or the queue has nothing that is to be repaired."""
+    facts = Facts(reported=ReportedStatus(blocked=True, reason=reason, message="..."))
     clusters = {n: ObservedCluster(n, current=True) for n in ("legacy", "eks")}
     observed = asked_for(Observed(KEY, GlobalContext(("legacy", "eks")), clusters, None, {}), "eks")
     assert reason not in [finding.reason for finding in findings(observed, facts, NOW)]
@@ -276,116 +279,12 @@ def test_unread_pins_are_not_missing() -> None:
     assert "PinMissing" not in {f.reason for f in findings(observed, Facts(pins_read=False), NOW)}
 
 
-# --- the table of meanings ------------------------------------------------------------------------
-
-
-SAYING = {"hold", "wait", "revert", "Flaw"}
-
-
-def functions_in(path: str) -> list[ast.FunctionDef]:
-    """The functions of a module, or of all modules of a package."""
-    there = ROOT / path
-    return [
-        node
-        for module in (sorted(there.glob("*.py")) if there.is_dir() else [there])
-        for node in ast.walk(ast.parse(module.read_text()))
-        if isinstance(node, ast.FunctionDef)
-    ]
-
-
-def reasons_in(path: str, functions: set[str], saying: Collection[str] = SAYING) -> set[str]:
-    """The reasons that functions of a module, or of a package, name: first in a ruling, a defect, or a pair that
-    is yielded."""
-    found = set()
-    for function in functions_in(path):
-        if function.name not in functions:
-            continue
-        for node in ast.walk(function):
-            said: list[ast.expr] = []
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in saying:
-                said = node.args
-            elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
-                said = node.value.elts
-            if said and isinstance(said[0], ast.Constant):
-                found.add(str(said[0].value))
-    return found
-
-
-def gate_functions() -> set[str]:
-    """The names of the functions behind the gates that a preflight asks, and of those they share."""
-    asked: list[Any] = [*preflight.ASKED, gates.made]
-    names = {getattr(gate, "every", gate).__name__ for gate in asked}
-    return names | {"_mirror"}
-
-
-@pytest.mark.parametrize(
-    ("path", "level"),
-    [("controller/decide/gates", Level.BLOCK), ("controller/decide/warnings.py", Level.WARN)],
-)
-def test_every_reason_has_a_meaning_of_its_level(path: str, level: Level) -> None:
-    """What a gate may say is a BLOCK in the table of meanings, and what a warning may say is a WARN."""
-    functions = gate_functions()
-    if level is Level.WARN:
-        functions = {caveat.__name__ for caveat in warnings.ALL}
-    of_the_attempt = {"ServedBefore", "MovedSince", "AttemptWaits", "ProbesLowered", "NoTarget"}
-    named = reasons_in(path, functions) - of_the_attempt
-    assert named, "the gates were not found"
-    assert {reason for reason in named if reason not in MEANINGS} == set()
-    assert {MEANINGS[reason].level for reason in named} == {level}
-
-
-def test_what_only_the_controller_holds_for_has_meanings() -> None:
-    """Every other ruling that a Migration may hold for is in the table as a BLOCK, and not left to be guessed."""
-    defined = {function.name for function in functions_in("controller/decide/gates")}
-    by_itself = {"Completed", "SplitFlawed"} | reasons_in(
-        "controller/decide/gates", defined, {"wait"}
-    )
-    named = reasons_in("controller/decide/gates", defined, {"hold", "revert"})
-    unsaid = named - by_itself - preflight.BY_WISH - set(MEANINGS)
-    assert (unsaid, len(named) > 30) == (set(), True)
-    assert {MEANINGS[reason].level for reason in named & set(MEANINGS)} == {Level.BLOCK}
-
-
-def test_flaws_have_meanings() -> None:
-    """What is wrong with somebody's split, by its own reason, is in the table."""
-    named = {
-        reason
-        for path in (ROOT / "controller" / "mesh" / "splits").glob("*.py")
-        for reason in reasons_in(
-            str(path.relative_to(ROOT)),
-            {
-                "_weights",
-                "_harmful",
-                "_stranger",
-                "_spelling",
-                "_backend_flaws",
-                "_rule_flaws",
-                "_parents",
-                "_filters",
-            },
-        )
-    }
-    assert named - set(MEANINGS) == set()
-    assert "WeightsHarmful" in named
-
-
-def test_the_docs_have_the_same_table() -> None:
-    """docs/reasons.md has a row for each reason: its level, what it means, what to do."""
-    text = (ROOT / "docs" / "reasons.md").read_text()
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in text.splitlines()
-        if line.startswith("| `")
-    ]
-    documented = {
-        reason.strip("`"): (level, means, do)
-        for reason, level, means, do in (row for row in rows if len(row) == 4)
-    }
-    expected = {
-        reason: (meant.level.value, meant.means, meant.do) for reason, meant in MEANINGS.items()
-    }
-    assert {reason: documented.get(reason) for reason in expected} == expected
-    assert {level for reason, (level, *_) in documented.items() if reason not in expected} == {
-        "WAIT",
-        "WARN",
-    }
+@pytest.mark.parametrize("conflicts", [(), ("the HTTPRoute mine in shop",)])
+def test_what_decides_for_callers_is_told_once(conflicts: tuple[str, ...]) -> None:
+    """An object that a gate names already, because it beats an HTTPRoute, is not told again as a warning."""
+    route = inputs.split(kind=SplitKind.HTTPROUTE)
+    observed = inputs.given(eks={"splits": (route,), "conflicts": conflicts}).observed
+    facts = Facts(winners=(Winner("eks", Reason.ROUTE_WINS, "shop", "mine"),))
+    found = {finding.reason for finding in findings(observed, facts, NOW)}
+    told = Reason.TWO_MECHANISMS if conflicts else Reason.ROUTE_WINS
+    assert found & {Reason.TWO_MECHANISMS, Reason.ROUTE_WINS} == {told}

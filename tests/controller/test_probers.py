@@ -356,7 +356,7 @@ async def test_an_error_over_a_report_ends_the_stream_and_no_more(tmp_path: Path
         def broken(_: ProberReport) -> None:
             raise ZeroDivisionError("a bug")
 
-        near.probers._heard = broken
+        near.probers._on_report = broken
         async with near.running():
             await until(lambda: there.dials > 2)
     assert near.ends()[0] == "an error of ours"

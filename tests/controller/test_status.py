@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import Phase
+from controller.domain import Phase, Side, Verdict
+from controller.domain.status import MigrationStatus, readable
 from controller.report import status
 from tests.controller.world import A, World
+
+CRD = Path(__file__).parents[2] / "deploy" / "chart" / "crds" / "migrations.yaml"
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -26,9 +34,9 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["history", "conditions", "phase"]), JSON))
 def test_whatever_stands_in_a_status_is_taken_up(found: dict[str, Any]) -> None:
     """A status that somebody wrote in is for display only: what is not of our shape is left out."""
-    story = status.remember(found)
-    assert len(story.history) <= 10
-    assert all(isinstance(entry["type"], str) for entry in story.conditions if entry)
+    history = status.remember(found)
+    assert len(history.transitions) <= 10
+    assert all(isinstance(entry.type, str) for entry in history.conditions)
 
 
 def test_a_spoiled_status_stops_nothing() -> None:
@@ -42,6 +50,56 @@ def test_a_spoiled_status_stops_nothing() -> None:
     world.crash()
     world.until_phase(Phase.COMPLETED)
     assert world.status()["phase"] == "Completed"
+
+
+def test_the_crd_has_the_keys_and_types_that_are_written() -> None:
+    """The CRD's schema and the status type have the same keys with the same types, in both directions."""
+    crd = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    (version,) = crd["spec"]["versions"]
+    published = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    (written,), parts = msgspec.json.schema_components([MigrationStatus])
+    assert _shape(published, {}) == _shape(written, parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "values"),
+    [
+        ((), "phase", {phase.value for phase in Phase}),
+        (("ways",), "side", {side.value for side in Side}),
+        (("ways",), "verdict", {verdict.value for verdict in Verdict}),
+        (("traffic",), "verdict", {"", *(verdict.value for verdict in Verdict)}),
+    ],
+)
+def test_the_crd_lets_every_value_pass(part: tuple[str, ...], key: str, values: set[str]) -> None:
+    """The values that the CRD lets a key have are those of the product."""
+    crd = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    found = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    for name in part:
+        found = found["properties"][name]["items"]
+    assert set(found["properties"][key]["enum"]) == values
+
+
+def _shape(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """Return the types of a schema without its words: a name for a scalar, what is in it for a list or object."""
+    schema = parts[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if schema["type"] == "array":
+        return [_shape(schema["items"], parts)]
+    if schema["type"] == "object":
+        if "additionalProperties" in schema:
+            return {"*": _shape(schema["additionalProperties"], parts)}
+        return {key: _shape(inner, parts) for key, inner in schema["properties"].items()}
+    return (schema["type"], schema.get("format", ""))
+
+
+def test_a_status_is_read_as_it_was_written() -> None:
+    """What was written is read back whole, and what an older controller did not write is empty."""
+    world = World()
+    world.begin_on_legacy()
+    world.ask()
+    world.until_share(10)
+    found = world.status()
+    assert json.loads(msgspec.json.encode(readable(found))) == found
+    assert readable({}) == MigrationStatus()
 
 
 def status_of(world: World) -> Any:

@@ -33,12 +33,13 @@ from controller.domain import (
     MigrationSpec,
     PathEvidence,
     Phase,
+    Reason,
     Reverted,
     Side,
     Verdict,
 )
 from controller.kube.api.transport import Meter
-from controller.report.gauges import Figures
+from controller.report.gauges import Gauges
 from controller.report.health import Health, beat_with_loop, serve
 from controller.report.logs import configure_logging
 from controller.report.metrics import REVERTS, Metrics
@@ -180,8 +181,8 @@ def test_the_document_lists_every_metric() -> None:
 def test_metrics_are_the_meters_of_the_shell() -> None:
     """The clusters and the probers' streams can be given the metrics as their meter."""
     metrics = Metrics("1")
-    meter: Meter = metrics
-    streams: StreamMeter = metrics
+    meter: Meter = metrics.clusters
+    streams: StreamMeter = metrics.process
     meter.api_call("eks", "GET", "services", "200", 0.02)
     meter.watch_broke("eks", "services")
     streams.prober_streams("eks", 2)
@@ -196,7 +197,7 @@ def test_metrics_are_the_meters_of_the_shell() -> None:
 def test_two_metrics_share_nothing() -> None:
     """Metrics live in a registry of their own: what one is told, another does not show."""
     one, other = Metrics("1"), Metrics("1")
-    one.queue_depth(3)
+    one.decisions.queue_depth(3)
     assert value(one, "queue_depth") == 3
     assert value(other, "queue_depth") == 0
 
@@ -205,27 +206,27 @@ def test_a_watch_ages_until_it_is_heard_again() -> None:
     """The age of a resource is the time since it was last heard, at the time of the scrape."""
     now = [100.0]
     metrics = Metrics("1", clock=lambda: now[0])
-    metrics.watch_heard("eks", "services")
+    metrics.clusters.watch_heard("eks", "services")
     now[0] = 107.5
     assert value(metrics, "watch_age_seconds", cluster="eks", resource="services") == 7.5
-    metrics.watch_heard("eks", "services")
+    metrics.clusters.watch_heard("eks", "services")
     assert value(metrics, "watch_age_seconds", cluster="eks", resource="services") == 0
-    metrics.watch_current("eks", "services", current=False)
+    metrics.clusters.watch_current("eks", "services", current=False)
     assert value(metrics, "watch_current", cluster="eks", resource="services") == 0
 
 
 def test_what_happened_is_counted() -> None:
     """Writes, decisions, transitions, reverts and slices are counted by their labels."""
     metrics = Metrics("1")
-    metrics.wrote("eks", "trafficsplit", "conflict")
-    metrics.planned(Phase.HOLDING, "Collecting")
-    metrics.planned(Phase.PROGRESSING, "")
-    metrics.moved(Phase.REVERTED, "TargetBad")
-    metrics.reverted("TargetBad")
-    metrics.prober_heard("eks", absorbed=5, void=1)
-    metrics.prober_heard("eks", absorbed=2, void=0)
-    metrics.reconciled(0.003)
-    metrics.loop_lag(0.2)
+    metrics.clusters.wrote("eks", "trafficsplit", "conflict")
+    metrics.decisions.planned(Phase.HOLDING, "Collecting")
+    metrics.decisions.planned(Phase.PROGRESSING, "")
+    metrics.decisions.moved(Phase.REVERTED, "TargetBad")
+    metrics.decisions.reverted("TargetBad")
+    metrics.process.prober_heard("eks", absorbed=5, void=1)
+    metrics.process.prober_heard("eks", absorbed=2, void=0)
+    metrics.decisions.reconciled(0.003)
+    metrics.process.loop_lag(0.2)
     written = {"cluster": "eks", "kind": "trafficsplit", "outcome": "conflict"}
     assert value(metrics, "writes_total", **written) == 1
     assert value(metrics, "plans_total", phase="Holding", reason="Collecting") == 1
@@ -242,10 +243,10 @@ def test_what_happened_is_counted() -> None:
 def test_how_things_stand_is_shown() -> None:
     """Leadership, slots and migrations by phase show the last that was told, and zero otherwise."""
     metrics = Metrics("1.2.3")
-    metrics.leads(leads=True, fencing_token=7)
-    metrics.slots(in_use=3, waiting=2)
-    metrics.migrations({Phase.SOAKING: 4})
-    metrics.migrations({Phase.COMPLETED: 1})
+    metrics.process.leads(leads=True, fencing_token=7)
+    metrics.process.slots(in_use=3, waiting=2)
+    metrics.services.migrations({Phase.SOAKING: 4})
+    metrics.services.migrations({Phase.COMPLETED: 1})
     assert (value(metrics, "leader"), value(metrics, "epoch")) == (1, 7)
     assert (value(metrics, "slots_in_use"), value(metrics, "slots_waiting")) == (3, 2)
     assert value(metrics, "migrations", phase="Soaking") == 0
@@ -258,9 +259,9 @@ def test_evidence_is_shown_per_way() -> None:
     """A way shows its points and clean probes, what they are held against, and which verdict it has."""
     metrics = Metrics("1")
     observed = PathEvidence(
-        Verdict.UNKNOWN, "Collecting", points=5.0, threshold=20.0, clean=191, needed=764
+        Verdict.UNKNOWN, Reason.COLLECTING, points=5.0, threshold=20.0, clean=191, needed=764
     )
-    metrics.evidence(KEY, {CallPath("legacy", Side.TARGET): observed})
+    metrics.paths.evidence(KEY, {CallPath("legacy", Side.TARGET): observed})
     path = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
     names = ("way_points", "way_points_threshold", "way_clean_probes", "way_needed_probes")
     assert [value(metrics, name, **path) for name in names] == [5, 20, 191, 764]
@@ -271,9 +272,9 @@ def test_evidence_is_shown_per_way() -> None:
     assert verdicts == {"PASS": 0, "FAIL": 0, "UNKNOWN": 1}
 
 
-TARGET_WAY = CallPath("legacy", Side.TARGET)
+TARGET_PATH = CallPath("legacy", Side.TARGET)
 LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
-JUDGED = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+JUDGED = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, clean=764, needed=764)
 SAMPLE = Sample(
     1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
 )
@@ -282,18 +283,18 @@ SAMPLE = Sample(
 def test_probes_are_counted_from_zero() -> None:
     """A path's counters stand at zero before its first probe, so that the first bad one is an increase."""
     metrics = Metrics("1")
-    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
+    metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 0
     assert value(metrics, "way_loops_total", **LABELS) == 0
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert value(metrics, "way_loops_total", **LABELS) == 11
 
 
 def test_a_burst_does_not_colour_the_share_of_good_probes() -> None:
     """Good and bad probes are of the base schedule; answers are of all probes."""
     metrics = Metrics("1")
-    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
+    metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 2
     assert value(metrics, "way_probes_total", outcome="good", **LABELS) == 3
     assert value(metrics, "way_answers_total", answer="508", **LABELS) == 11
@@ -303,18 +304,18 @@ def test_probes_stay_counted_until_every_scrape_has_seen_them() -> None:
     """The counters of a Service go fifteen minutes after its probing ended, and late slices make none."""
     now = [0.0]
     metrics = Metrics("1", clock=lambda: now[0])
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert series_of(metrics, KEY) == []
-    metrics.evidence(KEY, {TARGET_WAY: JUDGED})
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
-    metrics.evidence(KEY, {})
+    metrics.paths.evidence(KEY, {TARGET_PATH: JUDGED})
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
+    metrics.paths.evidence(KEY, {})
     now[0] = 899.0
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
-    metrics.evidence(Key("shop", "till"), {})
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
+    metrics.paths.evidence(Key("shop", "till"), {})
     assert value(metrics, "way_probes_total", outcome="bad", **LABELS) == 4
     now[0] = 900.0
-    metrics.evidence(Key("shop", "till"), {})
-    metrics.probed(KEY, TARGET_WAY, SAMPLE)
+    metrics.paths.evidence(Key("shop", "till"), {})
+    metrics.paths.probed(KEY, TARGET_PATH, SAMPLE)
     assert series_of(metrics, KEY) == []
 
 
@@ -322,36 +323,39 @@ def test_the_points_that_brought_it_home_are_still_there() -> None:
     """The most points of a path outlast its probing, and start anew when it is probed again."""
     metrics = Metrics("1")
     for points in (3.0, 21.5, 20.0):
-        metrics.evidence(KEY, {TARGET_WAY: replace(JUDGED, points=points)})
-    metrics.evidence(KEY, {})
+        metrics.paths.evidence(KEY, {TARGET_PATH: replace(JUDGED, points=points)})
+    metrics.paths.evidence(KEY, {})
     assert value(metrics, "way_points", **LABELS) is None
     assert value(metrics, "way_points_highest", **LABELS) == 21.5
-    metrics.evidence(KEY, {TARGET_WAY: replace(JUDGED, points=1.0)})
+    metrics.paths.evidence(KEY, {TARGET_PATH: replace(JUDGED, points=1.0)})
     assert value(metrics, "way_points_highest", **LABELS) == 1.0
+
+
+HOLDING = Gauges(
+    shares={},
+    origin="legacy",
+    target="eks",
+    phase=Phase.HOLDING,
+    reason="Blind",
+    blocked=True,
+    needs_person=True,
+    warnings=frozenset({"CallersMayNotFollow"}),
+    pinned={"legacy": True, "eks": False},
+    objective=0.999,
+    started=STARTED,
+    since=STARTED,
+    due=STARTED + timedelta(seconds=60),
+    ends=None,
+    reverted=None,
+)
 
 
 def test_where_a_migration_stands_is_one_series() -> None:
     """Phase and reason are labels of one series; telling them anew replaces it, telling nothing removes it."""
     metrics = Metrics("1")
-    holding = Figures(
-        origin="legacy",
-        target="eks",
-        phase=Phase.HOLDING,
-        reason="Blind",
-        blocked=True,
-        needs_person=True,
-        warnings=frozenset({"CallersMayNotFollow"}),
-        pinned={"legacy": True, "eks": False},
-        objective=0.999,
-        started=STARTED,
-        since=STARTED,
-        due=STARTED + timedelta(seconds=60),
-        ends=None,
-        reverted=None,
-    )
     labels = {"namespace": "shop", "service": "cart"}
     ends = {"origin": "legacy", "target": "eks"}
-    metrics.stands(KEY, holding)
+    metrics.services.stands(KEY, HOLDING)
     assert value(metrics, "migration_needs_person", **labels) == 1
     assert value(metrics, "migration_warning", reason="CallersMayNotFollow", **labels) == 1
     assert value(metrics, "pinned", cluster="eks", **labels) == 0
@@ -360,9 +364,9 @@ def test_where_a_migration_stands_is_one_series() -> None:
     assert value(metrics, "end_foreseen_timestamp_seconds", **labels) is None
 
     latch = Reverted("TargetBad", "it is bad", STARTED)
-    metrics.stands(
+    metrics.services.stands(
         KEY,
-        replace(holding, phase=Phase.REVERTED, reason="TargetBad", blocked=False, reverted=latch),
+        replace(HOLDING, phase=Phase.REVERTED, reason="TargetBad", blocked=False, reverted=latch),
     )
     before = {"phase": "Holding", "reason": "Blind", "blocked": "yes"}
     after = {"phase": "Reverted", "reason": "TargetBad", "blocked": "no"}
@@ -371,7 +375,7 @@ def test_where_a_migration_stands_is_one_series() -> None:
     at = value(metrics, "reverted_timestamp_seconds", reason="TargetBad", **labels)
     assert at == STARTED.timestamp()
 
-    metrics.stands(KEY, None)
+    metrics.services.stands(KEY, None)
     assert series_of(metrics, KEY) == []
 
 
@@ -380,7 +384,7 @@ def test_a_revert_links_to_its_trace() -> None:
     tracing, _ = traced()
     metrics = Metrics("1")
     with tracing.span(KEY, ATTEMPT, "home"):
-        metrics.rolled_back("TargetBad", 0.4)
+        metrics.decisions.rolled_back("TargetBad", 0.4)
     (found,) = [
         sample.exemplar.labels["trace_id"]
         for family in metrics.registry.collect()
@@ -404,7 +408,7 @@ def test_a_silent_prober_ages() -> None:
     """The age of a cluster's reports is the time since the last one, at the time of the scrape."""
     now = [100.0]
     metrics = Metrics("1", clock=lambda: now[0])
-    metrics.prober_heard("eks", absorbed=0, void=0)
+    metrics.process.prober_heard("eks", absorbed=0, void=0)
     now[0] = 104.0
     assert value(metrics, "prober_report_age_seconds", cluster="eks") == 4
 
@@ -413,22 +417,25 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
     """Ways and shares not told again are removed, and only those of that Service."""
     metrics = Metrics("1")
     other = Key("shop", "till")
-    good = PathEvidence(Verdict.PASS, "", threshold=20.0, clean=764, needed=764)
+    good = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, clean=764, needed=764)
+    quiet = replace(
+        HOLDING, warnings=frozenset(), pinned={}, objective=None, started=None, since=None, due=None
+    )
     baseline, target = CallPath("legacy", Side.HOME), CallPath("legacy", Side.TARGET)
     for key in (KEY, other):
-        metrics.evidence(key, {baseline: good, target: good})
-        metrics.shares(key, {"legacy": 10, "eks": 1000})
+        metrics.paths.evidence(key, {baseline: good, target: good})
+        metrics.services.stands(key, replace(quiet, shares={"legacy": 10, "eks": 1000}))
     whole = series_of(metrics, other)
-    assert gauges(whole) == 2 * (5 + 3) + 2
+    assert gauges(whole) == 2 * (5 + 3) + 2 + 2
 
-    metrics.evidence(KEY, {baseline: good})
-    metrics.shares(KEY, {"legacy": 0, "eks": None})
-    assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1 + 2
+    metrics.paths.evidence(KEY, {baseline: good})
+    metrics.services.stands(KEY, replace(quiet, shares={"legacy": 0}))
+    assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1 + 2 + 2
     labels = {"namespace": "shop", "service": "cart", "cluster": "legacy"}
     assert value(metrics, "share_permille", **labels) == 0
 
-    metrics.evidence(KEY, {})
-    metrics.shares(KEY, {})
+    metrics.paths.evidence(KEY, {})
+    metrics.services.stands(KEY, None)
     assert gauges(series_of(metrics, KEY)) == 2
     assert series_of(metrics, other) == whole
 
@@ -651,7 +658,7 @@ async def test_metrics_have_exemplars_in_openmetrics() -> None:
     tracing, _ = traced()
     metrics = Metrics("1")
     with tracing.span(KEY, ATTEMPT, "write"):
-        metrics.api_call("eks", "PATCH", "trafficsplits", "200", 0.03)
+        metrics.clusters.api_call("eks", "PATCH", "trafficsplits", "200", 0.03)
     async with served(metrics, Health(dict)) as session:
         async with session.get("/metrics", headers=OPENMETRICS) as answer:
             assert answer.content_type == "application/openmetrics-text"

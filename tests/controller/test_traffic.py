@@ -66,7 +66,7 @@ def client(url: str, meter: Meter | None = None, **access: Path) -> Prometheus:
 
 async def reconcile(found: Prometheus) -> Answered:
     """One tick."""
-    return await asyncio.to_thread(found.reconcile, {A: ORDER})
+    return await asyncio.to_thread(found.query, {A: ORDER})
 
 
 async def good(_: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from controller.decide.decision import decide
 from controller.decide.plan import plan
 from controller.domain import (
     CallPath,
@@ -23,12 +24,13 @@ from controller.domain import (
     Key,
     Observed,
     PathEvidence,
+    Reason,
     Side,
     Verdict,
 )
 from controller.evidence.probes import ProberReport
 from controller.kube.objects import DECODERS, Deleted, Freshness, Listed, Resource
-from controller.report.gauges import figures
+from controller.report.gauges import gauges
 from controller.runtime.store import Store
 from prober.contract import Counts, Report, Sample
 
@@ -77,7 +79,8 @@ def away(observed: Observed, cluster: str, *, known: bool, **absent: Any) -> Obs
 
 def told(observed: Observed) -> Iterator[str]:
     """Whatever comes of it, in words."""
-    decided = plan(observed, NOW)
+    decision = decide(observed, NOW)
+    decided = decision.plan
     yield f"phase {decided.phase.value}"
     if decided.ruling:
         yield f"{decided.ruling.reason}: {decided.ruling.message}"
@@ -85,9 +88,7 @@ def told(observed: Observed) -> Iterator[str]:
         yield f"{type(action).__name__} {getattr(action, 'cluster', '')}"
     yield from (f"share of {name}: {share}" for name, share in decided.shares.items())
     yield from (reason for reason, _ in decided.warnings)
-    yield from (
-        f"unpinned {name}" for name, so in figures(observed, decided, NOW).pinned.items() if not so
-    )
+    yield from (f"unpinned {name}" for name, so in gauges(decision).pinned.items() if not so)
 
 
 NOBODY = Endpoints()
@@ -153,7 +154,7 @@ def test_a_stale_cluster_alone_ends_no_attempt(cluster: str) -> None:
 def test_a_link_that_looks_dead_is_not_excused_by_a_target_that_is_not_known() -> None:
     """Callers in the target are sent through a link that looks dead only where nobody is known to serve them."""
     across = CallPath("legacy", Side.TARGET)
-    lost = PathEvidence(Verdict.UNKNOWN, "Recovering", unanswered_1s=True)
+    lost = PathEvidence(Verdict.UNKNOWN, Reason.RECOVERING, unanswered_1s=True)
     observed = replace(sees("reverting"), paths={across: lost})
     known = told(away(observed, "eks", known=True, endpoints=NOBODY))
     unknown = told(away(observed, "eks", known=False, endpoints=NOBODY))
@@ -170,10 +171,9 @@ def test_a_pin_that_is_not_known_excuses_no_loop(*, known: bool) -> None:
     state.apply(Deleted(*pin))
     if not known:
         state.apply(Freshness("eks", Resource.SERVICEPROFILES, current=False, reason="is late"))
-    decided = plan(state.observe(KEY, LEADER, 0.0, has_slot=True), NOW)
-    across = CallPath("legacy", Side.TARGET)
-    order = next(order for order in decided.probes if order.path == across)
-    state.order(KEY, decided, 0.0)
+    ordered = plan(state.observe(KEY, LEADER, 0.0, has_slot=True), NOW)
+    order = next(order for order in ordered.probes if order.path == CallPath("legacy", Side.TARGET))
+    state.order(KEY, ordered, 0.0)
     state.observe(KEY, LEADER, 0.1, has_slot=True)
     looped = Sample(1, 0, 0.0, base=Counts(10, 10), answers={"508": 10}, loops=10)
     state.on_report(

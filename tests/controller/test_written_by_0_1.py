@@ -16,6 +16,7 @@ import pytest
 from controller.decide.resolve import stored
 from controller.domain import PREFIX, Latch, MigrationSpec, Record
 from controller.domain.annotations import read, shown
+from controller.domain.status import readable
 from controller.kube.objects import DECODERS, LeaseObject, Resource, ServiceProfileObject
 from controller.mesh import pin
 from controller.mesh.splits import RECORD, decode_record, encode_record
@@ -142,8 +143,9 @@ def test_a_status_is_taken_up_word_by_word() -> None:
     assert statuses
     for status in statuses:
         found = remember(status)
-        assert list(found.history) == status["history"]
-        assert list(found.conditions) == status["conditions"]
+        assert json.loads(msgspec.json.encode(found.transitions)) == status["history"]
+        assert json.loads(msgspec.json.encode(found.conditions)) == status["conditions"]
+        assert json.loads(msgspec.json.encode(readable(status))) == status
         last = status["history"][-1]
         assert found.note is not None
         assert tuple(map(str, (found.note.phase, found.note.share, found.note.reason))) == (

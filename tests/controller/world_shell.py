@@ -17,7 +17,6 @@ from controller.decide.slots import Want, grant
 from controller.domain import (
     FIELD_MANAGER,
     Action,
-    Answer,
     CallPath,
     GlobalContext,
     Key,
@@ -26,6 +25,7 @@ from controller.domain import (
     Plan,
     ProbeOrder,
     ReadSplits,
+    Revert,
     TrafficMode,
     TrafficOrder,
     WritePin,
@@ -112,7 +112,7 @@ class Shell:
         self.observed: dict[Key, Observed] = {}
         self.holders: frozenset[Key] = frozenset()
         self.waiting: tuple[Key, ...] = ()
-        self.stories: dict[Key, status.Story] = {}
+        self.histories: dict[Key, status.History] = {}
         self._links = {name: _Link() for name in world.clusters}
         self._coming: dict[tuple[str, int], list[_Coming]] = {
             (name, stream): [] for name in world.clusters for stream in range(STREAMS)
@@ -490,15 +490,15 @@ class Shell:
         baseline = self._status_cluster(key)
         if baseline is None or not self.may_roll_back:
             return
-        known = self.stories.get(key)
+        known = self.histories.get(key)
         if known is None:
             migration = self.store.views[baseline].migration(key)
-            known = status.remember(migration.status) if migration else status.Story()
+            known = status.remember(migration.status) if migration else status.History()
         asked = self.store.known(key)
         told = status.tell(known, observed, decided, asked, self.world.now, self.world.now_s)
-        reverting = decided.ruling is not None and decided.ruling.answer is Answer.REVERT
-        phase_changed = told.story.note is not None and (
-            known.note is None or told.story.note.phase != known.note.phase
+        reverting = isinstance(decided.ruling, Revert)
+        phase_changed = told.history.note is not None and (
+            known.note is None or told.history.note.phase != known.note.phase
         )
         busy = bool(self._writing(key, "split")) or bool(decided.actions)
         if (busy and not (reverting and phase_changed)) or told.status is None:
@@ -508,7 +508,7 @@ class Shell:
             return
         meta = {"name": key.service, "namespace": key.namespace}
         api.put(Resource.MIGRATIONS, {"metadata": meta, "status": told.status})
-        self.stories[key] = told.story
+        self.histories[key] = told.history
         self.world.statuses.append((self.world.now_s, key, told.status))
         for event in told.events:
             self.world.events.append((self.world.now_s, key, event))

@@ -16,8 +16,7 @@ from typing import Any
 from controller.decide import gates, plan
 from controller.decide.gates import evidence
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
-from controller.domain import Action, Observed, Verdict, WritePin
+from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
@@ -46,16 +45,12 @@ def _everybody_leads() -> None:
 def _fail_is_nothing() -> None:
     """Look away from the paths that FAILed."""
     _ungated("target_bad")()
-    four = vars(evidence)["four_ways"]
+    four = vars(evidence)["four_paths"]
 
-    def good(observed: Observed, state: MigrationState) -> Any:
-        return [
-            (path, found)
-            for path, found in four(observed, state)
-            if found.verdict is not Verdict.FAIL
-        ]
+    def good(given: Input) -> Any:
+        return [(path, found) for path, found in four(given) if found.verdict is not Verdict.FAIL]
 
-    vars(evidence)["four_ways"] = good
+    vars(evidence)["four_paths"] = good
 
 
 def _no_versions() -> None:
@@ -79,7 +74,7 @@ def _no_pins() -> None:
     """Pin nothing, and look away from what shows it."""
     for name in ("make", "repair"):
         vars(plan)[name] = _without_pins(vars(plan)[name])
-    vars(evidence)["four_ways"] = lambda *_: []
+    vars(evidence)["four_paths"] = lambda *_: []
     _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
 
 
@@ -116,7 +111,7 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             fault="stopped before",
         ),
         "raises without evidence": Defect(
-            _ungated("blind", "home_bad", "collecting"), "good and 0 bad probes"
+            _ungated("blind", "both_ways_bad", "way_bad", "collecting"), "good and 0 bad probes"
         ),
         "ignores FAIL": Defect(_fail_is_nothing, "the target FAILed"),
         "writes without resourceVersion": Defect(

@@ -56,9 +56,9 @@ class Watched:
         self.last = Answered("legacy", 0.0)
         self.total = Increase()
 
-    async def reconcile(self) -> Increase:
+    async def query(self) -> Increase:
         """One tick."""
-        self.last = await asyncio.to_thread(self.client.reconcile, self.orders)
+        self.last = await asyncio.to_thread(self.client.query, self.orders)
         found = self.last.increases.services.get(A, Increase())
         self.total = Increase(
             here=_plus(self.total.here, found.here),
@@ -74,7 +74,7 @@ class Watched:
         """Look until something is so."""
         async with asyncio.timeout(LIMIT_S):
             while not reached():
-                await self.reconcile()
+                await self.query()
                 await asyncio.sleep(EVERY_S / 2)
 
     async def scraped(self, times: int = 2) -> None:
@@ -235,7 +235,7 @@ async def _copies(found: Watched, query: str, expected: str) -> None:
                 result = (await answer.json())["data"]["result"]
             if result and result[0]["value"][1] == expected:
                 return
-            await found.reconcile()
+            await found.query()
 
 
 async def test_a_restart_is_no_traffic_and_hides_none() -> None:
@@ -295,7 +295,7 @@ async def test_a_prometheus_without_proxies_has_no_newest_sample() -> None:
     """A Prometheus that knows of no Linkerd proxy answers, and what it tells is not known."""
     async with prometheus.Prometheus({}, every_s=EVERY_S) as server:
         found = Watched(Proxies(), server.url, order())
-        await found.reconcile()
+        await found.query()
         assert (found.last.error, found.last.newest) == ("", None)
 
 
@@ -341,7 +341,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
             orders = [order(key=Key("default", f"service-{n:03}")) for n in range(count)]
             found.orders = {key: one for part in orders for key, one in part.items()}
             found.meter.asked.clear()
-            await found.reconcile()
+            await found.query()
             asked.append(found.meter.asked.copy())
             assert found.last.error == ""
         assert asked[0] == asked[1] == ["ok"] * 5
@@ -350,7 +350,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
 async def test_the_answer_is_dated_by_our_own_clock() -> None:
     """When an answer came is told by the monotonic clock, and since when its growth is by the answer before."""
     async with watched() as found:
-        await found.reconcile()
+        await found.query()
         before = found.last.now_s
-        await found.reconcile()
+        await found.query()
         assert found.last.since_s == before < found.last.now_s <= monotonic()

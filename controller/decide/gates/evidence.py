@@ -1,41 +1,80 @@
-"""What the probes and real traffic say, and the time at a step."""
+"""What the probes and real traffic say, and the time at a step: HOLD."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from controller.decide.gates.gate import bad_probes, far_end, four_paths, hold, wait
+from controller.decide.gates.gate import (
+    Gate,
+    bad_probes,
+    far_end,
+    four_paths,
+    hold,
+    wait,
+)
 from controller.decide.gates.rollback import LINK_SILENCE_S
 from controller.decide.gates.safety import CLOCKS_DIFFER_S
 from controller.decide.gates.spec import traffic_mode
+from controller.decide.input import Input
 from controller.decide.resolve import MigrationState
-from controller.domain import SOAK_SHARE, WHOLE, Answer, Observed, Ruling, Side, Verdict
+from controller.domain import (
+    SOAK_SHARE,
+    WHOLE,
+    CallPath,
+    Hold,
+    PathEvidence,
+    Reason,
+    Side,
+    Verdict,
+)
 from controller.domain.ports import port_to_probe, protocol_to_probe
 from controller.domain.probe_checks import rejection
 from prober.contract import WRONG_CLUSTER
 
 SILENCE_ALERT_S = 30.0
 
+SILENCE_S = 3.0
+"""A shorter one is not yet worth a word."""
 
-def rejected(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """Every way gives the same unexpected answer: it is the question that is wrong."""
+NO_DATA = frozenset({Reason.SILENT, Reason.VOID, Reason.NO_STREAM})
+"""Why nobody knows how a path is."""
+
+
+def probe_refused(given: Input) -> Hold | None:
+    """A prober that cannot ask what it should: it says what to do about it."""
+    state = given.state
+    for path, found in four_paths(given):
+        if found.refused:
+            reason, message = found.refused
+            return hold(
+                Reason(reason) if reason else Reason.PROBE_REFUSED,
+                f"the prober in {path.callers} does not probe {far_end(state, path)}: {message}",
+                alert=state.shifted,
+            )
+    return None
+
+
+def probe_rejected(given: Input) -> Hold | None:
+    """Every path gives the same unexpected answer: it is the question that is wrong."""
+    state = given.state
     if state.shifted or state.spec is None:
         return None
-    service = observed.clusters[state.target].service
+    service = given.observed.clusters[state.target].service
     port = port_to_probe(service.ports, state.spec.probe) if service else None
     protocol = protocol_to_probe(port, state.spec.probe) if port else None
-    answers = {found.usual_answer for _, found in four_paths(observed, state)}
+    answers = {found.usual_answer for _, found in four_paths(given)}
     if protocol is None or len(answers) != 1:
         return None
     wrong = rejection(answers.pop(), state.spec.probe, protocol)
-    return hold("ProbeRejected", wrong) if wrong else None
+    return hold(Reason.PROBE_REJECTED, wrong) if wrong else None
 
 
-def wrong_cluster(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """At home already, a path is answered by another cluster than was asked (facts 4)."""
+def wrong_cluster(given: Input) -> Hold | None:
+    """At the baseline already, a path is answered by another cluster than was asked (facts 4)."""
+    state = given.state
     if state.shifted or state.spec is None:
         return None
-    for path, found in four_paths(observed, state):
+    for path, found in four_paths(given):
         if found.usual_answer == WRONG_CLUSTER:
             end = far_end(state, path)
             why = (
@@ -44,120 +83,165 @@ def wrong_cluster(observed: Observed, state: MigrationState, _now: datetime) -> 
                 else "its own pods were asked, so"
             )
             return hold(
-                "WrongCluster",
+                Reason.WRONG_CLUSTER,
                 f"callers in {path.callers} who ask {end} get no answer that names {end} in the header"
                 f" {state.spec.probe.cluster_header}: {why} the application names its cluster wrongly",
             )
     return None
 
 
-def unprobed(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """A prober that cannot ask what it should: it says what to do about it."""
-    for path, found in four_paths(observed, state):
-        if found.refused:
-            reason, message = found.refused
-            return hold(
-                reason or "ProbeRefused",
-                f"the prober in {path.callers} does not probe {far_end(state, path)}: {message}",
-                alert=state.shifted,
+def _failed(given: Input, *sides: Side) -> tuple[CallPath, PathEvidence] | None:
+    """Return the first path to one of these sides that FAILed, None where none did."""
+    for path, found in four_paths(given):
+        if path.side in sides and found.verdict is Verdict.FAIL:
+            return path, found
+    return None
+
+
+def target_bad(given: Input) -> Hold | None:
+    """Nothing has moved yet, and a path to the target is bad already."""
+    failed = None if given.state.shifted else _failed(given, Side.TARGET)
+    if failed is None:
+        return None
+    path, found = failed
+    return hold(Reason.TARGET_BAD, bad_probes(path.callers, given.state.target, found))
+
+
+def origin_bad(given: Input) -> Hold | None:
+    """Nothing has moved yet, and a path to the origin is bad already."""
+    failed = None if given.state.shifted else _failed(given, Side.HOME)
+    if failed is None:
+        return None
+    path, found = failed
+    good, advice = found.success_share, ""
+    if good is not None:
+        advice = f"; the origin itself meets {good * 100:.4g} %: write a lower slo-success"
+    return hold(Reason.ORIGIN_BAD, bad_probes(path.callers, given.state.origin, found) + advice)
+
+
+def blind(given: Input) -> Hold | None:
+    """Nobody knows how one of the paths is."""
+    shifted = given.state.shifted
+    for path, found in four_paths(given):
+        if found.reason in NO_DATA:
+            return Hold(
+                Reason.BLIND,
+                _why_blind(given.state, path, found),
+                waits=found.silent_s < SILENCE_S or not shifted,
+                requeue_after_s=1.0,
+                alert=shifted and found.silent_s >= SILENCE_ALERT_S,
             )
     return None
 
 
-def bad_at_baseline(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """Nothing has moved yet, and a path is bad already."""
-    if state.shifted:
+def _why_blind(state: MigrationState, path: CallPath, found: PathEvidence) -> str:
+    if found.heard_s == float("inf"):
+        return f"nothing was heard yet of the prober in {path.callers}"
+    if found.heard_s > LINK_SILENCE_S:
+        return f"the prober in {path.callers} is silent"
+    if found.reason is Reason.VOID:
+        return f"the prober in {path.callers} does not stand behind what it reports"
+    return f"no slice of callers in {path.callers} to {far_end(state, path)} comes"
+
+
+def both_ways_bad(given: Input) -> Hold | None:
+    """Shifted callers whose path to the target FAILed stay: their path back is no better."""
+    state = given.state
+    for path, found in four_paths(given):
+        out = path.callers in state.shifted_clusters and path.side is Side.TARGET
+        if out and found.verdict is Verdict.FAIL:
+            message = bad_probes(path.callers, state.target, found)
+            return hold(Reason.BOTH_WAYS_BAD, message)
+    return None
+
+
+def way_bad(given: Input) -> Hold | None:
+    """While anybody is shifted, another path FAILed: nobody rises, and nobody is thrown."""
+    failed = _failed(given, Side.TARGET, Side.HOME) if given.state.shifted else None
+    if failed is None:
         return None
-    for path, found in four_paths(observed, state):
-        if found.verdict is not Verdict.FAIL:
-            continue
-        if path.side is Side.TARGET:
-            return hold("TargetBad", bad_probes(path.callers, state.target, found))
-        good = found.success_share
-        advice = ""
-        if good is not None:
-            advice = f"; the origin itself meets {good * 100:.4g} %: write a lower slo-success"
-        return hold("OriginBad", bad_probes(path.callers, state.origin, found) + advice)
-    return None
+    path, found = failed
+    return hold(Reason.WAY_BAD, bad_probes(path.callers, far_end(given.state, path), found))
 
 
-def blind(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """Nobody knows how one of the paths is."""
-    for path, found in four_paths(observed, state):
-        if found.reason in ("Silent", "Void", "NoStream"):
-            if found.heard_s == float("inf"):
-                what = f"nothing was heard yet of the prober in {path.callers}"
-            elif found.heard_s > LINK_SILENCE_S:
-                what = f"the prober in {path.callers} is silent"
-            elif found.reason == "Void":
-                what = f"the prober in {path.callers} does not stand behind what it reports"
-            else:
-                what = f"no slice of callers in {path.callers} to {far_end(state, path)} comes"
-            long = state.shifted and found.silent_s >= SILENCE_ALERT_S
-            short = found.silent_s < 3.0 or not state.shifted
-            return Ruling(Answer.HOLD, "Blind", what, waits=short, requeue_after_s=1.0, alert=long)
-    return None
-
-
-def origin_bad(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """Above home, a path back that FAILed, or both paths of one cluster: nobody rises, nobody is thrown."""
-    if not state.shifted:
-        return None
-    for path, found in four_paths(observed, state):
-        if found.verdict is Verdict.FAIL:
-            both = path.callers in state.shifted_clusters and path.side is Side.TARGET
-            reason = "BothWaysBad" if both else "WayBad"
-            return hold(reason, bad_probes(path.callers, far_end(state, path), found), alert=True)
-    return None
-
-
-def traffic_away(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def traffic_unknown(given: Input) -> Hold | None:
     """Where real traffic is required, a Prometheus that does not tell holds; too few requests do not."""
-    if traffic_mode(observed, state.spec) != "required":
+    observed = given.observed
+    if traffic_mode(observed, given.state.spec) != "required":
         return None
     for name in observed.context.clusters:
         found = observed.traffic.get(name)
         if found is None:
-            return wait("TrafficUnknown", f"the first answer of the Prometheus of {name}")
+            return wait(Reason.TRAFFIC_UNKNOWN, f"the first answer of the Prometheus of {name}")
         if found.unknown:
             return hold(
-                "TrafficUnknown",
+                Reason.TRAFFIC_UNKNOWN,
                 f"traffic is required, and the Prometheus of {name} does not tell: {found.unknown}",
             )
     return None
 
 
-def dwell(observed: Observed, state: MigrationState, now: datetime) -> Ruling | None:
-    """The least time at a step, or the soak."""
-    if state.spec is None or state.since is None or not state.shifted:
+def dwelling(given: Input) -> Hold | None:
+    """The least time at a step."""
+    spec, step = given.state.spec, given.state.step
+    if spec is None or step >= SOAK_SHARE:
         return None
-    if state.lagging() or state.step >= WHOLE:
-        return None  # the rest of a step that was allowed already
-    least = state.spec.soak_s if state.step >= SOAK_SHARE else state.spec.step_pause_s
-    end = state.since + timedelta(seconds=least)
-    left = (end - now).total_seconds()
-    if left > least + CLOCKS_DIFFER_S:  # the step is of the future: the clock was set back
-        left = least - observed.settled_s
+    left = _left_s(given, spec.step_pause_s)
     if left <= 0:
         return None
-    what = "soak" if state.step >= SOAK_SHARE else "dwell"
-    reason = "Soaking" if state.step >= SOAK_SHARE else "Dwelling"
-    return wait(reason, f"the {what} at {state.step / 10:g} % ends in {left:.0f} s", left)
+    message = f"the dwell at {step / 10:g} % ends in {left:.0f} s"
+    return hold(Reason.DWELLING, message, requeue_after_s=left)
 
 
-def collecting(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """Every raise needs PASS on all four paths."""
-    short = [
-        (path, found)
-        for path, found in four_paths(observed, state)
-        if found.verdict is not Verdict.PASS
-    ]
+def soaking(given: Input) -> Hold | None:
+    """The least time with a rest of the callers at the origin."""
+    spec, step = given.state.spec, given.state.step
+    if spec is None or not SOAK_SHARE <= step < WHOLE:
+        return None
+    left = _left_s(given, spec.soak_s)
+    if left <= 0:
+        return None
+    message = f"the soak at {step / 10:g} % ends in {left:.0f} s"
+    return hold(Reason.SOAKING, message, requeue_after_s=left)
+
+
+def _left_s(given: Input, least_s: float) -> float:
+    """Return how much of the least time at a step is left; the rest of a half-made step waits for nothing."""
+    state = given.state
+    if state.since is None or not state.shifted or state.lagging():
+        return 0.0
+    end = state.since + timedelta(seconds=least_s)
+    left = (end - given.now).total_seconds()
+    if left > least_s + CLOCKS_DIFFER_S:  # the step is of the future: the clock was set back
+        return least_s - given.observed.settled_s
+    return left
+
+
+def collecting(given: Input) -> Hold | None:
+    """Every raise needs PASS on all four paths; of those that lack it the furthest from it is told."""
+    short = [pair for pair in four_paths(given) if pair[1].verdict is not Verdict.PASS]
     if not short:
         return None
     path, found = min(short, key=lambda pair: pair[1].clean / max(pair[1].needed, 1))
-    reason = "Recovering" if found.reason == "Recovering" else "Collecting"
-    return wait(
-        reason,
+    recovering = found.reason is Reason.RECOVERING
+    return hold(
+        Reason.RECOVERING if recovering else Reason.COLLECTING,
         f"{found.clean} of {found.needed} clean probes of callers in {path.callers} to"
-        f" {far_end(state, path)}",
+        f" {far_end(given.state, path)}",
     )
+
+
+GATES: tuple[Gate, ...] = (
+    probe_refused,
+    probe_rejected,
+    wrong_cluster,
+    target_bad,
+    origin_bad,
+    blind,
+    both_ways_bad,
+    way_bad,
+    traffic_unknown,
+    dwelling,
+    soaking,
+    collecting,
+)

@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from controller.decide.gates.gate import Gate, hold
+from controller.decide.input import Input
+from controller.decide.resolve import latches
+from controller.domain import Hold, Latch, Malformed, MigrationSpec, Reason
 
-from controller.decide.gates.gate import hold
-from controller.decide.resolve import MigrationState, latches
-from controller.domain import Malformed, MigrationSpec, Observed, Ruling
 
-
-def over(_seen: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """A reverted attempt stays home until another is asked for."""
+def reverted(given: Input) -> Hold | None:
+    """A reverted attempt stays so until another is asked for."""
+    state = given.state
     if state.reverted and state.attempt:
-        return hold(
-            state.reverted.reason,
-            f"attempt {state.attempt.number} was reverted: {state.reverted.message}; to try again set"
-            f" attempt to {state.attempt.number + 1}",
-        )
+        return _over(Latch(state.attempt.target, state.attempt.number, state.reverted))
     return None
 
 
-def remembered(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """A latch on a pin binds also where both splits, and their records, are gone, and for any target."""
-    if state.attempt is not None:
-        return None
-    for latch in latches(observed):
-        if state.number <= latch.attempt:
-            return hold(
-                latch.reverted.reason,
-                f"attempt {latch.attempt} was reverted: {latch.reverted.message}; to try again set"
-                f" attempt to {latch.attempt + 1}",
-            )
-    return None
-
-
-def abort_asked(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
-    """While abort is there nothing starts."""
-    if isinstance(observed.spec, (MigrationSpec, Malformed)) and observed.spec.abort:
-        return hold("Aborted", "the annotation abort is true: remove it to start")
-    return None
-
-
-def completed(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def completed(given: Input) -> Hold | None:
     """A completed migration rests, whatever is written next to an unchanged target."""
+    observed, state = given.observed, given.state
     if state.completed is None or isinstance(observed.spec, Malformed):
         return None
-    return hold("Completed", f"{state.target} serves every call of {observed.key}")
+    return hold(Reason.COMPLETED, f"{state.target} serves every call of {observed.key}")
+
+
+def pin_latched(given: Input) -> Hold | None:
+    """A latch on a pin binds also where both splits, and their records, are gone, and for any target."""
+    if given.state.attempt is not None:
+        return None
+    for latch in latches(given.observed):
+        if given.state.number <= latch.attempt:
+            return _over(latch)
+    return None
+
+
+def _over(latch: Latch) -> Hold:
+    return hold(
+        Reason(latch.reverted.reason),
+        f"attempt {latch.attempt} was reverted: {latch.reverted.message}; to try again set"
+        f" attempt to {latch.attempt + 1}",
+    )
+
+
+def aborted(given: Input) -> Hold | None:
+    """While abort is there nothing starts."""
+    spec = given.observed.spec
+    if isinstance(spec, (MigrationSpec, Malformed)) and spec.abort:
+        return hold(Reason.ABORTED, "the annotation abort is true: remove it to start")
+    return None
+
+
+GATES: tuple[Gate, ...] = (reverted, completed, pin_latched, aborted)

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
+from controller.decide.input import Input
 from controller.decide.resolve import MigrationState
-from controller.domain import Answer, CallPath, Observed, PathEvidence, Ruling, Side, Verdict
+from controller.domain import (
+    CallPath,
+    Hold,
+    Observed,
+    PathEvidence,
+    Reason,
+    Ruling,
+    Side,
+    Verdict,
+)
 
-Gate = Callable[[Observed, MigrationState, datetime], Ruling | None]
+Gate = Callable[[Input], Ruling | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """A gate that looks at each cluster: it answers with the first of what it finds, a preflight takes all."""
+    """A gate that may find several things: it answers with the first, and a preflight takes all."""
 
-    every: Callable[[Observed, MigrationState, datetime], Iterator[Ruling]]
+    every: Callable[[Input], Iterator[Ruling]]
 
-    def __call__(self, observed: Observed, state: MigrationState, now: datetime) -> Ruling | None:
-        """Answer as every gate does."""
-        return next(self.every(observed, state, now), None)
-
-
-UNHEARD = PathEvidence(Verdict.UNKNOWN, "NoStream")
+    def __call__(self, given: Input) -> Ruling | None:
+        """Return the first of what it finds, None where it finds nothing."""
+        return next(self.every(given), None)
 
 
-def hold(reason: str, message: str, *, alert: bool = False) -> Ruling:
-    """Refuse until somebody or something changes."""
-    return Ruling(Answer.HOLD, reason, message, alert=alert)
+UNHEARD = PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM)
 
 
-def wait(reason: str, message: str, requeue_after_s: float | None = None) -> Ruling:
-    """Refuse until time or evidence has come, in the ordinary course."""
-    return Ruling(Answer.HOLD, reason, message, waits=True, requeue_after_s=requeue_after_s)
+def first(gates: Iterable[Gate], given: Input) -> Ruling | None:
+    """Return the answer of the first gate that speaks, None where all let the migration pass."""
+    return next((ruling for gate in gates if (ruling := gate(given)) is not None), None)
 
 
-def revert(reason: str, message: str) -> Ruling:
-    """Ask for everyone to be brought home."""
-    return Ruling(Answer.REVERT, reason, message)
+def hold(
+    reason: Reason,
+    message: str,
+    *,
+    alert: bool | None = None,
+    requeue_after_s: float | None = None,
+) -> Hold:
+    """Return a decision to stay. Whether it passes by itself, and asks for a person, is the reason's to say;
+    ``alert`` is for a gate that knows better whether callers depend on one."""
+    meaning = reason.meaning
+    return Hold(
+        reason,
+        message,
+        waits=meaning.transient,
+        requeue_after_s=requeue_after_s,
+        alert=meaning.pages if alert is None else alert,
+    )
+
+
+def wait(reason: Reason, message: str, requeue_after_s: float | None = None) -> Hold:
+    """Return a decision to stay for a moment, for a reason that would be a person's if it lasted."""
+    return Hold(reason, message, waits=True, requeue_after_s=requeue_after_s)
 
 
 def known_of(observed: Observed, callers: str, side: Side) -> PathEvidence:
@@ -59,11 +82,11 @@ def bad_probes(callers: str, side: str, found: PathEvidence) -> str:
     )
 
 
-def four_paths(observed: Observed, state: MigrationState) -> list[tuple[CallPath, PathEvidence]]:
+def four_paths(given: Input) -> list[tuple[CallPath, PathEvidence]]:
     """Return the four paths that decide, each with what is known of it."""
     return [
-        (CallPath(callers, side), known_of(observed, callers, side))
-        for callers in (state.origin, state.target)
+        (CallPath(callers, side), known_of(given.observed, callers, side))
+        for callers in (given.state.origin, given.state.target)
         for side in (Side.TARGET, Side.HOME)
     ]
 
@@ -71,3 +94,9 @@ def four_paths(observed: Observed, state: MigrationState) -> list[tuple[CallPath
 def far_end(state: MigrationState, path: CallPath) -> str:
     """Return the name of the cluster that a path leads to."""
     return state.target if path.side is Side.TARGET else state.origin
+
+
+def target_is_empty(given: Input) -> bool:
+    """Return whether it is known that no pod of the Service is ready in the target."""
+    target = given.observed.clusters[given.state.target]
+    return target.current and target.endpoints.ready == 0

@@ -3,118 +3,163 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from typing import NamedTuple
 
-from controller.decide.gates.gate import Each, hold
-from controller.decide.resolve import MigrationState
-from controller.domain import Observed, ObservedCluster, Ruling
+from controller.decide.gates.gate import Each, Gate, hold, target_is_empty
+from controller.decide.input import Input
+from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
 
 
 @Each
-def defective(observed: Observed, state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """Somebody's split does harm, or says other than what happens; mending it would move traffic."""
-    for name, cluster in observed.clusters.items():
+def split_defective(given: Input) -> Iterator[Hold]:
+    """Somebody's split does harm, or says other than what happens; to repair it would move traffic."""
+    for name, cluster in given.observed.clusters.items():
         for split in cluster.splits:
-            broken = [
-                defect for defect in split.defects if not defect.repairable or state.unfinished
-            ]
-            for defect in broken:
-                yield hold(
-                    defect.reason, f"in {name} the {split.kind} {split.name}: {defect.message}"
-                )
+            for defect in split.defects:
+                if not defect.repairable or given.state.unfinished:
+                    message = f"in {name} the {split.kind} {split.name}: {defect.message}"
+                    yield hold(defect.reason, message)
 
 
 @Each
-def pin_foreign(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
+def pin_foreign(given: Input) -> Iterator[Hold]:
     """What stands in the pin's place does not pin."""
-    for name, cluster in observed.clusters.items():
+    for name, cluster in given.observed.clusters.items():
         if cluster.pin and cluster.pin.foreign:
-            yield hold("PinForeign", f"in {name} {cluster.pin.foreign}")
+            yield hold(Reason.PIN_FOREIGN, f"in {name} {cluster.pin.foreign}")
 
 
-def target_unready(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def target_without_endpoints(given: Input) -> Hold | None:
     """There is nobody to serve the calls."""
-    target = observed.clusters[state.target]
-    if target.current and target.endpoints.ready == 0:
+    if target_is_empty(given):
         return hold(
-            "TargetWithoutEndpoints", f"no pod of {observed.key} is ready in {state.target}"
+            Reason.TARGET_WITHOUT_ENDPOINTS,
+            f"no pod of {given.observed.key} is ready in {given.state.target}",
         )
     return None
 
 
-@Each
-def mirrors(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """Each cluster reaches the other through its mirror."""
-    one, other = observed.context.clusters
-    for name, far in ((one, other), (other, one)):
-        cluster = observed.clusters[name]
-        if not cluster.current:
-            continue
-        if ruling := _mirror(cluster, f"{observed.key.service}-{far}", far):
-            yield ruling
+class _Mirror(NamedTuple):
+    """Where the mirror of the other cluster is looked for."""
+
+    cluster: ObservedCluster
+    far: str
+    name: str
 
 
-def _mirror(cluster: ObservedCluster, mirror: str, far: str) -> Ruling | None:
-    name, found = cluster.name, cluster.mirror
-    if found is not None and found.mirror_of not in ("", far):
-        return hold(
-            "MirrorOtherCluster",
-            f"the mirror {mirror} in {name} leads to {found.mirror_of}, not to {far}: delete that"
-            " Link, or name the clusters in the controller's settings as the Links do",
-        )
-    if found is None and cluster.other_mirrors:
-        others = " and ".join(cluster.other_mirrors)
-        return hold(
-            "MirrorOtherCluster",
-            f"{name} has no mirror {mirror}, but mirrors that lead to {others}: where that is {far},"
-            " name it in the controller's settings as the Link does; else export the Service in"
-            f" {far}",
-        )
-    if found is None:
-        return hold(
-            "MirrorMissing",
-            f"{name} has no mirror {mirror}: export the Service in {far} with the label"
-            " mirror.linkerd.io/exported=true",
-        )
-    if cluster.mirror_endpoints.ready:
-        return None
-    if cluster.mirror_endpoints.unready:
-        return hold(
-            "GatewayNotAlive",
-            f"the mirror {mirror} in {name} is not ready: the gateway of {far} does not answer the"
-            " service mirror's probe",
-        )
-    return hold(
-        "MirrorEmpty", f"the mirror {mirror} in {name} has no endpoint: {far} has no ready pod"
-    )
+def _mirrors(given: Input) -> Iterator[_Mirror]:
+    """Return the mirrors by which each cluster is to reach the other, where what is there is known."""
+    one, other = given.observed.context.clusters
+    for here, far in ((one, other), (other, one)):
+        cluster = given.observed.clusters[here]
+        if cluster.current:
+            yield _Mirror(cluster, far, f"{given.observed.key.service}-{far}")
 
 
 @Each
-def own_pods(observed: Observed, state: MigrationState, _now: datetime) -> Iterator[Ruling]:
+def mirror_other_cluster(given: Input) -> Iterator[Hold]:
+    """The mirrors lead to a cluster that the settings do not name."""
+    for cluster, far, name in _mirrors(given):
+        if cluster.mirror is None and cluster.other_mirrors:
+            others = " and ".join(cluster.other_mirrors)
+            yield hold(
+                Reason.MIRROR_OTHER_CLUSTER,
+                f"{cluster.name} has no mirror {name}, but mirrors that lead to {others}: where that is"
+                f" {far}, name it in the controller's settings as the Link does; else export the Service"
+                f" in {far}",
+            )
+        elif cluster.mirror and cluster.mirror.mirror_of not in ("", far):
+            yield hold(
+                Reason.MIRROR_OTHER_CLUSTER,
+                f"the mirror {name} in {cluster.name} leads to {cluster.mirror.mirror_of}, not to {far}:"
+                " delete that Link, or name the clusters in the controller's settings as the Links do",
+            )
+
+
+@Each
+def mirror_missing(given: Input) -> Iterator[Hold]:
+    """The Service is not exported to the other cluster."""
+    for cluster, far, name in _mirrors(given):
+        if cluster.mirror is None and not cluster.other_mirrors:
+            yield hold(
+                Reason.MIRROR_MISSING,
+                f"{cluster.name} has no mirror {name}: export the Service in {far} with the label"
+                " mirror.linkerd.io/exported=true",
+            )
+
+
+def _unready_mirrors(given: Input) -> Iterator[_Mirror]:
+    """Return the mirrors that lead to where they should, and to nobody."""
+    for found in _mirrors(given):
+        mirror = found.cluster.mirror
+        leads = mirror is not None and mirror.mirror_of in ("", found.far)
+        if leads and not found.cluster.mirror_endpoints.ready:
+            yield found
+
+
+@Each
+def gateway_not_alive(given: Input) -> Iterator[Hold]:
+    """The service mirror does not reach the other cluster's gateway."""
+    for cluster, far, name in _unready_mirrors(given):
+        if cluster.mirror_endpoints.unready:
+            yield hold(
+                Reason.GATEWAY_NOT_ALIVE,
+                f"the mirror {name} in {cluster.name} is not ready: the gateway of {far} does not answer"
+                " the service mirror's probe",
+            )
+
+
+@Each
+def mirror_empty(given: Input) -> Iterator[Hold]:
+    """Nobody stands behind a mirror."""
+    for cluster, far, name in _unready_mirrors(given):
+        if not cluster.mirror_endpoints.unready:
+            message = f"the mirror {name} in {cluster.name} has no endpoint: {far} has no ready pod"
+            yield hold(Reason.MIRROR_EMPTY, message)
+
+
+@Each
+def no_pods_to_probe(given: Input) -> Iterator[Hold]:
     """Each cluster's own pods are probed by their address."""
-    for name, cluster in observed.clusters.items():
-        if cluster.current and cluster.service and state.spec:
-            port = port_to_probe(cluster.service.ports, state.spec.probe)
-            if port and not cluster.endpoints.pods.get(port.name):
-                yield hold(
-                    "NoPodsToProbe",
-                    f"{name} has no ready pod of {observed.key} in its namespace to probe",
-                )
+    spec = given.state.spec
+    for name, cluster in given.observed.clusters.items():
+        if not (spec and cluster.current and cluster.service):
+            continue
+        port = port_to_probe(cluster.service.ports, spec.probe)
+        if port and not cluster.endpoints.pods.get(port.name):
+            yield hold(
+                Reason.NO_PODS_TO_PROBE,
+                f"{name} has no ready pod of {given.observed.key} in its namespace to probe",
+            )
 
 
-def origin_floor(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def origin_shrunk(given: Input) -> Hold | None:
     """A revert would send the origin every call: enough of it must still be there."""
+    state = given.state
     if not state.unfinished or state.attempt is None or state.soaking or state.spec is None:
         return None
-    origin = observed.clusters[state.origin]
+    origin = given.observed.clusters[state.origin]
     before, left = state.attempt.origin_ready, origin.endpoints.ready
     floor = state.spec.origin_floor_percent
     if not origin.current or left * 100 >= before * floor:
         return None
     needed = -(-before * floor // 100)
     return hold(
-        "OriginShrunk",
+        Reason.ORIGIN_SHRUNK,
         f"{left} of {before} origin pods are left and a revert would send them every call: set the"
         f" HPA's minReplicas to {needed}, or origin-floor to {left * 100 // before}",
     )
+
+
+GATES: tuple[Gate, ...] = (
+    split_defective,
+    pin_foreign,
+    target_without_endpoints,
+    mirror_other_cluster,
+    mirror_missing,
+    gateway_not_alive,
+    mirror_empty,
+    no_pods_to_probe,
+    origin_shrunk,
+)

@@ -1,12 +1,13 @@
-"""In a revert: who may go home now, and who is better off where they are."""
+"""In a revert: who may be rolled back now, and who is better off where they are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from controller.decide.gates.gate import bad_probes, hold, known_of, wait
-from controller.decide.resolve import MigrationState
-from controller.domain import Observed, ObservedCluster, PathEvidence, Ruling, Side, Verdict
+from controller.decide.gates.gate import bad_probes, hold, known_of, target_is_empty, wait
+from controller.decide.input import Input
+from controller.domain import Hold, ObservedCluster, PathEvidence, Reason, Side, Verdict
 from controller.evidence import origin_is_worse
 
 LINK_SHOWN_S = 2.5
@@ -14,74 +15,94 @@ LINK_SHOWN_S = 2.5
 
 BLIND_S = 0.3
 
+FIRST_SLICES_S = 1.0
 
-def stays(observed: Observed, state: MigrationState, cluster: str) -> Ruling | None:
-    """In a revert: say why this cluster's callers stay where they are for now, None where they go.
+Guard = Callable[[Input, str], Hold | None]
+"""Why the callers of one cluster stay where they are for now, None where they go."""
+
+
+def stays(given: Input, cluster: str) -> Hold | None:
+    """Return why this cluster's callers stay where they are for now in a revert, None where they go.
 
     UNKNOWN keeps nobody, with two exceptions: after a start the first slices are waited for, 1 s at most;
     and callers whose path back needs the link are not sent through a link that looks dead.
     """
-    to_target = known_of(observed, cluster, Side.TARGET)
-    baseline = known_of(observed, cluster, Side.HOME)
-    if _known_empty(observed.clusters[cluster], is_target=cluster == state.target):
+    return next((ruling for guard in GUARDS if (ruling := guard(given, cluster))), None)
+
+
+def home_without_endpoints(given: Input, cluster: str) -> Hold | None:
+    """Nobody is ready in the origin to serve them."""
+    state = given.state
+    if not _known_empty(given.observed.clusters[cluster], is_target=cluster == state.target):
+        return None
+    return hold(
+        Reason.HOME_WITHOUT_ENDPOINTS,
+        f"callers in {cluster} stay in {state.target}: nothing is ready for them in {state.origin}",
+    )
+
+
+def _known_empty(cluster: ObservedCluster, *, is_target: bool) -> bool:
+    behind = cluster.mirror_endpoints if is_target else cluster.endpoints
+    return cluster.current and behind.ready == 0
+
+
+def both_ways_bad(given: Input, cluster: str) -> Hold | None:
+    """Their path back is as bad as the one to the target, or was when it was last seen."""
+    to_target = known_of(given.observed, cluster, Side.TARGET)
+    back = known_of(given.observed, cluster, Side.HOME)
+    needs_link = cluster == given.state.target
+    if origin_is_worse(to_target, back) or (needs_link and _was_worse(to_target, back)):
         return hold(
-            "HomeWithoutEndpoints",
-            f"callers in {cluster} stay in {state.target}: nothing is ready for them in {state.origin}",
-            alert=True,
+            Reason.BOTH_WAYS_BAD,
+            f"callers in {cluster} stay where they are:"
+            f" {bad_probes(cluster, given.state.origin, back)}",
         )
-    needs_link = cluster == state.target
-    if origin_is_worse(to_target, baseline) or (needs_link and _was_worse(to_target, baseline)):
-        return hold(
-            "BothWaysBad",
-            f"callers in {cluster} stay where they are: {bad_probes(cluster, state.origin, baseline)}",
-            alert=True,
-        )
-    if needs_link and (suspect := _through_the_link(observed, state)):
-        return suspect
-    if observed.started_s < 1.0 and baseline.heard_s == float("inf"):
-        return wait("FirstSlices", "the first slices after a start", 1.0 - observed.started_s)
     return None
 
 
-def _was_worse(to_target: PathEvidence, baseline: PathEvidence) -> bool:
+def _was_worse(to_target: PathEvidence, back: PathEvidence) -> bool:
     """Return whether a path back through the link was worse when it was last seen, 3 s ago at most.
 
     A link that is lost makes slices void and late, and some of them come before the points are enough.
     """
-    return baseline.all_bad_1s or origin_is_worse(to_target, replace(baseline, silent_s=0.0))
+    return back.all_bad_1s or origin_is_worse(to_target, replace(back, silent_s=0.0))
 
 
-def _known_empty(cluster: ObservedCluster, *, is_target: bool) -> bool:
-    if not cluster.current:
-        return False
-    behind = cluster.mirror_endpoints if is_target else cluster.endpoints
-    return behind.ready == 0
-
-
-def _through_the_link(observed: Observed, state: MigrationState) -> Ruling | None:
-    """Callers in the target go home through the origin's gateway.
+def link_suspect(given: Input, cluster: str) -> Hold | None:
+    """Callers in the target go back through the origin's gateway.
 
     Where their prober is silent and nobody answers from the origin's side either, that is more likely a dead
     link than two faults at once. The silence is given time to show itself: what was answered before it,
     in one slice with the first faults, must have left the last second. A link that comes back is given the
     same time: the callers' proxies connect again only after a pause.
     """
-    target = observed.clusters[state.target]
-    own = known_of(observed, state.target, Side.TARGET)
-    across = known_of(observed, state.origin, Side.TARGET)
-    if target.current and target.endpoints.ready == 0:
+    state = given.state
+    if cluster != state.target or target_is_empty(given):
         return None
+    own = known_of(given.observed, state.target, Side.TARGET)
+    across = known_of(given.observed, state.origin, Side.TARGET)
     if own.heard_s < BLIND_S:
         left = LINK_SHOWN_S - own.back_for_s
-        return wait("LinkSuspect", "the link is only just back", left) if left > 0 else None
+        return wait(Reason.LINK_SUSPECT, "the link is only just back", left) if left > 0 else None
     if across.unanswered_1s:
         return hold(
-            "LinkSuspect",
+            Reason.LINK_SUSPECT,
             f"callers in {state.target} stay there: its prober is silent and nobody answers from"
             f" {state.origin}, so the link looks dead",
-            alert=True,
         )
     undecided = own.heard_s < LINK_SHOWN_S or BLIND_S <= across.silent_s < LINK_SHOWN_S
     if across.verdict is Verdict.FAIL and undecided:
-        return wait("LinkSuspect", "a sign of life from the link", BLIND_S)
+        return wait(Reason.LINK_SUSPECT, "a sign of life from the link", BLIND_S)
     return None
+
+
+def first_slices(given: Input, cluster: str) -> Hold | None:
+    """A controller that has just started has heard nothing yet of the path back."""
+    left = FIRST_SLICES_S - given.observed.started_s
+    back = known_of(given.observed, cluster, Side.HOME)
+    if left > 0 and back.heard_s == float("inf"):
+        return hold(Reason.FIRST_SLICES, "the first slices after a start", requeue_after_s=left)
+    return None
+
+
+GUARDS: tuple[Guard, ...] = (home_without_endpoints, both_ways_bad, link_suspect, first_slices)

@@ -1,13 +1,13 @@
-"""Lease, fresh views, pins, the record: without them nobody rises."""
+"""Lease, fresh caches, pins, the record: without them nobody rises."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
-from controller.decide.gates.gate import Each, hold, known_of, wait
-from controller.decide.resolve import MigrationState, stored
-from controller.domain import Observed, Ruling, Side
+from controller.decide.gates.gate import Each, Gate, hold, known_of
+from controller.decide.input import Input
+from controller.decide.resolve import stored
+from controller.domain import Hold, Reason, Side
 
 CLOCKS_DIFFER_S = 2.0
 """What lies further in the future than this was stamped by a clock that was ahead, or has been set back since."""
@@ -22,82 +22,130 @@ SETTLE_S = 1.0
 """Proxies follow a write in 45 ms at most (facts 10); what is probed before this is of before the step."""
 
 
-def stale(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
+def cluster_stale(given: Input) -> Hold | None:
     """What is not fresh is not known."""
-    for name, cluster in observed.clusters.items():
+    for name, cluster in given.observed.clusters.items():
         if not cluster.current:
             why = cluster.stale_reason or "it was not listed yet"
-            return hold("ClusterStale", f"{name} is not known well enough to raise: {why}")
+            message = f"{name} is not known well enough to raise: {why}"
+            return hold(Reason.CLUSTER_STALE, message)
     return None
 
 
-def lease(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def no_lease(given: Input) -> Hold | None:
     """Only one process raises."""
-    newest = max((record.fencing_token for record in state.records.values()), default=0)
-    if not observed.context.leads:
-        return hold("NoLease", "this controller does not hold the lease")
-    if newest > observed.context.fencing_token:
-        return hold("NoLease", f"a newer leader (epoch {newest}) wrote the record")
+    context = given.observed.context
+    newest = max((record.fencing_token for record in given.state.records.values()), default=0)
+    if not context.leads:
+        return hold(Reason.NO_LEASE, "this controller does not hold the lease")
+    if newest > context.fencing_token:
+        return hold(Reason.NO_LEASE, f"a newer leader (fencing token {newest}) wrote the record")
     return None
 
 
 @Each
-def made(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """Splits and pins are there before anything moves."""
-    for name, cluster in observed.clusters.items():
+def pin_missing(given: Input) -> Iterator[Hold]:
+    """Both gateways are pinned before anything moves."""
+    for name, cluster in given.observed.clusters.items():
         if cluster.pin is None:
-            yield wait("PinMissing", f"the gateway of {name} is not pinned yet")
+            yield hold(Reason.PIN_MISSING, f"the gateway of {name} is not pinned yet")
+
+
+@Each
+def split_missing(given: Input) -> Iterator[Hold]:
+    """Both splits are there before anything moves."""
+    for name, cluster in given.observed.clusters.items():
         if cluster.split is None:
-            yield wait("SplitMissing", f"{name} has no split yet")
-        elif cluster.split.defects:
-            yield wait("SplitFlawed", f"the split in {name} is being mended")
+            yield hold(Reason.SPLIT_MISSING, f"{name} has no split yet")
 
 
-def begun(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """The attempt stands in both records, of this leader's fencing token, with the spec in force."""
+@Each
+def split_flawed(given: Input) -> Iterator[Hold]:
+    """Both splits are as Linkerd reads them before anything moves."""
+    for name, cluster in given.observed.clusters.items():
+        if cluster.split is not None and cluster.split.defects:
+            yield hold(Reason.SPLIT_FLAWED, f"the split in {name} is being repaired")
+
+
+def beginning(given: Input) -> Hold | None:
+    """The attempt stands in both records."""
+    state = given.state
     if state.attempt is None:
-        return wait("Beginning", "the record of the attempt")
+        return hold(Reason.BEGINNING, "the record of the attempt")
     records = [record for record in state.records.values() if state.is_of_attempt(record)]
-    if len(records) < len(observed.clusters):
-        return wait("Beginning", "the record of the attempt, on both splits")
-    for record in records:
-        if record.fencing_token != observed.context.fencing_token:
-            return wait("TakingOver", "this leader's epoch in both records")
-        if record.attempt and state.spec and record.attempt.spec != stored(state.spec):
-            return wait("Recording", "the changed annotations in both records")
+    if len(records) < len(given.observed.clusters):
+        return hold(Reason.BEGINNING, "the record of the attempt, on both splits")
     return None
 
 
-def pins_old(observed: Observed, _state: MigrationState, now: datetime) -> Ruling | None:
+def taking_over(given: Input) -> Hold | None:
+    """Both records are of this leader's fencing token."""
+    mine = given.observed.context.fencing_token
+    if any(record.fencing_token != mine for record in given.state.records.values()):
+        return hold(Reason.TAKING_OVER, "this leader's fencing token in both records")
+    return None
+
+
+def recording(given: Input) -> Hold | None:
+    """Both records have the spec in force."""
+    spec = given.state.spec
+    if spec is None:
+        return None
+    for record in given.state.records.values():
+        if record.attempt and record.attempt.spec != stored(spec):
+            return hold(Reason.RECORDING, "the changed annotations in both records")
+    return None
+
+
+def pin_young(given: Input) -> Hold | None:
     """A gateway takes a moment to obey its pin."""
+    observed = given.observed
     for name, cluster in observed.clusters.items():
         if cluster.pin is None:
             continue
-        left = PIN_AGE_S - (now - cluster.pin.created).total_seconds()
+        left = PIN_AGE_S - (given.now - cluster.pin.created).total_seconds()
         if left > PIN_AGE_S + CLOCKS_DIFFER_S:  # by a clock that is ahead, or was: ours counts
             left = PIN_AGE_S - min(observed.settled_s, observed.started_s)
         if left > 0:
-            return wait("PinYoung", f"the pin in {name} is 5 s old in {left:.1f} s", left)
+            message = f"the pin in {name} is 5 s old in {left:.1f} s"
+            return hold(Reason.PIN_YOUNG, message, requeue_after_s=left)
     return None
 
 
-def loop_free(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def gateway_not_pinned(given: Input) -> Hold | None:
     """A mirror that answers 508 says that the far gateway is not pinned."""
-    for callers, side in ((state.origin, Side.TARGET), (state.target, Side.HOME)):
-        found = known_of(observed, callers, side)
-        if found.loop_s < LOOP_FREE_S:
-            far = state.target if callers == state.origin else state.origin
+    origin, target = given.state.origin, given.state.target
+    for callers, far, side in ((origin, target, Side.TARGET), (target, origin, Side.HOME)):
+        if known_of(given.observed, callers, side).loop_s < LOOP_FREE_S:
             return hold(
-                "GatewayNotPinned",
+                Reason.GATEWAY_NOT_PINNED,
                 f"the mirror of {far} in {callers} answers 508: the gateway of {far} does not obey"
                 " its pin",
             )
     return None
 
 
-def settling(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
+def settling(given: Input) -> Hold | None:
     """Proxies are given a second to follow the last write."""
-    left = SETTLE_S - observed.settled_s
-    return (
-        wait("Settling", f"proxies follow the last write, {left:.1f} s", left) if left > 0 else None
+    left = SETTLE_S - given.observed.settled_s
+    if left <= 0:
+        return None
+    return hold(
+        Reason.SETTLING, f"proxies follow the last write, {left:.1f} s", requeue_after_s=left
     )
+
+
+ENROLLED: tuple[Gate, ...] = (pin_missing, split_missing, split_flawed)
+"""What an enrolled Service has."""
+
+GATES: tuple[Gate, ...] = (
+    cluster_stale,
+    no_lease,
+    *ENROLLED,
+    beginning,
+    taking_over,
+    recording,
+    pin_young,
+    gateway_not_pinned,
+    settling,
+)

@@ -3,198 +3,231 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from controller.decide import split_choice
-from controller.decide.gates.gate import Each, hold
+from controller.decide.gates.gate import Each, Gate, hold
+from controller.decide.input import Input
 from controller.decide.resolve import MigrationState
-from controller.domain import Malformed, MigrationSpec, Observed, Ruling, SplitKind, TrafficMode
+from controller.domain import (
+    Hold,
+    Malformed,
+    MigrationSpec,
+    Observed,
+    ObservedCluster,
+    ObservedService,
+    Reason,
+    SplitKind,
+    TrafficMode,
+)
 from controller.domain.probe_checks import shown_ports, unfit
-
-GROUPS = {
-    SplitKind.TRAFFICSPLIT: "split.smi-spec.io",
-    SplitKind.HTTPROUTE: "gateway.networking.k8s.io",
-}
-"""By kind of split, the API group that serves it."""
 
 
 @Each
-def foreign(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
+def foreign_owner(given: Input) -> Iterator[Hold]:
     """Another controller moves this traffic."""
-    for name, cluster in observed.clusters.items():
+    for name, cluster in given.observed.clusters.items():
         owners = [cluster.service.foreign] if cluster.service else []
         owners += [split.foreign for split in cluster.splits]
         for owner in filter(None, owners):
             yield hold(
-                "ForeignOwner", f"in {name} the traffic of {observed.key} belongs to {owner}"
+                Reason.FOREIGN_OWNER,
+                f"in {name} the traffic of {given.observed.key} belongs to {owner}",
             )
+
+
+@Each
+def second_split(given: Input) -> Iterator[Hold]:
+    """Two splits say where the calls go."""
+    for name, cluster in given.observed.clusters.items():
         if len(cluster.splits) > 1:
             names = " and ".join(f"the {s.kind.api_kind} {s.name}" for s in cluster.splits)
             yield hold(
-                "SecondSplit",
-                f"in {name} there are two splits for {observed.key}, {names}: delete the one that is"
+                Reason.SECOND_SPLIT,
+                f"in {name} there are two splits for {given.observed.key}, {names}: delete the one that is"
                 " not used",
             )
 
 
-def malformed(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
-    """The annotations are no spec: say all that is wrong with them."""
-    if isinstance(observed.spec, Malformed):
-        return hold("Malformed", " ".join(problem.message for problem in observed.spec.problems))
+def malformed(given: Input) -> Hold | None:
+    """The annotations are no spec: all that is wrong with them is told."""
+    spec = given.observed.spec
+    if isinstance(spec, Malformed):
+        return hold(Reason.MALFORMED, " ".join(problem.message for problem in spec.problems))
     return None
 
 
-def no_target(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
+def no_target(given: Input) -> Hold | None:
     """Nothing is asked for."""
-    if observed.spec is None or (
-        isinstance(observed.spec, MigrationSpec) and observed.spec.target is None
-    ):
-        one, other = observed.context.clusters
+    spec = given.observed.spec
+    if spec is None or (isinstance(spec, MigrationSpec) and spec.target is None):
+        one, other = given.observed.context.clusters
         return hold(
-            "NoTarget", f"no annotation migrate.tradeshift/target: write {one} or {other} to move"
+            Reason.NO_TARGET,
+            f"no annotation migrate.tradeshift/target: write {one} or {other} to move",
         )
     return None
 
 
-def attempt_number(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """An attempt's number never falls, and one above the running attempt waits for its end."""
-    spec = observed.spec
-    known = state.attempt or state.previous
+def attempt_too_low(given: Input) -> Hold | None:
+    """An attempt's number never falls; one above the running attempt waits for its end."""
+    spec = given.observed.spec
+    known = given.state.attempt or given.state.previous
     if not isinstance(spec, MigrationSpec) or spec.attempt is None or known is None:
         return None
-    if spec.attempt < known.number:
-        return hold(
-            "AttemptTooLow",
-            f"attempt is {spec.attempt}, but attempt {known.number} was made already: write"
-            f" {known.number} or more, or leave it out",
-        )
-    return None
-
-
-def now_allowed(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """One raise to the soak's share is only for the path back to where a Completed attempt came from."""
-    spec = state.spec
-    if not isinstance(observed.spec, MigrationSpec) or spec is None or spec.steps != "now":
-        return None
-    running = state.attempt
-    if running is not None and (running.spec.steps == "now" or state.completed or state.reverted):
-        return None
-    back = state.previous
-    if running is None and back and state.previous_completed and back.origin == state.target:
+    if spec.attempt >= known.number:
         return None
     return hold(
-        "NowNotAllowed",
+        Reason.ATTEMPT_TOO_LOW,
+        f"attempt is {spec.attempt}, but attempt {known.number} was made already: write"
+        f" {known.number} or more, or leave it out",
+    )
+
+
+def now_not_allowed(given: Input) -> Hold | None:
+    """One raise to the soak's share is only for the path back to where a Completed attempt came from."""
+    spec = given.state.spec
+    asks = isinstance(given.observed.spec, MigrationSpec) and spec and spec.steps == "now"
+    if not asks or _may_be_now(given.state):
+        return None
+    return hold(
+        Reason.NOW_NOT_ALLOWED,
         "steps is now, which is only for going back to the origin of the last completed attempt:"
         " write steps such as 1,10,25,50, or remove it",
     )
 
 
+def _may_be_now(state: MigrationState) -> bool:
+    """Return whether the attempt goes back, or was let go so already, or is over."""
+    running, last = state.attempt, state.previous
+    if running is not None:
+        return bool(running.spec.steps == "now" or state.completed or state.reverted)
+    return last is not None and state.previous_completed and last.origin == state.target
+
+
 @Each
-def kind_of_service(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
+def kind_unfit(given: Input) -> Iterator[Hold]:
     """Only an ordinary Service can be split."""
-    for name, cluster in observed.clusters.items():
-        service = cluster.service
-        if service is None:
-            continue
-        if service.type == "ExternalName" or service.cluster_ip == "None":
-            kind = "ExternalName" if service.type == "ExternalName" else "headless"
-            yield hold("KindUnfit", f"in {name} {observed.key} is {kind}: it cannot be split")
+    for name, cluster in given.observed.clusters.items():
+        kind = _unfit_kind(cluster.service) if cluster.service else ""
+        if kind:
+            message = f"in {name} {given.observed.key} is {kind}: it cannot be split"
+            yield hold(Reason.KIND_UNFIT, message)
 
 
-@Each
-def missing(observed: Observed, _state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """The Service is not in both clusters yet; the migration goes on by itself when it is."""
-    for name, cluster in observed.clusters.items():
-        if cluster.current and cluster.service is None:
-            yield hold("ServiceMissing", f"there is no Service {observed.key} in {name} yet")
+def _unfit_kind(service: ObservedService) -> str:
+    if service.type == "ExternalName":
+        return "ExternalName"
+    return "headless" if service.cluster_ip == "None" else ""
 
 
-def ports_differ(observed: Observed, _state: MigrationState, _now: datetime) -> Ruling | None:
+def ports_differ(given: Input) -> Hold | None:
     """Callers use one set of ports for both clusters."""
-    services = {n: c.service for n, c in observed.clusters.items() if c.service}
+    services = {n: c.service for n, c in given.observed.clusters.items() if c.service}
     if len(services) < 2:
         return None
-    (one, first), (two, second) = services.items()
-    mine = {(p.name, p.number, p.protocol) for p in first.ports}
-    theirs = {(p.name, p.number, p.protocol) for p in second.ports}
-    if mine != theirs:
+    (one, mine), (two, theirs) = services.items()
+    if _ports(mine) != _ports(theirs):
         return hold(
-            "PortsDiffer",
-            f"the ports differ: {shown_ports(mine)} in {one}, {shown_ports(theirs)} in {two}; make them equal",
+            Reason.PORTS_DIFFER,
+            f"the ports differ: {shown_ports(_ports(mine))} in {one}, {shown_ports(_ports(theirs))} in {two};"
+            " make them equal",
         )
-    spoken = {p.name: p.app_protocol for p in second.ports}
-    for port in first.ports:
+    spoken = {port.name: port.app_protocol for port in theirs.ports}
+    for port in mine.ports:
         other = spoken[port.name]
         if port.app_protocol and other and port.app_protocol != other:
             return hold(
-                "PortsDiffer",
+                Reason.PORTS_DIFFER,
                 f"the appProtocol of port {port.number} is {port.app_protocol} in {one} and {other}"
                 f" in {two}; make them equal",
             )
     return None
 
 
-def probe_port(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
-    """There is a port to probe, and it speaks what is asked of it."""
-    service = observed.clusters[state.target].service
-    spec = observed.spec if isinstance(observed.spec, MigrationSpec) else state.spec
+def _ports(service: ObservedService) -> set[tuple[str, int, str]]:
+    return {(port.name, port.number, port.protocol) for port in service.ports}
+
+
+def cannot_probe(given: Input) -> Hold | None:
+    """No port can be probed, or the one that is there does not speak what is asked of it."""
+    service = given.observed.clusters[given.state.target].service
+    spec = (
+        given.observed.spec if isinstance(given.observed.spec, MigrationSpec) else given.state.spec
+    )
     if service is None or spec is None:
         return None
-    wrong = unfit(observed.key, service.ports, spec.probe)
+    wrong = unfit(given.observed.key, service.ports, spec.probe)
     return hold(*wrong) if wrong else None
 
 
 @Each
-def split_kind(observed: Observed, state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """The kind of split that is asked for is served, and is the one that the Service has."""
-    if state.spec is None:
-        return
-    asked = split_choice.asked(observed, state)
-    for name, cluster in observed.clusters.items():
+def split_kind_fixed(given: Input) -> Iterator[Hold]:
+    """A split keeps its kind."""
+    asked = given.state.spec.split if given.state.spec else None
+    for name, cluster in given.observed.clusters.items():
         has = cluster.split.kind if cluster.split else None
-        if has and state.spec.split not in (None, "auto", has):
+        if has and asked not in (None, "auto", has):
             yield hold(
-                "SplitKindFixed",
-                f"split is {state.spec.split}, but {observed.key} has a {has.api_kind} in {name} already, which is"
-                f" kept: write auto or {has}, or see kubectl migrate convert",
-            )
-        kind = split_choice.kind_of(observed, state, cluster)
-        if not cluster.current or (kind and kind in cluster.split_kinds):
-            continue
-        if kind is None:
-            yield hold(
-                "SplitKindUnserved",
-                f"{name} serves neither HTTPRoute ({GROUPS[SplitKind.HTTPROUTE]}) nor TrafficSplit"
-                f" ({GROUPS[SplitKind.TRAFFICSPLIT]}): install the Gateway API's CRDs",
-            )
-        else:
-            yield hold(
-                "SplitKindUnserved",
-                f"split is {asked}, but {name} serves no {kind.api_kind} ({GROUPS[kind]}): install it"
-                " there, or write auto",
+                Reason.SPLIT_KIND_FIXED,
+                f"split is {asked}, but {given.observed.key} has a {has.api_kind} in {name} already, which"
+                f" is kept: write auto or {has}, or see kubectl migrate convert",
             )
 
 
 @Each
-def route_fits(observed: Observed, state: MigrationState, _now: datetime) -> Iterator[Ruling]:
-    """An HTTPRoute can carry the Service, and nothing that Linkerd puts before it is there (facts 13)."""
-    if state.spec is None:
-        return
-    why = split_choice.why_no_route(observed)
+def split_kind_unserved(given: Input) -> Iterator[Hold]:
+    """Each cluster serves the kind of split that the Service has or is to have."""
+    observed, state = given.observed, given.state
     for name, cluster in observed.clusters.items():
-        if split_choice.kind_of(observed, state, cluster) is not SplitKind.HTTPROUTE:
+        if state.spec is None or not cluster.current:
             continue
-        if why:
-            yield hold(
-                "RouteUnfit",
-                f"an HTTPRoute cannot carry the calls in {name}: {why}; use a TrafficSplit, or a Service"
-                " for each port",
-            )
+        kind = split_choice.kind_of(observed, state, cluster)
+        if kind not in cluster.split_kinds:
+            message = _unserved(name, kind, split_choice.asked(observed, state))
+            yield hold(Reason.SPLIT_KIND_UNSERVED, message)
+
+
+def _unserved(name: str, kind: SplitKind | None, asked: str) -> str:
+    if kind is None:
+        every = " nor ".join(
+            f"{kind.api_kind} ({kind.api_group})" for kind in split_choice.PREFERRED
+        )
+        return f"{name} serves neither {every}: install the Gateway API's CRDs"
+    return (
+        f"split is {asked}, but {name} serves no {kind.api_kind} ({kind.api_group}): install it"
+        " there, or write auto"
+    )
+
+
+def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
+    """Return the clusters in which the Service has, or is to have, an HTTPRoute."""
+    for name, cluster in given.observed.clusters.items():
+        kind = split_choice.kind_of(given.observed, given.state, cluster)
+        if given.state.spec is not None and kind is SplitKind.HTTPROUTE:
+            yield name, cluster
+
+
+@Each
+def route_unfit(given: Input) -> Iterator[Hold]:
+    """An HTTPRoute can carry the Service."""
+    why = split_choice.why_no_route(given.observed)
+    for name, _ in _with_route(given) if why else ():
+        yield hold(
+            Reason.ROUTE_UNFIT,
+            f"an HTTPRoute cannot carry the calls in {name}: {why}; use a TrafficSplit, or a Service"
+            " for each port",
+        )
+
+
+@Each
+def two_mechanisms(given: Input) -> Iterator[Hold]:
+    """Nothing that Linkerd puts before an HTTPRoute is there (facts 13)."""
+    for name, cluster in _with_route(given):
         for conflict in cluster.conflicts:
             yield hold(
-                "TwoMechanisms",
-                f"in {name} {conflict} and an HTTPRoute both route the calls to {observed.key}, and Linkerd"
-                " follows the first: remove it",
+                Reason.TWO_MECHANISMS,
+                f"in {name} {conflict} and an HTTPRoute both route the calls to {given.observed.key}, and"
+                " Linkerd follows the first: remove it",
             )
 
 
@@ -203,17 +236,44 @@ def traffic_mode(observed: Observed, spec: MigrationSpec | None) -> TrafficMode:
     return (spec.traffic if spec else None) or observed.context.traffic
 
 
-def traffic_known(observed: Observed, state: MigrationState, _now: datetime) -> Ruling | None:
+def traffic_unavailable(given: Input) -> Hold | None:
     """Evidence that is required must be there to be had."""
-    if traffic_mode(observed, state.spec) != "required":
+    if traffic_mode(given.observed, given.state.spec) != "required":
         return None
-    without = [
-        name for name in observed.context.clusters if name not in observed.context.prometheus
-    ]
-    if without:
-        return hold(
-            "TrafficUnavailable",
-            f"traffic is required, but the controller has no Prometheus of {' and '.join(without)}:"
-            " write advisory or off",
-        )
-    return None
+    context = given.observed.context
+    without = [name for name in context.clusters if name not in context.prometheus]
+    if not without:
+        return None
+    return hold(
+        Reason.TRAFFIC_UNAVAILABLE,
+        f"traffic is required, but the controller has no Prometheus of {' and '.join(without)}:"
+        " write advisory or off",
+    )
+
+
+@Each
+def service_missing(given: Input) -> Iterator[Hold]:
+    """The Service is not in both clusters yet; the migration goes on by itself when it is."""
+    for name, cluster in given.observed.clusters.items():
+        if cluster.current and cluster.service is None:
+            message = f"there is no Service {given.observed.key} in {name} yet"
+            yield hold(Reason.SERVICE_MISSING, message)
+
+
+GATES: tuple[Gate, ...] = (
+    foreign_owner,
+    second_split,
+    malformed,
+    no_target,
+    attempt_too_low,
+    now_not_allowed,
+    kind_unfit,
+    ports_differ,
+    cannot_probe,
+    split_kind_fixed,
+    split_kind_unserved,
+    route_unfit,
+    two_mechanisms,
+    traffic_unavailable,
+    service_missing,
+)

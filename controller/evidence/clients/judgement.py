@@ -11,7 +11,7 @@ import math
 from collections import deque
 from decimal import Decimal
 
-from controller.domain import PathEvidence, TrafficEvidence, Verdict
+from controller.domain import PathEvidence, Reason, TrafficEvidence, Verdict
 from controller.evidence.cusum import Cusum, allowed_bad, alpha_share, fail_threshold
 from controller.evidence.path import ORIGIN_WORSE, origin_is_worse
 from prober.contract import Counts
@@ -82,13 +82,15 @@ class ClientJudgement:
         """Of the origin's backend in its last window; None before there were enough requests."""
         return self._origin.bad_share if self._origin.counts.sent >= ENOUGH else None
 
-    def verdict(self) -> tuple[Verdict, str]:
+    def verdict(self) -> tuple[Verdict, Reason]:
         """Return the verdict and its reason; whether the figures are fresh is not known here."""
         if self.points >= self.threshold:
-            return Verdict.FAIL, "SuccessMissed"
+            return Verdict.FAIL, Reason.SUCCESS_MISSED
         if self.counts.sent < ENOUGH:
-            return Verdict.UNKNOWN, "TooFew"
-        return (Verdict.PASS, "Met") if self.points == 0 else (Verdict.UNKNOWN, "Recovering")
+            return Verdict.UNKNOWN, Reason.TOO_FEW
+        return (
+            (Verdict.PASS, Reason.MET) if self.points == 0 else (Verdict.UNKNOWN, Reason.RECOVERING)
+        )
 
 
 def traffic_fails(found: TrafficEvidence, baseline: PathEvidence) -> bool:
@@ -102,5 +104,5 @@ def traffic_fails(found: TrafficEvidence, baseline: PathEvidence) -> bool:
         return False
     if found.origin_bad_share is not None:
         return found.origin_bad_share < ORIGIN_WORSE * found.bad_share
-    observed = PathEvidence(Verdict.UNKNOWN, "", bad_share_3s=found.bad_share)
+    observed = PathEvidence(Verdict.UNKNOWN, Reason.NOT_JUDGED, bad_share_3s=found.bad_share)
     return not origin_is_worse(observed, baseline)

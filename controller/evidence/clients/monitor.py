@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from controller.domain import Key, ObservedCluster, Plan, TrafficEvidence, TrafficOrder, Verdict
+from controller.domain import (
+    Key,
+    ObservedCluster,
+    Plan,
+    Reason,
+    TrafficEvidence,
+    TrafficOrder,
+    Verdict,
+)
 from controller.evidence.clients.counters import Increase, Increases
 from controller.evidence.clients.judgement import ENOUGH, ClientJudgement
 from controller.evidence.source import Evidence, is_pin_missing
@@ -202,10 +210,12 @@ class _Cluster:
     def failed(self) -> bool:
         return self.judgement is not None and self.judgement.verdict()[0] is Verdict.FAIL
 
-    def _verdict(self, unknown: str) -> tuple[Verdict, str]:
-        judged = self.judgement.verdict() if self.judgement else (Verdict.UNKNOWN, "NotJudged")
+    def _verdict(self, unknown: str) -> tuple[Verdict, Reason]:
+        judged = (
+            self.judgement.verdict() if self.judgement else (Verdict.UNKNOWN, Reason.NOT_JUDGED)
+        )
         if unknown and judged[0] is not Verdict.FAIL:
-            return Verdict.UNKNOWN, "Away"
+            return Verdict.UNKNOWN, Reason.AWAY
         return judged
 
     def _looped(self, now_s: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.backoff import Backoff
+from controller.kube.api.client import Client
 from controller.kube.api.clock import ServerClock
 from controller.kube.api.cluster import Cluster
 from controller.kube.api.errors import (
@@ -28,6 +29,7 @@ __all__ = [
     "ApiError",
     "Backoff",
     "Chance",
+    "Client",
     "Cluster",
     "ClusterAccess",
     "Conflict",

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from controller.domain import Defect, Key, Split, SplitKind, Weights, WriteSplit
+from controller.domain import Defect, Key, Reason, Split, SplitKind, Weights, WriteSplit
 from controller.kube.objects import HTTPRouteObject, ParentRef, Resource, RouteBackend, RouteRule
 from controller.mesh.splits import (
     away_permille,
@@ -61,7 +61,9 @@ def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
     defects = (*defects, *_parents(found, key, weights), *_filters(found), *_refused(found, key))
     meta = found.metadata
     editor, edited = last_editor(meta.managers, ("spec", "rules"))
-    ignored = any(defect.reason in ("SplitIgnored", "RouteIgnored") for defect in defects)
+    ignored = any(
+        defect.reason in (Reason.SPLIT_IGNORED, Reason.ROUTE_IGNORED) for defect in defects
+    )
     return Split(
         kind=KIND,
         name=meta.name,
@@ -146,7 +148,7 @@ def _weights(found: HTTPRouteObject, key: Key, mirror: str) -> tuple[Weights, tu
         said = " and ".join(f"{share / 10:g} %" for share in sorted(shares))
         defects.append(
             Defect(
-                "RulesDiffer",
+                Reason.RULES_DIFFER,
                 f"its rules send different shares to {mirror}, {said}: give them all the same weights,"
                 " or one rule",
                 repairable=False,
@@ -168,28 +170,28 @@ def _backend_flaws(backend: RouteBackend, key: Key, mirror: str) -> Iterable[Def
     if backend.weight is None or backend.weight < 0:
         what = "is no number" if backend.weight is None else "is negative"
         yield Defect(
-            "WeightsHarmful",
+            Reason.WEIGHTS_HARMFUL,
             f"the weight of {backend.name} {what}: write weights of 0 to 1,000",
             repairable=False,
         )
     elif side is None:
         kind = "" if backend.is_service else f"{backend.kind} "
         yield Defect(
-            "BackendForeign",
+            Reason.BACKEND_FOREIGN,
             f"the backend {kind}{backend.name} (weight {backend.weight}) is neither {key.service} nor"
             f" {mirror}: remove it from the route",
             repairable=backend.weight == 0,
         )
     elif "." in backend.name:
         yield Defect(
-            "BackendNotShort",
+            Reason.BACKEND_NOT_SHORT,
             f"the backend {backend.name} is not a short name, so there is no such Service: Linkerd"
             f" answers 500 to its part; write {side}",
             repairable=False,
         )
     elif backend.port is None:
         yield Defect(
-            "BackendWithoutPort",
+            Reason.BACKEND_WITHOUT_PORT,
             f"the backend {backend.name} has no port: Linkerd answers 500 to its part; write the"
             " Service's port",
             repairable=False,
@@ -200,7 +202,7 @@ def _rule_flaws(rule: RouteRule) -> Iterable[Defect]:
     weights = [backend.weight for backend in rule.backends]
     if weights and all(weight == 0 for weight in weights):
         yield Defect(
-            "WeightsAllZero",
+            Reason.WEIGHTS_ALL_ZERO,
             "all weights are 0: proxies that read this route break; write weights of 0 to 1,000 that are"
             " not all 0, and restart the callers",
             repairable=False,
@@ -214,7 +216,7 @@ def _parents(found: HTTPRouteObject, key: Key, weights: Weights) -> Iterable[Def
     if others:
         what = ", ".join(f"{p.kind} {p.name}" for p in others)
         yield Defect(
-            "ParentsForeign",
+            Reason.PARENTS_FOREIGN,
             f"it is also for {what}, whose calls our weights would move: give the Service a route of its"
             " own, with one parent",
             repairable=False,
@@ -228,7 +230,7 @@ def _parents(found: HTTPRouteObject, key: Key, weights: Weights) -> Iterable[Def
             " them to what you mean, all local, or delete the route"
         )
         yield Defect(
-            "SplitIgnored",
+            Reason.SPLIT_IGNORED,
             f"its parent is {own[0].name}: there is no Service of that name, so Linkerd ignores the route"
             f" and sends every call to the local Service; {tail}",
             repairable=local,
@@ -240,13 +242,13 @@ def _filters(found: HTTPRouteObject) -> Iterable[Defect]:
     for name in sorted({name for rule in found.rules for name in rule.filters} - FOLLOWED):
         if name == REDIRECT:
             yield Defect(
-                "RouteRedirects",
+                Reason.ROUTE_REDIRECTS,
                 "a rule answers with a redirect, so its weights count for nothing: remove the filter",
                 repairable=False,
             )
         else:
             yield Defect(
-                "RouteIgnored",
+                Reason.ROUTE_IGNORED,
                 f"it has the filter {name}, for which Linkerd ignores the whole route and sends every"
                 " call to the local Service: remove the filter",
                 repairable=False,
@@ -259,7 +261,7 @@ def _refused(found: HTTPRouteObject, key: Key) -> Iterable[Defect]:
         if _service_of(ruling.parent, key.namespace) == key:
             why = f" ({ruling.message})" if ruling.message else ""
             yield Defect(
-                "RouteNotAccepted",
+                Reason.ROUTE_NOT_ACCEPTED,
                 f"Linkerd does not accept it{why}, and follows none that it does not: see the condition"
                 " Accepted in its status",
                 repairable=False,

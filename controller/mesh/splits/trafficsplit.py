@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from controller.domain import Defect, Key, Split, SplitKind, Weights, WriteSplit
+from controller.domain import Defect, Key, Reason, Split, SplitKind, Weights, WriteSplit
 from controller.kube.objects import Resource, TrafficSplitObject
 from controller.mesh.splits import (
     away_permille,
@@ -113,7 +113,7 @@ def _out_of_bounds(weights: list[Decimal]) -> Iterator[Defect]:
 
 
 _ALL_ZERO = Defect(
-    "WeightsAllZero",
+    Reason.WEIGHTS_ALL_ZERO,
     "all weights are 0: Linkerd sends every call to the local Service, and a proxy that starts now gets"
     " stuck",
     repairable=True,
@@ -122,7 +122,7 @@ _ALL_ZERO = Defect(
 
 def _harmful(what: str) -> Defect:
     return Defect(
-        "WeightsHarmful",
+        Reason.WEIGHTS_HARMFUL,
         f"{what}: proxies that read this freeze at their old weights and ignore good ones later;"
         " write weights of 0 to 1,000 and restart the callers",
         repairable=False,
@@ -131,7 +131,7 @@ def _harmful(what: str) -> Defect:
 
 def _stranger(backend: str, weight: Decimal, service: str, mirror: str) -> Defect:
     return Defect(
-        "BackendForeign",
+        Reason.BACKEND_FOREIGN,
         f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: remove it from"
         " the split",
         repairable=weight == 0,
@@ -152,7 +152,7 @@ def _spelling(found: TrafficSplitObject, key: Key, weights: Weights) -> tuple[De
         )
         return (
             Defect(
-                "SplitIgnored",
+                Reason.SPLIT_IGNORED,
                 f"spec.service is {found.spec.service}: Linkerd reads only the short name"
                 f" {key.service}, ignores this split and sends every call to the local Service; {tail}",
                 repairable=says_local,
@@ -161,7 +161,7 @@ def _spelling(found: TrafficSplitObject, key: Key, weights: Weights) -> tuple[De
     if dotted:
         return (
             Defect(
-                "BackendNotShort",
+                Reason.BACKEND_NOT_SHORT,
                 f"the backend {dotted[0]} is not a short name: Linkerd answers 500 to every call;"
                 f" write {short_name(dotted[0], key.namespace) or key.service}",
                 repairable=False,

@@ -1,4 +1,4 @@
-"""What the board says now, and what each of its readers has not heard yet.
+"""What the page shows now, and what each of its readers has not received yet.
 
 A change is a note that a row may be another; the row itself is made when somebody reads. So changes that come
 faster than they are read become one, a reader that is slow costs a set of names, and nobody reading costs
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from controller.domain import Key
-from controller.report.ui.rows import Shown, row, story
+from controller.report.ui.rows import Shown, details, row
 
 Source = Callable[[], Shown]
 
@@ -43,10 +43,10 @@ class Feed:
         for reader in self._readers:
             reader.note(key)
 
-    def story(self, key: Key) -> bytes | None:
-        """Return one migration's story as JSON, None where there is no such migration."""
+    def details(self, key: Key) -> bytes | None:
+        """Return all that is known of one migration as JSON, None where there is no such migration."""
         source = self._sources.get(key)
-        return None if source is None else msgspec.json.encode(story(key, source()))
+        return None if source is None else msgspec.json.encode(details(key, source()))
 
     def row(self, key: Key) -> bytes | None:
         """Return one migration's row as JSON; the very same object while it says the same."""

@@ -1,93 +1,82 @@
-"""A migration's row on the board, and its story: plain data, ready for JSON. Pure.
+"""A migration's row on the page, and its details: plain data, ready for JSON. Pure.
 
 Every text may come from a user: it is data here and text on the page, never markup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from controller.domain import Key
+from msgspec import UNSET, UnsetType
+
+from controller.domain import Key, Side
+from controller.domain.status import AskedBy, MigrationStatus, PathStatus, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is known of one migration: its status as :mod:`controller.report.status` makes it, and when its next
-    share may be written at the earliest (None: no such time, or another replica knows it)."""
+    """What is known of one migration: its status, and when its next share may be written at the earliest (None: no
+    such time, or another replica knows it)."""
 
-    status: Mapping[str, Any]
+    status: MigrationStatus
     due: datetime | None = None
 
 
 def row(key: Key, shown: Shown) -> dict[str, Any]:
     """Return the row: shares in percent by cluster (None: not known), times in RFC 3339, "" what is not there."""
     status = shown.status
-    history = _entries(status, "history")
-    asked = _mapping(status, "asked")
-    clean, needed = _progress(_entries(status, "ways"))
+    asked = AskedBy() if status.asked is UNSET else status.asked
+    clean, needed = _progress(status.paths)
     return {
         "namespace": key.namespace,
         "name": key.service,
-        "target": _mapping(status, "observed").get("target", ""),
-        "attempt": _mapping(status, "observed").get("attempt", 0),
-        "phase": status.get("phase", ""),
-        "shares": {name: _percent(share) for name, share in _mapping(status, "shares").items()},
-        "verdict": status.get("verdict", ""),
-        "reason": status.get("reason", ""),
-        "message": status.get("message", ""),
-        "alert": status.get("alert", False),
-        "next": status.get("next", ""),
+        "target": status.observed.target,
+        "attempt": status.observed.attempt,
+        "phase": status.phase,
+        "shares": {name: _number(share) for name, share in status.shares.items()},
+        "verdict": status.verdict,
+        "reason": status.reason,
+        "message": status.message,
+        "alert": status.alert,
+        "next": status.next,
         "due": shown.due.isoformat() if shown.due else "",
-        "waitingFor": status.get("waitingFor", ""),
+        "waitingFor": status.waiting_for,
         "clean": clean,
         "needed": needed,
-        "by": asked.get("by", ""),
-        "asked": asked.get("at", ""),
-        "since": history[-1].get("at", "") if history else "",
-        "warnings": len(_entries(status, "warnings")),
+        "by": asked.by,
+        "asked": _time(asked.at),
+        "since": _time(status.history[-1].at) if status.history else "",
+        "warnings": len(status.warnings),
     }
 
 
-def story(key: Key, shown: Shown) -> dict[str, Any]:
-    """Return everything that is told of one migration: its row, every path, the warnings, the last transitions."""
+def details(key: Key, shown: Shown) -> dict[str, Any]:
+    """Return all that is known of one migration: its row, every path, the warnings, the last transitions."""
     return {
         **row(key, shown),
-        "ways": _entries(shown.status, "ways"),
-        "warned": _entries(shown.status, "warnings"),
-        "history": _entries(shown.status, "history"),
-        "clusters": list(shown.status.get("clusters", ())),
+        "ways": shown.status.paths,
+        "warned": shown.status.warnings,
+        "history": shown.status.history,
+        "clusters": shown.status.clusters,
     }
 
 
-def _progress(paths: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _progress(paths: Sequence[PathStatus]) -> tuple[int, int]:
     """Return the clean and the needed probes of the path that is furthest from PASS; the apex decides nothing."""
-    found = [
-        (int(path.get("clean", 0)), int(path.get("needed", 0)))
-        for path in paths
-        if path.get("side") != "apex"
-    ]
+    found = [(path.clean, path.needed) for path in paths if path.side != Side.APEX]
     return min(found, key=lambda pair: pair[0] / max(pair[1], 1), default=(0, 0))
 
 
-def _percent(text: object) -> float | None:
+def _number(share: str) -> float | None:
     """Read a share as a status has it; ``?`` is not known."""
     try:
-        return float(str(text))
+        return float(share)
     except ValueError:
         return None
 
 
-def _mapping(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = status.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _entries(status: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return a list of mappings; a status may have been written by any hand."""
-    found = status.get(name)
-    if not isinstance(found, (list, tuple)):
-        return []
-    return [entry for entry in found if isinstance(entry, Mapping)]
+def _time(when: datetime | UnsetType) -> str:
+    return "" if when is UNSET else rfc3339(when)

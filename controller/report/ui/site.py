@@ -2,7 +2,7 @@
 
 /                       the page; board.css, board.js and icon.svg beside it
 /events                 server-sent events: every row, then what changes, once a second at most
-/migrations/{ns}/{name} one migration's story, as JSON
+/migrations/{ns}/{name} all that is known of one migration, as JSON
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Site:
         app = web.Application(middlewares=[self._guard])
         for path in FILES:
             app.router.add_get(path, self._file)
-        app.router.add_get("/migrations/{namespace}/{name}", self._story)
+        app.router.add_get("/migrations/{namespace}/{name}", self._details)
         app.router.add_get("/events", self._events, allow_head=False)
         return app
 
@@ -95,9 +95,9 @@ class Site:
         body, kind = self._files[request.path]
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
-    async def _story(self, request: web.Request) -> web.Response:
+    async def _details(self, request: web.Request) -> web.Response:
         key = Key(request.match_info["namespace"], request.match_info["name"])
-        told = self._feed.story(key)
+        told = self._feed.details(key)
         if told is None:
             raise web.HTTPNotFound(text=f"No migration {key} is known here.\n")
         return web.Response(body=told, content_type="application/json")

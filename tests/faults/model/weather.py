@@ -12,21 +12,28 @@ from controller.domain import (
     MigrationSpec,
     PathEvidence,
     Problem,
+    Reason,
     Side,
     Verdict,
 )
 
 GOOD = PathEvidence(
-    Verdict.PASS, "Met", threshold=10.0, clean=100, needed=100, silent_s=0.0, heard_s=0.0,
+    Verdict.PASS, Reason.MET, threshold=10.0, clean=100, needed=100, silent_s=0.0, heard_s=0.0,
     bad_share_3s=0.0, answered_s=60.0,
 )  # fmt: skip
 BAD = PathEvidence(
-    Verdict.FAIL, "Missed", points=20.0, threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0,
+    Verdict.FAIL, Reason.SUCCESS_MISSED, points=20.0, threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0,
     bad_share_3s=1.0,
 )  # fmt: skip
-SILENT = PathEvidence(Verdict.UNKNOWN, "NoStream", threshold=10.0, needed=100)
+SILENT = PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM, threshold=10.0, needed=100)
 LOOPING = PathEvidence(
-    Verdict.FAIL, "GatewayLoop", threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0, loop_s=0.0
+    Verdict.FAIL,
+    Reason.GATEWAY_LOOP,
+    threshold=10.0,
+    needed=100,
+    silent_s=0.0,
+    heard_s=0.0,
+    loop_s=0.0,
 )
 TO_TARGET, HOME = Side.TARGET, Side.HOME
 

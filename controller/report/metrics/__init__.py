@@ -1,0 +1,45 @@
+"""Metrics, in a registry of their own. ``docs/metrics.md`` lists them, and a test keeps both equal.
+
+Each module has the metrics of one subject, made and told in one class: a method is called for each thing that
+happened (counters, histograms) or with how things stand now (gauges). What is shown of one Service replaces all
+that was shown of it before, so a Service that is over leaves no series behind.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+
+from prometheus_client import Info
+from prometheus_client.process_collector import ProcessCollector
+
+from controller.report.metrics.clusters import ClusterMetrics
+from controller.report.metrics.decisions import REVERTS, DecisionMetrics
+from controller.report.metrics.paths import PathMetrics
+from controller.report.metrics.process import ProcessMetrics
+from controller.report.metrics.series import PREFIX, Maker
+from controller.report.metrics.services import ServiceMetrics
+from controller.report.metrics.traffic import TrafficMetrics
+
+__all__ = ["REVERTS", "Metrics"]
+
+
+class Metrics:
+    """Everything that ``/metrics`` shows.
+
+    ``version`` is the controller's own, ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+        make = Maker()
+        self.registry = make.registry
+        ProcessCollector(registry=self.registry)
+        self.clusters = ClusterMetrics(make, clock)
+        self.decisions = DecisionMetrics(make)
+        self.services = ServiceMetrics(make)
+        self.paths = PathMetrics(make, clock)
+        self.traffic = TrafficMetrics(make)
+        self.process = ProcessMetrics(make, clock)
+        build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
+        build.info({"version": version, "python": platform.python_version()})

@@ -1,0 +1,133 @@
+"""What one stream's prober has to probe, and how its reports are read. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.domain import CallPath, Key, ProbeOrder, Side
+from controller.domain.probe_checks import expected
+from controller.evidence.probes import ProberReport
+from prober import contract
+
+KEEP_WITHDRAWN_S = 3.0
+"""A withdrawn assignment's last samples still come: probes in flight end within 1 s."""
+
+Place = tuple[Key, CallPath]
+"""What is probed: one path of one migration."""
+
+
+@dataclass(slots=True)
+class Assignments:
+    """The assignments of one connection; another connection begins with none.
+
+    It is number ``part`` of ``parts`` streams to ``cluster``. ``_ids`` also knows those that were withdrawn
+    lately, until their time.
+    """
+
+    cluster: str
+    part: int
+    parts: int
+    _assigned: dict[Place, tuple[int, ProbeOrder]] = field(default_factory=dict)
+    _ids: dict[int, ProbeOrder] = field(default_factory=dict)
+    _expiring: list[tuple[float, int]] = field(default_factory=list)
+    _reported: set[int] = field(default_factory=set)
+    _refused: list[tuple[ProbeOrder, str, str]] = field(default_factory=list)
+
+    def follow(
+        self, wanted: Mapping[Place, ProbeOrder], numbers: Iterator[int], now_s: float
+    ) -> list[contract.ToProber]:
+        """Return the messages that turn what is probed into what is wanted."""
+        messages: list[contract.ToProber] = []
+        for at, (number, order) in list(self._assigned.items()):
+            new = wanted.get(at)
+            if new == order:
+                continue
+            if new is not None and _but_addresses(new) == _but_addresses(order):
+                messages.append(contract.Readdress(number, new.addresses))
+                self._assigned[at] = (number, new)
+                self._ids[number] = new
+                continue
+            messages.append(contract.Withdraw(number))
+            self._expiring.append((now_s + KEEP_WITHDRAWN_S, number))
+            del self._assigned[at]
+        for at, order in wanted.items():
+            if at not in self._assigned:
+                number = next(numbers)
+                self._assigned[at] = (number, order)
+                self._ids[number] = order
+                messages.append(self._assign(number, order))
+        return messages
+
+    def refuse(self, refused: contract.Refused) -> ProbeOrder | None:
+        """Take a refusal in; return the order that it is about, if it names one."""
+        order = self._ids.get(refused.id) if refused.id is not None else None
+        if order is not None:
+            self._refused.append((order, refused.reason, refused.message))
+        return order
+
+    def read(self, report: contract.Report, now_s: float) -> ProberReport:
+        """Put the orders to a report. A path is idle only once this stream has reported a sample of it."""
+        samples = tuple(
+            (order, part)
+            for part in report.samples
+            if (order := self._ids.get(part.assignment)) is not None
+        )
+        self._forget(now_s)
+        busy = {part.assignment for part in report.samples}
+        self._reported |= busy
+        busy.update(report.pending)
+        mine = [(n, order) for n, order in self._assigned.values() if n in self._reported]
+        refused, self._refused = tuple(self._refused), []
+        return ProberReport(
+            cluster=self.cluster,
+            stream=self.part,
+            report=report,
+            samples=samples,
+            idle=tuple(order for number, order in mine if number not in busy),
+            throttled={
+                (order.key, order.path): report.throttled[number]
+                for number, order in mine
+                if number in report.throttled
+            },
+            refused=refused,
+            now_s=now_s,
+        )
+
+    def _forget(self, now_s: float) -> None:
+        """Let go of what was withdrawn long enough ago."""
+        while self._expiring and self._expiring[0][0] <= now_s:
+            gone = self._expiring.pop(0)[1]
+            self._ids.pop(gone, None)
+            self._reported.discard(gone)
+
+    def _assign(self, number: int, order: ProbeOrder) -> contract.Assign:
+        probe = order.probe
+        asked = order.mirror_of or order.path.callers
+        names_cluster = probe.cluster_header and order.route != "apex"
+        return contract.Assign(
+            id=number,
+            key=f"{order.key}/{order.path.callers}/{order.path.side}",
+            namespace=order.key.namespace,
+            service=order.key.service,
+            route=order.route,
+            port=order.port,
+            rate_per_s=float(probe.rate_per_s),
+            expect=expected(probe, order.protocol),
+            path=probe.path,
+            mirror_of=order.mirror_of,
+            addresses=order.addresses,
+            part=self.part,
+            parts=self.parts,
+            priority=2 if order.path.side is Side.APEX else int(not order.shifted),
+            latency_limit_s=order.latency.limit_s if order.latency else None,
+            protocol=order.protocol,
+            grpc_service=probe.grpc_service,
+            header=probe.header,
+            body=probe.body,
+            cluster=(probe.cluster_header, asked) if names_cluster else None,
+        )
+
+
+def _but_addresses(order: ProbeOrder) -> ProbeOrder:
+    return replace(order, addresses=())

@@ -1,0 +1,107 @@
+"""What one decision may look at, put together for the key whose turn it is, and the decision on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from controller.decide.decision import Decision, decide
+from controller.domain import GlobalContext, Key, Observed
+from controller.runtime.settings import Settings
+from controller.runtime.slots import Slots
+from controller.runtime.store import Store
+from controller.runtime.writer import Writer
+
+
+class Leading(Protocol):
+    """What of the lease is decided on."""
+
+    @property
+    def leads(self) -> bool:
+        """Report whether this process holds the lease."""
+
+    @property
+    def may_roll_back(self) -> bool:
+        """Report whether no other process is known to hold it."""
+
+    @property
+    def fencing_token(self) -> int:
+        """Return the highest number of a time of leading that was seen."""
+
+
+class Timed(Protocol):
+    """What of a cluster is decided on."""
+
+    def now(self) -> datetime | None:
+        """Return the time of its API server, None where it never answered."""
+
+
+class Decider:
+    """Decides by the ``settings`` in force; as if without the lease once it ``raises`` no more."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clusters: Mapping[str, Timed],
+        lease: Leading,
+        slots: Slots,
+        writer: Writer,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.raises = True
+        self._store = store
+        self._clusters = clusters
+        self._lease = lease
+        self._slots = slots
+        self._writer = writer
+        self._clock = clock
+
+    def decide(self, key: Key, *, just_read: bool) -> Decision:
+        """Return what is next for one migration; decided anew where that takes or gives back its slot.
+
+        ``just_read``: its splits were just read from the API servers themselves.
+        """
+        now = self._now()
+        decision = decide(self._observe(key, just_read=just_read), now)
+        self._slots.want(decision, self._store.known(key).asked)
+        if decision.observed.has_slot != self._slots.holds(key):
+            decision = decide(self._observe(key, just_read=just_read), now)
+        failures = self._writer.failures(key)
+        if not failures:
+            return decision
+        warned = replace(decision.plan, warnings=decision.plan.warnings + failures)
+        return replace(decision, plan=warned)
+
+    def _observe(self, key: Key, *, just_read: bool) -> Observed:
+        return self._store.observe(
+            key,
+            self._context(),
+            self._clock(),
+            writing=self._writer.writing(key, "split", "pin"),
+            has_slot=self._slots.holds(key),
+            slot_place=self._slots.place(key),
+            just_read=just_read,
+        )
+
+    def _context(self) -> GlobalContext:
+        settings = self.settings
+        return GlobalContext(
+            clusters=self._store.clusters,
+            paused=settings.paused,
+            leads=self._lease.leads and self.raises,
+            may_roll_back=self._lease.may_roll_back,
+            fencing_token=self._lease.fencing_token,
+            split=settings.split,
+            traffic=settings.traffic.mode,
+            prometheus=frozenset(n for n, c in settings.clusters.items() if c.prometheus.url),
+        )
+
+    def _now(self) -> datetime:
+        """Return the lease cluster's time; another's, or this machine's, only where it never answered."""
+        names = [self.settings.lease.cluster, *self._clusters]
+        times = (self._clusters[name].now() for name in names)
+        return next((now for now in times if now is not None), datetime.now(UTC))

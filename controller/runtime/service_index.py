@@ -1,0 +1,116 @@
+"""Which objects of one cluster are about which Service. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from controller.domain import Key
+from controller.kube.objects import (
+    MIRROR_CLUSTER,
+    EndpointSliceObject,
+    MigrationObject,
+    Resource,
+    ServiceObject,
+    ServiceProfileObject,
+    identify,
+)
+from controller.mesh import conflicts, pin
+from controller.mesh.splits.kinds import PROVIDER_OF
+
+_ByService = defaultdict[Key, dict[Any, Any]]
+
+
+class _Entry(NamedTuple):
+    """One thing that an object says of one Service, under a name of its own."""
+
+    table: _ByService
+    key: Key
+    name: Any
+    value: Any
+
+
+class ServiceIndex:
+    """By Service: its slices, its splits, its pin, what conflicts with it, and its mirrors of other clusters.
+
+    ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
+    gateway, whose ServiceProfiles are pins.
+    """
+
+    def __init__(self, far: str, domain: str, gateways: str) -> None:
+        self._far = far
+        self._domain = domain
+        self._gateways = gateways
+        self.slices: _ByService = defaultdict(dict)
+        self.splits: _ByService = defaultdict(dict)
+        self.pins: _ByService = defaultdict(dict)
+        self.conflicts: _ByService = defaultdict(dict)
+        self.other_mirrors: _ByService = defaultdict(dict)
+
+    def add(self, resource: Resource, found: Any) -> set[Key]:
+        """Take an object in; return the Services that it is about."""
+        keys = self._about(found)
+        for table, key, name, value in self._entries(resource, found):
+            table[key][name] = value
+            keys.add(key)
+        return keys
+
+    def remove(self, resource: Resource, found: Any) -> set[Key]:
+        """Let go of an object; return the Services that it was about."""
+        keys = self._about(found)
+        for table, key, name, _ in self._entries(resource, found):
+            table[key].pop(name, None)
+            if not table[key]:
+                del table[key]
+            keys.add(key)
+        return keys
+
+    def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
+        """Yield what an object says of Services, the same when it comes and when it goes."""
+        if isinstance(found, EndpointSliceObject):
+            yield _Entry(self.slices, _behind(found), found.metadata.name, found)
+        elif isinstance(found, ServiceObject):
+            yield from self._mirrors(found)
+        elif provider := PROVIDER_OF.get(resource):
+            for key in provider.services_of(found):
+                yield _Entry(self.splits, key, (found.metadata.name, resource), found)
+            yield from self._conflicting(resource, found)
+        elif isinstance(found, ServiceProfileObject):
+            if found.metadata.namespace != self._gateways:
+                yield from self._conflicting(resource, found)
+            elif pinned := pin.key_of(found.metadata.name, self._domain):
+                yield _Entry(self.pins, pinned, found.metadata.name, found)
+
+    def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
+        """Yield what an object takes from an HTTPRoute of the Services themselves."""
+        keys, what = conflicts.of(found, self._domain)
+        for key in keys if what else ():
+            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), what)
+
+    def _mirrors(self, found: ServiceObject) -> Iterator[_Entry]:
+        """Yield of which Service this is the mirror, and to which cluster, where that is not the far one."""
+        cluster = found.metadata.labels.get(MIRROR_CLUSTER, "")
+        if found.is_mirror and cluster not in ("", self._far):
+            name = found.metadata.name
+            key = Key(found.metadata.namespace, name.removesuffix(f"-{cluster}"))
+            yield _Entry(self.other_mirrors, key, name, cluster)
+
+    def _about(self, found: Any) -> set[Key]:
+        """Return the Services of which this is a part, whatever it says: itself, and what it mirrors."""
+        if isinstance(found, EndpointSliceObject):
+            return self._with_origin(_behind(found))
+        if isinstance(found, (ServiceObject, MigrationObject)):
+            return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
+        return set()
+
+    def _with_origin(self, key: Key) -> set[Key]:
+        """Return the Service and what it mirrors: a change of a mirror is a change of that."""
+        suffix = f"-{self._far}"
+        if key.service.endswith(suffix):
+            return {key, Key(key.namespace, key.service.removesuffix(suffix))}
+        return {key}
+
+
+def _behind(found: EndpointSliceObject) -> Key:
+    return Key(found.metadata.namespace, found.service)

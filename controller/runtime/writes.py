@@ -1,0 +1,144 @@
+"""What a plan asks of the API servers, submitted to the writer: splits, pins, and reads of splits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from controller.domain import Action, Key, ReadSplits, WritePin, WriteSplit
+from controller.kube.api import Unavailable
+from controller.kube.objects import Resource
+from controller.mesh import pin
+from controller.mesh.splits import mirror_name
+from controller.mesh.splits.kinds import PROVIDERS
+from controller.report.tracing import Tracing
+from controller.runtime.objects import ObjectName, Objects
+from controller.runtime.settings import Settings
+from controller.runtime.store import Store
+from controller.runtime.writer import Place, Writer
+
+
+class LeaseTime(Protocol):
+    """What of the lease bounds a raise."""
+
+    @property
+    def left_s(self) -> float:
+        """Return the seconds for which this process still leads."""
+
+
+class Writes:
+    """Submits actions. ``read`` is called with a migration whose splits were just read, and ``report`` with each
+    write that was made."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        objects: Objects,
+        writer: Writer,
+        lease: LeaseTime,
+        *,
+        read: Callable[[Key], None],
+        report: Callable[[WriteSplit | WritePin], Awaitable[None]],
+        tracing: Tracing,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._objects = objects
+        self._writer = writer
+        self._lease = lease
+        self._was_read = read
+        self._report = report
+        self._tracing = tracing
+
+    def submit(self, actions: Iterable[Action]) -> None:
+        """Have each action done, unless its object is being written already."""
+        for action in actions:
+            self._submit(action)
+
+    def _submit(self, action: Action) -> None:
+        if isinstance(action, ReadSplits):
+            place = Place(action.key, "", "read")
+            self._writer.submit(place, lambda: self._read_splits(action.key))
+        elif isinstance(action, WritePin):
+            place = Place(action.key, action.cluster, "pin")
+            self._writer.submit(place, lambda: self._write_pin(action))
+        else:
+            place = Place(action.key, action.cluster, "split")
+            self._writer.submit(place, lambda: self._write_split(action), urgent=action.revert)
+
+    async def _write_split(self, action: WriteSplit) -> None:
+        """Write weights and record in one patch. A raise must be over before the lease can be lost."""
+        limit_s = None if action.revert else self._lease.left_s
+        with self._span(action):
+            try:
+                async with asyncio.timeout(limit_s):
+                    written = await self._put_split(action)
+            except TimeoutError:
+                raise Unavailable(
+                    "the lease ran out before the answer came", outcome_unknown=True
+                ) from None
+        if written:
+            await self._report(action)
+
+    async def _put_split(self, action: WriteSplit) -> bool:
+        """Write a split; report whether that was done, and not left out because another kind stands there."""
+        create = action.resource_version is None
+        if create and await self._has_other_kind(action):
+            return False
+        provider = PROVIDERS[action.kind]
+        far = next(name for name in self._store.clusters if name != action.cluster)
+        at = ObjectName(action.cluster, provider.RESOURCE, action.key.namespace, action.name)
+        body = provider.body(action, mirror_name(action.key.service, far))
+        await self._objects.put(at, body, create=create)
+        return True
+
+    async def _has_other_kind(self, action: WriteSplit) -> bool:
+        """Return whether a split of another kind stands there, of which the streams do not know yet.
+
+        Each kind has a stream of its own, so a split that was converted may be seen to go before its
+        successor is seen to come.
+        """
+        for kind, provider in PROVIDERS.items():
+            if kind is not action.kind:
+                await self._objects.read(
+                    ObjectName(action.cluster, provider.RESOURCE, action.key.namespace, action.name)
+                )
+        return bool(self._store.views[action.cluster].splits(action.key))
+
+    def _span(self, action: WriteSplit) -> AbstractContextManager[object]:
+        """Trace a write of an attempt; one that only enrols belongs to none."""
+        attempt = action.record.attempt
+        if attempt is None:
+            return nullcontext()
+        return self._tracing.span(
+            action.key,
+            attempt,
+            "revert" if action.revert else "step",
+            cluster=action.cluster,
+            share_permille=action.record.share_permille,
+        )
+
+    async def _write_pin(self, action: WritePin) -> None:
+        namespace = self._settings.clusters[action.cluster].gateway_namespace
+        domain = self._settings.domain
+        create = action.resource_version is None
+        name = pin.name(action.key, domain)
+        at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)
+        await self._objects.put(at, pin.body(action, namespace, domain), create=create)
+        await self._report(action)
+
+    async def _read_splits(self, key: Key) -> None:
+        """Read both splits from the API servers themselves: what is decided next is decided on that."""
+        await asyncio.gather(
+            *(
+                self._objects.read(
+                    ObjectName(cluster, PROVIDERS[split.kind].RESOURCE, key.namespace, split.name)
+                )
+                for cluster, view in self._store.views.items()
+                for split in view.splits(key)
+            )
+        )
+        self._was_read(key)
