@@ -160,6 +160,8 @@ class Counts(Frozen, frozen=True):
 
     def __add__(self, other: Counts) -> Counts:
         """Return both together."""
+        if not other.sent:
+            return self
         return Counts(self.sent + other.sent, self.bad + other.bad, self.slow + other.slow)
 
     def __sub__(self, other: Counts) -> Counts:

@@ -78,8 +78,7 @@ class Tick:
     @property
     def faulty(self) -> bool:
         """Whether anything in it is bad, slow or a loop."""
-        counts = self.counts
-        return bool(counts.bad or counts.slow or self.loops)
+        return any((self.base.bad, self.base.slow, self.burst.bad, self.burst.slow, self.loops))
 
 
 class _Objective:

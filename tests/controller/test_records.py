@@ -96,6 +96,17 @@ RECORDS = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    "home", [{"legacy": 0}, {"legacy": 0, "other": 0}, {"legacy": 0, "eks": 500}]
+)
+def test_a_baseline_that_no_attempt_begins_at_is_unreadable(home: dict[str, int]) -> None:
+    """A baseline is of origin and target, all or nothing each: any other was written by another hand."""
+    began = attempt(1, "eks", (0, 0), MigrationSpec(), datetime(2026, 1, 1, tzinfo=UTC))
+    written = json.loads(encode_record(Record(SplitKind.TRAFFICSPLIT, attempt=began)))
+    written["attempt"]["home"] = home
+    assert isinstance(decode_record({RECORD: json.dumps(written)}), Unreadable)
+
+
 @given(RECORDS)
 def test_a_record_is_read_back_as_it_was(record: Record) -> None:
     """What is written is read back equal, so that planning again finds nothing to write."""
