@@ -91,7 +91,8 @@ class Telling:
 def remember(status: Mapping[str, Any]) -> History:
     """Return the history of a Migration that was written before this process began.
 
-    Whatever in it is not of our shape is left out: it is for display only.
+    Whatever in it is not of our shape is left out: it is for display only, and written back the API server
+    would refuse all of the status for it.
     """
     found = readable(status)
     transitions = found.history[-HISTORY:]
