@@ -46,7 +46,7 @@ from controller.runtime.writer import Writer
 from controller.runtime.writes import LeaseTime, Writes
 
 TICK_S = 0.1
-"""A tick of evidence (verdicts.md)."""
+"""A tick of evidence."""
 
 REGRANT_S = 5.0
 """How often slots are shared out anew without a reason."""

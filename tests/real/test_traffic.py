@@ -57,7 +57,7 @@ class Watched:
 
     async def reconcile(self) -> Growth:
         """One tick."""
-        self.last = await asyncio.to_thread(self.client.reconcile, self.orders)
+        self.last = await asyncio.to_thread(self.client.query, self.orders)
         found = self.last.counted.growth.get(A, Growth())
         self.total = Growth(
             here=_plus(self.total.here, found.here),

@@ -12,7 +12,7 @@ from controller.domain import Key, Verdict
 PREFIX = "migrate_controller_"
 
 API_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Up to the deadline of a request, 10 s (design section 8)."""
+"""Up to the deadline of a request, 10 s."""
 
 V = TypeVar("V")
 L = TypeVar("L", bound=tuple[str, ...])
