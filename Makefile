@@ -62,7 +62,7 @@ tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserv
 demo: setup ## run two local clusters and every story in them
 	$(BIN)/python -m deploy.local --story all
 
-bench: setup ## measure what the design promises
+bench: setup ## measure what is promised
 	$(BIN)/python -m tests.benchmarks
 
 faults: setup ## do every fault to every call of a migration, and 2,000 pairs of them (about 10 minutes)

@@ -82,7 +82,7 @@ def _numbers(found: Dashboard) -> None:
     found.with_panel(
         number(
             "Ask for a person",
-            "Migrations that only somebody can help: docs/operations.md says how.",
+            "Migrations that only somebody can help: docs/reasons.md says how.",
             now(f"sum({_of('migration_needs_person')}) or vector(0)"),
             steps=((None, GREEN), (1.0, RED)),
         )
@@ -184,7 +184,7 @@ def _each(found: Dashboard) -> None:
     found.with_panel(
         bars(
             "Blocked, and why",
-            "Migrations that something holds that does not end by itself, by reason: docs/operations.md"
+            "Migrations that something holds that does not end by itself, by reason: docs/reasons.md"
             " says what to do about each.",
             now(
                 "sort_desc(count by (reason) (max by (namespace, service, reason)"

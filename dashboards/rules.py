@@ -17,7 +17,7 @@ RUNBOOKS = "docs/runbooks"
 
 HOUR_S = 3600
 OVERDUE_S = 1800
-"""As long as a migration may hold its slot while something holds it (design section 6)."""
+"""As long as a migration may hold its slot while something holds it (docs/how-it-works.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def _standing(found: Dashboard) -> None:
     found.with_panel(
         number(
             "Why it does not advance",
-            "The reason that its status gives; docs/operations.md says what each means.",
+            "The reason that its status gives; docs/reasons.md says what each means.",
             now(
                 f'label_replace(max by (reason) ({INFO}{{{ONE}}}), "reason", "advancing", "reason", "^$")',
                 "{{reason}}",

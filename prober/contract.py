@@ -28,7 +28,7 @@ VERSION = 1
 """Of this contract. A prober of another version is not used, and the log says so."""
 
 SLICE_S = 0.1
-"""Length of a slice, and the beat of the reports, in seconds (design section 7)."""
+"""Length of a slice, and the beat of the reports, in seconds (docs/evidence.md)."""
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Longest frame either side accepts."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 BURST_S = 10.0
-"""How long a bad probe raises the rate of its way (verdicts: x5 for 10 s)."""
+"""How long a bad probe raises the rate of its way (docs/evidence.md, FAIL)."""
 
 BURST_EXTRA = 4
 """Extra probes for each base probe in a burst: 1 + 4 makes the x5."""

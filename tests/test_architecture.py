@@ -1,4 +1,4 @@
-"""The rules of the design that a machine can check (design section 4)."""
+"""The rules of the layout that a machine can check (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.limits import over, product
 
 ROOT = Path(__file__).parent.parent
 PURE = next(
@@ -23,12 +25,6 @@ PURE = next(
 WORLDLY = {"asyncio", "logging", "os", "random", "structlog", "time"}
 CLOCKS = {"now", "today", "utcnow"}
 NOT_NAMES = {"base", "common", "helpers", "manager", "utils"}
-SCREEN = 70
-
-
-def product() -> list[Path]:
-    """Every module of the controller and the prober."""
-    return sorted([*ROOT.glob("controller/**/*.py"), *ROOT.glob("prober/**/*.py")])
 
 
 def pure() -> list[Path]:
@@ -59,19 +55,9 @@ def impurities(source: str) -> list[str]:
                 ]
             case ast.ImportFrom(module=str(module)) if module.split(".")[0] in WORLDLY:
                 found.append(f"line {node.lineno}: from {module}")
-            case ast.Attribute(attr=attr) if attr in CLOCKS:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in CLOCKS:
                 found.append(f"line {node.lineno}: .{attr}")
     return found
-
-
-def long_functions(source: str) -> list[str]:
-    """The functions longer than a screen, with their lengths."""
-    return [
-        f"{node.name} has {length} lines"
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > SCREEN
-    ]
 
 
 def test_imports_point_one_way() -> None:
@@ -117,15 +103,32 @@ def test_impurity_is_seen(source: str) -> None:
 
 
 @pytest.mark.parametrize("path", product(), ids=name_of)
-def test_functions_fit_a_screen(path: Path) -> None:
-    """No function of the product is longer than 70 lines."""
-    assert long_functions(path.read_text()) == []
+def test_classes_and_functions_keep_to_the_limits(path: Path) -> None:
+    """No class has over 250 lines, no function over 60 or a complexity over 10, as radon counts."""
+    assert list(over(path.read_text())) == []
 
 
-def test_a_long_function_is_seen() -> None:
-    """The check above lets 70 lines pass and finds 71."""
-    assert long_functions("def f():\n" + "    pass\n" * 69) == []
-    assert long_functions("def f():\n" + "    pass\n" * 70) == ["f has 71 lines"]
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def f():\n" + "    pass\n" * 59, []),
+        ("def f():\n" + "    pass\n" * 60, ["1: f has 61 lines, 60 at most"]),
+        ("class C:\n" + "    x = 1\n" * 249, []),
+        ("class C:\n" + "    x = 1\n" * 250, ["1: C has 251 lines, 250 at most"]),
+        ("def f(x):\n    return " + " or ".join("x" * 10), []),
+        (
+            "def f(x):\n    return " + " or ".join("x" * 11),
+            ["1: f has a complexity of 11, 10 at most"],
+        ),
+        (
+            "class C:\n    def f(self, x):\n        return " + " or ".join("x" * 11),
+            ["2: C.f has a complexity of 11, 10 at most"],
+        ),
+    ],
+)
+def test_what_is_over_a_limit_is_seen(source: str, found: list[str]) -> None:
+    """The check above lets the limit itself pass, and names what is one above it."""
+    assert list(over(source)) == found
 
 
 def test_modules_are_named_for_what_they_do() -> None:

@@ -184,7 +184,7 @@ class Migration:
         """Return whether the status is about what these annotations of the Service ask for.
 
         A higher attempt than theirs may be asked for by the same Service in the other cluster; and a key
-        that is absent here leaves the word to that one (design section 5).
+        that is absent here leaves the word to that one (docs/annotations.md).
         """
         observed = self.status.observed
         target = annotations.get(PREFIX + "target")

@@ -1,4 +1,4 @@
-"""One decision: what was observed, where that puts the migration, what is planned, and for when."""
+"""One decision: what it was made of, and what is planned."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.decide import laws
-from controller.decide.plan import plan
-from controller.decide.resolve import MigrationState, resolve
-from controller.domain import WHOLE, Action, Answer, Key, Observed, Plan, WriteSplit
+from controller.decide.input import Input, input_of
+from controller.decide.plan import planned
+from controller.decide.resolve import MigrationState
+from controller.domain import Action, Answer, Key, Observed, Plan, WriteSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,36 +19,50 @@ class Decision:
     ``broken`` names the laws that the plan broke as it was made: ``plan`` is then without what raises.
     """
 
-    observed: Observed
-    state: MigrationState
+    given: Input
     plan: Plan
-    now: datetime
     broken: tuple[str, ...] = ()
 
     @property
+    def observed(self) -> Observed:
+        """Return what was observed."""
+        return self.given.observed
+
+    @property
+    def state(self) -> MigrationState:
+        """Return where that puts the migration."""
+        return self.given.state
+
+    @property
+    def now(self) -> datetime:
+        """Return the time that it was decided for."""
+        return self.given.now
+
+    @property
     def key(self) -> Key:
-        """The migration."""
-        return self.observed.key
+        """Return the migration."""
+        return self.given.observed.key
 
     @property
     def reason(self) -> str:
-        """Why it does not advance, "" where it does."""
+        """Return why it does not advance, "" where it does."""
         return self.plan.ruling.reason if self.plan.ruling else ""
 
     @property
     def rolls_back(self) -> bool:
-        """Whether its callers are to be served by the origin again."""
+        """Report whether its callers are to be served by the origin again."""
         return self.plan.ruling is not None and self.plan.ruling.answer is Answer.REVERT
 
     @property
     def held_up(self) -> bool:
-        """Whether something holds it that does not end by itself in the ordinary course."""
+        """Report whether something holds it that does not end by itself in the ordinary course."""
         return self.plan.ruling is not None and not self.plan.ruling.waits
 
 
 def decide(observed: Observed, now: datetime) -> Decision:
     """Return what is decided on what was observed; ``now`` is the lease cluster's clock (UTC)."""
-    return lawful(Decision(observed, resolve(observed), plan(observed, now), now))
+    given = input_of(observed, now)
+    return lawful(Decision(given, planned(given)))
 
 
 def lawful(decision: Decision) -> Decision:
@@ -55,18 +70,15 @@ def lawful(decision: Decision) -> Decision:
 
     An error of ours must not raise anybody, and must not keep anybody from the way back either.
     """
-    broken = laws.broken(decision.observed, decision.state, decision.plan, decision.now)
+    broken = laws.broken(decision.given, decision.plan)
     if not broken:
         return decision
-    kept = tuple(a for a in decision.plan.actions if not _may_raise(a, decision.state))
+    kept = tuple(a for a in decision.plan.actions if not _may_raise(a, decision.given))
     return replace(decision, plan=replace(decision.plan, actions=kept), broken=broken)
 
 
-def _may_raise(action: Action, state: MigrationState) -> bool:
+def _may_raise(action: Action, given: Input) -> bool:
     """Return whether a write is other than a rollback, or is called one and still raises the share."""
     if not isinstance(action, WriteSplit):
         return False
-    is_target = action.cluster == state.target
-    share = WHOLE - action.away_permille if is_target else action.away_permille
-    before = state.shares.get(action.cluster)
-    return not action.revert or (before is not None and share > before)
+    return not action.revert or laws.raises(given, action)

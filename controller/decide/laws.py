@@ -1,13 +1,178 @@
-"""plan's laws as functions of what was observed and what is planned. Pure, and asked of every plan."""
+"""The laws of ``plan`` as functions of what it was given and what it answered.
+
+They are asked at run time of each plan that acts (one that breaks a law raises nothing and pages), by the
+properties, and by the model checker. They do not ask the gates again: a law reads the evidence, the records
+and the weights themselves, so that a defect in a gate is one that a law can see.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
-from controller.decide.resolve import MigrationState
-from controller.domain import Observed, Plan
+from controller.decide.input import Input
+from controller.decide.resolve import share_of, share_without_split
+from controller.domain import (
+    WHOLE,
+    Attempt,
+    MigrationSpec,
+    Plan,
+    Side,
+    Verdict,
+    WritePin,
+    WriteSplit,
+)
+
+Law = Callable[[Input, Plan], bool]
+"""Whether a plan keeps it."""
+
+PATHS_THAT_DECIDE = 4
+"""To the target and to the origin, of the callers of both clusters (docs/evidence.md)."""
 
 
-def broken(observed: Observed, state: MigrationState, plan: Plan, now: datetime) -> tuple[str, ...]:
-    """Return the names of the laws that this plan breaks, none for every plan that ``plan`` makes."""
-    return ()
+def broken(given: Input, plan: Plan) -> tuple[str, ...]:
+    """Return the names of the laws that a plan breaks, in their order; none where it keeps them all."""
+    if not plan.actions:
+        return ()
+    return tuple(name for name, keeps in LAWS.items() if not keeps(given, plan))
+
+
+def raises(given: Input, write: WriteSplit) -> bool:
+    """Return whether a write gives the target more of a cluster's calls than it has now, as far as is known.
+
+    A split made where no local pod is ready takes nothing from anybody: it sends the calls to who is there.
+    """
+    cluster = given.observed.clusters[write.cluster]
+    if cluster.split is None and not cluster.endpoints.ready and write.record.attempt is None:
+        return False
+    return _after(given, write) > _before(given, write)
+
+
+def rolls_back_first(given: Input, plan: Plan) -> bool:
+    """Law 1: a revert takes a cluster to its baseline or leaves it where it is, and is latched in the record.
+
+    While one is latched, nothing else is written to a split of that attempt.
+    """
+    for write in _splits(plan):
+        attempt = write.record.attempt
+        if write.revert:
+            stays = _after(given, write) == _before(given, write)
+            if attempt is None or write.record.reverted is None:
+                return False
+            if not stays and _after(given, write) != attempt.baseline[write.cluster]:
+                return False
+        elif attempt is not None and _is_over(given, attempt):
+            return False
+    return True
+
+
+def rises_on_proof(given: Input, plan: Plan) -> bool:
+    """Law 2: a share rises only with the lease, both clusters current, and PASS of all four paths."""
+    if not any(raises(given, write) for write in _splits(plan) if not write.revert):
+        return True
+    found = [e.verdict for path, e in given.observed.paths.items() if path.side is not Side.APEX]
+    return (
+        given.observed.context.leads
+        and all(cluster.current for cluster in given.observed.clusters.values())
+        and found == [Verdict.PASS] * PATHS_THAT_DECIDE
+        and plan.ruling is None
+    )
+
+
+def only_raises(given: Input, plan: Plan) -> bool:
+    """Law 3: forward lowers no share and changes no baseline, and is written by the lease's holder alone.
+
+    A split that is recreated in mid-attempt stands no higher than its callers are, and may stand lower.
+    """
+    for write in _splits(plan):
+        if write.revert:
+            continue
+        existed = given.observed.clusters[write.cluster].split is not None
+        if existed and _after(given, write) < _before(given, write):
+            return False
+        if not given.observed.context.leads or not _same_baseline(given, write):
+            return False
+    return True
+
+
+def makes_what_can_be_served(given: Input, plan: Plan) -> bool:
+    """Law 4: a split is made only for an attempt that has begun, or for a spec and a Service in both clusters."""
+    makes = any(write.resource_version is None for write in _splits(plan) if not write.revert)
+    if not makes or given.state.unfinished:
+        return True
+    clusters = given.observed.clusters.values()
+    return isinstance(given.observed.spec, MigrationSpec) and all(c.service for c in clusters)
+
+
+def settles(given: Input, plan: Plan) -> bool:
+    """Law 5: no write says what already stands, so that planning again after it was applied is quiet."""
+    for action in plan.actions:
+        if isinstance(action, WriteSplit):
+            split = given.observed.clusters[action.cluster].split
+            same = (action.away_permille, action.record)
+            if split and not split.defects and (split.away_permille, split.record) == same:
+                return False
+        elif isinstance(action, WritePin):
+            pin = given.observed.clusters[action.cluster].pin
+            if pin and pin.latch == action.latch:
+                return False
+    return True
+
+
+LAWS: Mapping[str, Law] = MappingProxyType(
+    {
+        law.__name__: law
+        for law in (
+            rolls_back_first,
+            rises_on_proof,
+            only_raises,
+            makes_what_can_be_served,
+            settles,
+        )
+    }
+)
+"""By name, in the order of ``plan``'s docstring."""
+
+
+def _splits(plan: Plan) -> Iterator[WriteSplit]:
+    return (action for action in plan.actions if isinstance(action, WriteSplit))
+
+
+def _is_target(given: Input, write: WriteSplit) -> bool:
+    attempt = write.record.attempt
+    return write.cluster == (attempt.target if attempt else given.state.target)
+
+
+def _before(given: Input, write: WriteSplit) -> int:
+    """Return the share before a write; of a split that was never seen, what its cluster's own pods serve."""
+    is_target = _is_target(given, write)
+    share = share_of(given.observed.clusters[write.cluster], is_target=is_target)
+    return share_without_split(is_target=is_target) if share is None else share
+
+
+def _after(given: Input, write: WriteSplit) -> int:
+    away = write.away_permille
+    return WHOLE - away if _is_target(given, write) else away
+
+
+def _is_over(given: Input, attempt: Attempt) -> bool:
+    """Return whether any record or pin says that this attempt was reverted."""
+    over = {
+        (record.attempt.target, record.attempt.number)
+        for record in given.state.records.values()
+        if record.attempt and record.reverted
+    }
+    over |= {
+        (cluster.pin.latch.target, cluster.pin.latch.attempt)
+        for cluster in given.observed.clusters.values()
+        if cluster.pin and cluster.pin.latch
+    }
+    return (attempt.target, attempt.number) in over
+
+
+def _same_baseline(given: Input, write: WriteSplit) -> bool:
+    attempt, before = write.record.attempt, given.state.records.get(write.cluster)
+    known = before.attempt if before else None
+    if attempt is None or known is None or not attempt.is_same(known):
+        return True
+    return known.baseline == attempt.baseline

@@ -122,14 +122,7 @@ class MigrationState:
 
     def is_of_attempt(self, record: Record) -> bool:
         """Return whether a record is of the attempt that is meant."""
-        mine = self.attempt
-        other = record.attempt
-        return (
-            mine is not None
-            and other is not None
-            and (other.target, other.number, other.started)
-            == (mine.target, mine.number, mine.started)
-        )
+        return self.attempt is not None and self.attempt.is_same(record.attempt)
 
     def lagging(self) -> tuple[str, ...]:
         """Return the moving clusters whose split stands below the step: a step made by half."""
@@ -165,8 +158,6 @@ def _resolved(
 ) -> MigrationState:
     spec = _spec_in_force(observed, attempt)
     origin, target = _ends(observed, attempt, spec)
-    mine = [r for r in records.values() if attempt and r.attempt and _same(r.attempt, attempt)]
-    finished = [record.completed for record in mine if record.completed]
     return MigrationState(
         origin=origin,
         target=target,
@@ -181,8 +172,15 @@ def _resolved(
             for name, cluster in observed.clusters.items()
         },
         reverted=_latch(observed, attempt, records),
-        completed=max(finished) if finished and len(finished) == len(mine) else None,
+        completed=_completed(records, attempt),
     )
+
+
+def _completed(records: Mapping[str, Record], attempt: Attempt | None) -> datetime | None:
+    """Return when an attempt was completed: every record of it must say so."""
+    mine = [r for r in records.values() if attempt and attempt.is_same(r.attempt)]
+    finished = [record.completed for record in mine if record.completed]
+    return max(finished) if finished and len(finished) == len(mine) else None
 
 
 def share_of(cluster: ObservedCluster, *, is_target: bool) -> int | None:
@@ -222,14 +220,10 @@ def stored(spec: MigrationSpec) -> MigrationSpec:
     )
 
 
-def _same(one: Attempt, other: Attempt) -> bool:
-    return (one.target, one.number, one.started) == (other.target, other.number, other.started)
-
-
 def _begins_anew(observed: Observed, current: MigrationState) -> bool:
     """Return whether another attempt is asked for now that this one is over and nobody is above the baseline.
 
-    After Completed another target is enough; after a revert only a higher number is (design section 5).
+    After Completed another target is enough; after a revert only a higher number is (docs/concepts.md).
     """
     over = current.attempt
     spec = observed.spec

@@ -32,7 +32,7 @@ class ScheduledStep:
 
 
 def pass_s(spec: MigrationSpec) -> float:
-    """Return the seconds that PASS takes from zero when every probe is good (verdicts.md, credit)."""
+    """Return the seconds that PASS takes from zero when every probe is good (docs/evidence.md, PASS)."""
     objectives = [spec.success_percent]
     if spec.latency is not None:
         objectives.append(spec.latency.percent)

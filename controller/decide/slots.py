@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from controller.domain import Key
 
 HOLD_LIMIT_S = 1800.0
-"""A migration that holds this long gives its slot up and queues again (design section 6)."""
+"""A migration that holds this long gives its slot up and queues again (docs/how-it-works.md)."""
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -32,6 +32,11 @@ class Want:
     shifted: bool = False
     held_up_s: float = 0.0
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it was held up for so long that it gives its slot up."""
+        return self.held_up_s >= HOLD_LIMIT_S
+
 
 def grant(
     wants: Mapping[Key, Want], holders: frozenset[Key], size: int, caps: Mapping[str, float]
@@ -42,14 +47,13 @@ def grant(
     Holders keep theirs unless they were held up too long. Then come those above the baseline, then the earliest
     asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
     """
-    kept = {key for key in holders if key in wants and wants[key].held_up_s < HOLD_LIMIT_S}
+    kept = {key for key in holders if key in wants and not wants[key].is_late}
     left = dict(caps)
     for key in kept:
         _take(left, wants[key])
-    waiting = sorted((want for key, want in wants.items() if key not in kept), key=_order)
     queue: list[Key] = []
-    for want in waiting:
-        if len(kept) < size and want.held_up_s < HOLD_LIMIT_S and _fits(left, want):
+    for want in sorted((want for key, want in wants.items() if key not in kept), key=_order):
+        if len(kept) < size and _may_begin(left, want):
             kept.add(want.key)
             _take(left, want)
         else:
@@ -58,11 +62,12 @@ def grant(
 
 
 def _order(want: Want) -> tuple[bool, bool, datetime, Key]:
-    late = want.held_up_s >= HOLD_LIMIT_S
-    return (late, not want.shifted, want.asked or NEVER, want.key)
+    return (want.is_late, not want.shifted, want.asked or NEVER, want.key)
 
 
-def _fits(left: Mapping[str, float], want: Want) -> bool:
+def _may_begin(left: Mapping[str, float], want: Want) -> bool:
+    if want.is_late:
+        return False
     return want.shifted or all(left.get(c, rate) >= rate for c, rate in want.rates.items())
 
 

@@ -21,7 +21,7 @@ def kind_of(
 ) -> SplitKind | None:
     """Return the kind of split that the Service has or is to have; None where neither kind is served.
 
-    ``auto`` is an HTTPRoute where it is served and can carry the Service, else a TrafficSplit (design 2).
+    ``auto`` is an HTTPRoute where it is served and can carry the Service, else a TrafficSplit (docs/how-it-works.md).
     """
     if cluster.split is not None:
         return cluster.split.kind

@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PathEvidence:
     """What is known of one path now. ``points``/``threshold`` are those of the objective nearest to FAIL,
-    ``clean``/``needed`` those of the objective furthest from PASS (verdicts.md).
+    ``clean``/``needed`` those of the objective furthest from PASS (docs/evidence.md).
 
     ``silent_s`` is the time since the last valid slice (infinite: none yet); ``heard_s`` the time since
     anything at all came from this path's prober, and ``back_for_s`` the time since it was heard again after a

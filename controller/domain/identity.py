@@ -47,7 +47,7 @@ class SplitKind(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a migration stands (design section 3)."""
+    """Where a migration stands (docs/concepts.md)."""
 
     PENDING = "Pending"
     PROGRESSING = "Progressing"

@@ -1,4 +1,4 @@
-"""What each finding of a preflight means, and what to do. Pure data; docs/check.md shows the same table.
+"""What each finding of a preflight means, and what to do. Pure data; docs/reasons.md shows the same table.
 
 A reason has one level wherever it is found. Reasons of gates that a preflight cannot ask, because they are
 about probes or the controller itself, are here where a Migration may tell them.
@@ -369,6 +369,6 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 TOLD_ELSEWHERE = Meaning(
     Level.BLOCK,
     "the controller holds the migration for this",
-    "kubectl migrate explain shows it with its numbers; docs/operations.md says what to do",
+    "kubectl migrate explain shows it with its numbers; docs/reasons.md says what to do",
 )
 """Of a reason that only the controller finds, and that has no row of its own."""

@@ -45,6 +45,14 @@ class Attempt(Frozen, frozen=True):
         if not set(self.baseline.values()) <= {0, WHOLE}:
             raise ValueError("a home is neither 0 nor 1000")
 
+    def is_same(self, other: Attempt | None) -> bool:
+        """Return whether both are one attempt: two controllers may begin one of the same number at once."""
+        return other is not None and (self.target, self.number, self.started) == (
+            other.target,
+            other.number,
+            other.started,
+        )
+
 
 class Record(Frozen, frozen=True):
     """The only durable state, one on each split, written in the same patch as the weights.

@@ -25,7 +25,7 @@ ALPHA = 0.001
 """False reverts accepted per migration, by all that judges it together."""
 
 DECIDING_WAYS = 2
-"""Of the four paths two can revert: each cluster's way to the target (design, evidence)."""
+"""Of the four paths two can revert: each cluster's way to the target (docs/evidence.md)."""
 
 CAP = Decimal("0.9")
 """The largest bad share that a counter suspects."""

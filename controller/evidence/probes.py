@@ -1,7 +1,7 @@
 """The evidence of one migration: an account for each path, fed by slices, asked by the plan.
 
 No I/O and no clock; ``now_s`` is monotonic. This is where slices become the observations of
-``verdicts.md``: what the streams of a path report within one tick is added up, what nobody stands behind is
+``docs/evidence.md``: what the streams of a path report within one tick is added up, what nobody stands behind is
 void, and what a rollout explains is no fault.
 """
 
@@ -36,7 +36,7 @@ class ProberReport:
 
 
 POD_GRACE_S = 1.0
-"""A bad probe of a pod that was not ready, or left, this long around it is void (design section 7)."""
+"""A bad probe of a pod that was not ready, or left, this long around it is void (docs/decisions.md, 8)."""
 
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its slice: its timeout, the beat, and some of the path."""
@@ -115,7 +115,6 @@ class ProbeMonitor:
         self._ways: dict[CallPath, _Way] = {}
         self._ready: dict[str, frozenset[str]] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
-        self._left_at: dict[tuple[str, str], float] = {}
         self._credit_pods: frozenset[str] = frozenset()
         self._pin_missing = False
         self._pin_made_s = -inf
@@ -218,8 +217,6 @@ class ProbeMonitor:
         if before is not None:
             for address in ready - before:
                 self._ready_since[cluster, address] = now_s
-            for address in before - ready:
-                self._left_at[cluster, address] = now_s
             self._forget(now_s)
         if is_target:
             self._watch_credit_pods(ready)
@@ -253,14 +250,14 @@ class ProbeMonitor:
             path.pending.add(self._unlooped(kept, now_s), credit=credit, reference_clean=clean)
 
     def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
-        """Return whether the pod was not ready, or left, around the probe."""
+        """Return whether the pod was not ready around the probe: it is not now, or came only since.
+
+        Who left and came back has come since.
+        """
         if address not in self._ready.get(cluster, frozenset()):
             return True
         began = came_s - PROBE_LIFE_S - POD_GRACE_S
-        return (
-            self._ready_since.get((cluster, address), -inf) >= began
-            or self._left_at.get((cluster, address), -inf) >= began
-        )
+        return self._ready_since.get((cluster, address), -inf) >= began
 
     def _unlooped(self, part: Slice, now_s: float) -> Slice:
         """Take out the answers 508 of a time in which a pin was missing or had just been re-made."""
@@ -288,9 +285,8 @@ class ProbeMonitor:
 
     def _forget(self, now_s: float) -> None:
         old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
-        for times in (self._ready_since, self._left_at):
-            for at in [at for at, when in times.items() if when < old]:
-                del times[at]
+        for at in [at for at, when in self._ready_since.items() if when < old]:
+            del self._ready_since[at]
 
 
 def plus(one: Counts, other: Counts) -> Counts:

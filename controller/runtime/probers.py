@@ -1,6 +1,6 @@
 """The streams to the probers: one WebSocket each, several per cluster, dialled by the controller.
 
-The stream is the assignment: a stream that is dialled again is sent everything again, and
+The stream is the assignment (docs/decisions.md, 7): a stream that is dialled again is sent everything again, and
 what it was sent before has ended with its connection. What arrives goes to ``on_report`` in the order in which
 it came; nothing is decided here.
 """

@@ -46,7 +46,7 @@ from controller.runtime.writer import Writer
 from controller.runtime.writes import LeaseTime, Writes
 
 TICK_S = 0.1
-"""A tick of evidence."""
+"""A tick of evidence (docs/evidence.md)."""
 
 REGRANT_S = 5.0
 """How often slots are shared out anew without a reason."""

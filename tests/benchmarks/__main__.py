@@ -1,4 +1,4 @@
-"""``make bench``: measures what the design promises, and prints it. Nothing is held against the time.
+"""``make bench``: measures what is promised, and prints it. Nothing is held against the time.
 
     python -m tests.benchmarks [NAME ...] [--idle-s SECONDS]
 
@@ -60,7 +60,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Measures what the design promises; docs/benchmarks.md says what each means.",
+        description="Measures what is promised; docs/benchmarks.md says what each means.",
     )
     parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help=", ".join(KEYS))
     parser.add_argument(

@@ -200,6 +200,46 @@ def test_a_fault_of_a_pod_that_just_came_is_void() -> None:
     assert told.verdict(PODS)[0] is Verdict.FAIL
 
 
+READY = frozenset({POD, OTHER})
+
+
+def roll(told: Told, ready: frozenset[str], part: Slice, ticks: int) -> None:
+    """Let ticks pass in each of which the ready pods are looked at, as every decision does."""
+    for _ in range(ticks):
+        told.monitor.pods("eks", ready, told.now_s, is_target=True)
+        told.tick((order(PODS), part))
+
+
+@pytest.mark.parametrize(("after", "void"), [(0, True), (15, True), (29, True), (31, False)])
+def test_the_grace_remembers_who_left_and_came_back(after: int, *, void: bool) -> None:
+    """What a pod answered badly up to 3 s after it came back is void, however often was looked at it since."""
+    told = Told(order(PODS))
+    roll(told, READY, good(), ticks=5)
+    roll(told, frozenset({OTHER}), good(), ticks=5)
+    roll(told, READY, good(), ticks=after)
+    roll(told, READY, bad(POD), ticks=1)
+    roll(told, READY, good(), ticks=12)
+    assert (told.monitor.evidence(told.now_s)[PODS].points == 0) == void
+
+
+def test_what_a_pod_that_left_before_answers_is_void() -> None:
+    """A pod that left a minute ago is no fault of the Service, though a prober was not told yet."""
+    told = Told(order(PODS))
+    roll(told, READY, good(), ticks=5)
+    roll(told, frozenset({OTHER}), good(), ticks=600)
+    roll(told, frozenset({OTHER}), bad(POD), ticks=20)
+    roll(told, frozenset({OTHER}), good(), ticks=12)
+    assert told.monitor.evidence(told.now_s)[PODS].points == 0
+
+
+def test_a_pod_that_comes_and_goes_is_forgotten() -> None:
+    """Memory does not grow with the pods of the past: of those that came long ago nothing is kept."""
+    told = Told(order(PODS))
+    for number in range(200):
+        roll(told, frozenset({OTHER, f"10.0.1.{number}:80"}), good(), ticks=10)
+    assert len(told.monitor._ready_since) < 50
+
+
 def test_508_is_fail_unless_a_pin_is_missing() -> None:
     """One 508 above the baseline is FAIL; while a pin is missing, and for a second after it was re-made, it is void."""
     told = Told(order())

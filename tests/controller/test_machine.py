@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from controller.decide import laws
+from controller.decide.input import input_of
 from controller.decide.plan import plan
 from controller.decide.resolve import share_of
 from controller.domain import (
@@ -68,6 +70,7 @@ class Laws:
     def reconcile(self, shell: Shell, observed: Observed, decided: Plan) -> None:
         """A decision is the same when asked again, and raises only what may rise."""
         assert plan(observed, self.world.now) == decided
+        assert laws.broken(input_of(observed, self.world.now), decided) == ()
         for action in decided.actions:
             if not isinstance(action, WriteSplit):
                 continue

@@ -394,13 +394,11 @@ def test_a_revert_links_to_its_trace() -> None:
 
 
 def test_every_reason_to_revert_is_counted_from_zero() -> None:
-    """Reverts start at zero for each reason that ``docs/operations.md`` gives for going back."""
+    """Reverts start at zero for each reason that ``docs/reasons.md`` gives for rolling back."""
     metrics = Metrics("1")
-    text = (ROOT / "docs" / "operations.md").read_text()
-    table = text.split("## It went back")[1].split("##")[0]
-    reasons = re.findall(
-        r"`([A-Z][A-Za-z]+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
-    )
+    text = (ROOT / "docs" / "reasons.md").read_text()
+    (ending,) = re.findall(r"^An attempt ends.*$", text, re.MULTILINE)
+    reasons = re.findall(r"`([A-Z][A-Za-z]+)`", ending)
     assert sorted(reasons) == sorted(REVERTS)
     assert {value(metrics, "reverts_total", reason=reason) for reason in reasons} == {0}
 

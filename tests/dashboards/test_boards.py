@@ -158,8 +158,8 @@ def test_every_runbook_is_of_an_alert() -> None:
 
 
 def test_runbooks_name_reasons_that_exist() -> None:
-    """What a runbook calls a reason stands in ``docs/operations.md``, or is the name of an alert."""
-    known = set(re.findall(r"`([A-Z]\w+)`", (ROOT / "docs" / "operations.md").read_text()))
+    """What a runbook calls a reason stands in ``docs/reasons.md``, or is the name of an alert."""
+    known = set(re.findall(r"`([A-Z]\w+)`", (ROOT / "docs" / "reasons.md").read_text()))
     known |= {alert.name for alert in rules.ALERTS}
     named = {
         (path.name, word)

@@ -125,7 +125,7 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     (rotate,) = re.findall(r"^    (deploy/peer-kubeconfig .*)$", OPERATIONS, re.MULTILINE)
     await shell.run(rotate)
     assert await _lets_in(shell, tmp_path)
-    for command in commands("Guards"):
+    for command in commands("Admission policies"):
         await shell.run(command.replace("kubectl ", "kubectl --context legacy "))
 
     (plain,) = re.findall(r"^for .*deploy/manifests/.*$", README, re.MULTILINE)

@@ -13,6 +13,7 @@ from tests.docs.commands import PAGES, ROOT, Command, commands
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
+WORDS = 25_000
 
 
 def anchors(page: Path) -> set[str]:
@@ -33,6 +34,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not there.exists() or (anchor and anchor not in anchors(there)):
             dead.append(link)
     assert dead == []
+
+
+def test_index_names_every_page() -> None:
+    """The index of docs/ leads to each page there, but to the runbooks only by their own index."""
+    index = ROOT / "docs" / "README.md"
+    named = {(index.parent / link).resolve() for link in LINK.findall(index.read_text())}
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in {*named, index}] == []
+
+
+def test_pages_can_be_read() -> None:
+    """All pages together stay within what somebody reads: what is said twice goes before more is said."""
+    assert sum(len(page.read_text().split()) for page in PAGES) <= WORDS
 
 
 def of(*programs: str) -> list[Command]:

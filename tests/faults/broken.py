@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from controller.decide import gates, plan
+from controller.decide import gates, laws, plan
 from controller.decide.gates import evidence
+from controller.decide.input import Input
 from controller.decide.resolve import MigrationState
-from controller.domain import Observed, Verdict, WritePin
+from controller.domain import Action, Observed, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
@@ -70,11 +71,14 @@ def _no_versions() -> None:
     Cluster.patch = unguarded  # type: ignore[method-assign]
 
 
+def _without_pins(make: Callable[[Input], list[Action]]) -> Callable[[Input], list[Action]]:
+    return lambda given: [a for a in make(given) if not isinstance(a, WritePin)]
+
+
 def _no_pins() -> None:
     """Pin nothing, and look away from what shows it."""
-    make, mend = plan._make, plan._repair
-    plan._make = lambda *observed: [a for a in make(*observed) if not isinstance(a, WritePin)]
-    plan._repair = lambda *observed: [a for a in mend(*observed) if not isinstance(a, WritePin)]
+    for name in ("make", "repair"):
+        vars(plan)[name] = _without_pins(vars(plan)[name])
     vars(evidence)["four_ways"] = lambda *_: []
     _ungated("made", "pins_old", "loop_free", "loops", "target_bad")()
 
@@ -134,6 +138,9 @@ def main(name: str) -> int:
     outcomes: list[Outcome] = []
 
     def travel() -> list[str]:
+        vars(laws)["broken"] = (
+            lambda *_: ()
+        )  # they would keep the defect from raising, unseen by the oracle
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())

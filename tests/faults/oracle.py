@@ -26,7 +26,7 @@ RECORD = "migrate.tradeshift/record"
 
 ROUTES = ("mirror", "pods")
 ENOUGH_PROBES = 100
-"""The least that PASS needs on each way (verdicts.md)."""
+"""The least that PASS needs on each way (docs/evidence.md, PASS)."""
 
 FRESH_S = 1.0
 """Evidence is fresh while its last slice is younger: a blind way shows after 300 ms."""

@@ -97,7 +97,7 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
 
 
 @dataclass
-class EventText:
+class Told:
     """How a journey went: the faults done, and by status what was answered to the writes that they held up."""
 
     faults: Tally[str] = field(default_factory=Tally)
@@ -111,7 +111,7 @@ class Journey:
         self, seed: int, sample: Sample, ends: Mapping[str, End], tell: Callable[[str], None]
     ) -> None:
         self.stopped_s = STOPPED_S
-        self.told = EventText()
+        self.told = Told()
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self._write = tell
@@ -138,7 +138,7 @@ class Journey:
             real=sample.real,
         )
 
-    async def go(self) -> EventText:
+    async def go(self) -> Told:
         """Travel there, back and into a revert. Raises AssertionError with all that was wrong."""
         self._loop.set_exception_handler(self._unhandled)
         await self._world.start()
@@ -273,12 +273,12 @@ class Journey:
         self._write(f"{self._loop.time() - self._began_s:8.3f} {line}")
 
 
-def journey(name: str, seed: int, tell: Callable[[str], None]) -> EventText:
+def journey(name: str, seed: int, tell: Callable[[str], None]) -> Told:
     """Travel once with a sample of signals, by name. Raises AssertionError with all that is wrong."""
     sample = SAMPLES[name]
     ends = clean_run(1, sample.setup).ends
 
-    async def go() -> EventText:
+    async def go() -> Told:
         return await Journey(seed, sample, ends, tell).go()
 
     return asyncio.run(go())

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from tests.faults.signals import SAMPLES, EventText, journey
+from tests.faults.signals import SAMPLES, Told, journey
 from tests.parts import need_api_servers
 
 
-def travel(name: str) -> EventText:
+def travel(name: str) -> Told:
     """Travel with a seed that is printed: a new one each time, the same on the build server."""
     seed = 1 if os.environ.get("CI_ALL") else random.randrange(1_000_000)
     print(f"python -m tests.faults.signals {name} {seed}")  # noqa: T201 - pytest shows it on failure

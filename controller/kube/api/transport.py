@@ -22,7 +22,7 @@ from controller.kube.api.clock import ServerClock
 from controller.kube.api.errors import Unavailable, failure
 
 DEADLINE_S = 10.0
-"""Of every request, and of a watch until it is open (design section 8)."""
+"""Of every request, and of a watch until it is open."""
 
 CONNECT_S = 5.0
 """Of a connection. A write that ended here was not sent."""

@@ -162,7 +162,7 @@ def foreign_owner(
 ) -> str:
     """Return the name of the other controller that moves this traffic, or "".
 
-    Argo CD, Flux and Helm are none: they keep manifests, they do not shift weights (design section 6).
+    Argo CD, Flux and Helm are none: they keep manifests, they do not shift weights.
     """
     if FAILOVER_LABEL in labels:
         return f"linkerd-failover ({FAILOVER_LABEL}: {labels[FAILOVER_LABEL]})"

@@ -7,7 +7,7 @@ from controller.report.metrics.series import API_BUCKETS_S, Maker
 from controller.report.tracing import exemplar
 
 ROLLBACK_BUCKETS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
-"""Two seconds are what is promised from the fault on; the rest is for a revert that waits."""
+"""Two seconds are what is promised from the fault on (docs/guarantees.md); the rest is for a revert that waits."""
 
 REVERTS = (
     "TargetBad",

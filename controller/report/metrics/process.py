@@ -7,7 +7,7 @@ from collections.abc import Callable
 from controller.report.metrics.series import Maker
 
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
-"""0.3 s is when a path counts as silent: lag beyond it blinds us."""
+"""0.3 s is when a path counts as silent (docs/evidence.md, UNKNOWN): lag beyond it blinds us."""
 
 
 class ProcessMetrics:

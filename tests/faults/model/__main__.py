@@ -12,10 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import datetime
 from time import monotonic
 
+from controller.decide import laws
+from controller.decide.input import input_of
 from controller.decide.plan import plan
-from tests.faults.model.search import Found, search
+from controller.domain import Observed, Plan
+from tests.faults.model.search import BrokenError, Found, search
 from tests.faults.model.world import Bounds, Decide, Scene, World, enrolled
 
 ONE = (
@@ -54,7 +58,15 @@ LIMIT = 250_000
 """Moments of one search: about 500 MB, and 3 minutes on an idle core."""
 
 
-def explore(scene: Scene, decide: Decide = plan, *, limit: int | None = None) -> Found:
+def lawful(observed: Observed, now: datetime) -> Plan:
+    """Return the product's plan; one that breaks a law is a broken promise, as one that does harm is."""
+    decided = plan(observed, now)
+    if names := laws.broken(input_of(observed, now), decided):
+        raise BrokenError(f"the plan breaks its law {' and '.join(names)}: {decided.actions}")
+    return decided
+
+
+def explore(scene: Scene, decide: Decide = lawful, *, limit: int | None = None) -> Found:
     """Look at every moment of a scene's stories."""
     world = World(decide)
     start = enrolled(scene.controllers)

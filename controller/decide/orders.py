@@ -1,0 +1,148 @@
+"""What to ask for evidence: the paths to probe, and whose requests to count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from controller.decide import gates
+from controller.decide.input import Input
+from controller.domain import (
+    Attempt,
+    CallPath,
+    MigrationSpec,
+    Observed,
+    ObservedCluster,
+    Port,
+    ProbeOrder,
+    Side,
+    TrafficOrder,
+)
+from controller.domain.ports import port_to_probe, protocol_to_probe
+
+PATHS_PER_CLUSTER = 3
+"""To the target, to the origin, and the apex."""
+
+
+class _Route(NamedTuple):
+    """How one path of a cluster's callers is probed."""
+
+    side: Side
+    route: Literal["mirror", "pods", "apex"]
+    mirror_of: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+def probes(given: Input) -> tuple[ProbeOrder, ...]:
+    """Return every path of a migration that has a slot or is shifted, and of no other."""
+    observed, state = given.observed, given.state
+    attempt, spec = state.attempt, state.spec
+    wanted = state.shifted or (observed.has_slot and state.unfinished)
+    if not (wanted and attempt and spec and observed.context.may_roll_back):
+        return ()
+    return (
+        *_of_callers(given, attempt, spec, state.origin, far=state.target),
+        *_of_callers(given, attempt, spec, state.target, far=state.origin),
+    )
+
+
+def _of_callers(
+    given: Input, attempt: Attempt, spec: MigrationSpec, callers: str, *, far: str
+) -> Iterator[ProbeOrder]:
+    service = given.observed.clusters[callers].service
+    port = port_to_probe(service.ports, spec.probe) if service else None
+    protocol = protocol_to_probe(port, spec.probe) if port else None
+    if port is None or protocol is None:
+        return
+    for route in _routes(given, callers, far, port):
+        path = CallPath(callers, route.side)
+        yield ProbeOrder(
+            path=path,
+            key=given.observed.key,
+            route=route.route,
+            mirror_of=route.mirror_of,
+            port=port.number,
+            addresses=route.addresses,
+            protocol=protocol,
+            probe=spec.probe,
+            success_percent=spec.success_percent,
+            latency=spec.latency,
+            traffic_on=_traffic_on(given.observed, spec),
+            shifted=given.state.shifted,
+            generation=given.observed.generation,
+            identity=(*identity(given.observed, attempt, spec, path), protocol),
+        )
+
+
+def _routes(given: Input, callers: str, far: str, port: Port) -> tuple[_Route, ...]:
+    """Return how the three paths of one cluster's callers are probed: own pods, across, the apex."""
+    pods = given.observed.clusters[callers].endpoints.pods.get(port.name, ())
+    own, across = Side.HOME, Side.TARGET
+    if callers == given.state.target:
+        own, across = across, own
+    return (
+        _Route(own, "pods", addresses=tuple(sorted(pods))),
+        _Route(across, "mirror", mirror_of=far),
+        _Route(Side.APEX, "apex"),
+    )
+
+
+def identity(
+    observed: Observed, attempt: Attempt, spec: MigrationSpec, path: CallPath
+) -> tuple[object, ...]:
+    """Return what evidence is keyed by (docs/evidence.md): another identity starts at zero."""
+    return (
+        observed.key,
+        attempt.origin,
+        attempt.target,
+        attempt.number,
+        attempt.started,
+        path,
+        spec.success_percent,
+        spec.latency,
+        spec.probe,
+        _traffic_on(observed, spec),
+    )
+
+
+def probe_rate(spec: MigrationSpec | None) -> float:
+    """Return how many probes a second each cluster's prober sends for a migration that is probed."""
+    return PATHS_PER_CLUSTER * float(spec.probe.rate_per_s) if spec else 0.0
+
+
+def _traffic_on(observed: Observed, spec: MigrationSpec) -> bool:
+    return bool(observed.context.prometheus) and gates.traffic_mode(observed, spec) != "off"
+
+
+def traffic(given: Input) -> TrafficOrder | None:
+    """Count real traffic of every Service that has splits, and judge it while an attempt is under way."""
+    observed, state = given.observed, given.state
+    kinds = {name: c.split.kind for name, c in observed.clusters.items() if c.split}
+    if not (observed.context.prometheus and kinds):
+        return None
+    judged = _judged(given)
+    return TrafficOrder(
+        key=observed.key,
+        target=state.target,
+        kinds=kinds,
+        made={name: record.made for name, record in state.records.items()},
+        pods={name: _addresses(cluster) for name, cluster in observed.clusters.items()},
+        success_percent=judged[1].success_percent if judged else None,
+        identity=_traffic_identity(*judged) if judged else (),
+    )
+
+
+def _addresses(cluster: ObservedCluster) -> tuple[str, ...]:
+    return tuple(address for pods in cluster.endpoints.pods.values() for address in pods)
+
+
+def _judged(given: Input) -> tuple[Attempt, MigrationSpec] | None:
+    """Return whose real traffic is judged, and by what: an attempt under way, where traffic is on."""
+    state = given.state
+    if not state.unfinished or state.attempt is None or state.spec is None:
+        return None
+    return (state.attempt, state.spec) if _traffic_on(given.observed, state.spec) else None
+
+
+def _traffic_identity(attempt: Attempt, spec: MigrationSpec) -> tuple[object, ...]:
+    return (attempt.number, attempt.target, attempt.started, spec.success_percent)

@@ -1,0 +1,148 @@
+"""What must exist: pins and splits are put back for an attempt, and made for a spec that can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+
+from controller.decide import gates
+from controller.decide.input import Input
+from controller.decide.resolve import share_without_split
+from controller.decide.writes import kind_for, write_away, write_share
+from controller.domain import (
+    WHOLE,
+    Action,
+    Attempt,
+    EventText,
+    Latch,
+    MigrationSpec,
+    ObservedCluster,
+    Record,
+    Split,
+    WritePin,
+    WriteSplit,
+)
+
+
+def repair(given: Input) -> list[Action]:
+    """Put back what an attempt or a record had and somebody removed: pins always, a split in mid-flight.
+
+    A pin that could not be given the latch when it was set is given it now.
+    """
+    if not given.state.records or not _leads(given):
+        return []
+    return [*_pins_put_back(given), *_pins_without_latch(given), *_splits_put_back(given)]
+
+
+def make(given: Input) -> list[Action]:
+    """Make or rewrite pins and splits for a spec that can be served: enrol the Service."""
+    if not _may_make(given):
+        return []
+    actions: list[Action] = []
+    for name, cluster in given.observed.clusters.items():
+        if cluster.pin is None:
+            actions.append(WritePin(name, given.observed.key, None))
+        split = cluster.split
+        if split is None:
+            actions.append(_made(given, cluster))
+        elif split.defects and all(defect.repairable for defect in split.defects):
+            actions.append(_rewritten(given, cluster, split))
+    return actions
+
+
+def _leads(given: Input) -> bool:
+    return gates.lease(given.observed, given.state, given.now) is None
+
+
+def _pins_put_back(given: Input) -> Iterator[WritePin]:
+    latch = _latch_of_pins(given)
+    for name, cluster in given.observed.clusters.items():
+        if cluster.current and cluster.pin is None:
+            told = EventText(
+                "PinRemade", f"the pin of the gateway in {name} was missing and is put back"
+            )
+            yield WritePin(name, given.observed.key, None, latch, told)
+
+
+def _pins_without_latch(given: Input) -> Iterator[WritePin]:
+    latch = _latch_of_pins(given)
+    for name, cluster in given.observed.clusters.items():
+        if latch and cluster.pin and cluster.pin.latch != latch:
+            yield WritePin(name, given.observed.key, cluster.pin.resource_version, latch)
+
+
+def _latch_of_pins(given: Input) -> Latch | None:
+    state = given.state
+    if state.attempt is None or state.reverted is None:
+        return None
+    return Latch(state.attempt.target, state.attempt.number, state.reverted)
+
+
+def _splits_put_back(given: Input) -> Iterator[WriteSplit]:
+    attempt = given.state.attempt
+    if attempt is None or not given.state.unfinished:
+        return
+    for cluster in given.observed.clusters.values():
+        if cluster.current and cluster.split is None:
+            yield _recreated(given, attempt, cluster)
+
+
+def _recreated(given: Input, attempt: Attempt, cluster: ObservedCluster) -> WriteSplit:
+    """Recreate a deleted split, never above where its callers are now: the rest waits for PASS."""
+    here = share_without_split(is_target=cluster.name == given.state.target)
+    share = max(min(here, given.state.step), attempt.baseline[cluster.name])
+    record = Record(
+        kind=kind_for(given, cluster),
+        fencing_token=given.observed.context.fencing_token,
+        made=given.now,
+        attempt=attempt,
+        share_permille=share,
+        since=given.now,
+    )
+    told = EventText(
+        "SplitRemade",
+        f"the split in {cluster.name} was deleted during the attempt and is made anew, at"
+        f" {share / 10:g} %",
+    )
+    return replace(write_share(given, cluster, record, share), told=told)
+
+
+def _may_make(given: Input) -> bool:
+    observed, state = given.observed, given.state
+    if not _leads(given) or state.spec is None or state.unfinished:
+        return False
+    if not isinstance(observed.spec, MigrationSpec):
+        return False
+    if not all(cluster.current and cluster.service for cluster in observed.clusters.values()):
+        return False
+    before = (*gates.FINISHED, *gates.SPEC)
+    return gates.first(before, observed, state, given.now) is None
+
+
+def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
+    """A split at the share that changes nothing: local where somebody is ready, else at the mirror."""
+    away = 0 if cluster.endpoints.ready else WHOLE
+    token = given.observed.context.fencing_token
+    record = Record(kind=kind_for(given, cluster), fencing_token=token, made=given.now)
+    told = EventText(
+        "SplitMade",
+        f"made the {record.kind.api_kind} {given.observed.key.service} in {cluster.name}, which"
+        " changes nothing yet",
+    )
+    return replace(write_away(given, cluster, record, away), told=told)
+
+
+def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSplit:
+    """Somebody's split in the one spelling that Linkerd reads, with what it does now as its weights."""
+    before = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
+    record = msgspec.structs.replace(
+        before, fencing_token=given.observed.context.fencing_token, made=given.now
+    )
+    what = "; ".join(defect.message for defect in split.defects)
+    told = EventText(
+        "SplitRewritten",
+        f"rewrote {split.name} in {cluster.name} without moving traffic: {what}",
+    )
+    return replace(write_away(given, cluster, record, split.away_permille), told=told)

@@ -1,0 +1,122 @@
+"""The way back: each cluster to its baseline, the revert latched in both records and on both pins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from controller.decide import gates
+from controller.decide.input import Input
+from controller.decide.writes import kind_for, write_share
+from controller.domain import (
+    Action,
+    Attempt,
+    Latch,
+    ObservedCluster,
+    Record,
+    Reverted,
+    Ruling,
+    WritePin,
+    WriteSplit,
+)
+
+
+def roll_back(given: Input, ruling: Ruling) -> tuple[list[Action], Ruling]:
+    """Roll back each cluster that may go, and latch the revert in both records and on both pins.
+
+    The pins come last, so that the API servers first get what moves the callers. Returns the actions, and
+    the ruling that people should see: of who must stay, where somebody does.
+    """
+    attempt = given.state.attempt
+    if attempt is None or not may_roll_back(given):
+        return [], ruling
+    latch = given.state.reverted or Reverted(ruling.reason, ruling.message, given.now)
+    stays = _who_stays(given)
+    actions: list[Action] = [
+        write
+        for cluster in given.observed.clusters.values()
+        for write in _split_back(given, attempt, cluster, latch, stays=cluster.name in stays)
+    ]
+    actions += _latch_pins(given, attempt, latch)
+    return actions, _told(ruling, stays)
+
+
+def may_roll_back(given: Input) -> bool:
+    """Return whether this process may write a revert.
+
+    That needs no lease, only that no newer leader has shown itself (docs/how-it-works.md).
+    """
+    newest = max((record.fencing_token for record in given.state.records.values()), default=0)
+    context = given.observed.context
+    mine = context.fencing_token
+    return context.leads or (context.may_roll_back and (mine == 0 or newest <= mine))
+
+
+def _who_stays(given: Input) -> dict[str, Ruling]:
+    """Return, by cluster that is shifted, why its callers are not sent back now."""
+    asked = {
+        name: gates.stays(given.observed, given.state, name)
+        for name in given.state.shifted_clusters
+    }
+    return {name: ruling for name, ruling in asked.items() if ruling is not None}
+
+
+def _told(ruling: Ruling, stays: dict[str, Ruling]) -> Ruling:
+    """Return the revert's ruling with the words of who must stay: of one that asks for a person, if any."""
+    if not stays:
+        return ruling
+    kept = next((stay for stay in stays.values() if stay.alert), list(stays.values())[-1])
+    return replace(
+        ruling,
+        message=f"{ruling.message}; {kept.message}",
+        requeue_after_s=kept.requeue_after_s,
+        alert=kept.alert,
+    )
+
+
+def _split_back(
+    given: Input, attempt: Attempt, cluster: ObservedCluster, latch: Reverted, *, stays: bool
+) -> Iterator[WriteSplit]:
+    """Yield the write that brings one cluster to its baseline, or only latches its record where it is."""
+    state, name = given.state, cluster.name
+    goes = name in state.shifted_clusters and not stays
+    if not goes and (cluster.split is None or _is_latched(given, name, latch)):
+        return
+    share = attempt.baseline[name] if goes else (state.shares[name] or 0)
+    record = _latched_record(given, attempt, cluster, share, latch)
+    yield write_share(given, cluster, record, share, revert=True)
+
+
+def _is_latched(given: Input, cluster: str, latch: Reverted) -> bool:
+    record = given.state.records.get(cluster)
+    return record is not None and given.state.is_of_attempt(record) and record.reverted == latch
+
+
+def _latched_record(
+    given: Input, attempt: Attempt, cluster: ObservedCluster, share: int, latch: Reverted
+) -> Record:
+    kind = kind_for(given, cluster)
+    before = given.state.records.get(cluster.name) or Record(kind=kind)
+    context = given.observed.context
+    return Record(
+        kind=kind,
+        fencing_token=max(before.fencing_token, context.fencing_token if context.leads else 0),
+        made=before.made,
+        converted=before.converted,
+        attempt=attempt,
+        share_permille=share,
+        since=given.now,
+        reverted=latch,
+    )
+
+
+def _latch_pins(given: Input, attempt: Attempt, latch: Reverted) -> list[Action]:
+    """Copy the latch to both pins; one that is missing is put back with it."""
+    copy = Latch(attempt.target, attempt.number, latch)
+    return [
+        WritePin(
+            name, given.observed.key, cluster.pin.resource_version if cluster.pin else None, copy
+        )
+        for name, cluster in given.observed.clusters.items()
+        if (cluster.pin.latch != copy if cluster.pin else cluster.current)
+    ]
