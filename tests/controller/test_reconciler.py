@@ -137,7 +137,9 @@ class Desk:
         self.lease = Lease()
         self.planned: list[Observed] = []
         self.planner: Callable[[Observed], tuple[Action, ...]] = lambda _: ()
+        self.broken: tuple[str, ...] = ()
         monkeypatch.setattr(decision, "planned", self._plan)
+        monkeypatch.setattr(laws, "broken", lambda *_: self.broken)
         settings = Settings(
             clusters={name: ClusterSettings() for name in FAR},
             lease=LeaseSettings(cluster="legacy"),
@@ -245,11 +247,9 @@ def broken(value: Metrics) -> float | None:
 # --- laws -----------------------------------------------------------------------------------------
 
 
-def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(desk: Desk) -> None:
     """Of a plan that breaks a law the rollback is written and the raise is not; it is counted, and logged once."""
-    monkeypatch.setattr(laws, "broken", lambda *_: (LAW,))
+    desk.broken = (LAW,)
     desk.planner = lambda _: (write("legacy", 500), write("eks", 0, revert=True))
 
     async def work() -> None:
@@ -271,11 +271,9 @@ def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(
     assert broken(desk.metrics) == 2
 
 
-def test_a_raise_that_is_called_a_rollback_is_a_raise(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_raise_that_is_called_a_rollback_is_a_raise(desk: Desk) -> None:
     """A write that raises a share is left out of a plan that breaks a law, whatever the plan calls it."""
-    monkeypatch.setattr(laws, "broken", lambda *_: (LAW,))
+    desk.broken = (LAW,)
     desk.planner = lambda _: (write("legacy", 500, revert=True), write("eks", 500, revert=True))
 
     async def work() -> None:
