@@ -1,4 +1,4 @@
-"""One decision: what was observed, where that puts the migration, what is planned, and for when."""
+"""One decision: what it was made of, and what is planned."""
 
 from __future__ import annotations
 
@@ -19,37 +19,50 @@ class Decision:
     ``broken`` names the laws that the plan broke as it was made: ``plan`` is then without what raises.
     """
 
-    observed: Observed
-    state: MigrationState
+    given: Input
     plan: Plan
-    now: datetime
     broken: tuple[str, ...] = ()
 
     @property
+    def observed(self) -> Observed:
+        """Return what was observed."""
+        return self.given.observed
+
+    @property
+    def state(self) -> MigrationState:
+        """Return where that puts the migration."""
+        return self.given.state
+
+    @property
+    def now(self) -> datetime:
+        """Return the time that it was decided for."""
+        return self.given.now
+
+    @property
     def key(self) -> Key:
-        """The migration."""
-        return self.observed.key
+        """Return the migration."""
+        return self.given.observed.key
 
     @property
     def reason(self) -> str:
-        """Why it does not advance, "" where it does."""
+        """Return why it does not advance, "" where it does."""
         return self.plan.ruling.reason if self.plan.ruling else ""
 
     @property
     def rolls_back(self) -> bool:
-        """Whether its callers are to be served by the origin again."""
+        """Report whether its callers are to be served by the origin again."""
         return isinstance(self.plan.ruling, Revert)
 
     @property
     def held_up(self) -> bool:
-        """Whether something holds it that does not end by itself in the ordinary course."""
+        """Report whether something holds it that does not end by itself in the ordinary course."""
         return self.plan.ruling is not None and not self.plan.ruling.waits
 
 
 def decide(observed: Observed, now: datetime) -> Decision:
     """Return what is decided on what was observed; ``now`` is the lease cluster's clock (UTC)."""
     given = input_of(observed, now)
-    return lawful(Decision(observed, given.state, planned(given), now))
+    return lawful(Decision(given, planned(given)))
 
 
 def lawful(decision: Decision) -> Decision:
@@ -57,15 +70,14 @@ def lawful(decision: Decision) -> Decision:
 
     An error of ours must not raise anybody, and must not keep anybody from the way back either.
     """
-    given = Input(decision.observed, decision.state, decision.now)
-    broken = laws.broken(given, decision.plan)
+    broken = laws.broken(decision.given, decision.plan)
     if not broken:
         return decision
-    kept = tuple(a for a in decision.plan.actions if not _may_raise(given, a))
+    kept = tuple(a for a in decision.plan.actions if not _may_raise(a, decision.given))
     return replace(decision, plan=replace(decision.plan, actions=kept), broken=broken)
 
 
-def _may_raise(given: Input, action: Action) -> bool:
+def _may_raise(action: Action, given: Input) -> bool:
     """Return whether a write is other than a rollback, or is called one and still raises the share."""
     if not isinstance(action, WriteSplit):
         return False

@@ -246,12 +246,12 @@ class Reconciler:
         self._order(decision)
         self._writes.submit(decision.plan.actions)
         self._publisher.publish(decision)
-        for observer in self._observers:
-            observer.observe(decision)
         if decision.plan.requeue_after_s is not None:
             self._queue.add_in(key, decision.plan.requeue_after_s)
         if decision.plan.probes:
             self._queue.add_in(key, RESYNC_S)
+        for observer in self._observers:
+            observer.observe(decision)
         self._metrics.decisions.reconciled(self._clock() - began_s)
         if not self._store.is_migration(key):
             self._forget(key)

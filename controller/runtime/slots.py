@@ -9,7 +9,7 @@ from typing import Protocol
 
 from controller.decide.decision import Decision
 from controller.decide.slots import Want, grant
-from controller.domain import Key, Phase
+from controller.domain import Key
 
 
 class SlotsMeter(Protocol):
@@ -75,7 +75,7 @@ class Slots:
             key,
             asked,
             dict.fromkeys(decision.observed.context.clusters, decided.rate_per_s),
-            shifted=bool(decided.probes) and decided.phase is not Phase.PENDING,
+            shifted=decision.state.shifted,
         )
         if self._wants.get(key) != want:
             self._wants[key] = want

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from controller.decide.decision import Decision
-from controller.decide.resolve import resolve
+from controller.decide.input import input_of
 from controller.domain import Observed, Phase, Plan
 from controller.report.gauges import Gauges, gauges
 from tests.controller.world import World
@@ -22,7 +22,7 @@ class Gauged:
         self.world.on_look.append(self._look)
 
     def _look(self, _shell: Shell, observed: Observed, decided: Plan) -> None:
-        self.all.append(gauges(Decision(observed, resolve(observed), decided, self.world.now)))
+        self.all.append(gauges(Decision(input_of(observed, self.world.now), decided)))
 
     @property
     def last(self) -> Gauges:

@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from controller.decide import decision, laws
+from controller.decide.input import Input
 from controller.domain import (
     PREFIX,
     Action,
@@ -136,7 +137,9 @@ class Desk:
         self.lease = Lease()
         self.planned: list[Observed] = []
         self.planner: Callable[[Observed], tuple[Action, ...]] = lambda _: ()
-        monkeypatch.setattr(decision, "plan", self._plan)
+        self.broken: tuple[str, ...] = ()
+        monkeypatch.setattr(decision, "planned", self._plan)
+        monkeypatch.setattr(laws, "broken", lambda *_: self.broken)
         settings = Settings(
             clusters={name: ClusterSettings() for name in FAR},
             lease=LeaseSettings(cluster="legacy"),
@@ -184,7 +187,8 @@ class Desk:
         spec = {"service": key.service, "backends": backends}
         server.put(Resource.TRAFFICSPLITS, *key, {"metadata": {}, "spec": spec})
 
-    def _plan(self, observed: Observed, *_: object) -> Plan:
+    def _plan(self, given: Input) -> Plan:
+        observed = given.observed
         self.planned.append(observed)
         shares = {"legacy": 250, "eks": 250}
         return Plan(Phase.PROGRESSING, shares, None, actions=self.planner(observed))
@@ -243,11 +247,9 @@ def broken(value: Metrics) -> float | None:
 # --- laws -----------------------------------------------------------------------------------------
 
 
-def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(desk: Desk) -> None:
     """Of a plan that breaks a law the rollback is written and the raise is not; it is counted, and logged once."""
-    monkeypatch.setattr(laws, "broken", lambda *_: (LAW,))
+    desk.broken = (LAW,)
     desk.planner = lambda _: (write("legacy", 500), write("eks", 0, revert=True))
 
     async def work() -> None:
@@ -269,11 +271,9 @@ def test_a_plan_that_breaks_a_law_raises_nobody_and_rolls_back(
     assert broken(desk.metrics) == 2
 
 
-def test_a_raise_that_is_called_a_rollback_is_a_raise(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_raise_that_is_called_a_rollback_is_a_raise(desk: Desk) -> None:
     """A write that raises a share is left out of a plan that breaks a law, whatever the plan calls it."""
-    monkeypatch.setattr(laws, "broken", lambda *_: (LAW,))
+    desk.broken = (LAW,)
     desk.planner = lambda _: (write("legacy", 500, revert=True), write("eks", 500, revert=True))
 
     async def work() -> None:
@@ -339,38 +339,7 @@ def test_an_error_in_one_migration_stays_in_it(desk: Desk) -> None:
     assert len(failed) > 1
 
 
-# --- the lease ------------------------------------------------------------------------------------
-
-
-def test_a_raise_is_over_before_the_lease_can_be_lost(desk: Desk) -> None:
-    """A raise that hangs is broken off when this process's time of leading ends."""
-    desk.lease.left_s = 4.0
-    desk.servers["legacy"].answers = False
-    desk.planner = lambda _: (write("legacy", 500),)
-
-    async def work() -> None:
-        desk.reconciler.reconcile(A)
-        await asyncio.sleep(3.9)
-        assert desk.lines("write failed") == []
-        await asyncio.sleep(0.2)
-
-    desk.run(work)
-    (line,) = desk.lines("write failed")
-    assert line["error"] == "the lease ran out before the answer came"
-
-
-def test_a_rollback_outlives_the_lease(desk: Desk) -> None:
-    """A rollback that hangs is not broken off when the lease runs out."""
-    desk.lease.left_s = 4.0
-    desk.servers["legacy"].answers = False
-    desk.planner = lambda _: (write("legacy", 0, revert=True),)
-
-    async def work() -> None:
-        desk.reconciler.reconcile(A)
-        await asyncio.sleep(60.0)
-
-    desk.run(work)
-    assert desk.lines("write failed") == []
+# --- rollbacks ------------------------------------------------------------------------------------
 
 
 def test_a_rollback_overtakes_a_raise(desk: Desk) -> None:

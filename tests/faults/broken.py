@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from controller.decide import gates, plan
+from controller.decide import gates, laws, plan
 from controller.decide.gates import evidence
 from controller.decide.input import Input
 from controller.domain import Action, Verdict, WritePin
@@ -133,6 +133,9 @@ def main(name: str) -> int:
     outcomes: list[Outcome] = []
 
     def travel() -> list[str]:
+        vars(laws)["broken"] = (
+            lambda *_: ()
+        )  # they would keep the defect from raising, unseen by the oracle
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())
