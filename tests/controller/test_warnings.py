@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide import warnings
-from controller.decide.gates import Input
+from controller.decide.input import Input
 from controller.decide.resolve import resolve
 from controller.domain import (
     CallPath,

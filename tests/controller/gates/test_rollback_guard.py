@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from controller.decide.gates import Input, rollback_guard
+from controller.decide.gates import rollback_guard
+from controller.decide.input import Input
 from controller.domain import Endpoints, Hold, Reason, Side, Verdict
 from tests.controller.gates.inputs import BAD, given, said
 
