@@ -89,7 +89,7 @@ class WritePin:
 
 @dataclass(frozen=True, slots=True)
 class ReadSplits:
-    """Read both splits from the API servers, then plan again: an attempt begins on what was just read."""
+    """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
@@ -99,9 +99,9 @@ Action = WriteSplit | WritePin | ReadSplits
 
 @dataclass(frozen=True, slots=True)
 class ProbeOrder:
-    """One way to be probed now, by the prober of ``way.callers``.
+    """One path to be probed now, by the prober of ``path.callers``.
 
-    ``generation`` changes when a step has settled: only slices of an assignment of the present generation
+    ``generation`` changes when a step has settled: only samples of an assignment of the present generation
     earn credit. ``identity`` is what the evidence is keyed by: another identity starts at zero.
     """
 
@@ -141,7 +141,7 @@ class TrafficOrder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do next for one migration, what to probe, what to tell, and when to look again.
+    """What to do next for one migration, what to probe, what to tell, and when to decide again.
 
     ``shares`` is by cluster what the target serves of its calls (None: not known or no target).
     ``number`` is the attempt that all this is about. ``rate_per_s`` is what each prober would send for it.
