@@ -232,7 +232,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         # The two Services.
         Reason.SERVICE_MISSING: _block(
             "there is no Service of this name in one of the clusters",
-            "deploy it there; a migration that is asked for goes on by itself then",
+            "deploy it there; the migration then goes on by itself",
             quiet=True,
         ),
         Reason.NAMESPACE_MISSING: _block(
@@ -271,8 +271,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
         ),
         Reason.HOST_HEADER_MATTERS: _warn(
-            "the application answers otherwise when the Host header is the Service's full name, as it is"
-            " through the mirror",
+            "the application answers otherwise to its full name as Host, which it gets through the mirror",
             "let it serve <service>.<namespace>.svc.<domain> as it serves its other names",
         ),
         # Their pods.
@@ -321,14 +320,14 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         # Splits and pins.
         Reason.FOREIGN_OWNER: _block(
             "another controller moves this traffic: linkerd-failover, Flagger or Argo Rollouts",
-            "take the Service out of its hands first",
+            "take the Service from it first",
         ),
         Reason.SECOND_SPLIT: _block(
             "there are two splits for the Service in one cluster", "delete the one that is not used"
         ),
         Reason.SPLIT_IGNORED: _block(
-            "spec.service of a split is no short name: Linkerd ignores it, and its weights say other than what happens",
-            "set its weights to what you mean, all local, or delete it; the controller writes short names",
+            "spec.service of a split is no short name, so Linkerd ignores its weights",
+            "set its weights to all local, or delete it",
         ),
         Reason.BACKEND_NOT_SHORT: _block(
             "a backend of a split is no short name: Linkerd answers 500 to every call",
@@ -339,8 +338,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile with routes or overrides, or an HTTPRoute in a client's namespace, beats the"
-            " HTTPRoute that splits the Service",
+            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
             "remove it",
         ),
         Reason.ROUTE_UNFIT: _block(
@@ -418,12 +416,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove its dstOverrides",
         ),
         Reason.PROFILE_WINS: _warn(
-            "a ServiceProfile in the callers' own namespace decides for them, and the split does not",
-            "delete it, or expect the callers of that namespace to stay where it sends them",
+            "a ServiceProfile in the callers' own namespace decides for them, not the split",
+            "delete it, or expect that namespace's callers to stay where it sends them",
         ),
         Reason.ROUTE_WINS: _warn(
-            "an HTTPRoute in the callers' own namespace decides for them, and the split does not",
-            "delete it, or expect the callers of that namespace to stay where it sends them",
+            "an HTTPRoute in the callers' own namespace decides for them, not the split",
+            "delete it, or expect that namespace's callers to stay where it sends them",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
             "a TrafficSplit was made or rewritten while callers may have been busy",
@@ -434,7 +432,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
-            "requests reach the origin's pods from outside the mesh: such callers never follow a split",
+            "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
         ),
         # What is asked for.
@@ -588,8 +586,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.DWELLING: _wait("the step is younger than dwell"),
         Reason.SOAKING: _wait("the soak is not over"),
         Reason.COLLECTING: _wait(
-            "nothing is bad, and PASS needs more clean probes",
-            "nothing; explain says how many of how many",
+            "nothing is bad, and PASS needs more clean probes", "nothing; explain says how many"
         ),
         Reason.RECOVERING: _wait(
             "something was bad, and clean probes have not made up for it yet",

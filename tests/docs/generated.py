@@ -15,6 +15,8 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from controller.domain import MigrationSpec
+from controller.domain.annotation_schema import Row, rows
 from controller.domain.reasons import CATALOGUE
 from controller.report.metrics import Metrics
 from prober.telemetry import new_metrics
@@ -27,6 +29,21 @@ def reasons() -> Iterator[str]:
     yield from _head("reason", "level", "what it means", "what to do")
     for reason, meaning in sorted(CATALOGUE.items()):
         yield _row(f"`{reason}`", meaning.level, meaning.means, meaning.do)
+
+
+def keys() -> Iterator[str]:
+    """Yield the table of annotations by their keys, in the order of the schema."""
+    yield from _head("key", "value", "default", "example", "what happens")
+    for row in rows(("legacy", "eks")):
+        value = re.sub(r'"([^"]+)"', r"`\1`", row.write)
+        yield _row(f"`{row.key}`", value, _default(row), f"`{row.example}`", row.does)
+
+
+def _default(row: Row) -> str:
+    spec = MigrationSpec()
+    value = getattr(spec.probe if row.of_probe else spec, row.field)
+    fixed = row.absent == "none" and value not in (None, "")
+    return f"`{row.show(value)}`" if fixed else row.absent
 
 
 def metrics(registry: CollectorRegistry) -> Iterator[str]:
@@ -56,6 +73,7 @@ def _row(*cells: str) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[], Iterable[str]]]] = MappingProxyType(
     {
         "reasons": ("reasons.md", reasons),
+        "annotations": ("annotations.md", keys),
         "metrics": ("metrics.md", lambda: metrics(Metrics("1").registry)),
         "prober-metrics": ("metrics.md", lambda: metrics(new_metrics("eks").registry)),
     }
