@@ -31,7 +31,7 @@ def roll_back(given: Input, ruling: Revert) -> tuple[list[Action], Revert]:
     attempt = given.state.attempt
     if attempt is None or not may_roll_back(given):
         return [], ruling
-    latch = given.state.reverted or Reverted(ruling.reason, ruling.message, given.now)
+    latch = given.state.reverted or Reverted(ruling.reason.value, ruling.message, given.now)
     stays = _who_stays(given)
     actions: list[Action] = [
         write

@@ -135,13 +135,14 @@ def _trust_domain(identity_name: str) -> str:
     return domain.partition(".")[2] or identity_name
 
 
-def probes_lowered(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+def probes_lowered(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """Probes that the prober's cap takes away are evidence that comes later."""
     for path, found in observed.paths.items():
         if found.throttled_per_s is not None and path.side is not Side.APEX:
+            far = state.target if path.side is Side.TARGET else state.origin
             yield Warned(
                 Reason.PROBES_LOWERED,
-                f"the prober in {path.callers} is at its cap: the path {path.side} has"
+                f"the prober in {path.callers} is at its cap: the path to {far} has"
                 f" {found.throttled_per_s:.3g} probes a second; raise cap_per_s, or lower max_in_progress",
             )
 

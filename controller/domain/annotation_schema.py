@@ -53,7 +53,11 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key: the field of MigrationSpec (or of its ``probe``) that it sets, and both directions of its grammar."""
+    """One key: the field of MigrationSpec (or of its ``probe``) that it sets, and both directions of its grammar.
+
+    ``write`` and ``example`` are for messages, and for the reference like ``does``, what happens; ``absent`` is
+    what holds without the key, where that is no fixed value.
+    """
 
     key: str
     field: str
@@ -62,6 +66,8 @@ class Row:
     write: str
     example: str
     of_probe: bool = False
+    does: str = ""
+    absent: str = "none"
 
 
 def shortened(text: str, most: int = MAX_SHOWN) -> str:
@@ -317,6 +323,11 @@ def rows(clusters: tuple[str, str]) -> tuple[Row, ...]:
         str,
         f'"{clusters[0]}" or "{clusters[1]}"',
         clusters[1],
+        does=(
+            "The name of a cluster: callers of both are moved there step by step. Set to the cluster they came"
+            " from while they are under way, it rolls back."
+        ),
+        absent="none: nothing moves",
     )
     return (target, *GRAMMAR)
 
@@ -329,9 +340,33 @@ GRAMMAR = (
         str,
         "a whole number from 1 to 999999",
         "2",
+        does=(
+            "Raise it to try again after a revert or an abort; until then nothing starts. Never"
+            " lower it. While callers are shifted a raised one waits."
+        ),
+        absent="that of the record, else 1",
     ),
-    Row("paused", "paused", _flag, _shown_flag, '"true" or "false"', "true"),
-    Row("abort", "abort", _flag, _shown_flag, '"true" or "false"', "true"),
+    Row(
+        "paused",
+        "paused",
+        _flag,
+        _shown_flag,
+        '"true" or "false"',
+        "true",
+        does=(
+            "The share stays where it is, and a bad target is still left. From the start: pins and"
+            " splits are made, and nothing moves."
+        ),
+    ),
+    Row(
+        "abort",
+        "abort",
+        _flag,
+        _shown_flag,
+        '"true" or "false"',
+        "true",
+        does="Rolls back at once, and stays.",
+    ),
     Row(
         "steps",
         "steps",
@@ -339,9 +374,30 @@ GRAMMAR = (
         _shown_steps,
         'rising percentages from 0.1 to 90 with commas and no spaces, or "now"',
         "1,10,25,50",
+        does=(
+            "The shares on the way; 99.9 (the soak) and 100 follow by themselves. `now` is one"
+            " raise to 99.9 after PASS, only back to the origin of the last completed attempt. At"
+            " most 20, each with at most one decimal."
+        ),
     ),
-    Row("dwell", "step_pause_s", _stretch, _shown_stretch, _STRETCH_WRITE, "90s"),
-    Row("soak", "soak_s", _stretch, _shown_stretch, _STRETCH_WRITE, "2h"),
+    Row(
+        "dwell",
+        "step_pause_s",
+        _stretch,
+        _shown_stretch,
+        _STRETCH_WRITE,
+        "90s",
+        does="The least time at a step.",
+    ),
+    Row(
+        "soak",
+        "soak_s",
+        _stretch,
+        _shown_stretch,
+        _STRETCH_WRITE,
+        "2h",
+        does="The time at 99.9 %, where one call in a thousand still goes to the origin.",
+    ),
     Row(
         "probe-port",
         "port",
@@ -350,6 +406,8 @@ GRAMMAR = (
         "the name or the number of a port of the Service",
         "http",
         of_probe=True,
+        does="Where probes go.",
+        absent="the first HTTP port, else the first that probes speak",
     ),
     Row(
         "probe-path",
@@ -359,6 +417,10 @@ GRAMMAR = (
         f'a path that starts with one "/", of at most {MAX_PATH} printable ASCII characters',
         "/healthz",
         of_probe=True,
+        does=(
+            "What probes ask for. With gRPC a method, `/package.Service/Method`, called with an"
+            " empty message; `/` is the Check of `grpc.health.v1`."
+        ),
     ),
     Row(
         "probe-protocol",
@@ -368,6 +430,8 @@ GRAMMAR = (
         '"http", "h2c", "grpc" or "tcp"',
         "grpc",
         of_probe=True,
+        does="How probes ask; see below.",
+        absent="what the port says, else `http`",
     ),
     Row(
         "probe-grpc-service",
@@ -377,6 +441,8 @@ GRAMMAR = (
         "the name of a service that the server's grpc.health.v1 knows",
         "shop.Cart",
         of_probe=True,
+        does="Whose health the Check of `grpc.health.v1` asks for.",
+        absent="none: the server as a whole",
     ),
     Row(
         "probe-expect",
@@ -386,6 +452,8 @@ GRAMMAR = (
         "status codes and ranges from 100 to 599, or statuses of gRPC, with commas and no spaces",
         "200-399,404",
         of_probe=True,
+        does="Which answers are good. 508 cannot be: with it a gateway reports a loop.",
+        absent="`200-399`, with gRPC `OK`",
     ),
     Row(
         "probe-expect-header",
@@ -395,6 +463,7 @@ GRAMMAR = (
         "the name of a header, =, and the value that it must have",
         "x-ready=yes",
         of_probe=True,
+        does="A good answer has this header with this value. With gRPC: its metadata.",
     ),
     Row(
         "probe-expect-body",
@@ -404,6 +473,10 @@ GRAMMAR = (
         f"a text of at most {MAX_TEXT} printable characters",
         "ready",
         of_probe=True,
+        does=(
+            "A good answer has this in the first 64 KiB of its body. With gRPC: in its message;"
+            " with TCP: in the first 4 KiB that the server says by itself."
+        ),
     ),
     Row(
         "probe-cluster-header",
@@ -413,6 +486,10 @@ GRAMMAR = (
         "the name of the header that names the cluster that answered",
         "x-cluster",
         of_probe=True,
+        does=(
+            "The application writes the name of its cluster there, as the Link has it. An answer"
+            " that names another cluster, or none, is bad: `wrong-cluster`."
+        ),
     ),
     Row(
         "probe-rate",
@@ -422,6 +499,7 @@ GRAMMAR = (
         "a whole number of probes per second from 1 to 100",
         "10",
         of_probe=True,
+        does="Probes per second and path. More of them find smaller faults sooner.",
     ),
     Row(
         "slo-success",
@@ -430,6 +508,7 @@ GRAMMAR = (
         _plain,
         "a percentage from 50 to 99.99 with at most two decimals",
         "99.5",
+        does="How many probes must be good; see below.",
     ),
     Row(
         "slo-latency",
@@ -438,6 +517,10 @@ GRAMMAR = (
         _shown_latency,
         "a time from 1ms to 1000ms, an @, and a percentage from 50 to 99.99",
         "300ms@99",
+        does=(
+            "That percentage of the probes must be good within the time. A probe is given up after"
+            " 1000ms."
+        ),
     ),
     Row(
         "origin-floor",
@@ -446,6 +529,9 @@ GRAMMAR = (
         str,
         "a whole percentage from 0 to 100",
         "30",
+        does=(
+            "The part of the origin's endpoints at the start that must stay for the share to rise."
+        ),
     ),
     Row(
         "split",
@@ -454,6 +540,12 @@ GRAMMAR = (
         str,
         '"auto", "trafficsplit" or "httproute"',
         "httproute",
+        does=(
+            "The object that holds the weights ([how `auto`"
+            " chooses](how-it-works.md#kinds-of-split)). Fixed once it is made; `kubectl migrate"
+            " convert` changes it."
+        ),
+        absent="the settings' `split`, else `auto`",
     ),
     Row(
         "traffic",
@@ -462,6 +554,14 @@ GRAMMAR = (
         str,
         '"off", "advisory" or "required"',
         "required",
+        does=(
+            "Whether real traffic is judged too. `advisory`: when it fails it rolls back, when it"
+            " is not known nothing waits. `required`: a Prometheus that is away or stale holds the"
+            " rise; too few requests do not."
+        ),
+        absent=(
+            "`traffic.mode` of the controller's settings (`advisory`), where a Prometheus is set"
+        ),
     ),
 )
 """Every key but ``target``, whose values are the clusters of the settings."""

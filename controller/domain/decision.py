@@ -89,7 +89,7 @@ class WritePin:
 
 @dataclass(frozen=True, slots=True)
 class ReadSplits:
-    """Read both splits from the API servers, then plan again: an attempt begins on what was just read."""
+    """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
@@ -143,7 +143,7 @@ class TrafficOrder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do next for one migration, what to probe, what to tell, and when to look again.
+    """What to do next for one migration, what to probe, what to tell, and when to decide again.
 
     ``shares`` is by cluster what the target serves of its calls (None: not known or no target).
     ``number`` is the attempt that all this is about. ``rate_per_s`` is what each prober would send for it.

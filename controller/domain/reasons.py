@@ -19,8 +19,9 @@ from prober import contract
 class Level(StrEnum):
     """What a reason does to a migration.
 
-    BLOCK: a gate holds, or a write would fail, until something is changed. WAIT: a gate holds until time or
-    evidence has come. WARN: it is told and never holds. INFO: it is told of a path, or of what was done.
+    BLOCK: a gate holds, or a write would fail, until somebody acts. WAIT: a gate holds until time or evidence
+    has come, or whoever asked for it says otherwise. WARN: it is told and never holds. INFO: it is told of a
+    path, of real callers, or of what was done.
     """
 
     BLOCK = "BLOCK"
@@ -54,6 +55,10 @@ def _block(means: str, do: str, **more: bool) -> Meaning:
 
 def _wait(means: str, do: str = "nothing", **more: bool) -> Meaning:
     return Meaning(Level.WAIT, means, do, transient=True, **more)
+
+
+def _chosen(means: str, do: str) -> Meaning:
+    return Meaning(Level.WAIT, means, do, chosen=True, quiet=True)
 
 
 def _warn(means: str, do: str) -> Meaning:
@@ -227,7 +232,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         # The two Services.
         Reason.SERVICE_MISSING: _block(
             "there is no Service of this name in one of the clusters",
-            "deploy it there; a migration that is asked for goes on by itself then",
+            "deploy it there; the migration then goes on by itself",
             quiet=True,
         ),
         Reason.NAMESPACE_MISSING: _block(
@@ -266,8 +271,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
         ),
         Reason.HOST_HEADER_MATTERS: _warn(
-            "the application answers otherwise when the Host header is the Service's full name, as it is"
-            " through the mirror",
+            "the application answers otherwise to its full name as Host, which it gets through the mirror",
             "let it serve <service>.<namespace>.svc.<domain> as it serves its other names",
         ),
         # Their pods.
@@ -316,14 +320,14 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         # Splits and pins.
         Reason.FOREIGN_OWNER: _block(
             "another controller moves this traffic: linkerd-failover, Flagger or Argo Rollouts",
-            "take the Service out of its hands first",
+            "take the Service from it first",
         ),
         Reason.SECOND_SPLIT: _block(
             "there are two splits for the Service in one cluster", "delete the one that is not used"
         ),
         Reason.SPLIT_IGNORED: _block(
-            "spec.service of a split is no short name: Linkerd ignores it, and its weights say other than what happens",
-            "set its weights to what you mean, all local, or delete it; the controller writes short names",
+            "spec.service of a split is no short name, so Linkerd ignores its weights",
+            "set its weights to all local, or delete it",
         ),
         Reason.BACKEND_NOT_SHORT: _block(
             "a backend of a split is no short name: Linkerd answers 500 to every call",
@@ -334,8 +338,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile with routes or overrides, or an HTTPRoute in a client's namespace, beats the"
-            " HTTPRoute that splits the Service",
+            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
             "remove it",
         ),
         Reason.ROUTE_UNFIT: _block(
@@ -362,7 +365,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "an HTTPRoute has a filter for which Linkerd ignores all of it", "remove the filter"
         ),
         Reason.ROUTE_NOT_ACCEPTED: _block(
-            "Linkerd says in an HTTPRoute's status that it does not accept it, so its weights count for nothing",
+            "Linkerd does not accept an HTTPRoute, so its weights count for nothing",
             "repair what the condition Accepted says",
         ),
         Reason.ROUTE_REDIRECTS: _block(
@@ -413,12 +416,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove its dstOverrides",
         ),
         Reason.PROFILE_WINS: _warn(
-            "a ServiceProfile in the callers' own namespace decides for them, and the split does not",
-            "delete it, or expect the callers of that namespace to stay where it sends them",
+            "a ServiceProfile in the callers' own namespace decides for them, not the split",
+            "delete it, or expect that namespace's callers to stay where it sends them",
         ),
         Reason.ROUTE_WINS: _warn(
-            "an HTTPRoute in the callers' own namespace decides for them, and the split does not",
-            "delete it, or expect the callers of that namespace to stay where it sends them",
+            "an HTTPRoute in the callers' own namespace decides for them, not the split",
+            "delete it, or expect that namespace's callers to stay where it sends them",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
             "a TrafficSplit was made or rewritten while callers may have been busy",
@@ -429,16 +432,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
-            "requests reach the origin's pods from outside the mesh: such callers never follow a split",
+            "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
         ),
         # What is asked for.
-        Reason.NO_TARGET: _block(
-            "neither Service says where its calls are to go",
-            "set the annotation target, or kubectl migrate start",
-            chosen=True,
-            quiet=True,
-        ),
+        Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),
         Reason.MALFORMED: _block(
             "an annotation cannot be read as what it asks for", "write what the message says"
         ),
@@ -458,7 +456,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "repair that Prometheus, or write traffic: advisory",
         ),
         Reason.TRAFFIC_BAD: _block(
-            "the target failed real callers, whatever the probes said, and the attempt was reverted",
+            "the target failed real callers, and the attempt was reverted",
             "repair the target; then kubectl migrate retry",
             reverts=True,
         ),
@@ -473,18 +471,13 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             reverts=True,
             quiet=True,
         ),
-        Reason.PAUSED: _block(
-            "the annotation paused is true", "kubectl migrate resume", chosen=True, quiet=True
-        ),
-        Reason.FLEET_PAUSED: _block(
-            "paused is true in the controller's settings, for all migrations",
-            "set it to false",
-            chosen=True,
-            quiet=True,
+        Reason.PAUSED: _chosen("the annotation paused is true", "kubectl migrate resume"),
+        Reason.FLEET_PAUSED: _chosen(
+            "the controller's settings say paused", "set paused to false there"
         ),
         Reason.NO_SLOT: _wait(
-            "as many migrations as the settings allow are under way",
-            "nothing; or raise max_in_progress in the controller's settings",
+            "max_in_progress others are on their way, or the probers are at their cap",
+            "nothing, or raise max_in_progress or the probers' cap",
             chosen=True,
         ),
         # Writes.
@@ -497,8 +490,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "grant it: the chart's ClusterRole has all that it needs",
         ),
         Reason.WRITE_FAILED: _warn(
-            "an API server refused a write of the controller, or did not answer",
-            "see the message; the controller tries again",
+            "an API server refused a write, or did not answer it",
+            "see the message, which is the server's own",
         ),
         # What only the controller finds.
         Reason.GATEWAY_NOT_PINNED: _block(
@@ -511,23 +504,23 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             pages=True,
         ),
         Reason.WAY_BAD: _block(
-            "while callers are shifted, the path back to the origin fails and the target is good",
+            "while callers are shifted, the path back fails",
             "repair the origin or its gateway before you need it",
             pages=True,
         ),
         Reason.BOTH_WAYS_BAD: _block(
-            "the path back to the origin is as bad as the path to the target, so callers stay where they are",
-            "repair what both depend on; then the callers are rolled back",
+            "the path back is as bad as the path to the target, so callers stay",
+            "repair what both depend on; then callers are rolled back",
             pages=True,
         ),
         Reason.HOME_WITHOUT_ENDPOINTS: _block(
             "a revert is due, and nothing is ready in the origin",
-            "scale the origin up; then the callers are rolled back",
+            "scale the origin up; then callers are rolled back",
             pages=True,
         ),
         Reason.LINK_SUSPECT: _block(
             "a revert is due, and the link between the clusters looks dead",
-            "repair the link; the callers are rolled back once anything comes through it",
+            "repair the link; callers are rolled back once anything comes through",
             pages=True,
         ),
         Reason.CLUSTER_STALE: _block(
@@ -544,8 +537,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "set the annotation that the message names",
         ),
         Reason.WRONG_CLUSTER: _block(
-            "the answers of a path do not name the cluster that was asked in probe-cluster-header",
-            "see that both gateways obey their pins, and what the application writes in that header",
+            "a path's answers do not name the cluster that was asked in probe-cluster-header",
+            "see that both gateways obey their pins, and what the application writes there",
         ),
         Reason.PROTOCOL_UNSERVED: _block(
             "a prober does not speak the protocol of the port, as it is installed",
@@ -582,83 +575,69 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             reverts=True,
         ),
         # What ends by itself.
-        Reason.BEGINNING: _wait("the attempt is being written into both records"),
-        Reason.TAKING_OVER: _wait("a new leader writes its fencing token into both records"),
-        Reason.RECORDING: _wait("changed annotations are being written into both records"),
-        Reason.PIN_YOUNG: _wait("a gateway is given 5 s to obey a pin that was just written"),
-        Reason.SETTLING: _wait("proxies are given 1 s to follow the last write"),
-        Reason.DWELLING: _wait("the step's dwell is not over"),
+        Reason.BEGINNING: _wait(
+            "the attempt is being written to both records",
+            "nothing; where it stays, an API server is away",
+        ),
+        Reason.TAKING_OVER: _wait("a new leader is writing its fencing token to both records"),
+        Reason.RECORDING: _wait("changed annotations are being written to both records"),
+        Reason.PIN_YOUNG: _wait("a pin is younger than 5 s"),
+        Reason.SETTLING: _wait("the last write is younger than 1 s"),
+        Reason.DWELLING: _wait("the step is younger than dwell"),
         Reason.SOAKING: _wait("the soak is not over"),
-        Reason.COLLECTING: _wait("probes have not yet shown that every path meets its objective"),
+        Reason.COLLECTING: _wait(
+            "nothing is bad, and PASS needs more clean probes", "nothing; explain says how many"
+        ),
         Reason.RECOVERING: _wait(
-            "a path had faults, and has not yet shown again that it meets its objective",
-            "nothing; where it lasts, see which path has faults in kubectl migrate explain",
+            "something was bad, and clean probes have not made up for it yet",
+            "nothing; for long, see whether slo-success is what the Service gives",
         ),
         Reason.FIRST_SLICES: _wait(
-            "a revert is due, and a controller that just started waits 1 s for its probers"
+            "the controller has just started, and a rollback waits a second for evidence"
         ),
         # The attempt.
         Reason.COMPLETED: _info(
-            "the target serves every call, and the attempt is over",
-            "nothing; see its warnings before you scale the origin down",
+            "the target serves every call",
+            "see its warnings before you scale the origin down",
             quiet=True,
         ),
         Reason.SERVED_BEFORE: _warn(
-            "callers of a cluster were served by the target before the attempt, and stay there",
-            "nothing",
+            "this cluster's callers were on the target before the attempt",
+            "nothing; they stay there, also in a rollback",
         ),
         Reason.MOVED_SINCE: _warn(
-            "somebody changed the weights after the attempt completed",
-            "nothing; or put the weights back, or ask for another attempt",
+            "somebody changed the weights after completion", "nothing, where it was meant"
         ),
         Reason.ATTEMPT_WAITS: _warn(
-            "a higher attempt is asked for while one is under way",
-            "nothing; it begins when that one is over",
+            "a raised attempt begins when the present one is over",
+            "nothing, or abort the present one",
         ),
         Reason.PROBES_LOWERED: _warn(
-            "a prober is at its cap, so evidence comes later",
-            "raise cap_per_s of the prober, or lower max_in_progress of the controller",
+            "the prober is at its cap, so evidence comes more slowly",
+            "raise the prober's cap, or lower max_in_progress",
         ),
         # Of one path, or of real callers.
-        Reason.MET: _info("enough probes in a row met the objective"),
+        Reason.MET: _info("enough probes in a row were good"),
         Reason.SUCCESS_MISSED: _info(
-            "more answers were bad than slo-success allows",
-            "see which path it is, and what it usually answers",
+            "more was bad than slo-success allows", "see what the path usually answers"
         ),
         Reason.LATENCY_MISSED: _info(
-            "more answers were slow than slo-latency allows",
-            "see which path it is, and what it waits for",
+            "more was slow than slo-latency allows", "see what the path waits for"
         ),
-        Reason.NO_STREAM: _info(
-            "nothing at all has come from the path's prober",
-            "see /readyz of the prober, and its token",
-        ),
-        Reason.SILENT: _info(
-            "the path's prober is connected, and sends nothing about the path",
-            "see the prober's log",
-        ),
-        Reason.VOID: _info(
-            "what the prober sent was discarded, because its self-check failed",
-            "see /readyz of the prober",
-        ),
-        Reason.TOO_FEW: _info("real callers sent too few requests to judge them"),
-        Reason.NOT_JUDGED: _info(
-            "real traffic is counted, and no attempt is under way that it could judge"
-        ),
-        Reason.AWAY: _info(
-            "Prometheus gives no fresh figures of real callers", "see that Prometheus"
-        ),
+        Reason.NO_STREAM: _info("the prober is not heard at all", "see its /readyz, and its token"),
+        Reason.SILENT: _info("the prober says nothing of the path", "see its log"),
+        Reason.VOID: _info("the prober's self-check failed", "see its /readyz"),
+        Reason.TOO_FEW: _info("too few requests to judge"),
+        Reason.NOT_JUDGED: _info("no attempt is under way"),
+        Reason.AWAY: _info("Prometheus has no fresh figures", "see that Prometheus"),
         # What was done.
-        Reason.RAISING: _info("nothing holds the migration: the next step is being written"),
-        Reason.SPLIT_MADE: _info("the controller made a split, which changes nothing yet"),
+        Reason.RAISING: _info("nothing holds: the next step is written"),
+        Reason.SPLIT_MADE: _info("a split was made, and changes nothing yet"),
         Reason.SPLIT_REWRITTEN: _info(
-            "the controller repaired somebody's split without moving traffic",
-            "where the split is kept in Git, change it there too",
+            "a split was repaired without moving traffic", "change it in Git too"
         ),
-        Reason.SPLIT_REMADE: _info(
-            "a split was deleted during an attempt, and was recreated", "see who deleted it"
-        ),
-        Reason.PIN_REMADE: _info("a pin was missing, and was put back", "see who deleted it"),
+        Reason.SPLIT_REMADE: _info("a deleted split was recreated", "see who deleted it"),
+        Reason.PIN_REMADE: _info("a deleted pin was put back", "see who deleted it"),
     }
 )
 """Of every reason, in the order in which the docs list them."""

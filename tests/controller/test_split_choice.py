@@ -9,6 +9,8 @@ import pytest
 
 from controller.decide.split_choice import kind_of, port_of, why_no_route
 from controller.domain import Port, SplitKind
+from controller.kube.api.discovery import PLACES
+from controller.kube.objects import Resource
 from tests.controller.gates.inputs import SERVICE, given, spec, split
 
 ROUTE, SPLIT = SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT
@@ -66,3 +68,12 @@ def test_the_port_of_a_route(changed: dict[str, Any], port: int | None) -> None:
     """A route keeps its port; else it gets the first TCP port of a Service that is there."""
     observed = given(**changed).observed
     assert port_of(observed, observed.clusters["eks"]) == port
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource"), [(SPLIT, Resource.TRAFFICSPLITS), (ROUTE, Resource.HTTPROUTES)]
+)
+def test_a_kind_is_told_as_the_client_asks_for_it(kind: SplitKind, resource: Resource) -> None:
+    """The group and the kind that people are told to install are those that the API client asks for."""
+    place = PLACES[resource]
+    assert (kind.api_group, kind.api_kind) == (place.group, place.kind)

@@ -46,7 +46,6 @@ from controller.report.metrics import REVERTS, Metrics
 from controller.report.tracing import Tracing, exemplar, root_of, tracing_to
 from controller.runtime.probers import StreamMeter
 from prober.contract import Counts, Sample
-from tests.metrics_table import documented, rows
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = Key("shop", "cart")
@@ -171,11 +170,6 @@ def test_a_line_written_inside_a_span_names_its_trace(capsys: pytest.CaptureFixt
 
 
 # --- metrics --------------------------------------------------------------------------------------
-
-
-def test_the_document_lists_every_metric() -> None:
-    """``docs/metrics.md`` has a row for each metric with the code's type, labels and words."""
-    assert documented("migrate_controller_") == rows(Metrics("1").registry)
 
 
 def test_metrics_are_the_meters_of_the_shell() -> None:

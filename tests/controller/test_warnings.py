@@ -165,7 +165,7 @@ ROWS = [
     Row(
         warnings.probes_lowered,
         given(paths={("eks", Side.HOME): {"throttled_per_s": 2.5}}),
-        "the prober in eks is at its cap: the path home has 2.5 probes a second",
+        "the prober in eks is at its cap: the path to legacy has 2.5 probes a second",
     ),
     Row(warnings.probes_lowered, given()),
     Row(

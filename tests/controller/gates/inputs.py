@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from controller.decide.gates import Gate
-from controller.decide.input import Input
-from controller.decide.resolve import resolve, stored
+from controller.decide.input import Input, input_of
+from controller.decide.resolve import stored
 from controller.domain import (
     WHOLE,
     Attempt,
@@ -130,7 +130,7 @@ def given(
         has_slot=True,
     )
     made = replace(made, **observed)
-    return Input(made, resolve(made), NOW)
+    return input_of(made, NOW)
 
 
 def _cluster(name: str, share: int, record: Record) -> ObservedCluster:
