@@ -21,8 +21,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import SPLITS
-from deploy.local.pair import CLUSTERS, Pair, Plan
+from deploy.local.observed import CLUSTERS
+from deploy.local.pair import Pair, Plan
 from deploy.local.prometheus import Prometheus
+from deploy.local.starvation import NotReached
 
 MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "cart",
@@ -113,7 +115,11 @@ async def _service(pair: Pair, name: str) -> None:
     await pair.service(name)
     await pair.split(LEGACY, name, local=100, mirror=0)
     await pair.split(EKS, name, local=0, mirror=100)
-    await _until(lambda: all((c, name) in pair.splits for c in CLUSTERS), f"no splits of {name}")
+    await _until(
+        pair,
+        lambda: all((c, name) in pair.observed.splits for c in CLUSTERS),
+        f"no splits of {name}",
+    )
     await pair.callers(name, "shop", rate_hz=CALLS_HZ)
 
 
@@ -183,26 +189,27 @@ async def _trouble(pair: Pair, say: Callable[[str], None]) -> None:
 
 
 async def _phase(pair: Pair, name: str, phase: str, say: Callable[[str], None]) -> None:
-    await _until(lambda: pair.status(name).get("phase") == phase, f"{name} is not {phase}")
-    status = pair.status(name)
+    await _until(
+        pair, lambda: pair.observed.status(name).get("phase") == phase, f"{name} is not {phase}"
+    )
+    status = pair.observed.status(name)
     say(f"{name}: {phase} at {status['share']} %, {status['reason']}")
 
 
 async def _share(pair: Pair, name: str, percent: float) -> None:
     def stands() -> bool:
-        share = pair.status(name).get("share")
+        share = pair.observed.status(name).get("share")
         return bool(share == f"{percent:g}/{percent:g}")
 
-    await _until(stands, f"{name} does not stand at {percent:g} %")
+    await _until(pair, stands, f"{name} does not stand at {percent:g} %")
 
 
-async def _until(holds: Callable[[], bool], otherwise: str) -> None:
+async def _until(pair: Pair, holds: Callable[[], bool], otherwise: str) -> None:
     try:
-        async with asyncio.timeout(LIMIT_S):
-            while not holds():  # noqa: ASYNC110 - what it waits for is in another process
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise StoryFailed(f"{otherwise} after {LIMIT_S:g} s") from None
+        await pair.watch.until(holds, LIMIT_S)
+    except NotReached as missed:
+        busy = f"; {pair.watch.starvation.sentence()}" if missed.starved else ""
+        raise StoryFailed(f"{otherwise} after {LIMIT_S:g} s{busy}") from None
 
 
 @asynccontextmanager

@@ -43,7 +43,8 @@ class PathEvidence:
     objective as the points, None without a probe.
     ``loop_s`` is the time since the last answer 508 that counts (infinite: none).
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's control probes clean.
-    ``unanswered_1s``: the same, and no answer among them that an application gave (timeouts, errors, 502-504).
+    ``unanswered_1s``: one at least, all bad, and no answer among them that an application gave (timeouts, errors,
+    502-504). That proves nothing where the prober is ill, but nobody is sent where no one answers.
     ``suspected`` is the same path with the faults that still wait for an explanation counted: only for
     own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
     ``throttled_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.

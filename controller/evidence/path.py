@@ -212,7 +212,9 @@ class PathMonitor:
         nearest = max(self._objectives, key=lambda o: o.nearness)
         furthest = max(self._objectives, key=lambda o: o.sprt.missing)
         window = self._window
-        all_bad = window.all_bad_since(now_s - _ALL_BAD_S, _ALL_BAD_PROBES)
+        since_s = now_s - _ALL_BAD_S
+        all_bad = window.all_bad_since(since_s, _ALL_BAD_PROBES)
+        none_good = window.all_bad_since(since_s, 1)
         return PathEvidence(
             verdict=verdict,
             reason=reason,
@@ -227,8 +229,8 @@ class PathMonitor:
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
             answered_s=max(0.0, now_s - self._answering_since_s),
-            all_bad_1s=all_bad,
-            unanswered_1s=all_bad and window.unanswered_since(now_s - _ALL_BAD_S),
+            all_bad_1s=all_bad and window.control_clean_since(since_s),
+            unanswered_1s=none_good and window.unanswered_since(since_s),
             usual_answer=window.usual_answer,
             wrong_cluster_3s=window.wrong_cluster,
             success_share=1 - self._probed.bad / self._probed.sent if self._probed.sent else None,

@@ -86,10 +86,14 @@ class Window:
         return self._answers[WRONG_CLUSTER]
 
     def all_bad_since(self, start_s: float, at_least: int) -> bool:
-        """Whether after ``start_s`` at least so many probes were sent, all bad, beside clean control probes."""
+        """Whether after ``start_s`` at least so many probes were sent, all bad."""
         ticks = [tick for tick in self._sums if tick.at_s > start_s]
-        blamed = all(tick.control_clean and tick.counts.bad == tick.counts.sent for tick in ticks)
-        return blamed and sum(tick.counts.sent for tick in ticks) >= at_least
+        all_bad = all(tick.counts.bad == tick.counts.sent for tick in ticks)
+        return all_bad and sum(tick.counts.sent for tick in ticks) >= at_least
+
+    def control_clean_since(self, start_s: float) -> bool:
+        """Whether the prober's control probes were clean after ``start_s``."""
+        return all(tick.control_clean for tick in self._sums if tick.at_s > start_s)
 
     def unanswered_since(self, start_s: float) -> bool:
         """Whether no application gave any of the answers after ``start_s``."""

@@ -7,6 +7,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 from deploy.local.mesh import EKS, LEGACY
@@ -14,39 +15,44 @@ from deploy.local.pair import Pair, Plan
 from deploy.local.processes import ServerFailed
 from deploy.local.prometheus import MISSING, find_binary
 from deploy.local.screen import Screen
-from deploy.local.stories import (
-    CONDITIONS,
-    ON_PROMETHEUS,
-    SERVICE,
-    STORIES,
-    Result,
-    Stage,
-    StoryBroken,
-)
+from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
+from deploy.local.stories import ON_PROMETHEUS, STORIES
 
-STORY_LIMIT_S = 240.0
+EXITS: dict[Verdict, int] = {"broken": 1, "starved": 3, "kept": 0}
+"""The worst first; 2 is for a call that makes no sense."""
+
 KEEP_LIMIT_S = 7200.0
 SERVICES = 409
 """As many as stand in the article's legacy cluster; 51 in eks then, and in proportion otherwise."""
 
 
 def main() -> None:
-    """Tell the stories asked for; exit 1 where a promise was broken, 2 where the call makes no sense."""
+    """Tell the stories asked for; exit 1 where a promise was broken, 2 where the call makes no sense.
+
+    Exit 3 where the machine was too busy to tell.
+    """
     asked = _arguments()
     try:
-        broken = asyncio.run(_tell(asked))
+        verdicts = asyncio.run(_tell(asked))
     except ServerFailed as error:
         sys.exit(f"deploy.local: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(1 if broken else 0)
+    sys.exit(exit_code(verdicts))
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """Return 1 where a story is broken; else 3 where this machine was too busy for one, else 0."""
+    found = {"kept", *verdicts}
+    return next(code for verdict, code in EXITS.items() if verdict in found)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local",
         description="Two clusters, a mesh, workloads and load on this machine, with the real"
-        " controller and probers; a story shows one promise, and exits 1 where it is broken.",
+        " controller and probers; a story shows one promise, and exits 1 where it is broken, 3 where"
+        " this machine was too busy to show it.",
     )
     parser.add_argument("--story", choices=[*STORIES, "all"], default="move")
     parser.add_argument(
@@ -91,7 +97,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-async def _tell(asked: argparse.Namespace) -> bool:
+async def _tell(asked: argparse.Namespace) -> set[Verdict]:
     """Tell the stories one after the other, each on clusters of its own."""
     names = [asked.story]
     if asked.story == "all":
@@ -100,17 +106,19 @@ async def _tell(asked: argparse.Namespace) -> bool:
             names = [name for name in names if name not in ON_PROMETHEUS]
             left_out = ", ".join(sorted(ON_PROMETHEUS))
             sys.stderr.write(f"deploy.local: left out: {left_out}; {MISSING}\n")
-    broken = False
+    verdicts: set[Verdict] = set()
     for number, name in enumerate(names):
         last = number == len(names) - 1
         result = await _story(name, asked, keep=asked.keep and last)
-        broken = broken or bool(result.broken)
+        verdicts.add(result.verdict)
         if asked.json:
             sys.stdout.write(json.dumps(result.line()) + "\n")
             sys.stdout.flush()
         for sentence in result.broken:
             sys.stderr.write(f"BROKEN, {name}: {sentence}\n")
-    return broken
+        if result.verdict == "starved":
+            sys.stderr.write(f"STARVED, {name}: {result.starved}; {result.unreached}\n")
+    return verdicts
 
 
 async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
@@ -129,32 +137,18 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
-    story = STORIES[name]
     note = ""
     if name == "article" and asked.split != "trafficsplit":
         note = "\n   the article has TrafficSplits, so --split httproute does not change this story"
-    say(f"\n== {name}: {story.__doc__}\n   {CONDITIONS}{note}")
-    watcher: asyncio.Task[None] | None = None
+    say(f"\n== {name}: {STORIES[name].__doc__}\n   {CONDITIONS}{note}")
     try:
-        async with asyncio.timeout(STORY_LIMIT_S):
-            await pair.start()
-            screen = Screen(pair, SERVICE, say)
-            watcher = asyncio.create_task(screen.run())
-            await story(Stage(pair, screen, result))
-    except (StoryBroken, TimeoutError) as error:
-        result.broken.append(str(error) or f"it did not end within {STORY_LIMIT_S:g} s")
-    finally:
-        if watcher is not None:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
-        if result.broken and hasattr(pair, "controller"):
+        await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, say), result))
+        if result.verdict != "kept" and hasattr(pair, "controller"):
             sys.stderr.write(f"the end of the controller's log:\n{pair.controller.tail()}\n")
-        try:
-            if keep:
-                await _keep(pair)
-        finally:
-            await pair.stop()
+        if keep:
+            await _keep(pair)
+    finally:
+        await pair.stop()
     say(_summary(result))
     return result
 
@@ -183,7 +177,12 @@ async def _keep(pair: Pair) -> None:
 
 
 def _summary(result: Result) -> str:
-    kept = "every promise kept" if not result.broken else "BROKEN: " + "; ".join(result.broken)
+    kept = {
+        "kept": "every promise kept",
+        "broken": "BROKEN: " + "; ".join(result.broken),
+        "starved": f"this machine is too busy to tell: {result.unreached}",
+    }[result.verdict]
+    starved = f"\n   {result.starved}" if result.starved else ""
     bad = (
         ""
         if result.seconds_bad_to_home is None
@@ -195,7 +194,7 @@ def _summary(result: Result) -> str:
         f" {result.failed_by_target} by the workload{bad}\n"
         f"   eks serves {result.shares.get(LEGACY)} % of the calls in legacy and"
         f" {result.shares.get(EKS)} % in eks; {result.phase};"
-        f" writes to splits: {result.writes.get(LEGACY)} in legacy, {result.writes.get(EKS)} in eks"
+        f" writes to splits: {result.writes.get(LEGACY)} in legacy, {result.writes.get(EKS)} in eks{starved}"
     )
 
 

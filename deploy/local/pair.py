@@ -20,16 +20,24 @@ import yaml
 
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
+from deploy.local.mesh.clock import LivedClock
 from deploy.local.mesh.kube import ROUTES, SERVICES, SPLITS, Resource
 from deploy.local.mesh.objects import service_object
 from deploy.local.mesh.watch import Follow
+from deploy.local.observed import (
+    CLUSTERS,
+    MIGRATIONS,
+    PREFIX,
+    SPLIT_RESOURCES,
+    Observed,
+    SplitKind,
+    split_object,
+)
 from deploy.local.processes import Program
 from deploy.local.prometheus import Prometheus
 from deploy.local.realapi import RealApi
+from deploy.local.starvation import Watch
 
-CLUSTERS = (LEGACY, EKS)
-PREFIX = "migrate.tradeshift/"
-MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
 LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
@@ -47,8 +55,6 @@ BULK = 16
 
 Api = EmbeddedApi | RealApi
 ApiKind = Literal["embedded", "real"]
-SplitKind = Literal["trafficsplit", "httproute"]
-SPLIT_RESOURCES: Mapping[SplitKind, Resource] = {"trafficsplit": SPLITS, "httproute": ROUTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +92,35 @@ class Pair:
         self.probers: dict[str, Program] = {}
         self.workloads: dict[tuple[str, str], Workload] = {}
         self.loads: dict[tuple[str, str], Load] = {}
-        self.migrations: dict[str, Mapping[str, Any]] = {}
-        self.splits: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self.split_kinds: dict[tuple[str, str], str] = {}
-        self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
-        self._versions: set[tuple[str, str]] = set()
+        self.observed = Observed()
         self._following: list[asyncio.Task[None]] = []
         self.controller_url = ""
         self.prometheus: dict[str, Prometheus] = {}
         self.scraped: dict[str, list[str]] = {"controller": [], "prober": []}
         """Who tells metrics, by job: ``host:port``."""
+        self.clock = LivedClock()
+        self.watch = Watch(self.clock, self._pages)
 
     # --- building --------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bring up API servers and mesh; no workload, load or product yet."""
+        self.watch.start()
         await asyncio.gather(*(api.start() for api in self.apis.values()))
         legacy, eks = (self._access(self.apis[name]) for name in CLUSTERS)
-        self.mesh = Mesh(legacy, eks, seed=self.plan.seed)
+        self.mesh = Mesh(legacy, eks, seed=self.plan.seed, clock=self.clock)
         await self.mesh.start()
         for name in CLUSTERS:
             self._follow(name, SPLITS)
             self._follow(name, ROUTES)
             self._follow(name, MIGRATIONS)
         self.kubeconfig = self._write_kubeconfig()
-        await self._bulk()
+        if self.plan.services:
+            await _stand_beside(self.mesh, self.plan.services)
 
     async def stop(self) -> None:
         """End everything, in the order in which it stands on each other."""
+        await self.watch.stop()
         for program in (
             *([self.controller] if hasattr(self, "controller") else []),
             *self.probers.values(),
@@ -145,16 +152,7 @@ class Pair:
         far = next(other for other in CLUSTERS if other != cluster)
         weights = {f"{name}-{far}": mirror, name: local}
         kind: SplitKind = "trafficsplit" if fqdn else self.plan.splits[CLUSTERS.index(cluster)]
-        spec: dict[str, Any]
-        if kind == "trafficsplit":
-            backends = [{"service": s, "weight": weight} for s, weight in weights.items()]
-            spelled = f"{name}.default.svc.cluster.local" if fqdn else name
-            spec = {"service": spelled, "backends": backends}
-        else:
-            refs = [{"name": s, "port": 80, "weight": weight} for s, weight in weights.items()]
-            parent = {"group": "", "kind": "Service", "name": name, "port": 80}
-            spec = {"parentRefs": [parent], "rules": [{"backendRefs": refs}]}
-        body = {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+        body = split_object(kind, name, weights, fqdn=fqdn)
         await self.mesh.clusters[cluster].api.apply(SPLIT_RESOURCES[kind], body)
 
     async def callers(self, service: str, caller: str, rate_hz: float = 25.0) -> None:
@@ -166,7 +164,7 @@ class Pair:
             self.loads[cluster, service] = load
 
     async def product(self) -> None:
-        """Start the real probers and the real controller, and wait until it is ready."""
+        """Start the real probers and the real controller."""
         (self.folder / "token").write_text("local-clusters-only\n")
         for cluster in CLUSTERS:
             ip = self.mesh.addresses.take()
@@ -204,58 +202,13 @@ class Pair:
             await self.prometheus[name].start()
 
     async def _controller_config(self) -> Path:
-        home = self.plan.controller_in
         ip = self.mesh.addresses.take()
-        listen = f"127.{ip[3:]}:{CONTROLLER_PORT}"
-        self.controller_url = f"http://{listen}"
-        board = f"127.{ip[3:]}:{BOARD_PORT}"
-        self.board_url = f"http://{board}/"
+        listen, board = f"127.{ip[3:]}:{CONTROLLER_PORT}", f"127.{ip[3:]}:{BOARD_PORT}"
+        self.controller_url, self.board_url = f"http://{listen}", f"http://{board}/"
         self.scraped["controller"] = [listen]
-        domain = f"migrate.svc.cluster.local:{PROBER_PORT}"
-        return self._yaml(
-            "controller",
-            {
-                "clusters": {
-                    name: {
-                        "kubeconfig": str(self.kubeconfig),
-                        "context": name,
-                        "prober": f"ws://prober.{domain}"
-                        if name == home
-                        else f"ws://prober-{name}.{domain}",
-                        "prometheus": {
-                            "url": self.prometheus[name].url if self.prometheus else None
-                        },
-                    }
-                    for name in CLUSTERS
-                },
-                "lease": {"cluster": home, "duration_s": LEASE_S},
-                "prober": {
-                    "token_file": str(self.folder / "token"),
-                    "proxy_url": await self.mesh.sidecar(home, "controller", "migrate"),
-                },
-                "listen": listen,
-                "board": board,
-                "traffic": {"tick_s": TRAFFIC_TICK_S},
-                "otlp_endpoint": self.plan.otlp_endpoint,
-            },
-        )
-
-    async def _bulk(self) -> None:
-        """The other Services that stand beside: 409 in legacy and 51 in eks, in the article."""
-        gate = asyncio.Semaphore(BULK)
-
-        async def make(cluster: str, number: int) -> None:
-            async with gate:
-                await self.mesh.clusters[cluster].api.apply(
-                    SERVICES, service_object(("default", f"other-{cluster}-{number}"))
-                )
-
-        counts = {LEGACY: self.plan.services, EKS: round(self.plan.services * 51 / 409)}
-        await asyncio.gather(
-            *(make(cluster, n) for cluster, count in counts.items() for n in range(count))
-        )
-        if self.plan.services:
-            await self.mesh.mirrored()
+        proxy_url = await self.mesh.sidecar(self.plan.controller_in, "controller", "migrate")
+        settings = _controller_settings(self, proxy_url) | {"listen": listen, "board": board}
+        return self._yaml("controller", settings)
 
     # --- acting as its users ------------------------------------------------------------------------
 
@@ -279,25 +232,6 @@ class Pair:
         async with asyncio.timeout(COMMAND_S):
             said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
-
-    def status(self, service: str) -> Mapping[str, Any]:
-        """Give the status of a Service's Migration, empty while there is none."""
-        found: Mapping[str, Any] = self.migrations.get(service, {})
-        return found
-
-    def share(self, cluster: str) -> float:
-        """Give the percentage of a cluster's calls that eks serves by its split, -1 without one."""
-        split = self.splits.get((cluster, "service-a"))
-        if split is None:
-            return -1.0
-        weights = weights_of(split["spec"])
-        mine = "service-a-eks" if cluster == LEGACY else "service-a"
-        total = sum(weights.values())
-        return 100.0 * weights.get(mine, 0.0) / total if total else -1.0
-
-    def splits_known(self) -> bool:
-        """Tell whether both splits were seen."""
-        return all((cluster, "service-a") in self.splits for cluster in CLUSTERS)
 
     async def events(self, service: str) -> list[Mapping[str, Any]]:
         """Give the Events on a Service."""
@@ -343,34 +277,22 @@ class Pair:
 
     def _follow(self, cluster: str, resource: Resource) -> None:
         """Watch as people do, with kubectl get -w: for the screen, and to count writes."""
-
-        def put(found: Mapping[str, Any]) -> None:
-            name = found["metadata"]["name"]
-            if resource is MIGRATIONS:
-                self.migrations[name] = found.get("status") or {}
-                return
-            self.splits[cluster, name] = found
-            self.split_kinds[cluster, name] = resource.kind
-            ours = PREFIX + "record" in found["metadata"].get("annotations", {})
-            version = (cluster, found["metadata"]["resourceVersion"])
-            if ours and version not in self._versions:
-                self._versions.add(version)
-                self.writes[cluster] += 1
-
-        def drop(key: tuple[str, str]) -> None:
-            at = (cluster, key[1])
-            if self.split_kinds.get(at) == resource.kind:  # not one that was converted
-                self.splits.pop(at, None)
-                self.split_kinds.pop(at, None)
-
         follow = Follow(
             self.mesh.clusters[cluster].api,
             resource,
-            put=put,
-            drop=drop,
+            put=lambda found: self.observed.put(cluster, resource, found),
+            drop=lambda key: self.observed.drop(cluster, resource, key),
             rng=random.Random(f"{self.plan.seed}/{cluster}/{resource.plural}"),
         )
         self._following.append(asyncio.create_task(follow.run()))
+
+    def _pages(self) -> dict[str, list[str]]:
+        """The pages of metrics that tell of want of CPU, by who is told of."""
+        who = {"controller": "controller", "probers": "prober"}
+        return {
+            name: [f"http://{where}/metrics" for where in self.scraped[job]]
+            for name, job in who.items()
+        }
 
     @staticmethod
     def _access(api: Api) -> ApiAccess:
@@ -395,9 +317,41 @@ class Pair:
         return self.folder / f"{name}.log"
 
 
-def weights_of(spec: Mapping[str, Any]) -> dict[str, float]:
-    """Give the weights in the spec of a split of either kind, by Service."""
-    if "backends" in spec:
-        return {b["service"]: float(b["weight"]) for b in spec["backends"]}
-    rules = spec.get("rules") or [{}]
-    return {b["name"]: float(b["weight"]) for b in rules[0].get("backendRefs") or ()}
+def _controller_settings(pair: Pair, proxy_url: str) -> dict[str, Any]:
+    """Return the settings of the controller, but where it listens."""
+    home = pair.plan.controller_in
+    domain = f"migrate.svc.cluster.local:{PROBER_PORT}"
+    return {
+        "clusters": {
+            name: {
+                "kubeconfig": str(pair.kubeconfig),
+                "context": name,
+                "prober": f"ws://prober.{domain}"
+                if name == home
+                else f"ws://prober-{name}.{domain}",
+                "prometheus": {"url": pair.prometheus[name].url if pair.prometheus else None},
+            }
+            for name in CLUSTERS
+        },
+        "lease": {"cluster": home, "duration_s": LEASE_S},
+        "prober": {"token_file": str(pair.folder / "token"), "proxy_url": proxy_url},
+        "traffic": {"tick_s": TRAFFIC_TICK_S},
+        "otlp_endpoint": pair.plan.otlp_endpoint,
+    }
+
+
+async def _stand_beside(mesh: Mesh, services: int) -> None:
+    """Make the other Services: 409 in legacy and 51 in eks, in the article."""
+    gate = asyncio.Semaphore(BULK)
+
+    async def make(cluster: str, number: int) -> None:
+        async with gate:
+            await mesh.clusters[cluster].api.apply(
+                SERVICES, service_object(("default", f"other-{cluster}-{number}"))
+            )
+
+    counts = {LEGACY: services, EKS: round(services * 51 / 409)}
+    await asyncio.gather(
+        *(make(cluster, n) for cluster, count in counts.items() for n in range(count))
+    )
+    await mesh.mirrored()

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deploy.local.pair import CLUSTERS, Pair
+from deploy.local.observed import CLUSTERS
+from deploy.local.pair import Pair
 
 LINE_S = 1.0
 _POLL_S = 0.05
@@ -40,7 +41,7 @@ class Screen:
             self._look()
 
     def _look(self) -> None:
-        status = self._pair.status(self._service)
+        status = self._pair.observed.status(self._service)
         seen = tuple(status.get(key, "") for key in ("phase", "share", "reason"))
         if seen == self._last and self.at() - self._printed < LINE_S:
             return

@@ -22,7 +22,8 @@ from deploy.local.apiserver import EmbeddedApi
 from deploy.local.mesh import EKS, LEGACY, ApiAccess
 from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
 from deploy.local.mesh.watch import Follow
-from deploy.local.pair import EVENTS, MIGRATIONS, weights_of
+from deploy.local.observed import MIGRATIONS, weights_of
+from deploy.local.pair import EVENTS
 from deploy.local.realapi import RealApi
 from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
 

@@ -420,6 +420,16 @@ def test_unanswered_is_what_no_application_gave(answer: str, unanswered: bool) -
     assert unanswered == path.evidence(end_s).unanswered_1s
 
 
+def test_unanswered_takes_one_probe_and_no_reference() -> None:
+    """One probe is enough to say that nobody answers, by a prober that doubts itself too; none is not."""
+    path = monitor()
+    unanswered = Tick(base=Counts(1, 1), answers={"timeout": 1}, control_clean=False)
+    end_s = feed(path, [unanswered])
+    assert path.evidence(end_s).unanswered_1s
+    assert not path.evidence(end_s).all_bad_1s
+    assert not path.evidence(end_s + 1.0).unanswered_1s
+
+
 @pytest.mark.parametrize(
     ("answers", "usual"),
     [

@@ -345,6 +345,23 @@ def test_broken_link_seen_from_the_origin(eks_api: str) -> None:
     assert world.serves("eks")
 
 
+@pytest.mark.parametrize("blip_s", [0.2, 1, 20])
+def test_broken_link_seen_by_a_prober_out_of_breath(blip_s: float) -> None:
+    """Link broken, and the origin's prober doubts itself for a while: no answer is no reason to go there."""
+    world = risen(500)
+    world.mesh.link_up = False
+    world.until(lambda: world.aways()[0] == 0, limit_s=3)
+    world.run(10)
+    world.bad_references.add("legacy")
+    world.run(blip_s)
+    world.bad_references.clear()
+    world.run(5)
+    assert world.aways() == (0, 500)
+    world.heal()
+    world.run(6)
+    assert_home(world, "TargetBad")
+
+
 @pytest.mark.parametrize("legacy_api", ["there", "away"])
 def test_broken_link_seen_from_the_target(legacy_api: str) -> None:
     """Link broken, controller in the target: the origin's callers go home as LinkLost, the others stay."""

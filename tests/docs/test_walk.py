@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.pair import PREFIX, Plan
+from deploy.local.observed import PREFIX
+from deploy.local.pair import Plan
 from deploy.local.realapi import MISSING, find_binaries
 from tests.docs.commands import commands
 from tests.parts import missing

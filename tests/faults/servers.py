@@ -23,7 +23,8 @@ from deploy.local.mesh.kube import (
     Resource,
 )
 from deploy.local.mesh.watch import Follow
-from deploy.local.pair import LEASES, MIGRATIONS
+from deploy.local.observed import MIGRATIONS
+from deploy.local.pair import LEASES
 from deploy.local.realapi import RealApi
 from tests.faults.proxy import Call, Counter, Reply
 

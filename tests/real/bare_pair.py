@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from deploy.local.apiserver import EmbeddedApi
-from deploy.local.pair import weights_of
+from deploy.local.observed import weights_of
 from deploy.local.processes import Program
 from deploy.local.realapi import RealApi
 from tests.fakes.prober import FakeProber

@@ -16,7 +16,7 @@ import pytest
 
 from deploy.local.apiserver import EmbeddedApi
 from deploy.local.apiserver.resources import Resource, known_resources
-from deploy.local.pair import weights_of
+from deploy.local.observed import weights_of
 from deploy.local.realapi import RealApi
 from tests.fakes.prober import Says
 from tests.parts import need_api_servers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,11 +16,17 @@ from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import PROFILES, SPLITS
 from deploy.local.mesh.load import Load, Sent
 from deploy.local.mesh.watch import Follow
-from deploy.local.pair import CLUSTERS, LEASES, Pair, Plan
+from deploy.local.observed import CLUSTERS
+from deploy.local.pair import LEASES, Pair, Plan
+from deploy.local.starvation import NotReached, Patience
 
 GATEWAYS = "linkerd-multicluster"
-QUICK = {"slo-success": "99", "probe-rate": "50", "dwell": "1s", "soak": "1s"}
-"""A step takes a good second of settling and 100 clean probes, 2 s."""
+QUICK = {"slo-success": "99", "probe-rate": "20", "dwell": "1s", "soak": "1s"}
+"""A step takes a good second of settling and 100 clean probes, 5 s.
+
+Six paths are probed, by one process that is the whole mesh: at 50/s it has no CPU left beside two busy
+neighbours once a link is cut and each probe opens a connection, and then nobody sees anything.
+"""
 
 GOOD_CALLS = 50
 """So many calls in a row without a failure, and a fault that hits 1 in 10 is as good as excluded."""
@@ -63,7 +70,9 @@ class Scene:
         await self.pair.split(LEGACY, name, local=100, mirror=0)
         await self.pair.split(EKS, name, local=0, mirror=100)
         known = [(cluster, name) for cluster in CLUSTERS]
-        await self.until(lambda: all(at in self.pair.splits for at in known), "no splits", name)
+        await self.until(
+            lambda: all(at in self.pair.observed.splits for at in known), "no splits", name
+        )
         await self.pair.callers(name, "shop", rate_hz)
 
     async def ask(self, name: str, **specs: str | None) -> None:
@@ -84,7 +93,7 @@ class Scene:
 
     def status(self, name: str) -> Mapping[str, Any]:
         """Return the status of the Service's Migration."""
-        return self.pair.status(name)
+        return self.pair.observed.status(name)
 
     def load(self, cluster: str, name: str) -> Load:
         """Return the callers of a cluster."""
@@ -109,13 +118,14 @@ class Scene:
     async def until(
         self, holds: Callable[[], bool], otherwise: str, name: str, limit_s: float = 30.0
     ) -> None:
-        """Wait for a condition; fails with what the Migration says where it does not come."""
+        """Wait for a condition; fails with what the Migration says where it does not come.
+
+        What is measured as want of CPU does not count (deploy.local.starvation).
+        """
         try:
-            async with asyncio.timeout(limit_s):
-                while not holds():  # noqa: ASYNC110 - what it waits for is in another process
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(self._story(otherwise, name)) from None
+            await self.pair.watch.until(holds, limit_s)
+        except NotReached as missed:
+            raise self._blame(missed, otherwise, name) from None
 
     async def stands(self, name: str, percent: float, limit_s: float = 30.0) -> None:
         """Wait until both splits stand at this share."""
@@ -141,13 +151,17 @@ class Scene:
 
     async def event(self, name: str, reason: str, *, more_than: int = 0) -> str:
         """Wait for more Events of this reason on the Service than there were; give the last one's message."""
+        patience = self.patience(10.0)
         try:
-            async with asyncio.timeout(10.0):
-                while len(found := await self.events(name, reason)) <= more_than:  # noqa: ASYNC110 - as until
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(self._story(f"no Event {reason}", name)) from None
+            while len(found := await self.events(name, reason)) <= more_than:
+                await patience.wait()
+        except NotReached as missed:
+            raise self._blame(missed, f"no Event {reason}", name) from None
         return found[-1]
+
+    def patience(self, limit_s: float) -> Patience:
+        """Return how long something may take with enough CPU."""
+        return Patience(self.pair.watch, limit_s)
 
     async def good_calls(self, cluster: str, name: str) -> None:
         """Let the callers of a cluster make so many calls from now on; none may fail."""
@@ -155,15 +169,22 @@ class Scene:
 
     async def recovered(self, cluster: str, name: str, limit_s: float = 40.0) -> float:
         """Wait until the callers of a cluster make so many calls of which none fails; give since when."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + limit_s
+        patience = self.patience(limit_s)
         while True:
-            since = loop.time()
+            since = asyncio.get_running_loop().time()
             failed = await self._calls(cluster, name)
             if not failed:
                 return since
-            what = f"calls in {cluster} go on failing, the last by {failed[-1]}"
-            assert loop.time() < end, self._story(what, name)
+            try:
+                await patience.wait()
+            except NotReached as missed:
+                what = f"calls in {cluster} go on failing, the last by {failed[-1]}"
+                raise self._blame(missed, what, name) from None
+
+    async def all_calls_failed(self, name: str) -> list[Sent]:
+        """Let nobody call a Service any more, wait for all answers, and give what failed ever."""
+        await asyncio.gather(*(self.load(cluster, name).stop() for cluster in CLUSTERS))
+        return [sent for cluster in CLUSTERS for sent in self.failed(cluster, name)]
 
     async def _calls(self, cluster: str, name: str) -> list[Sent]:
         """Let so many calls be made, and wait for the answers to all made until then; give what failed.
@@ -192,6 +213,10 @@ class Scene:
         (lease,) = found
         return str(lease["spec"].get("holderIdentity") or "")
 
+    def starved(self) -> str:
+        """Return who had no CPU until now, and for how long: to be told beside what was found wrong."""
+        return self.pair.watch.starvation.sentence() or "nobody was starved of CPU"
+
     def log(self) -> str:
         """Return the controller's log so far."""
         return self.pair.controller.log.read_text(errors="replace")
@@ -205,16 +230,30 @@ class Scene:
         if trail[-1:] != [share]:
             trail.append(share)
 
+    def _blame(self, missed: NotReached, otherwise: str, name: str) -> AssertionError:
+        """Return what was not reached, and first of all that the machine was too busy where that may be why."""
+        busy = "this machine is too busy to tell: " if missed.starved else ""
+        return AssertionError(self._story(busy + otherwise, name))
+
     def _story(self, otherwise: str, name: str) -> str:
         status = self.status(name)
         said = {key: status.get(key) for key in ("phase", "share", "reason", "message", "ways")}
         trails = {cluster: self.trail.get((cluster, name)) for cluster in CLUSTERS}
-        return f"{otherwise}; it says {said}; shares {trails}\n{self.pair.controller.tail(25)}"
+        return (
+            f"{otherwise}; {self.starved()}; it says {said}; shares {trails}\n"
+            f"{self.pair.controller.tail(25)}"
+        )
 
 
 def pin_key(name: str) -> tuple[str, str]:
     """Return namespace and name of a Service's pin."""
     return GATEWAYS, f"{name}.default.svc.cluster.local"
+
+
+def named_after(test: str) -> str:
+    """Return the name of the Service that is a test's own, so that no other test answers for what it did."""
+    name = re.sub("[^a-z]+", "-", test.removeprefix("test_")).strip("-")
+    return name if len(name) <= 50 else f"{name[:25].strip('-')}-{name[-24:].strip('-')}"
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ import pytest_asyncio
 from controller.cli.exit_codes import Exit
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import LINKS, SERVICES
-from deploy.local.pair import CLUSTERS, Plan
+from deploy.local.observed import CLUSTERS
+from deploy.local.pair import Plan
 from tests.controller.cli_cluster import decoded, run
 from tests.stories.scene import Scene, playing
 
@@ -38,13 +39,15 @@ async def found(scene: Scene, name: str) -> tuple[int, dict[str, tuple[str, str]
 
 
 async def until_found(
-    scene: Scene, name: str, reason: str, *, there: bool = True
-) -> dict[str, tuple[str, str]]:
-    """Check until a reason is found, or is no more: what it is about follows in its own time."""
-    async with asyncio.timeout(30):
-        while (reason in (reasons := (await found(scene, name))[1])) is not there:
-            pass  # each look is a whole command
-    return reasons
+    scene: Scene, name: str, *reasons: str, there: bool = True
+) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Check until these reasons are found, or are no more: what they are about follows in its own time."""
+    patience = scene.patience(30.0)
+    while True:
+        code, findings = await found(scene, name)
+        if all((reason in findings) is there for reason in reasons):
+            return code, findings
+        await patience.wait()
 
 
 async def test_nothing_blocks_and_then_it_moves(scene: Scene) -> None:
@@ -87,7 +90,7 @@ async def test_a_service_that_is_not_exported(scene: Scene) -> None:
     await scene.service("hidden", rate_hz=5)
     body = {"metadata": {"labels": {"mirror.linkerd.io/exported": None}}}
     await scene.pair.mesh.clusters[EKS].api.merge(SERVICES, ("default", "hidden"), body, "kubectl")
-    reasons = await until_found(scene, "hidden", "NotExported")
+    _, reasons = await until_found(scene, "hidden", "NotExported")
     assert "selector, mirror.linkerd.io/exported=true" in reasons["NotExported"][1]
     assert "MirrorMissing" in reasons
     assert len((await scene.pair.mesh.clusters[LEGACY].api.list(LINKS))[0]) == 1
@@ -105,7 +108,7 @@ async def test_an_application_that_depends_on_its_host(scene: Scene) -> None:
         "the Host is not told",
         "vhost",
     )
-    code, reasons = await found(scene, "vhost")
+    code, reasons = await until_found(scene, "vhost", "ProbeRejected", "HostHeaderMatters")
     assert (code, reasons["ProbeRejected"][0]) == (Exit.BLOCKED, "BLOCK")
     level, message = reasons["HostHeaderMatters"]
     assert (level, "answers 200 where its Host is vhost, and 404" in message) == ("WARN", True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
 import signal
 from collections.abc import AsyncIterator
 
@@ -13,8 +11,9 @@ import pytest_asyncio
 
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.kube import PROFILES, SERVICES
-from deploy.local.pair import CLUSTERS, MIGRATIONS, PREFIX, Plan
-from tests.stories.scene import QUICK, Scene, pin_key, playing
+from deploy.local.observed import CLUSTERS, MIGRATIONS, PREFIX
+from deploy.local.pair import Plan
+from tests.stories.scene import QUICK, Scene, named_after, pin_key, playing
 
 pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
 
@@ -32,17 +31,12 @@ async def scene() -> AsyncIterator[Scene]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A Service by the test's own name, all on legacy; afterwards nobody calls it and nothing is asked."""
-    name = re.sub("[^a-z]+", "-", request.node.name.removeprefix("test_")).strip("-")[:50]
+    name = named_after(request.node.name)
     await scene.service(name, rate_hz=QUIET_HZ)
     yield name
     await scene.ask(name, target=None)
     for cluster in CLUSTERS:
         await scene.load(cluster, name).stop()
-
-
-def failed(scene: Scene, name: str) -> list[object]:
-    """Return all calls that failed, in both clusters."""
-    return [sent for cluster in CLUSTERS for sent in scene.failed(cluster, name)]
 
 
 @pytest.mark.timeout(180)
@@ -64,7 +58,7 @@ async def test_silent_probers_hold(scene: Scene, silent: tuple[str, ...], servic
         trail = scene.trail[cluster, name]
         assert trail == sorted(trail), "nobody was brought home"
         assert trail[: len(held[cluster])] == held[cluster]
-    assert failed(scene, name) == []
+    assert await scene.all_calls_failed(name) == []
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
@@ -73,9 +67,9 @@ async def test_deleted_pin_is_put_back(scene: Scene, cluster: str, service: str)
     await scene.rise(service)
     api = scene.pair.mesh.clusters[cluster].api
     await api.delete(PROFILES, pin_key(service))
-    async with asyncio.timeout(5.0):
-        while not await scene.pin_is_there(cluster, service):  # noqa: ASYNC110 - in another process
-            await asyncio.sleep(0.02)
+    patience = scene.patience(5.0)
+    while not await scene.pin_is_there(cluster, service):
+        await patience.wait()
     assert f"the gateway in {cluster} was missing" in await scene.event(service, "PinRemade")
     await scene.ask(service, dwell="1s")
     await scene.reach(service, "Completed", 60.0)
@@ -91,7 +85,7 @@ async def test_rolling_deploy_is_no_fault(scene: Scene, cluster: str, service: s
     await scene.ask(service, dwell="1s")
     await scene.reach(service, "Completed", 60.0)
     assert all(scene.trail[at, service] == [0.0, 25.0, 99.9, 100.0] for at in CLUSTERS)
-    assert failed(scene, service) == []
+    assert await scene.all_calls_failed(service) == []
 
 
 async def test_path_that_is_nowhere_names_the_key(scene: Scene, service: str) -> None:
@@ -107,7 +101,7 @@ async def test_path_that_is_nowhere_names_the_key(scene: Scene, service: str) ->
     assert all(scene.trail[at, service] == [0.0] for at in CLUSTERS)
     await scene.ask(service, probe_path=None)
     await scene.reach(service, "Completed", 60.0)
-    assert failed(scene, service) == []
+    assert await scene.all_calls_failed(service) == []
 
 
 async def test_mirror_with_our_annotations_starts_nothing(scene: Scene, service: str) -> None:
@@ -143,4 +137,4 @@ async def test_sigterm_gives_the_lease_back(scene: Scene, service: str) -> None:
     await scene.ask(service, dwell="1s")
     await scene.reach(service, "Completed", 60.0)
     assert all(scene.trail[at, service] == [0.0, 25.0, 99.9, 100.0] for at in CLUSTERS)
-    assert failed(scene, service) == []
+    assert await scene.all_calls_failed(service) == []

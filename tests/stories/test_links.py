@@ -14,39 +14,40 @@ import pytest_asyncio
 
 from deploy.local.mesh import EKS, LEGACY
 from deploy.local.mesh.gateway import Death
-from deploy.local.pair import CLUSTERS, Plan
-from tests.stories.scene import Scene, playing
+from deploy.local.observed import CLUSTERS
+from deploy.local.pair import Plan
+from tests.stories.scene import Scene, named_after, playing
 
 pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
 
-A = "service-a"
 AT_SHARE = 25.0
-QUARTER = "25"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=CLUSTERS)
 async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
-    """A pair with one Service; its controller is in legacy, then in eks."""
+    """A pair whose controller is in legacy, then in eks; each test brings a Service of its own."""
     async with playing(Plan(controller_in=request.param)) as scene:
-        await scene.service(A)
         yield scene
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def moving(scene: Scene) -> AsyncIterator[Scene]:
-    """The same in the middle of a new attempt; everyone is home afterwards."""
-    number = scene.status(A).get("observed", {}).get("attempt", 0) + 1
-    await scene.rise(A, QUARTER, attempt=str(number))
-    for trail in scene.trail.values():
-        del trail[:-1]
-    yield scene
+async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A Service by the test's own name, in the middle of its migration; afterwards everyone is home.
+
+    So the next test begins with probers that have nothing to do and links over which calls are answered.
+    """
+    name = named_after(request.node.name)
+    await scene.service(name)
+    await scene.rise(name)
+    yield name
     for cluster in CLUSTERS:
         await scene.pair.mesh.gateway(cluster).revive()
         scene.pair.mesh.gateway(cluster).heal()
-    await scene.ask(A, abort="true")
-    await scene.reach(A, "Reverted")
-    await scene.ask(A, abort=None, target=None)
-    await asyncio.gather(*(scene.recovered(cluster, A) for cluster in CLUSTERS))
+    await scene.ask(name, abort="true")
+    await scene.stands(name, 0.0)
+    await scene.ask(name, abort=None, target=None)
+    await asyncio.gather(*(scene.recovered(cluster, name) for cluster in CLUSTERS))
+    await asyncio.gather(*(scene.load(cluster, name).stop() for cluster in CLUSTERS))
 
 
 def now() -> float:
@@ -56,65 +57,67 @@ def now() -> float:
 
 @pytest.mark.parametrize("death", ["refuse", "hang"])
 async def test_dead_target_gateway_sends_the_origins_callers_home(
-    moving: Scene, death: Death
+    scene: Scene, service: str, death: Death
 ) -> None:
     """When eks' gateway dies, callers in legacy go home and stop failing; callers in eks never fail."""
     began = now()
-    await moving.pair.mesh.gateway(EKS).die(death)
-    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
-    await moving.recovered(LEGACY, A)
-    await moving.good_calls(LEGACY, A)
-    await moving.pair.mesh.gateway(EKS).revive()
-    await moving.reach(A, "Reverted")
-    await moving.good_calls(EKS, A)
-    assert moving.failed(EKS, A, began) == []
-    assert moving.trail[LEGACY, A] == [AT_SHARE, 0.0]
-    assert moving.trail[EKS, A] == [AT_SHARE, 0.0]
+    await scene.pair.mesh.gateway(EKS).die(death)
+    await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
+    await scene.recovered(LEGACY, service)
+    await scene.good_calls(LEGACY, service)
+    await scene.pair.mesh.gateway(EKS).revive()
+    await scene.reach(service, "Reverted")
+    await scene.good_calls(EKS, service)
+    assert scene.failed(EKS, service, began) == [], scene.starved()
+    assert scene.trail[LEGACY, service] == [0.0, AT_SHARE, 0.0], scene.starved()
+    assert scene.trail[EKS, service] == [0.0, AT_SHARE, 0.0], scene.starved()
 
 
 @pytest.mark.parametrize("death", ["refuse", "hang"])
-async def test_dead_origin_gateway_throws_nobody_at_it(moving: Scene, death: Death) -> None:
+async def test_dead_origin_gateway_throws_nobody_at_it(
+    scene: Scene, service: str, death: Death
+) -> None:
     """When legacy's gateway dies, callers in eks stay in eks, and callers in legacy never fail."""
     began = now()
-    await moving.pair.mesh.gateway(LEGACY).die(death)
-    await moving.recovered(EKS, A)
+    await scene.pair.mesh.gateway(LEGACY).die(death)
+    await scene.recovered(EKS, service)
     since = now()
-    if moving.pair.plan.controller_in == EKS:
+    if scene.pair.plan.controller_in == EKS:
         # From eks a dead gateway of legacy and a dead legacy look the same: who can, goes home.
-        await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
+        await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
     else:
-        await moving.reach(A, "Holding", 15.0)
-        assert moving.trail[LEGACY, A] == [AT_SHARE]
-    await moving.good_calls(EKS, A)
-    assert moving.trail[EKS, A] == [AT_SHARE]
-    assert moving.failed(EKS, A, since) == []
-    assert moving.failed(LEGACY, A, began) == []
-    await moving.pair.mesh.gateway(LEGACY).revive()
-    if moving.pair.plan.controller_in == LEGACY:
+        await scene.reach(service, "Holding", 15.0)
+        assert scene.trail[LEGACY, service] == [0.0, AT_SHARE], scene.starved()
+    await scene.good_calls(EKS, service)
+    assert scene.trail[EKS, service] == [0.0, AT_SHARE], scene.starved()
+    assert scene.failed(EKS, service, since) == [], scene.starved()
+    assert scene.failed(LEGACY, service, began) == [], scene.starved()
+    await scene.pair.mesh.gateway(LEGACY).revive()
+    if scene.pair.plan.controller_in == LEGACY:
         # The path back has failed too often for another step, and that is not forgotten in an attempt.
-        await moving.recovered(EKS, A)
-        assert moving.trail[EKS, A] == [AT_SHARE]
-        await moving.ask(A, abort="true")
-    await moving.reach(A, "Reverted")
-    assert moving.trail[EKS, A] == [AT_SHARE, 0.0]
-    await moving.good_calls(EKS, A)
-    await moving.good_calls(LEGACY, A)
+        await scene.recovered(EKS, service)
+        assert scene.trail[EKS, service] == [0.0, AT_SHARE], scene.starved()
+        await scene.ask(service, abort="true")
+    await scene.reach(service, "Reverted")
+    assert scene.trail[EKS, service] == [0.0, AT_SHARE, 0.0], scene.starved()
+    await scene.good_calls(EKS, service)
+    await scene.good_calls(LEGACY, service)
 
 
-async def test_cut_link_sends_home_whose_home_needs_no_link(moving: Scene) -> None:
+async def test_cut_link_sends_home_whose_home_needs_no_link(scene: Scene, service: str) -> None:
     """When the link is cut both paths, callers in legacy go home, and those in eks once it is healed."""
-    mesh = moving.pair.mesh
+    mesh = scene.pair.mesh
     mesh.cut_link(LEGACY, EKS)
     mesh.cut_link(EKS, LEGACY)
-    await moving.until(lambda: moving.share(LEGACY, A) == 0.0, "legacy stays away", A)
-    await asyncio.gather(*(moving.recovered(cluster, A) for cluster in CLUSTERS))
+    await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
+    await asyncio.gather(*(scene.recovered(cluster, service) for cluster in CLUSTERS))
     since = now()
-    await asyncio.gather(*(moving.good_calls(cluster, A) for cluster in CLUSTERS))
-    assert moving.trail[EKS, A] == [AT_SHARE]
-    assert moving.status(A)["phase"] == "Reverting"
+    await asyncio.gather(*(scene.good_calls(cluster, service) for cluster in CLUSTERS))
+    await scene.reach(service, "Reverting")
+    assert scene.trail[EKS, service] == [0.0, AT_SHARE], scene.starved()
     mesh.heal_link(LEGACY, EKS)
     mesh.heal_link(EKS, LEGACY)
-    await moving.reach(A, "Reverted")
-    assert moving.trail[EKS, A] == [AT_SHARE, 0.0]
-    await asyncio.gather(*(moving.good_calls(cluster, A) for cluster in CLUSTERS))
-    assert [moving.failed(cluster, A, since) for cluster in CLUSTERS] == [[], []]
+    await scene.reach(service, "Reverted")
+    assert scene.trail[EKS, service] == [0.0, AT_SHARE, 0.0], scene.starved()
+    await asyncio.gather(*(scene.good_calls(cluster, service) for cluster in CLUSTERS))
+    assert [scene.failed(cluster, service, since) for cluster in CLUSTERS] == [[], []]

@@ -27,6 +27,8 @@ KEYS = [
     "shares",
     "phase",
     "writes",
+    "starved_s",
+    "verdict",
 ]
 
 
@@ -50,6 +52,7 @@ def told(name: str, *arguments: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(line)
     assert list(result) == KEYS
     assert result["story"] == name
+    assert result["verdict"] == "kept"
     assert result["failed"] == 0
     assert result["requests"] > 0
     assert set(result["writes"]) == {"legacy", "eks"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
@@ -76,12 +75,14 @@ def looks(found: dict[str, Metric]) -> float:
     return sum(sample.value for sample in samples if sample.name.endswith("_count"))
 
 
-async def until(url: str, holds: Callable[[dict[str, Metric]], object]) -> dict[str, Metric]:
+async def until(
+    scene: Scene, url: str, holds: Callable[[dict[str, Metric]], object]
+) -> dict[str, Metric]:
     """Wait until what a controller tells is so; give it."""
-    async with asyncio.timeout(30):
-        while not holds(found := await told(url)):  # noqa: ASYNC110 - it is in another process
-            await asyncio.sleep(0.1)
-        return found
+    patience = scene.patience(30.0)
+    while not holds(found := await told(url)):
+        await patience.wait()
+    return found
 
 
 async def test_only_who_may_act_tells_of_a_migration(scene: Scene) -> None:
@@ -89,12 +90,12 @@ async def test_only_who_may_act_tells_of_a_migration(scene: Scene) -> None:
     replica = Replica(scene)
     replica.program.start()
     try:
-        other = await until(replica.url, looks)
+        other = await until(scene, replica.url, looks)
         assert not leads(other)
         assert of_service(other) == set()
         assert INFO in of_service(await told(scene.pair.controller_url))
         await scene.pair.controller.kill()
-        other = await until(replica.url, lambda found: INFO in of_service(found))
+        other = await until(scene, replica.url, lambda found: INFO in of_service(found))
         assert leads(other)
     finally:
         await replica.program.stop()

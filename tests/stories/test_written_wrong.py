@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.mesh import EKS, LEGACY
-from deploy.local.pair import CLUSTERS, PREFIX, Plan
+from deploy.local.observed import CLUSTERS, PREFIX
+from deploy.local.pair import Plan
 from tests.stories.scene import QUICK, Scene, playing
 
 pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
