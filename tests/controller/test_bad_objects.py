@@ -21,9 +21,8 @@ from controller.mesh.splits import RECORD
 from controller.report import status
 from controller.runtime.cluster_store import NEEDED
 from controller.runtime.store import Store
-from tests.controller.world import A, World
-from tests.controller.world_api import Json
-from tests.controller.world_shell import DOMAIN, GATEWAYS
+from tests.controller.world import DOMAIN, GATEWAYS, A, World
+from tests.controller.world_cluster import Json
 
 LEAVES = (
     st.none()
@@ -103,7 +102,7 @@ def test_no_object_breaks_a_look(data: st.DataObject, cluster: str, kind: Resour
     """Whatever is wrong with one object, every Service is decided on and told of, and no share rises by it."""
     world = WORLD
     store = listed(world)
-    bodies = [body for (found, _, _), body in world.apis[cluster]._objects.items() if found is kind]
+    bodies = world.apis[cluster].bodies(kind)
     for body in data.draw(st.lists(st.sampled_from(bodies or [{}]), min_size=1, max_size=3)):
         place = data.draw(st.sampled_from(list(places(body)) or [("metadata",)]))
         whole = spoil(body, place, data.draw(JSON), gone=bool(body) and data.draw(st.booleans()))
@@ -111,7 +110,7 @@ def test_no_object_breaks_a_look(data: st.DataObject, cluster: str, kind: Resour
             whole["metadata"]["resourceVersion"] = "99999"
         store.apply(Upserted(cluster, kind, DECODERS[kind](json.dumps(whole).encode())))
     for key in {A, *store.migrations()}:
-        observed = store.observe(key, world.shell.observe(A).context, world.now_s, has_slot=True)
+        observed = store.observe(key, world.replica.observe(A).context, world.now_s, has_slot=True)
         decided = plan(observed, world.now)
         migration = store.views[cluster].migration(key)
         story = status.remember(migration.status) if migration else status.History()
@@ -136,8 +135,7 @@ def test_a_spoiled_record_leaves_the_way_home_armed(text: str, cluster: str) -> 
 
 def test_the_world_can_be_spoiled() -> None:
     """What the properties above spoil is a migration in mid-flight, with every kind of object there."""
-    held = {kind for api in WORLD.apis.values() for kind, _, _ in api._objects}
-    assert held >= set(KINDS)
+    assert all(any(api.bodies(kind) for api in WORLD.apis.values()) for kind in KINDS)
     body = WORLD.split("legacy")
     assert body is not None
     assert (RECORD in body["metadata"]["annotations"], PREFIX in RECORD) == (True, True)

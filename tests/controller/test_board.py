@@ -9,25 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, cast
-from unittest.mock import Mock
+from typing import Any
 
 import aiohttp
 import pytest
-import structlog
 from aiohttp import web
 
 from controller.domain import Key
-from controller.kube.objects import Deleted, Resource
-from controller.report.metrics import Metrics
-from controller.report.tracing import tracing_to
 from controller.report.ui import Feed, Shown, serve_board, site
 from controller.report.ui.rows import details, row
-from controller.runtime.probers import Probers
-from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
-from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
-from controller.runtime.store import Store
 from tests.board.fleet import fleet, key, shown, shows, status
 from tests.controller.world import A as WORLD_A
 from tests.controller.world import World
@@ -327,94 +317,40 @@ async def test_a_reader_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
 # --- what the controller puts on it -------------------------------------------------------------------
 
 
-@dataclass
-class Holder:
-    """Whether this replica holds the lease."""
-
-    leads: bool
-    fencing_token: int = 1
-    left_s: float = 10.0
-
-    @property
-    def may_roll_back(self) -> bool:
-        """Only the holder's word counts here."""
-        return self.leads
-
-
-class Clock:
-    """A cluster that is only asked for its time."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def now(self) -> datetime:
-        """The world's time."""
-        return self._world.now
-
-
-def replica(world: World, *, leads: bool) -> tuple[Feed, Reconciler]:
-    """A controller that has listed this world, and its board; it writes and probes nothing."""
-    board = Feed()
-    store = Store(dict.fromkeys(world.clusters, "linkerd-multicluster"), "cluster.local")
-    log = structlog.get_logger()
-    settings = Settings(
-        clusters={name: ClusterSettings() for name in world.clusters},
-        lease=LeaseSettings(cluster="legacy"),
-        prober=ProberSettings(token_file="-"),
-    )
-    probers = Probers(
-        {}, token_file=Path("-"), streams=2, proxy_url=None, on_report=print, meter=Mock(), log=log
-    )
-    made = Reconciler(
-        settings,
-        store,
-        {name: cast("Any", Clock(world)) for name in world.clusters},
-        Evidence(probers, Mock()),
-        Holder(leads),
-        Telemetry(Metrics("test"), tracing_to(None, "test"), log, board),
-    )
-    for api in world.apis.values():
-        for listed in api.listed():
-            made.apply(listed)
-    return board, made
-
-
-async def test_the_leader_shows_what_it_decides_and_a_standby_what_was_written() -> None:
+def test_the_leader_shows_what_it_decides_and_a_standby_what_was_written() -> None:
     """A standby shows the Migration as it stands; the leader its own word, and when the next step is due."""
     world = World()
     world.begin_on_legacy()
     world.ask()
     world.until_share(100)
+    leader = world.replica
+    standby = world.join("eks", fencing_token=1, leads=False)
+    standby.may_roll_back = False
+    world.run(1)
     written = world.status()
-    board, standby = replica(world, leads=False)
-    standby.reconcile(WORLD_A)
-    told = json.loads(board.details(WORLD_A) or b"{}")
-    assert not board.leads
+    told = json.loads(standby.board.details(WORLD_A) or b"{}")
+    assert not standby.board.leads
     assert (told["phase"], told["reason"]) == (written["phase"], written["reason"])
     assert (told["shares"], told["due"]) == ({"legacy": 10.0, "eks": 10.0}, "")
     assert [one["share"] for one in told["history"]][-1] == "10/10"
-    board, leader = replica(world, leads=True)
-    leader.reconcile(WORLD_A)
-    told = json.loads(board.details(WORLD_A) or b"{}")
-    assert board.leads
-    assert told["reason"] == "ClusterStale"
+    told = json.loads(leader.board.details(WORLD_A) or b"{}")
+    assert leader.board.leads
+    decided = leader.decided(WORLD_A)
+    assert decided is not None
+    assert decided.ruling is not None
+    assert told["reason"] == decided.ruling.reason
     assert datetime.fromisoformat(told["due"]) > world.now - timedelta(seconds=10)
 
 
-async def test_a_service_that_is_no_migration_any_more_leaves_the_board() -> None:
+def test_a_service_that_is_no_migration_any_more_leaves_the_board() -> None:
     """Where neither annotation nor record is left, the row goes."""
     world = World()
     world.ask()
     world.run(1)
-    board, standby = replica(world, leads=False)
-    standby.reconcile(WORLD_A)
+    board = world.replica.board
     assert board.row(WORLD_A) is not None
+    world.forget_wish()
     for name in world.clusters:
-        gone = [
-            Deleted(name, kind, *WORLD_A, "999999")
-            for kind in (Resource.SERVICES, Resource.TRAFFICSPLITS)
-        ]
-        for change in gone:
-            standby.apply(change)
-    standby.reconcile(WORLD_A)
+        world.delete_split(name)
+    world.run(1)
     assert board.row(WORLD_A) is None

@@ -9,7 +9,7 @@ from controller.decide.input import input_of
 from controller.domain import Observed, Phase, Plan
 from controller.report.gauges import Gauges, gauges
 from tests.controller.world import World
-from tests.controller.world_shell import Shell
+from tests.controller.world_replica import Replica
 
 
 class Gauged:
@@ -21,7 +21,7 @@ class Gauged:
         self.all: list[Gauges] = []
         self.world.on_look.append(self._look)
 
-    def _look(self, _shell: Shell, observed: Observed, decided: Plan) -> None:
+    def _look(self, _replica: Replica, observed: Observed, decided: Plan) -> None:
         self.all.append(gauges(Decision(input_of(observed, self.world.now), decided)))
 
     @property

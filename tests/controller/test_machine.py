@@ -26,11 +26,10 @@ from controller.domain import (
     Verdict,
     WriteSplit,
 )
-from controller.mesh.splits.kinds import PROVIDERS
-from tests.controller.world import World, weights_of
+from tests.controller.world import World, Written, weights_of
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, Pair
 from tests.controller.world_mesh import Pod
-from tests.controller.world_shell import Shell
+from tests.controller.world_replica import Replica
 
 CLUSTERS = st.sampled_from(["legacy", "eks"])
 SIDES = st.sampled_from(["target", "home", "apex"])
@@ -67,7 +66,7 @@ class Laws:
         world.on_look.append(self.reconcile)
         world.on_write.append(self.write)
 
-    def reconcile(self, shell: Shell, observed: Observed, decided: Plan) -> None:
+    def reconcile(self, replica: Replica, observed: Observed, decided: Plan) -> None:
         """A decision is the same when asked again, and raises only what may rise."""
         assert plan(observed, self.world.now) == decided
         assert laws.broken(input_of(observed, self.world.now), decided) == ()
@@ -85,22 +84,27 @@ class Laws:
                 assert action.record.reverted is not None
                 assert action.record.share_permille <= max(known, attempt.baseline[action.cluster])
             elif action.record.share_permille > known:
-                self.raised(shell, observed, decided, action, attempt)
+                self.raised(replica, observed, decided, action, attempt)
 
     def raised(
-        self, shell: Shell, observed: Observed, decided: Plan, action: WriteSplit, attempt: Attempt
+        self,
+        replica: Replica,
+        observed: Observed,
+        decided: Plan,
+        action: WriteSplit,
+        attempt: Attempt,
     ) -> None:
         """A share rises only on PASS of all four paths, with the lease, without a latch, by one step."""
         event("a share rose")
         four = [e.verdict for path, e in observed.paths.items() if path.side is not Side.APEX]
         assert four == [Verdict.PASS] * 4
-        assert shell.leads
+        assert replica.leads
         assert decided.ruling is None
         assert all(cluster.current for cluster in observed.clusters.values())
         found = [c.split.record for c in observed.clusters.values() if c.split]
         records = [r for r in found if isinstance(r, Record)]
         assert len(records) == 2
-        assert max(r.fencing_token for r in records) <= shell.fencing_token
+        assert max(r.fencing_token for r in records) <= replica.fencing_token
         assert not any(r.reverted for r in records)
         latches = [c.pin.latch for c in observed.clusters.values() if c.pin and c.pin.latch]
         assert (attempt.target, attempt.number) not in [(x.target, x.attempt) for x in latches]
@@ -112,13 +116,12 @@ class Laws:
         following = next(step for step in (*schedule, WHOLE) if step > reached or step == WHOLE)
         assert action.record.share_permille <= following
 
-    def write(self, _shell: Shell, action: WriteSplit) -> None:
+    def write(self, write: Written) -> None:
         """Weights are sane, home is written once, and what is latched stays latched and does not rise."""
-        body = PROVIDERS[action.kind].body(action, "service-a-x")
-        weights = weights_of(body["spec"]).values()
+        weights = weights_of(write.spec).values()
         assert all(0 <= weight <= WHOLE for weight in weights)
         assert sum(weights) == WHOLE
-        attempt = action.record.attempt
+        attempt = write.record.attempt
         if attempt is None:
             return
         name = f"{attempt.target} {attempt.number} {attempt.started}"
@@ -127,13 +130,13 @@ class Laws:
             running = None if known.reverted or known.completed else known.attempt
             if running and (running.target, running.number) == (attempt.target, attempt.number):
                 assert (running.started, running.baseline) == (attempt.started, attempt.baseline)
-        before = self.world.record(action.cluster)
-        split = self.world.split(action.cluster)
-        lands = split and split["metadata"]["resourceVersion"] == action.resource_version
+        before = self.world.record(write.cluster)
+        split = self.world.split(write.cluster)
+        lands = split and split["metadata"]["resourceVersion"] == write.version
         same = before and before.attempt and before.attempt.started == attempt.started
         if lands and same and before and before.reverted:
-            assert action.record.reverted is not None
-            assert action.record.share_permille <= before.share_permille
+            assert write.record.reverted is not None
+            assert write.share <= before.share_permille
 
 
 def r_cluster(observed: Observed, record: Record) -> str:
@@ -284,22 +287,21 @@ class Machine(RuleBasedStateMachine):
     def another_takes_the_lease(self, at: str) -> None:
         """Let a second controller lead from now on, while the one before it lives on and does not know."""
         world = self.world
-        before = world.shell
-        before.leads = False
-        del world.shells[:-1]
-        world.shells.append(Shell(world, at, fencing_token=before.fencing_token + 1))
+        before = world.replica
+        before.lead(leads=False)
+        for other in world.replicas[:-1]:
+            world.kill(other)
+        world.join(at, fencing_token=before.fencing_token + 1)
 
     @rule(leads=st.booleans())
     def the_lease_changes(self, leads: bool) -> None:
         """Lose or gain the lease."""
-        self.world.shell.leads = leads
-        self.world.shell.requeue_all()
+        self.world.replica.lead(leads=leads)
 
     @rule(paused=st.booleans())
     def the_fleet_is_paused(self, paused: bool) -> None:
         """Pause the fleet, or go on."""
-        self.world.shell.paused = paused
-        self.world.shell.requeue_all()
+        self.world.replica.settle(paused=paused)
 
     def teardown(self) -> None:
         """With all well again, abort brings everyone to the home of the attempt, and it is remembered."""

@@ -39,7 +39,7 @@ from tests.controller.scripted_api import (
     until,
 )
 from tests.controller.test_probers import HELLO, A, Far, Near, far, order, say
-from tests.controller.world_shell import DOMAIN, GATEWAYS
+from tests.controller.world import DOMAIN, GATEWAYS
 
 OURS = str(Path(controller.__file__).parent / "*")
 SLACK_BYTES = 32 << 10

@@ -15,7 +15,7 @@ from controller.kube.objects import DECODERS, SplitObject
 from controller.mesh.splits import RECORD, away_permille, encode_record
 from controller.mesh.splits.kinds import PROVIDERS
 from tests.controller.world import API_VERSIONS, spelled, split_spec, weights_of
-from tests.controller.world_api import Json
+from tests.controller.world_cluster import Json
 
 KEY = Key("default", "service-a")
 MIRROR = "service-a-eks"

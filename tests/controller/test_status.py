@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from controller.domain import Phase, Side, Verdict
 from controller.domain.status import MigrationStatus, readable
+from controller.kube.objects import Resource
 from controller.report import status
 from tests.controller.world import A, World
 
@@ -44,9 +45,9 @@ def test_a_spoiled_status_stops_nothing() -> None:
     world = World()
     world.ask()
     world.until(lambda: world.recorded() == (10, 1000))
-    found = world.apis["legacy"].get(status_of(world), *A)
+    found = world.apis["legacy"].get(Resource.MIGRATIONS, *A)
     spoiled = {"history": [7, {"phase": 3}], "conditions": [{"type": "Completed"}], "phase": 9}
-    world.apis["legacy"].put(status_of(world), {**found, "status": spoiled})
+    world.apis["legacy"].put_as_it_is(Resource.MIGRATIONS, {**found, "status": spoiled})
     world.crash()
     world.until_phase(Phase.COMPLETED)
     assert world.status()["phase"] == "Completed"
@@ -100,12 +101,6 @@ def test_a_status_is_read_as_it_was_written() -> None:
     found = world.status()
     assert json.loads(msgspec.json.encode(readable(found))) == found
     assert readable({}) == MigrationStatus()
-
-
-def status_of(world: World) -> Any:
-    """The resource that statuses are written to."""
-    (resource,) = {k for k, _, _ in world.apis["legacy"]._objects if k.value == "migrations"}
-    return resource
 
 
 def test_a_condition_keeps_its_time_while_it_stays() -> None:
@@ -185,12 +180,12 @@ def test_the_verdict_needs_all_four_ways() -> None:
     assert world.status()["verdict"] in ("", "UNKNOWN")
     world.until_share(10)
     world.run(2.9)
-    observed, decided = world.shell.observed[A], world.decided
+    observed, decided = world.replica.observed[A], world.decided
     assert status.verdict_of(observed, decided) in ("PASS", "UNKNOWN")
     for side in ("target", "home"):
         world.fault("eks", side)
     world.run(3)
-    assert status.verdict_of(world.shell.observed[A], world.decided) == "FAIL"
+    assert status.verdict_of(world.replica.observed[A], world.decided) == "FAIL"
     world.heal()
     world.annotate(abort="true")
     world.run(6)

@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.decide.plan import plan
-from controller.domain import PREFIX, Phase, Reverted, Side, WriteSplit
+from controller.domain import PREFIX, Phase, Reverted, Side
 from controller.kube.objects import Resource
 from controller.mesh.splits import encode_record
-from tests.controller.world import A, World, path
+from tests.controller.world import A, World, Written, path
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
 from tests.controller.world_mesh import Pod
-from tests.controller.world_shell import Shell
 
 kinds = told_with([SMI, ROUTES, MIXED])
 
@@ -59,8 +58,8 @@ def assert_home(world: World, reason: str) -> None:
 
 
 def _half_step(world: World) -> None:
-    def check(_shell: Shell, action: WriteSplit) -> None:
-        world.apis["eks"].away |= action.cluster == "eks" and action.record.share_permille == 500
+    def check(write: Written) -> None:
+        world.apis["eks"].away |= write.cluster == "eks" and write.share == 500
 
     world.on_write.append(check)
     world.until(lambda: world.recorded() == (500, 250))
@@ -84,17 +83,15 @@ def _other_ports(world: World) -> None:
 
 
 def _no_lease(world: World) -> None:
-    world.shell.leads = False
-    world.shell.requeue_all()
+    world.replica.lead(leads=False)
 
 
 def _fleet_paused(world: World) -> None:
-    world.shell.paused = True
-    world.shell.requeue_all()
+    world.replica.settle(paused=True)
 
 
 def _no_slot(world: World) -> None:
-    world.shell.slots = 0
+    world.replica.settle(max_in_progress=0)
     world.run(6)
 
 
@@ -498,7 +495,7 @@ def test_half_a_revert_is_finished_by_the_next_process(away: str) -> None:
 def test_a_follower_goes_home_without_the_lease() -> None:
     """Going home needs no lease: only that no newer leader has shown itself."""
     world = risen()
-    world.shell.leads = False
+    world.replica.lead(leads=False)
     world.fault("legacy", "target")
     world.run(2)
     assert_home(world, "TargetBad")
@@ -507,17 +504,15 @@ def test_a_follower_goes_home_without_the_lease() -> None:
 def test_an_ex_leader_writes_nothing_after_a_newer_epoch() -> None:
     """Once a newer fencing token stands in a record, the older leader raises nothing and reverts nothing."""
     world = risen()
-    old = world.shell
-    new = Shell(world, "eks", fencing_token=2)
-    world.shells.append(new)
-    old.leads = False
+    old = world.replica
+    new = world.join("eks", fencing_token=2)
+    old.lead(leads=False)
     world.until(lambda: all(world.record(c).fencing_token == 2 for c in world.clusters))  # type: ignore[union-attr]
-    new.probing = False
-    world.shells.remove(new)
+    world.kill(new)
     count = len(world.writes)
     world.fault("legacy", "target")
     world.run(10)
-    assert old.plans[A].phase is Phase.REVERTING
+    assert world.phase is Phase.REVERTING
     assert (len(world.writes), world.recorded()) == (count, (250, 250))
 
 
@@ -566,7 +561,7 @@ def test_a_latch_outlives_the_pins(wrong: list[str]) -> None:
     world.annotate(abort="true")
     world.run(2)
     world.annotate(abort=None)
-    world.shell.leads = False
+    world.replica.lead(leads=False)
     for name in wrong:
         world.delete_pin(name)
     world.crash()
@@ -582,7 +577,7 @@ def test_a_latch_in_one_record_binds_both() -> None:
     world.annotate(abort="true")
     world.run(2)
     world.annotate(abort=None)
-    world.shell.alive = False
+    world.replica.kill()
     world.delete_pin("legacy")
     world.apis["eks"].away = False
     world.crash()
@@ -709,7 +704,7 @@ def test_a_pin_is_mended_at_the_next_look(cluster: str) -> None:
     world.delete_pin(cluster)
     world.tick()
     assert world.pin(cluster) is not None
-    assert [told.reason for _, told in world.told][1:] == ["PinRemade"]
+    assert [told.reason for told in world.told][1:] == ["PinRemade"]
     world.tick()
     assert _clean(world) <= 10
     assert latches(world) == [None, None]
@@ -717,7 +712,7 @@ def test_a_pin_is_mended_at_the_next_look(cluster: str) -> None:
 
 
 def _clean(world: World) -> int:
-    paths = world.shell.observe(A).paths
+    paths = world.replica.observe(A).paths
     return min(found.clean for at, found in paths.items() if at.side is not Side.APEX)
 
 
@@ -754,8 +749,8 @@ def test_a_latch_ends_an_attempt_that_two_controllers_began() -> None:
     attempt = msgspec.structs.replace(record.attempt, started=later)
     other = msgspec.structs.replace(record, attempt=attempt, reverted=None)
     world.unrecord("eks", encode_record(other))
-    world.shell.watch()
-    observed = world.shell.observe(A)
+    world.replica.watch()
+    observed = world.replica.observe(A)
     bare = {
         name: replace(cluster, pin=cluster.pin and replace(cluster.pin, latch=None))
         for name, cluster in observed.clusters.items()

@@ -9,9 +9,8 @@ import pytest
 from controller.domain import Phase, SplitKind
 from controller.kube.objects import Resource
 from controller.mesh.splits.kinds import PROVIDERS
-from tests.controller.world import PORTS, A, World
+from tests.controller.world import DOMAIN, GATEWAYS, PORTS, A, World
 from tests.controller.world_kinds import MIXED, ROUTES, SMI
-from tests.controller.world_shell import DOMAIN, GATEWAYS
 
 BOTH = tuple(SplitKind)
 SPLIT, ROUTE = SplitKind.TRAFFICSPLIT, SplitKind.HTTPROUTE
@@ -52,8 +51,7 @@ def put_profile(world: World, cluster: str, namespace: str, **spec: Any) -> None
 )
 def test_what_is_asked_for_is_made(context: Any, asked: str | None, made: SplitKind) -> None:
     """The annotation comes before the fleet's settings; auto is an HTTPRoute where both are served."""
-    world = World(serving=BOTH)
-    world.fleet_split = context
+    world = World(serving=BOTH, split=context)
     world.ask(paused="true")
     world.note("legacy", "split", asked)
     world.run(2)
@@ -81,8 +79,7 @@ def test_auto_keeps_the_kind_that_is_there() -> None:
 
 def test_the_fleets_kind_is_for_new_splits() -> None:
     """A fleet that wants HTTPRoutes does not stop a Service that has a TrafficSplit."""
-    world = World(kinds=SMI, serving=BOTH)
-    world.fleet_split = "httproute"
+    world = World(kinds=SMI, serving=BOTH, split="httproute")
     for name in world.clusters:
         world.put_split(name, [{"service": "service-a", "weight": 1}])
     world.ask()
@@ -178,7 +175,9 @@ def test_a_deleted_split_is_made_anew_as_it_was(cluster: str) -> None:
 
 
 @pytest.mark.parametrize("namespace", ["default", "shop"])
-@pytest.mark.parametrize("spec", [{"dstOverrides": [{"weight": 1}]}, {"routes": [{"name": "a"}]}])
+@pytest.mark.parametrize(
+    "spec", [{"dstOverrides": [{"weight": 1}]}, {"routes": [{"name": "a", "condition": {}}]}]
+)
 def test_a_profile_that_beats_a_route_is_refused(namespace: str, spec: dict[str, Any]) -> None:
     """A ServiceProfile with overrides or routes beats an HTTPRoute: both are named, and nothing is made."""
     world = World(kinds=ROUTES)
@@ -216,7 +215,7 @@ def test_a_route_of_a_clients_namespace_is_refused() -> None:
 def test_what_beats_nothing_is_let_be(pair: Any, namespace: str) -> None:
     """The adaptor's profile of a TrafficSplit stops nothing, and neither do the pins of an HTTPRoute."""
     world = World(kinds=pair)
-    put_profile(world, "eks", namespace, routes=[{"name": "a"}])
+    put_profile(world, "eks", namespace, routes=[{"name": "a", "condition": {}}])
     world.ask()
     world.until(lambda: world.recorded() == (10, 1000))
 
@@ -227,7 +226,7 @@ def test_a_rival_that_appears_holds_the_rise_and_not_the_way_home() -> None:
     world.begin_on_legacy()
     world.ask()
     world.until_share(250)
-    put_profile(world, "legacy", "default", routes=[{"name": "a"}])
+    put_profile(world, "legacy", "default", routes=[{"name": "a", "condition": {}}])
     world.run(10)
     assert (world.phase, world.reason) == (Phase.HOLDING, "TwoMechanisms")
     world.fault("legacy", "target")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.domain import Observed, Phase, Plan, Side, Verdict, WriteSplit
 from tests.controller.world import A, World, Written
 from tests.controller.world_kinds import MIXED, ROUTES, SMI, told_with
-from tests.controller.world_shell import Shell
+from tests.controller.world_replica import Replica
 
 kinds = told_with([SMI, ROUTES, MIXED])
 
@@ -204,7 +204,7 @@ def test_paused_from_the_start_enrols() -> None:
     world.run(30)
     assert all(world.split(c) and world.pin(c) for c in world.clusters)
     assert (world.aways(), world.reason, world.phase) == ((0, 0), "Paused", Phase.PENDING)
-    assert world.shell.orders[A] == ()
+    assert world.replica.orders(A) == ()
     world.annotate(paused=None)
     world.until_share(1000)
     assert world.trail("legacy") == STEPS
@@ -275,11 +275,11 @@ def test_a_step_writes_four_objects() -> None:
     assert len(world.statuses) - statuses == 1
     assert len(world.events) - events == 1
     legacy, eks = (now - then for now, then in zip(_versions(world), versions, strict=True))
-    assert (legacy, eks) == (2, 1)  # legacy also holds the Migration
+    assert (legacy, eks) == (3, 1)  # legacy also holds the Migration, and its Events
 
 
 def _versions(world: World) -> list[int]:
-    return [len(world.apis[c].log) for c in world.clusters]
+    return [world.apis[c].store.version for c in world.clusters]
 
 
 # --- restarts -------------------------------------------------------------------------------------------
@@ -345,8 +345,8 @@ def test_half_a_step_waits_for_the_other_half() -> None:
 
 
 def _away_at(world: World, cluster: str, share: int):  # type: ignore[no-untyped-def]
-    def check(_shell: Shell, action: WriteSplit) -> None:
-        if action.cluster == cluster and action.record.share_permille == share:
+    def check(write: Written) -> None:
+        if write.cluster == cluster and write.share == share:
             world.apis[cluster].away = True
 
     return check
@@ -400,7 +400,7 @@ def test_no_share_rises_without_pass(troubles: list[tuple[int, str]]) -> None:
     world = begun()
     raised: list[bool] = []
 
-    def reconcile(_shell: Shell, observed: Observed, decided: Plan) -> None:
+    def reconcile(_replica: Replica, observed: Observed, decided: Plan) -> None:
         for action in decided.actions:
             if isinstance(action, WriteSplit) and action.record.attempt and not action.revert:
                 split = observed.clusters[action.cluster].split

@@ -42,7 +42,7 @@ def test_a_fault_that_home_has_too_sends_nobody_home() -> None:
     world, callers = risen_with_callers()
     callers.bad = {"eks": 500, "legacy": 500}
     callers.run(50)
-    assert world.shell.observed[A].traffic["legacy"].verdict is Verdict.FAIL
+    assert world.replica.observed[A].traffic["legacy"].verdict is Verdict.FAIL
     assert world.phase is Phase.PROGRESSING, world.describe()
 
 
@@ -52,8 +52,8 @@ def test_a_home_that_only_the_probes_know_is_asked_of_them() -> None:
     callers.bad = {"eks": 500}
     here = {"here": Counts(), "across": Counts(100, 50)}
     there = {"here": Counts(100, 50), "across": Counts()}
-    world.shell.store._clients._monitors[A]._clusters.clear()
-    world.shell.reconcile(A)
+    world.replica.store._clients._monitors[A]._clusters.clear()
+    world.replica.reconciler.requeue_all()
     callers.extra = {"legacy": here, "eks": there}
     callers.until(lambda: world.phase is Phase.REVERTED, 120)
     assert_home(world, "TrafficBad")
@@ -63,7 +63,7 @@ def test_met_by_probes_and_by_callers_goes_to_the_end() -> None:
     """With real traffic that meets the objective a migration is completed, and its verdicts are PASS."""
     world, callers = risen_with_callers()
     callers.run(20)
-    assert {e.verdict for e in world.shell.observed[A].traffic.values()} == {Verdict.PASS}
+    assert {e.verdict for e in world.replica.observed[A].traffic.values()} == {Verdict.PASS}
     callers.until(lambda: world.phase is Phase.COMPLETED)
 
 
@@ -86,7 +86,7 @@ def test_advisory_traffic_never_waits(error: str) -> None:
     world.ask()
     callers = ClientMonitor(world, error=dict.fromkeys(BOTH, error))
     callers.until(lambda: world.recorded() == (500, 500))
-    for found in world.shell.observed[A].traffic.values():
+    for found in world.replica.observed[A].traffic.values():
         assert (found.verdict, found.unknown, found.requests) == (Verdict.UNKNOWN, error, 0)
         assert found.points == 0
     callers.until(lambda: world.phase is Phase.COMPLETED)
@@ -129,8 +129,7 @@ def test_required_traffic_without_a_prometheus_says_what_to_write() -> None:
 
 def test_the_settings_decide_where_the_owner_does_not() -> None:
     """``traffic.mode: required`` in the settings holds like the annotation, and the annotation overrules it."""
-    world = World(prometheus=BOTH)
-    world.shell.traffic = "required"
+    world = World(prometheus=BOTH, traffic="required")
     world.begin_on_legacy()
     world.ask()
     world.run(30)
@@ -143,7 +142,7 @@ def test_the_settings_decide_where_the_owner_does_not() -> None:
 def test_a_pair_without_prometheus_waits_for_nothing() -> None:
     """Without a Prometheus real traffic plays no part, and probes have all of alpha."""
     world = risen()
-    assert world.shell.observed[A].traffic == {}
+    assert world.replica.observed[A].traffic == {}
     assert {probe.judges for probe in world.decided.probes} == {1}
 
 
@@ -153,7 +152,7 @@ def test_traffic_off_judges_nothing() -> None:
     callers.bad = {"eks": 500}
     callers.run(60)
     assert world.phase is Phase.PROGRESSING
-    assert not world.shell.observed[A].traffic["legacy"].judged
+    assert not world.replica.observed[A].traffic["legacy"].judged
 
 
 def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
@@ -166,7 +165,7 @@ def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
     world.until(lambda: world.recorded() == (0, 0) and world.decided.number == 2)
     callers.due_s = 0
     callers.tick()
-    assert world.shell.observed[A].traffic["legacy"].requests == 0
+    assert world.replica.observed[A].traffic["legacy"].requests == 0
 
 
 def test_callers_that_bounced_send_everyone_home() -> None:
@@ -203,7 +202,7 @@ def test_callers_past_the_split_are_named_and_the_share_says_so() -> None:
     assert world.status()["share"] == "25?/25"
     callers.extra = {}
     callers.until(lambda: "CallersDoNotFollow" not in warned(world), 150)
-    assert world.shell.observed[A].traffic["legacy"].follow
+    assert world.replica.observed[A].traffic["legacy"].follow
 
 
 def test_callers_that_were_seen_to_follow_end_the_warning() -> None:

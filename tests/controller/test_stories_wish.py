@@ -13,7 +13,6 @@ from controller.domain import Key, Phase, Plan, ReadSplits, SplitKind
 from controller.kube.objects import Resource
 from tests.controller.world import A, World, mirror_body, spelled
 from tests.controller.world_kinds import ROUTES, SMI, told_with
-from tests.controller.world_shell import Shell
 
 kinds = told_with([SMI, ROUTES])
 
@@ -125,7 +124,7 @@ def test_a_mirror_that_carries_annotations_starts_nothing() -> None:
         )
     world.run(10)
     assert world.plan is None
-    assert not world.shell.plans
+    assert not world.replica.observed
     assert [world.split(c) for c in world.clusters] == [None, None]
 
 
@@ -283,7 +282,7 @@ def test_a_split_deleted_in_mid_flight_stamps_no_home() -> None:
 
 def reasons_told(world: World) -> list[str]:
     """The reasons of the Events that tell of a write."""
-    return [told.reason for _, told in world.told]
+    return [told.reason for told in world.told]
 
 
 def test_a_record_removed_by_hand_is_written_anew() -> None:
@@ -368,7 +367,7 @@ def test_the_articles_objects_are_taken_over_without_moving_traffic() -> None:
         assert found is not None
         assert spelled(found["spec"]) == "service-a"
     assert reasons_told(world) == ["SplitRewritten", "SplitRewritten"]
-    assert "without moving traffic" in world.told[0][1].message
+    assert "without moving traffic" in world.told[0].message
     world.annotate(paused=None)
     world.until_share(1000)
     assert (world.trail("legacy"), world.trail("eks")) == (STEPS, [1000])
@@ -515,7 +514,7 @@ NAMES = tuple(f"service-{letter}" for letter in "abcd")
 def context(size: int, order: str = "abcd") -> tuple[World, dict[str, Key]]:
     """Four Services that want to move, asked for in this order, 2 s apart; so many may rise at a time."""
     world = World(services=NAMES)
-    world.shell.slots = size
+    world.replica.settle(max_in_progress=size)
     keys = {name[-1]: Key("default", name) for name in NAMES}
     for letter in order:
         world.ask(key=keys[letter])
@@ -545,7 +544,9 @@ def test_slots_come_by_the_time_of_asking() -> None:
             if letter not in raised and (world.recorded(key)[0] or 0) > 0:
                 raised.append(letter)
         if raised == ["c"]:
-            ruling = world.shell.plans[keys["d"]].ruling
+            decided = world.replica.decided(keys["d"])
+            assert decided is not None
+            ruling = decided.ruling
             assert ruling is not None
             assert (ruling.reason, "place 3" in ruling.message) == ("NoSlot", True)
     assert raised == ["c", "a", "b", "d"]
@@ -560,8 +561,8 @@ def test_one_that_is_held_up_too_long_gives_its_slot_up(monkeypatch: pytest.Monk
     world.run(55)
     assert (world.recorded(keys["b"])[0] or 0) == 0
     world.until(lambda: (world.recorded(keys["b"])[0] or 0) > 0, limit_s=15)
-    assert keys["a"] not in world.shell.holders
-    assert world.shell.orders[keys["a"]]
+    assert keys["a"] not in world.replica.holders
+    assert world.replica.orders(keys["a"])
     world.annotate(key=keys["a"], paused=None)
     world.until(lambda: world.shares(key=keys["a"]) == (1000, 1000))
 
@@ -569,7 +570,7 @@ def test_one_that_is_held_up_too_long_gives_its_slot_up(monkeypatch: pytest.Monk
 def test_no_slot_beyond_the_probers_cap() -> None:
     """A migration whose probes would exceed a prober's cap waits; one that fits behind it goes first."""
     world = World(services=NAMES)
-    world.shell.caps = {"legacy": 200.0}
+    world.replica.probers.capacities = {"legacy": 200.0}
     keys = {name[-1]: Key("default", name) for name in NAMES}
     world.ask(key=keys["a"])
     world.run(6)
@@ -577,8 +578,8 @@ def test_no_slot_beyond_the_probers_cap() -> None:
     world.run(2)
     world.ask(key=keys["c"], probe_rate="10")
     world.run(2)
-    assert world.shell.holders == {keys["a"], keys["c"]}
-    assert world.shell.orders[keys["b"]] == ()
+    assert world.replica.holders == {keys["a"], keys["c"]}
+    assert world.replica.orders(keys["b"]) == ()
     world.until(lambda: world.shares(key=keys["b"]) == (1000, 1000))
 
 
@@ -605,8 +606,7 @@ def test_a_stalled_write_of_an_old_leader_meets_a_conflict() -> None:
     world = risen(100)
     for api in world.apis.values():
         api.delay_s = 5.0
-    old = world.shell
-    world.until(lambda: old.plans[A].actions)
+    world.until(lambda: world.decided.actions)
     for api in world.apis.values():
         api.delay_s = 0.0
     world.crash()
@@ -620,28 +620,25 @@ def test_a_stalled_write_of_an_old_leader_meets_a_conflict() -> None:
 def test_who_has_an_older_epoch_writes_nothing(leads: bool) -> None:
     """A controller that finds a newer fencing token in a record makes, mends and raises nothing, leader or not."""
     world = risen(100)
-    old = world.shell
+    old = world.replica
     new = world.crash()
     world.until(lambda: all(world.record(c).fencing_token == 2 for c in world.clusters))  # type: ignore[union-attr]
-    world.shells.remove(new)
-    new.alive = False
-    again = Shell(world, "legacy", fencing_token=1, leads=leads)
-    world.shells.append(again)
-    count, pins = len(world.writes), len(world.told)
+    world.kill(new)
+    again = world.join("legacy", fencing_token=1, leads=leads)
+    count, told = len(world.writes), reasons_told(world)
     world.delete_pin("eks")
     world.run(20)
-    assert (len(world.writes), len(world.told)) == (count, pins)
+    assert (len(world.writes), reasons_told(world)) == (count, told)
     assert world.pin("eks") is None
-    ruling = again.plans[A].ruling
-    assert ruling is not None
-    assert ruling.reason == "NoLease"
+    assert world.replica is again
+    assert world.reason == "NoLease"
     assert not old.alive
 
 
 def test_without_the_lease_nothing_is_made() -> None:
     """A controller that does not lead makes no pin and no split."""
     world = World()
-    world.shell.leads = False
+    world.replica.lead(leads=False)
     world.ask()
     world.run(10)
     assert [world.split(c) or world.pin(c) for c in world.clusters] == [None, None]
@@ -650,13 +647,12 @@ def test_without_the_lease_nothing_is_made() -> None:
 def test_a_paused_fleet_enrols_and_moves_nothing() -> None:
     """With the fleet paused pins and splits are made, and nobody rises; with that gone they do."""
     world = World()
-    world.shell.paused = True
+    world.replica.settle(paused=True)
     world.ask()
     world.run(20)
     assert (world.phase, world.reason, world.aways()) == (Phase.PENDING, "FleetPaused", (0, 0))
     assert world.split("legacy") is not None
-    world.shell.paused = False
-    world.shell.requeue_all()
+    world.replica.settle(paused=False)
     world.until_share(1000)
 
 
@@ -770,16 +766,16 @@ def test_a_dwell_is_no_transition() -> None:
 def test_no_probes_without_a_slot_or_above_home() -> None:
     """Only Services with a slot or above the baseline are probed; enrolled, completed and reverted ones are not."""
     world = risen(1000)
-    assert world.shell.orders[A] == ()
+    assert world.replica.orders(A) == ()
     world.annotate(target="legacy", paused="true")
     world.run(2)
-    assert world.shell.orders[A] == ()
+    assert world.replica.orders(A) == ()
     world.annotate(paused=None)
     world.run(2)
-    assert len(world.shell.orders[A]) == 6
+    assert len(world.replica.orders(A)) == 6
     world.annotate(abort="true")
     world.run(2)
-    assert world.shell.orders[A] == ()
+    assert world.replica.orders(A) == ()
 
 
 def test_different_trust_domains_are_told() -> None:
@@ -802,8 +798,8 @@ def test_no_attempt_begins_while_anything_is_written() -> None:
     world.ask(steps="50", dwell="1s", soak="1s")
     world.until_phase(Phase.COMPLETED)
     world.note("legacy", "target", "legacy")
-    world.shell.watch()
-    observed = replace(world.shell.observe(A), has_slot=True)
+    world.replica.watch()
+    observed = replace(world.replica.observe(A), has_slot=True)
     assert ReadSplits(A) in plan(observed, world.now).actions
     for name, cluster in observed.clusters.items():
         busy = {**observed.clusters, name: replace(cluster, writing=True)}
@@ -824,7 +820,7 @@ def test_planning_again_after_acting_is_quiet() -> None:
     loud: list[Plan] = []
     for _ in range(400):
         world.tick()
-        observed = world.shell.observe(A)
+        observed = world.replica.observe(A)
         if any(c.writing for c in observed.clusters.values()):
             continue
         again = plan(observed, world.now)

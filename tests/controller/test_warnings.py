@@ -282,7 +282,7 @@ def test_a_split_is_told_of_before_it_is_rewritten() -> None:
     backends = [{"service": A.service, "weight": 1000}, {"service": "service-a-eks", "weight": 0}]
     world.put_split("legacy", backends, service="service-a.default.svc.cluster.local")
     world.run(1)
-    observed = world.shell.observe(A)
+    observed = world.replica.observe(A)
     before = {warned for warned, _ in warnings.told(observed, resolve(observed))}
     world.ask(paused="true")
     world.run(1)

@@ -1,24 +1,25 @@
-"""A small simulated world for the core: two clusters, their API servers, a mesh, probers and a clock.
+"""A small simulated world for the controller: two clusters, their API servers, a mesh, probers and a clock.
 
-Pure and deterministic: no I/O, no waiting, no chance; ``tick`` is 100 ms. Everything that the core decides
-goes through :class:`~controller.runtime.store.State` in and JSON objects out, as with a real shell. Shares are per
-mille of the target's part unless they say percent.
+Deterministic, and without waiting: time is virtual, and a ``tick`` of it is 100 ms. The controllers are the
+reconciler that ships (``world_replica``). Shares are per mille of the target's part unless they say percent.
 """
 
 from __future__ import annotations
 
-import heapq
+import asyncio
+import atexit
 import itertools
+import math
+import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from controller.domain import (
     PREFIX,
     WHOLE,
     CallPath,
-    EventText,
     Key,
     Observed,
     Phase,
@@ -27,28 +28,42 @@ from controller.domain import (
     Side,
     SplitChoice,
     SplitKind,
-    WriteSplit,
+    TrafficMode,
 )
 from controller.kube.objects import Resource
 from controller.mesh import pin
 from controller.mesh.splits import RECORD, decode_record, mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
-from controller.report.status import Event
-from tests.controller.world_api import Api, Json
+from deploy.local.apiserver import Stored
+from tests.controller.world_cluster import ApiServer, Json, Notes, Request
 from tests.controller.world_mesh import Fault, Mesh, Pod
-from tests.controller.world_shell import DOMAIN, GATEWAYS, Shell
+from tests.controller.world_replica import Replica
+from tests.faults.virtual import VirtualLoop
 
 CLUSTERS = ("legacy", "eks")
 FAR = {"legacy": "eks", "eks": "legacy"}
 A = Key("default", "service-a")
 PORTS = [{"name": "http", "port": 80}]
+DOMAIN = "cluster.local"
+GATEWAYS = "linkerd-multicluster"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+BEGIN_S = 1000.0
+"""What the monotonic clock says at the beginning."""
+
 TICK_S = 0.1
-ROUNDS = 40
-"""More rounds of look, write, look within one tick than this, and the core does not come to rest."""
+WORK_S = 0.0006
+"""What a tick's looks and writes get: hundreds of passes of the loop, within a millisecond of the clock."""
+
+MOST_REQUESTS = 100
+"""More requests to one API server within one tick than this, and the controllers do not come to rest."""
 
 ONE_KIND = dict.fromkeys(CLUSTERS, SplitKind.TRAFFICSPLIT)
 """By cluster the kind of split that it has, unless a test says otherwise (world_kinds)."""
+
+SPLITS = frozenset(provider.RESOURCE for provider in PROVIDERS.values())
+
+WRITES = ("SplitMade", "SplitRemade", "SplitRewritten", "PinRemade")
+"""The reasons of Events that tell of a write."""
 
 QUICK = {"slo-success": "99", "dwell": "3s", "soak": "5s", "probe-rate": "50"}
 """Annotations that let a migration pass each step with 100 clean probes, 2 s."""
@@ -56,14 +71,15 @@ QUICK = {"slo-success": "99", "dwell": "3s", "soak": "5s", "probe-rate": "50"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write of a split that was done: what share and record it left, of what target."""
+    """A write of a split: what share and record it leaves, of what target. ``made``: there was none before."""
 
     at_s: float
     cluster: str
     key: Key
     away_permille: int
     record: Record
-    revert: bool
+    spec: Json
+    version: str
     made: bool
 
     @property
@@ -71,14 +87,30 @@ class Written:
         """The share that the record tells."""
         return self.record.share_permille
 
+    @property
+    def revert(self) -> bool:
+        """Whether it brings home, or keeps there."""
+        return self.record.reverted is not None
 
-class World:
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An Event on a Service, each time that it was told."""
+
+    reason: str
+    message: str
+    kind: str
+
+
+class World(Notes):
     """Two linked clusters with a Service in both, and one controller, in ``at``.
 
     ``kinds`` is by cluster the kind of split that people write there; it serves that one, and ``serving``.
+    ``split`` and ``traffic`` are the controllers' settings. Another world ends the one before it.
     """
 
     kinds: Mapping[str, SplitKind] = ONE_KIND
+    _present: ClassVar[World | None] = None
 
     def __init__(
         self,
@@ -88,14 +120,22 @@ class World:
         prometheus: frozenset[str] = frozenset(),
         kinds: Mapping[str, SplitKind] | None = None,
         serving: Collection[SplitKind] = (),
+        split: SplitChoice = "auto",
+        traffic: TrafficMode = "advisory",
     ) -> None:
+        World.end_of_all()
+        World._present = self
+        random.seed(0)  # for the jitter of pauses
+        self.loop = VirtualLoop()
+        self.loop.set_exception_handler(self._unhandled)
+        self.failures: list[BaseException] = []
         self.clusters = CLUSTERS
         self.prometheus = prometheus
         self.kinds = kinds or type(self).kinds
-        self.fleet_split: SplitChoice = "auto"
+        self.fleet_split: SplitChoice = split
+        self.traffic: TrafficMode = traffic
         self.ticks = 0
-        self.now_s = 1000.0
-        self.apis = {name: Api(name, lambda: self.now) for name in CLUSTERS}
+        self.apis = {name: ApiServer(name, lambda: self.now) for name in CLUSTERS}
         for name, api in self.apis.items():
             served = {self.kinds[name], *serving}
             api.unserved = {p.RESOURCE for kind, p in PROVIDERS.items() if kind not in served}
@@ -109,17 +149,46 @@ class World:
         """Pairs (API server, cluster): it cannot be watched from there, and is written to all the same."""
         self.writes: list[Written] = []
         self.statuses: list[tuple[float, Key, Any]] = []
-        self.events: list[tuple[float, Key, Event]] = []
-        self.told: list[tuple[float, EventText]] = []
-        self.on_look: list[Callable[[Shell, Observed, Plan], None]] = []
-        self.on_write: list[Callable[[Shell, WriteSplit], None]] = []
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = itertools.count()
+        self.events: list[tuple[float, Key, Posted]] = []
+        self.on_look: list[Callable[[Replica, Observed, Plan], None]] = []
+        self.on_write: list[Callable[[Written], None]] = []
         for service in services:
             self.add_service(service)
-        self.shells = [Shell(self, at)]
+        self.replicas = [Replica(self, at)]
+        self._killed: list[Replica] = []
+
+    def end(self) -> None:
+        """Let every controller clean up; nothing happens in this world any more."""
+        for replica in self._killed:
+            replica.revive()
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.close()
+        World._present = None
+
+    @classmethod
+    def end_of_all(cls) -> None:
+        """End the world that is left."""
+        if cls._present is not None:
+            cls._present.end()
+
+    def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if error := context.get("exception"):
+            self.failures.append(error)
 
     # --- time ---------------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Return monotonic seconds, in whole milliseconds: what happens at a tick has one time."""
+        return BEGIN_S + math.floor((self.loop.time() + 1e-7) * 1000) / 1000
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self.clock()
 
     @property
     def now(self) -> datetime:
@@ -130,34 +199,24 @@ class World:
         """Return how many probes of this rate are due in this tick."""
         return int(self.ticks * rate_per_s / 10) - int((self.ticks - 1) * rate_per_s / 10)
 
-    def later(self, delay_s: float, work: Callable[[], None]) -> None:
-        """Have something done after a while, in order."""
-        heapq.heappush(self._later, (self.now_s + delay_s, next(self._count), work))
-
     def tick(self) -> None:
         """Let 100 ms pass."""
         self.ticks += 1
-        self.now_s = 1000.0 + self.ticks / 10
-        self.rest()  # what a watch tells is looked at before the beat of the probers
-        for shell in self.shells:
-            shell.probe()
-            shell.hear()
-            shell.fold()
+        requests = {name: api.requests for name, api in self.apis.items()}
+        self.loop.go_to(self.ticks / 10)
+        for replica in self.replicas:
+            replica.start()
+            replica.watch()
+            replica.beat()
         self.rest()
+        for name, api in self.apis.items():
+            assert api.requests - requests[name] < MOST_REQUESTS, f"no rest: {self.describe()}"
 
     def rest(self) -> None:
-        """Let everything that is due now happen, until nothing is left; it must come to rest."""
-        for _ in range(ROUNDS):
-            busy = False
-            while self._later and self._later[0][0] <= self.now_s:
-                heapq.heappop(self._later)[2]()
-                busy = True
-            for shell in self.shells:
-                busy |= shell.watch()
-                busy |= shell.look_at_due()
-            if not busy:
-                return
-        raise AssertionError(f"no rest after {ROUNDS} rounds: {self.shell.plans}")
+        """Let everything happen that is due now. Raises what a controller took for an error of its own."""
+        self.loop.go_to(max(self.ticks / 10 + WORK_S, self.loop.time() + WORK_S / 3))
+        if self.failures:
+            raise self.failures[0]
 
     def run(self, seconds: float) -> None:
         """Let this time pass."""
@@ -182,14 +241,14 @@ class World:
     # --- what is so ---------------------------------------------------------------------------------
 
     @property
-    def shell(self) -> Shell:
+    def replica(self) -> Replica:
         """The newest controller."""
-        return self.shells[-1]
+        return self.replicas[-1]
 
     @property
     def plan(self) -> Plan | None:
         """What the newest controller decided last for the Service."""
-        return self.shell.plans.get(A)
+        return self.replica.decided(A)
 
     @property
     def decided(self) -> Plan:
@@ -414,21 +473,25 @@ class World:
         for api in self.apis.values():
             api.away = False
 
-    def crash(self, at: str = "", *, fencing_token: int = 0) -> Shell:
-        """Kill the controller and start another: its writes on the path land, and nobody hears of it."""
-        old = self.shell
-        old.alive = False
-        self.shells.remove(old)
-        new = Shell(
-            self,
-            at or old.at,
-            fencing_token=fencing_token or old.fencing_token + 1,
-            slots=old.slots,
-        )
-        self.shells.append(new)
+    def kill(self, replica: Replica) -> None:
+        """Kill a controller: its writes on the path land, and nobody hears of it."""
+        replica.kill()
+        self._killed.append(replica)
+        self.replicas.remove(replica)
+
+    def join(self, at: str, *, fencing_token: int, leads: bool = True) -> Replica:
+        """Start another controller."""
+        new = Replica(self, at, fencing_token=fencing_token, leads=leads)
+        self.replicas.append(new)
         return new
 
-    # --- what the shells ask and tell ---------------------------------------------------------------
+    def crash(self, at: str = "", *, fencing_token: int = 0) -> Replica:
+        """Kill the controller and start another."""
+        old = self.replica
+        self.kill(old)
+        return self.join(at or old.at, fencing_token=fencing_token or old.fencing_token + 1)
+
+    # --- what the controllers ask and tell ---------------------------------------------------------------
 
     def hears(self, controller: str, cluster: str, stream: int) -> bool:
         """Return whether a stream of a cluster's prober is heard by a controller."""
@@ -439,31 +502,52 @@ class World:
         """Let streams of a prober fall silent: all, where none is named."""
         self.silent |= {(cluster, stream) for stream in streams or (0, 1)}
 
-    def looked(self, shell: Shell, observed: Observed, decided: Plan) -> None:
+    def looked(self, replica: Replica, observed: Observed, decided: Plan) -> None:
         """Hear of every decision."""
         for check in self.on_look:
-            check(shell, observed, decided)
+            check(replica, observed, decided)
 
-    def writing_split(self, shell: Shell, action: WriteSplit) -> None:
+    def sending(self, request: Request) -> None:
         """Hear of every write of a split just before it is done."""
-        for check in self.on_write:
-            check(shell, action)
+        if self.on_write and request.resource in SPLITS:
+            written = self._written(request)
+            for check in self.on_write:
+                check(written)
 
-    def wrote_split(self, action: WriteSplit) -> None:
-        """Keep what a shell wrote; a write that met a conflict left another version and is none."""
-        found = self.split(action.cluster, action.key)
-        if found is None or self.record(action.cluster, action.key) != action.record:
-            return
-        self.writes.append(
-            Written(
-                self.now_s,
-                action.cluster,
-                action.key,
-                action.away_permille,
-                action.record,
-                action.revert,
-                action.resource_version is None,
-            )
+    def sent(self, request: Request, stored: Stored) -> None:
+        """Keep what a controller wrote."""
+        if request.resource in SPLITS:
+            self.writes.append(self._written(request))
+        elif request.resource is Resource.MIGRATIONS and request.subresource == "status":
+            key = Key(stored.namespace, stored.name)
+            self.statuses.append((self.now_s, key, stored.body["status"]))
+        elif request.resource is Resource.EVENTS:
+            about, body = stored.body["involvedObject"], stored.body
+            told = Posted(body["reason"], body["message"], body["type"])
+            self.events.append((self.now_s, Key(about["namespace"], about["name"]), told))
+
+    @property
+    def told(self) -> list[Posted]:
+        """The Events that tell of a write, and of no transition."""
+        return [event for _, _, event in self.events if event.reason in WRITES]
+
+    def _written(self, request: Request) -> Written:
+        meta, spec = request.body["metadata"], request.body["spec"]
+        at = (request.resource, meta["namespace"], meta["name"])
+        if not request.made:
+            spec = {**self.apis[request.cluster].get(*at)["spec"], **spec}
+        key = Key(meta["namespace"], spelled(spec).partition(".")[0])
+        record = decode_record(meta["annotations"])
+        assert isinstance(record, Record)
+        return Written(
+            self.now_s,
+            request.cluster,
+            key,
+            round(weights_of(spec)[mirror_name(key.service, FAR[request.cluster])]),
+            record,
+            spec,
+            meta.get("resourceVersion", ""),
+            request.made,
         )
 
     def _away(self, cluster: str, key: Key) -> int:
@@ -480,6 +564,9 @@ class World:
 
     def _pinned(self, cluster: str, key: Key) -> bool:
         return self.pin(cluster, key) is not None
+
+
+atexit.register(World.end_of_all)
 
 
 def path(callers: str, side: str) -> CallPath:

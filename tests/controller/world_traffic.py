@@ -62,7 +62,7 @@ class ClientMonitor:
         """Return one answer."""
         now_s = self.world.now_s
         if error := self.error.get(cluster):
-            self.world.shell.answered(Answered(cluster, now_s, error=error))
+            self.world.replica.answered(Answered(cluster, now_s, error=error))
             return
         if cluster not in self.frozen:
             self.newest[cluster] = now_s - 1
@@ -71,7 +71,7 @@ class ClientMonitor:
         answered = Answered(
             cluster, now_s, since_s, asked=now_s, newest=self.newest[cluster], increases=increases
         )
-        self.world.shell.answered(answered)
+        self.world.replica.answered(answered)
 
     def _growth(self, cluster: str) -> Increase:
         far = "eks" if cluster == "legacy" else "legacy"

@@ -103,6 +103,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return virtual seconds."""
         return self._now_s
 
+    def go_to(self, when_s: float) -> None:
+        """Let everything happen that is due by then: for who drives the loop from outside."""
+        self.call_at(when_s, self.stop)
+        self.run_forever()
+
     def put_back(self, handles: list[asyncio.Handle]) -> None:
         """Make these callbacks ready, in this order."""
         self._ready.extend(handles)
