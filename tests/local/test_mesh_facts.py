@@ -152,17 +152,22 @@ async def test_fact_25_an_open_opaque_connection_stays_where_it_began(pair: Pair
 
 
 async def test_fact_25_an_opaque_connection_gets_no_answer_from_the_mesh(pair: Pair) -> None:
-    """Where HTTP gets 503 or 504 an opaque connection is closed."""
+    """Where HTTP is answered by the proxy itself, an opaque connection is closed."""
+    pair.legacy.write([("web-eks.default.svc.cluster.local", 1.0)])
+    assert (await (await pair.legacy.client()).get()).status == 500
     pair.legacy.config.put("Service", service_object(WEB, app_protocol="grpc"))
+    assert (await (await pair.legacy.client(seed=1)).get()).status == 0
+
+
+async def test_fact_25_a_gateway_closes_an_opaque_connection_that_it_cannot_send_on(
+    pair: Pair,
+) -> None:
+    """What a gateway would answer to HTTP ends an opaque connection, at the client too."""
     pair.legacy.split(1.0)
-    client = await pair.legacy.client()
-    assert await client.count(1) == {"eks": 1}
-    client.close()
-    await pair.eks.gateway.die()
-    backends = [("web-eks.default.svc.cluster.local", 1.0)]
-    other = await pair.legacy.client(seed=1)
-    pair.legacy.write(backends)
-    assert (await other.get()).status == 0
+    pair.eks.write([("web.default.svc.cluster.local", 1.0)])
+    assert (await (await pair.legacy.client()).get()).status == 500
+    pair.legacy.config.put("Service", service_object(WEB, app_protocol="grpc"))
+    assert (await (await pair.legacy.client(seed=1)).get()).status == 0
 
 
 # --- 26: routes of one Service are merged

@@ -269,16 +269,20 @@ def _rules_of(route: Object) -> Iterable[Rule]:
     for rule in (route.get("spec") or {}).get("rules") or [{}]:
         split = _weights_of(rule)
         for match in rule.get("matches") or [{}]:
-            path, headers = match.get("path") or {}, match.get("headers") or ()
-            kinds = {path.get("type"), *(header.get("type") for header in headers)}
-            yield Rule(
-                path=str(path.get("value") or "/").encode(),
-                exact=path.get("type") == "Exact",
-                method=str(match["method"]).encode() if match.get("method") else None,
-                fields=tuple((h["name"].lower().encode(), h["value"].encode()) for h in headers),
-                impossible="RegularExpression" in kinds or bool(match.get("queryParams")),
-                split=split,
-            )
+            yield _rule(match, split)
+
+
+def _rule(match: Object, split: Split | None) -> Rule:
+    path, headers = match.get("path") or {}, match.get("headers") or ()
+    kinds = {each.get("type") for each in (path, *headers)}
+    return Rule(
+        path=str(path.get("value") or "/").encode(),
+        exact=path.get("type") == "Exact",
+        method=str(match["method"]).encode() if match.get("method") else None,
+        fields=tuple((h["name"].lower().encode(), h["value"].encode()) for h in headers),
+        impossible="RegularExpression" in kinds or bool(match.get("queryParams")),
+        split=split,
+    )
 
 
 def _weights_of(rule: Object) -> Split | None:
@@ -316,20 +320,26 @@ def _is_for(route: Object, service: Key, port: int) -> bool:
 
 def overrides_of(profile: Object | None) -> Split | None:
     """Return what a ServiceProfile's overrides say, whoever wrote them; None for nothing."""
-    overrides = ((profile or {}).get("spec") or {}).get("dstOverrides") or ()
+    overrides = ((profile or {}).get("spec") or {}).get("dstOverrides")
     if not overrides:
         return None
-    weighted: list[tuple[str, float]] = []
-    for override in overrides:
-        authority = str(override["authority"]).partition(":")[0].removesuffix(".")
-        service = service_of_name(authority)
-        if service is None:
-            return SplitFault.BACKEND_IS_FQDN
-        weighted.append((service[1], weight_of(override.get("weight"))))
-    total = sum(weight for _, weight in weighted)
-    if total > MAX_WEIGHT_SUM or any(weight < 0 for _, weight in weighted):
+    weighted = [(_backend_of(o["authority"]), weight_of(o.get("weight"))) for o in overrides]
+    backends = tuple((name, weight) for name, weight in weighted if name is not None)
+    if len(backends) < len(weighted):
+        return SplitFault.BACKEND_IS_FQDN
+    return _split_by(backends)
+
+
+def _split_by(backends: tuple[tuple[str, float], ...]) -> Split:
+    total = sum(weight for _, weight in backends)
+    if total > MAX_WEIGHT_SUM or any(weight < 0 for _, weight in backends):
         return SplitFault.OUT_OF_RANGE
-    return Weighted(tuple(weighted)) if total > 0 else SplitFault.ALL_ZERO
+    return Weighted(backends) if total > 0 else SplitFault.ALL_ZERO
+
+
+def _backend_of(authority: str) -> str | None:
+    service = service_of_name(authority.partition(":")[0].removesuffix("."))
+    return None if service is None else service[1]
 
 
 def weight_of(written: float | str | None) -> float:

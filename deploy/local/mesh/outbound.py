@@ -34,6 +34,7 @@ from deploy.local.mesh.config import (
     Protocol,
     Route,
     Routed,
+    Split,
     SplitFault,
     Topic,
     Weighted,
@@ -256,10 +257,14 @@ class Outbound:
             if rule is None:
                 return None, _NO_ROUTE
             split = rule.split
+        return self._by_split(name, split, service, port, now)
+
+    def _by_split(
+        self, name: _Name, split: Split | None, service: Key, port: int, now: float
+    ) -> tuple[Backend | None, Decision]:
         if split is None:
             backend = self._backend(name, service, port)
-            decision: Decision = _NONE_LEFT if backend.skipped(now) else backend.next(now, now)
-            return backend, decision
+            return backend, _NONE_LEFT if backend.skipped(now) else backend.next(now, now)
         if not isinstance(split, Weighted):
             return None, _FQDN if split is SplitFault.BACKEND_IS_FQDN else _DROP
         drawn = self._draw(name, split, service[0], port, now)

@@ -34,22 +34,21 @@ STATUS_DELAY_S: Final = 0.1
 
 def status_of(route: Object, config: ClusterConfig, now: str) -> dict[str, Any]:
     """Return the status of a route: what others said of it stays, and what was so before keeps its time."""
-    before = ((route.get("status") or {}).get("parents")) or ()
-    others = [parent for parent in before if parent.get("controllerName") != CONTROLLER]
-    own = [
-        {
-            "parentRef": dict(ref),
-            "controllerName": CONTROLLER,
-            "conditions": [
-                _condition(kind, true, reason, now)
-                for kind, true, reason in _findings(route, ref, config)
-            ],
-        }
-        for ref in service_parents(route)
-    ]
-    kept = [parent for parent in before if parent.get("controllerName") == CONTROLLER]
-    same = [_meaning(parent) for parent in kept] == [_meaning(parent) for parent in own]
+    before = (route.get("status") or {}).get("parents") or ()
+    kept = [parent for parent in before if parent["controllerName"] == CONTROLLER]
+    others = [parent for parent in before if parent not in kept]
+    own = [_parent(route, ref, config, now) for ref in service_parents(route)]
+    same = [*map(_meaning, kept)] == [*map(_meaning, own)]
     return {"parents": [*others, *(kept if same else own)]}
+
+
+def _parent(route: Object, ref: Object, config: ClusterConfig, now: str) -> dict[str, Any]:
+    findings = _findings(route, ref, config)
+    return {
+        "parentRef": dict(ref),
+        "controllerName": CONTROLLER,
+        "conditions": [_condition(kind, true, reason, now) for kind, true, reason in findings],
+    }
 
 
 def _findings(route: Object, ref: Object, config: ClusterConfig) -> Iterable[tuple[str, bool, str]]:
