@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy.local.mesh.adaptor import with_overrides, without_overrides
 from deploy.local.mesh.addresses import AddressBlock
 from deploy.local.mesh.config import ClusterConfig, Key, Object, profile_name
 from deploy.local.mesh.counts import Counts
@@ -102,6 +103,7 @@ class Client:
     """A client with one kept connection to its sidecar."""
 
     def __init__(self, proxy_url: str) -> None:
+        self.proxy_url = proxy_url
         proxy = urlsplit(proxy_url)
         self._proxy = (proxy.hostname, proxy.port)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -168,14 +170,24 @@ def split_object(
     return {"metadata": meta, "spec": {"service": service, "backends": backends}}
 
 
-def route_object(weights: Sequence[tuple[str, float]], service: str = "web") -> dict[str, Any]:
+def route_object(
+    weights: Sequence[tuple[str, float]],
+    service: str = "web",
+    *,
+    name: str = "",
+    made: str = "",
+    matches: Sequence[object] = (),
+) -> dict[str, Any]:
     """Return an HTTPRoute in namespace default."""
     refs = [{"name": backend, "port": 80, "weight": weight} for backend, weight in weights]
     parent = {"group": "", "kind": "Service", "name": service, "port": 80}
-    return {
-        "metadata": {"name": service, "namespace": "default"},
-        "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs}]},
-    }
+    rule: dict[str, Any] = {"backendRefs": refs}
+    if matches:
+        rule["matches"] = list(matches)
+    meta = {"name": name or service, "namespace": "default"}
+    if made:
+        meta["creationTimestamp"] = made
+    return {"metadata": meta, "spec": {"parentRefs": [parent], "rules": [rule]}}
 
 
 def profile_object(
@@ -187,6 +199,20 @@ def profile_object(
         "metadata": {"name": named, "namespace": namespace},
         "spec": {"routes": list(routes), **spec},
     }
+
+
+def write_split(config: ClusterConfig, split: Object) -> None:
+    """Write into the config what the SMI adaptor makes of a TrafficSplit."""
+    namespace, name = split["metadata"]["namespace"], split["spec"]["service"]
+    profile = config.profile((namespace, profile_name((namespace, name))))
+    config.put("ServiceProfile", with_overrides(split, profile))
+
+
+def delete_split(config: ClusterConfig, service: Key = WEB) -> None:
+    """Take away what the SMI adaptor takes away when the TrafficSplit of a Service is deleted."""
+    profile = config.profile((service[0], profile_name(service)))
+    if profile is not None:
+        config.put("ServiceProfile", without_overrides(profile))
 
 
 @dataclass(slots=True)
@@ -222,14 +248,15 @@ class Side:
     def split(self, away: float, scale: int = 1000) -> None:
         """Write a split that sends that share to the other cluster."""
         home = round(scale * (1 - away))
-        self.config.put(
-            "TrafficSplit",
-            split_object([("web", home), (f"web-{self.other}", scale - home)]),
-        )
+        write_split(self.config, split_object([("web", home), (f"web-{self.other}", scale - home)]))
+
+    def write(self, weights: Sequence[tuple[str, float]]) -> None:
+        """Write a split with these weights."""
+        write_split(self.config, split_object(weights))
 
     def unsplit(self) -> None:
         """Delete the split."""
-        self.config.drop("TrafficSplit", WEB)
+        delete_split(self.config)
 
     def pin(self) -> None:
         """Pin the gateway of this cluster."""

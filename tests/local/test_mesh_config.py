@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from deploy.local.mesh.config import (
     ClusterConfig,
     Endpoint,
     Policy,
+    Split,
     SplitFault,
     Topic,
     Weighted,
     service_of_name,
-    split_of,
     weight_of,
 )
 from deploy.local.mesh.gateway import NAMESPACE
 from deploy.local.mesh.mirror import RemoteGateway, mirror_service, mirror_slice
 from deploy.local.mesh.objects import Pod, service_object, slice_object
-from tests.local.mesh_pair import WEB, profile_object, split_object
+from tests.local.mesh_pair import WEB, profile_object, route_object, split_object, write_split
+
+
+def split_of(*weights: tuple[str, float], service: str = "web") -> Split | None:
+    """Return what proxies get of a TrafficSplit, by way of the SMI adaptor."""
+    config = ClusterConfig()
+    write_split(config, split_object(weights, service))
+    return config.policy(WEB, "default").split
 
 
 def test_a_split_counts_only_with_the_short_name() -> None:
     """A TrafficSplit whose service is an FQDN has no effect (fact 17)."""
-    short = split_object([("web", 1), ("web-eks", 1)])
-    fqdn = split_object([("web-eks", 1)], service="web.default.svc.cluster.local")
-    assert split_of([fqdn], "web") is None
-    assert split_of([fqdn, short], "web") == Weighted((("web", 1.0), ("web-eks", 1.0)))
-
-
-def test_of_two_splits_the_oldest_counts() -> None:
-    """Creation time decides, then the name."""
-    young = split_object([("web", 1)], made="2026-02-01T00:00:00Z", name="a")
-    old = split_object([("web-eks", 1)], made="2026-01-01T00:00:00Z", name="c")
-    same = split_object([("other", 1)], made="2026-01-01T00:00:00Z", name="d")
-    assert split_of([young, same, old], "web") == Weighted((("web-eks", 1.0),))
+    assert split_of(("web-eks", 1), service="web.default.svc.cluster.local") is None
+    assert split_of(("web", 1), ("web-eks", 1)) == Weighted((("web", 1.0), ("web-eks", 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -52,13 +47,13 @@ def test_bad_weights_and_names_are_findings(
     weights: list[tuple[str, float]], fault: SplitFault
 ) -> None:
     """What the CRD accepts and the proxies do not like is told apart (facts 15, 17)."""
-    assert split_of([split_object(weights)], "web") is fault
+    assert split_of(*weights) is fault
 
 
 def test_the_greatest_sum_still_works() -> None:
     """429,496 is good, and so are fractions (fact 15)."""
-    assert split_of([split_object([("web", 429_496)])], "web") == Weighted((("web", 429_496.0),))
-    assert split_of([split_object([("web", 0.25)])], "web") == Weighted((("web", 0.25),))
+    assert split_of(("web", 429_496)) == Weighted((("web", 429_496.0),))
+    assert split_of(("web", 0.25)) == Weighted((("web", 0.25),))
 
 
 def test_weights_of_v1alpha1_are_quantities() -> None:
@@ -120,11 +115,10 @@ def test_a_change_touches_only_its_own_service() -> None:
     config = ClusterConfig()
     heard: list[Topic] = []
     config.subscribe(heard.append)
-    split: dict[str, Any] = split_object([("web", 1)])
-    config.put("TrafficSplit", split)
-    config.put("TrafficSplit", {**split, "spec": {**split["spec"], "service": "api"}})
-    config.drop("TrafficSplit", WEB)
-    config.drop("TrafficSplit", WEB)
+    config.put("HTTPRoute", route_object([("web", 1)]))
+    config.put("HTTPRoute", route_object([("web", 1)], "api", name="web"))
+    config.drop("HTTPRoute", WEB)
+    config.drop("HTTPRoute", WEB)
     web, api = ("policy", WEB), ("policy", ("default", "api"))
     assert heard == [web, web, api, api]
     assert config.policy(WEB, "default") == Policy()

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.mesh.addresses import wire
 from deploy.local.mesh.counts import Counts, MetricsPage
-from tests.local.mesh_pair import Pair, route_object, running_pair, split_object
+from tests.local.mesh_pair import Pair, route_object, running_pair, split_object, write_split
 
 URL = "http://web.default.svc.cluster.local/"
 
@@ -81,7 +81,7 @@ async def test_failures_are_a_backends_or_nobodys(pair: Pair) -> None:
     pair.legacy.workload.fail()
     await client.get(URL)
     backends: list[tuple[str, float]] = [("web.default.svc.cluster.local", 1)]
-    pair.legacy.config.put("TrafficSplit", split_object(backends))
+    write_split(pair.legacy.config, split_object(backends))
     other = await pair.legacy.client(seed=1)
     assert (await other.get(URL)).proxy_error
     assert told(pair.legacy.counts, "response_total", "classification", "status_code") == {

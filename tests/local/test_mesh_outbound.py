@@ -25,7 +25,14 @@ from deploy.local.mesh.outbound import (
     Outbound,
     Refuse,
 )
-from tests.local.mesh_pair import WEB, profile_object, route_object, split_object
+from tests.local.mesh_pair import (
+    WEB,
+    delete_split,
+    profile_object,
+    route_object,
+    split_object,
+    write_split,
+)
 from tests.local.test_mesh_tables import FACTS
 
 LOCAL = Endpoint("10.1.0.1", 8080)
@@ -60,11 +67,11 @@ class World:
 
     def split(self, weights: Sequence[tuple[str, float]], service: str = "web") -> None:
         """Write the split."""
-        self.config.put("TrafficSplit", split_object(weights, service))
+        write_split(self.config, split_object(weights, service))
 
     def unsplit(self) -> None:
         """Delete the split."""
-        self.config.drop("TrafficSplit", WEB)
+        delete_split(self.config)
 
     def ask(self, after: float = 0.2) -> Decision:
         """Decide for a request that comes so many seconds later."""

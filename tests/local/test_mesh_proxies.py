@@ -24,6 +24,7 @@ from tests.local.mesh_pair import (
     running_pair,
     split_object,
     until,
+    write_split,
 )
 
 ALL_AWAY = 1.0
@@ -191,7 +192,7 @@ async def test_an_endpoint_that_closes_without_an_answer_is_502(pair: Pair) -> N
 
 async def test_an_emptied_mirror_is_504_for_three_seconds_and_then_skipped(pair: Pair) -> None:
     """Its share waits and gets 504, then the local Service answers all (fact 16)."""
-    pair.legacy.config.put("TrafficSplit", split_object([("web", 1), ("web-eks", 99_999)]))
+    write_split(pair.legacy.config, split_object([("web", 1), ("web-eks", 99_999)]))
     client = await pair.legacy.client()
     assert (await client.get()).cluster == "eks"
     pair.legacy.mirror("empty")
@@ -287,7 +288,7 @@ async def test_bad_weights_drop_the_connections_of_new_proxies(pair: Pair) -> No
     pair.legacy.split(ALL_AWAY)
     busy = await pair.legacy.client(1)
     assert (await busy.get()).cluster == "eks"
-    pair.legacy.config.put("TrafficSplit", split_object([("web", 1), ("web-eks", -1)]))
+    write_split(pair.legacy.config, split_object([("web", 1), ("web-eks", -1)]))
     pair.propagate()
     new = await pair.legacy.client(2)
     assert (await busy.get()).cluster == "eks"
@@ -297,7 +298,7 @@ async def test_bad_weights_drop_the_connections_of_new_proxies(pair: Pair) -> No
 async def test_a_backend_as_fqdn_is_500(pair: Pair) -> None:
     """For 100 % of requests, and marked as the mesh's own (fact 17)."""
     backends = [("web", 999), ("web-eks.default.svc.cluster.local", 1)]
-    pair.legacy.config.put("TrafficSplit", split_object(backends))
+    write_split(pair.legacy.config, split_object(backends))
     client = await pair.legacy.client()
     answers = [await client.get() for _ in range(20)]
     assert {a.status for a in answers} == {500}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Literal
@@ -56,20 +57,27 @@ class World:
         return [await self.mesh.workload(WEB, cluster) for cluster in clusters]
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """Yield a running world."""
+@contextlib.asynccontextmanager
+async def running_world(**settings: Any) -> AsyncIterator[World]:
+    """Run a world; ``settings`` are the Mesh's."""
     apis = {name: EmbeddedApi(name, tokens=(token,)) for name, token in TOKENS.items()}
     for api in apis.values():
         await api.start()
     access = [ApiAccess(apis[name].url, TOKENS[name]) for name in (LEGACY, EKS)]
-    mesh = Mesh(*access, seed=7, probing=QUICK)
+    mesh = Mesh(*access, **{"seed": 7, "probing": QUICK, **settings})
     await mesh.start()
     running = World(apis, mesh)
     yield running
     await running.mesh.stop()
     for api in apis.values():
         await api.stop()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Yield a running world."""
+    async with running_world() as running:
+        yield running
 
 
 async def test_each_cluster_has_a_link_to_the_other(world: World) -> None:

@@ -8,36 +8,45 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from deploy.local.mesh.adaptor import SmiAdaptor
 from deploy.local.mesh.addresses import AddressBlock, wire
 from deploy.local.mesh.clock import Clock
-from deploy.local.mesh.config import ClusterConfig, Key
+from deploy.local.mesh.config import ClusterConfig, Key, Kind
 from deploy.local.mesh.counts import Counts, MetricsPage
 from deploy.local.mesh.gateway import NAMESPACE as GATEWAYS
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import (
+    OLDER_ROUTES,
     PROFILES,
     ROUTES,
     SERVICES,
     SLICES,
-    SPLITS,
     ApiAccess,
     KubeClient,
     Resource,
 )
 from deploy.local.mesh.load import Load
 from deploy.local.mesh.objects import Pod, service_object, slice_object
+from deploy.local.mesh.policy import PolicyController
 from deploy.local.mesh.sidecar import Sidecar
 from deploy.local.mesh.watch import Follow
 from deploy.local.mesh.workload import Workload
 
 LISTED_WITHIN_S: Final = 30.0
-_FOLLOWED: Final = (SERVICES, SLICES, SPLITS, ROUTES, PROFILES)
+_FOLLOWED: Final[tuple[tuple[Kind, Resource], ...]] = (
+    ("Service", SERVICES),
+    ("EndpointSlice", SLICES),
+    ("HTTPRoute", ROUTES),
+    ("OlderHTTPRoute", OLDER_ROUTES),
+    ("ServiceProfile", PROFILES),
+)
 
 
 class MeshCluster:
     """Made by Mesh. ``rng`` gives each part a generator of its own, so that runs repeat.
 
-    ``far`` is the other cluster.
+    ``far`` is the other cluster. ``http_routes``: whether its Linkerd knows HTTPRoutes of the Gateway API;
+    one that does not neither obeys them nor writes their status.
     """
 
     def __init__(
@@ -50,9 +59,10 @@ class MeshCluster:
         clock: Clock,
         rng: Callable[[str], random.Random],
         trust_domain: str,
+        http_routes: bool = True,
     ) -> None:
         self.name = name
-        self.config = ClusterConfig()
+        self.config = ClusterConfig(http_routes=http_routes)
         self._access = access
         self._addresses = addresses
         self._clock = clock
@@ -72,22 +82,36 @@ class MeshCluster:
         self._loads: list[Load] = []
         self._following: list[asyncio.Task[None]] = []
         self.api: KubeClient
+        self.adaptor: SmiAdaptor
+        self.policy_controller: PolicyController
 
     async def start(self) -> None:
         """List all objects and open the gateway. Raises TimeoutError, OSError."""
         self.api = KubeClient(self._access)
         loop = asyncio.get_running_loop()
-        followers = [self._follower(resource) for resource in _FOLLOWED]
+        followers = [self._follower(kind, resource) for kind, resource in _FOLLOWED]
         self._following = [loop.create_task(f.run()) for f in followers]
         async with asyncio.timeout(LISTED_WITHIN_S):
             for follower in followers:
                 await follower.listed.wait()
+            await self._start_controllers()
         await self.gateway.start()
         await self.metrics.start(wire(self._addresses.take()))
+
+    async def _start_controllers(self) -> None:
+        self.adaptor = SmiAdaptor(self.api, self._rng(f"{self.name}/adaptor"))
+        await self.adaptor.start()
+        self.policy_controller = PolicyController(
+            self.api, self.config, self._rng(f"{self.name}/policy")
+        )
+        if self.config.http_routes:
+            await self.policy_controller.start()
 
     async def stop(self) -> None:
         """End everything of this cluster."""
         await asyncio.gather(*(load.stop() for load in self._loads))
+        await self.adaptor.stop()
+        await self.policy_controller.stop()
         for sidecar in self._sidecars.values():
             await sidecar.stop()
         await self.gateway.stop()
@@ -138,29 +162,48 @@ class MeshCluster:
         await self.api.apply(SLICES, slice_object(service, pods, target_port))
 
     async def load(
-        self, service: Key, *, caller: str, rate_hz: float = 25.0, port: int = 80
+        self,
+        service: Key,
+        *,
+        caller: str,
+        rate_hz: float = 25.0,
+        port: int = 80,
+        dials_pods: bool = False,
+        opaque: bool = False,
     ) -> Load:
-        """Start load on a Service from a caller of this cluster."""
+        """Start load on a Service from a caller of this cluster.
+
+        ``dials_pods``: as an ingress that sends to the Service's endpoints itself, or whoever uses a headless
+        Service (33). ``opaque``: the caller does not speak HTTP (24).
+        """
         proxy = await self.sidecar(caller)
-        suffix = "" if port == 80 else f":{port}"
+        authority = f"{service[1]}.{service[0]}.svc.cluster.local"
+        authority += "" if port == 80 else f":{port}"
         load = Load(
             proxy,
-            f"http://{service[1]}.{service[0]}.svc.cluster.local{suffix}/",
+            f"http://{authority}/",
             rng=self._rng(f"{self.name}/load/{caller}/{service}"),
             rate_hz=rate_hz,
+            dial=partial(self._pods_of, service, port) if dials_pods else None,
+            opaque=opaque,
         )
         load.start()
         self._loads.append(load)
         return load
 
+    def _pods_of(self, service: Key, port: int) -> Sequence[str]:
+        found = self.config.endpoints(service).get(port, ())
+        return [f"{each.ip}:{each.port}" for each in found]
+
     def _counts(self, name: str, namespace: str) -> Counts:
         return self.metrics.add(Counts(namespace=namespace, name=name, far=self._far))
 
-    def _follower(self, resource: Resource) -> Follow:
+    def _follower(self, kind: Kind, resource: Resource) -> Follow:
         return Follow(
             self.api,
             resource,
-            put=partial(self.config.put, resource.kind),
-            drop=partial(self.config.drop, resource.kind),
-            rng=self._rng(f"{self.name}/follow/{resource.plural}"),
+            put=partial(self.config.put, kind),
+            drop=partial(self.config.drop, kind),
+            rng=self._rng(f"{self.name}/follow/{kind}"),
+            optional=resource is OLDER_ROUTES,
         )

@@ -5,15 +5,16 @@ Two questions are answered, for one Service each: where its pods are (:meth:`Clu
 and how calls to it are routed (:meth:`ClusterConfig.policy`). A change of an object is told as the
 topic that it touches, so that nobody looks at all Services when one changed.
 
-Of an HTTPRoute only the backends of the first rule count here: matches and filters are not modelled, nor
-the routes of client namespaces.
+A TrafficSplit is nothing to a proxy: what counts is the ServiceProfile that the SMI adaptor makes of it (32).
+Filters of an HTTPRoute are not modelled, nor the routes of client namespaces; and what a profile switches off
+for a Service's clients (retries, timeouts, failure accrual: 32) is not modelled either.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 Object = Mapping[str, Any]
@@ -23,8 +24,16 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 Kind = Literal[
-    "Service", "Endpoints", "EndpointSlice", "TrafficSplit", "HTTPRoute", "ServiceProfile"
+    "Service",
+    "Endpoints",
+    "EndpointSlice",
+    "TrafficSplit",
+    "HTTPRoute",
+    "OlderHTTPRoute",
+    "ServiceProfile",
 ]
+"""``OlderHTTPRoute``: an HTTPRoute of policy.linkerd.io, Linkerd's own from before the Gateway API."""
+
 Topic = tuple[Literal["endpoints", "policy"], Key]
 """What changed about which Service."""
 
@@ -37,6 +46,9 @@ MIRRORED: Final = "mirror.linkerd.io/mirrored-service"
 REMOTE_NAME: Final = "mirror.linkerd.io/remote-svc-fq-name"
 GATEWAY_IDENTITY: Final = "mirror.linkerd.io/remote-gateway-identity"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
+OPAQUE_PORTS: Final = "config.linkerd.io/opaque-ports"
+DEFAULT_OPAQUE_PORTS: Final = "25,587,3306,4444,5432,6379,9300,11211"
+"""Linkerd's own value of ``proxy.opaquePorts``: what holds where no annotation names other ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +79,90 @@ class SplitFault(enum.Enum):
     OUT_OF_RANGE = "a weight is negative or the sum is too large"
 
 
+class Protocol(enum.Enum):
+    """What Linkerd takes the connections to a port for (24)."""
+
+    DETECT = "HTTP where a connection begins as HTTP, else opaque"
+    HTTP = "HTTP"
+    OPAQUE = "opaque: routes are ignored"
+
+
+_PROTOCOLS: Final = {
+    "http": Protocol.HTTP,
+    "kubernetes.io/h2c": Protocol.HTTP,
+    "linkerd.io/tcp": Protocol.OPAQUE,
+    "linkerd.io/opaque": Protocol.OPAQUE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a request a route can match; ``fields`` with lower-case names."""
+
+    method: bytes = b"GET"
+    path: bytes = b"/"
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One match of an HTTPRoute's rule, and where it sends calls; None: to the Service itself.
+
+    ``impossible``: it asks for what is not modelled (a regular expression, a query), so nothing matches it.
+    """
+
+    path: bytes = b"/"
+    exact: bool = False
+    method: bytes | None = None
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    impossible: bool = False
+    split: Weighted | SplitFault | None = None
+
+    @property
+    def rank(self) -> tuple[bool, int, bool, int]:
+        """Return how specific it is, in the Gateway API's order: the greater wins."""
+        return self.exact, len(self.path.rstrip(b"/")), self.method is not None, len(self.fields)
+
+    def takes(self, asked: Asked) -> bool:
+        """Return whether it is for this request."""
+        if self.impossible or self.method not in (None, asked.method):
+            return False
+        path, wanted = asked.path.partition(b"?")[0], self.path
+        # A prefix is one of whole elements: /foo is for /foo/bar, and not for /foobar.
+        within = (path + b"/").startswith(wanted.rstrip(b"/") + b"/")
+        on_path = path == wanted if self.exact else within
+        return on_path and set(self.fields) <= set(asked.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Routes that tell requests apart; the first rule that takes one counts. Without any the answer is 404."""
+
+    rules: tuple[Rule, ...]
+
+    def rule_for(self, asked: Asked) -> Rule | None:
+        """Return the rule that counts for a request."""
+        return next((rule for rule in self.rules if rule.takes(asked)), None)
+
+
 Split = Weighted | SplitFault
+Route = Weighted | SplitFault | Routed
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How calls to one Service are routed, as a proxy of one namespace is told.
 
-    ``split``: by a TrafficSplit, or by the overrides of somebody's ServiceProfile. ``route``: by an HTTPRoute.
+    ``split``: by the overrides of a ServiceProfile, the SMI adaptor's or somebody else's. ``route``: by HTTPRoutes.
     ``pinned``: a ServiceProfile of the proxy's own namespace (7). ``has_route``: some ServiceProfile that
     holds for this proxy has a route, which makes later splits live (11) and beats an HTTPRoute (13).
     """
 
     split: Split | None = None
-    route: Split | None = None
+    route: Route | None = None
     pinned: bool = False
     has_route: bool = False
+    protocol: Protocol = Protocol.DETECT
 
 
 def key_of(obj: Object) -> Key:
@@ -125,65 +205,141 @@ def _ready_at(piece: Object, port_name: str, remote: str | None) -> Iterable[End
                 yield Endpoint(address, port, remote)
 
 
-def split_of(splits: Iterable[Object], name: str) -> Split | None:
-    """Return what the TrafficSplits of one namespace say about one Service, None for nothing.
+def protocol_of(service: Object | None, port: int) -> Protocol:
+    """Return what the policy controller takes a Service's port for, since Linkerd 2.18 (24)."""
+    if service is None:
+        return Protocol.DETECT
+    for each in (service.get("spec") or {}).get("ports") or ():
+        written = each.get("appProtocol")
+        if each["port"] == port and written is not None:
+            # Any other value makes the port opaque: grpc, http2, https, kubernetes.io/ws, ...
+            return _PROTOCOLS.get(str(written).lower(), Protocol.OPAQUE)
+    annotations = service["metadata"].get("annotations") or {}
+    opaque = _in_ranges(port, annotations.get(OPAQUE_PORTS, DEFAULT_OPAQUE_PORTS))
+    return Protocol.OPAQUE if opaque else Protocol.DETECT
 
-    Only ``spec.service`` as short name counts (17); of two the oldest.
+
+def _in_ranges(port: int, ranges: str) -> bool:
+    for piece in ranges.split(","):
+        least, _, most = piece.strip().partition("-")
+        if least.isdecimal() and int(least) <= port <= int(most if most.isdecimal() else least):
+            return True
+    return False
+
+
+def is_headless(service: Object | None) -> bool:
+    """Return whether a Service's name stands for the addresses of its pods."""
+    return ((service or {}).get("spec") or {}).get("clusterIP") == "None"
+
+
+def route_of(routes: Iterable[Object], service: Key, port: int = 80) -> Route | None:
+    """Return what the HTTPRoutes of its namespace say about a port of a Service, None for nothing.
+
+    All of them are merged, Linkerd's older ones too: the more specific match first, then the oldest route (26).
     """
-    of_service = [s for s in splits if (s.get("spec") or {}).get("service") == name]
-    if not of_service:
+    of_service = sorted((r for r in routes if _is_for(r, service, port)), key=_age)
+    rules = [rule for route in of_service for rule in _rules_of(route)]
+    rules.sort(key=lambda rule: rule.rank, reverse=True)
+    if any(rule.split is SplitFault.ALL_ZERO for rule in rules):
+        return SplitFault.ALL_ZERO
+    if not rules:
         return None
-    oldest = min(
-        of_service,
-        key=lambda s: (s["metadata"].get("creationTimestamp") or "", s["metadata"]["name"]),
+    if rules[0] == replace(_ANY, split=rules[0].split):
+        # The most specific takes all, so all of them do, and of those the oldest counts.
+        return rules[0].split
+    return Routed(tuple(rules))
+
+
+_ANY: Final = Rule()
+
+
+def _age(route: Object) -> tuple[str, str]:
+    return route["metadata"].get("creationTimestamp") or "", route["metadata"]["name"]
+
+
+def backends_of(route: Object) -> Iterable[Key]:
+    """Return the Services that the rules of an HTTPRoute send calls to."""
+    namespace, _ = key_of(route)
+    for rule in (route.get("spec") or {}).get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            yield ref.get("namespace", namespace), str(ref["name"])
+
+
+def _rules_of(route: Object) -> Iterable[Rule]:
+    for rule in (route.get("spec") or {}).get("rules") or [{}]:
+        split = _weights_of(rule)
+        for match in rule.get("matches") or [{}]:
+            yield _rule(match, split)
+
+
+def _rule(match: Object, split: Split | None) -> Rule:
+    path, headers = match.get("path") or {}, match.get("headers") or ()
+    kinds = {each.get("type") for each in (path, *headers)}
+    return Rule(
+        path=str(path.get("value") or "/").encode(),
+        exact=path.get("type") == "Exact",
+        method=str(match["method"]).encode() if match.get("method") else None,
+        fields=tuple((h["name"].lower().encode(), h["value"].encode()) for h in headers),
+        impossible="RegularExpression" in kinds or bool(match.get("queryParams")),
+        split=split,
     )
-    backends = oldest["spec"].get("backends") or ()
-    weighted = tuple((str(b["service"]), weight_of(b.get("weight"))) for b in backends)
-    if any("." in service for service, _ in weighted):
-        return SplitFault.BACKEND_IS_FQDN
-    total = sum(weight for _, weight in weighted)
-    if total > MAX_WEIGHT_SUM or any(weight < 0 for _, weight in weighted):
-        return SplitFault.OUT_OF_RANGE
-    return Weighted(weighted) if total > 0 else SplitFault.ALL_ZERO
 
 
-def route_of(routes: Iterable[Object], service: Key) -> Split | None:
-    """Return what the HTTPRoutes say about one Service of their namespace, None for nothing; of two the oldest.
-
-    A rule without backends is none: calls stay local.
-    """
-    of_service = [route for route in routes if service in parents_of(route)]
-    if not of_service:
-        return None
-    oldest = min(
-        of_service,
-        key=lambda r: (r["metadata"].get("creationTimestamp") or "", r["metadata"]["name"]),
-    )
-    rules = oldest["spec"].get("rules") or [{}]
-    refs = rules[0].get("backendRefs") or ()
+def _weights_of(rule: Object) -> Split | None:
     # An absent weight is 1 (gateway.networking.k8s.io).
-    weighted = tuple((str(ref["name"]), float(ref.get("weight", 1))) for ref in refs)
+    weighted = tuple(
+        (str(ref["name"]), float(ref.get("weight", 1))) for ref in rule.get("backendRefs") or ()
+    )
     if not weighted:
         return None
     return Weighted(weighted) if any(w > 0 for _, w in weighted) else SplitFault.ALL_ZERO
 
 
 def parents_of(route: Object) -> tuple[Key, ...]:
-    """Return the Services of its own namespace that an HTTPRoute is for."""
+    """Return the Services of its own namespace that an HTTPRoute is for, whatever the port."""
+    return tuple((key_of(route)[0], str(ref["name"])) for ref in service_parents(route))
+
+
+def service_parents(route: Object) -> tuple[Object, ...]:
+    """Return the parentRefs of an HTTPRoute that name Services of its own namespace."""
     namespace, _ = key_of(route)
     return tuple(
-        (namespace, str(ref["name"]))
+        ref
         for ref in (route.get("spec") or {}).get("parentRefs") or ()
         if (ref.get("group"), ref.get("kind")) in (("", "Service"), ("core", "Service"))
         and ref.get("namespace", namespace) == namespace
     )
 
 
+def _is_for(route: Object, service: Key, port: int) -> bool:
+    return key_of(route)[0] == service[0] and any(
+        ref["name"] == service[1] and ref.get("port", port) == port
+        for ref in service_parents(route)
+    )
+
+
 def overrides_of(profile: Object | None) -> Split | None:
-    """Return what a ServiceProfile's own overrides say: they hold as those that the SMI adaptor writes."""
-    overrides = ((profile or {}).get("spec") or {}).get("dstOverrides") or ()
-    weighted = tuple((str(o["authority"]).split(".")[0], weight_of(o["weight"])) for o in overrides)
-    return Weighted(weighted) if any(weight > 0 for _, weight in weighted) else None
+    """Return what a ServiceProfile's overrides say, whoever wrote them; None for nothing."""
+    overrides = ((profile or {}).get("spec") or {}).get("dstOverrides")
+    if not overrides:
+        return None
+    weighted = [(_backend_of(o["authority"]), weight_of(o.get("weight"))) for o in overrides]
+    backends = tuple((name, weight) for name, weight in weighted if name is not None)
+    if len(backends) < len(weighted):
+        return SplitFault.BACKEND_IS_FQDN
+    return _split_by(backends)
+
+
+def _split_by(backends: tuple[tuple[str, float], ...]) -> Split:
+    total = sum(weight for _, weight in backends)
+    if total > MAX_WEIGHT_SUM or any(weight < 0 for _, weight in backends):
+        return SplitFault.OUT_OF_RANGE
+    return Weighted(backends) if total > 0 else SplitFault.ALL_ZERO
+
+
+def _backend_of(authority: str) -> str | None:
+    service = service_of_name(authority.partition(":")[0].removesuffix("."))
+    return None if service is None else service[1]
 
 
 def weight_of(written: float | str | None) -> float:
@@ -216,13 +372,11 @@ def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
     """Return what this object, made or changed or deleted, is about."""
     namespace, name = key_of(obj)
     if kind == "Service":
-        return (("endpoints", (namespace, name)),)
+        return ("endpoints", (namespace, name)), ("policy", (namespace, name))
     if kind == "EndpointSlice":
         owner = (obj["metadata"].get("labels") or {}).get(SERVICE_NAME)
         return (("endpoints", (namespace, owner)),) if owner else ()
-    if kind == "TrafficSplit":
-        return (("policy", (namespace, str((obj.get("spec") or {}).get("service")))),)
-    if kind == "HTTPRoute":
+    if kind in ("HTTPRoute", "OlderHTTPRoute"):
         return tuple(("policy", parent) for parent in parents_of(obj))
     service = service_of_name(name)
     return (("policy", service),) if service else ()
@@ -230,14 +384,18 @@ def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
 
 @dataclass(slots=True)
 class ClusterConfig:
-    """The objects of one cluster, held so that one Service's share of them is found at once."""
+    """The objects of one cluster, held so that one Service's share of them is found at once.
 
+    ``http_routes``: whether this is a Linkerd that knows HTTPRoutes of the Gateway API.
+    """
+
+    http_routes: bool = True
     _services: dict[Key, Object] = field(default_factory=dict)
     _profiles: dict[Key, Object] = field(default_factory=dict)
     # By the Service they are about, then by their own key.
     _slices: dict[Key, dict[Key, Object]] = field(default_factory=dict)
-    _splits: dict[Key, dict[Key, Object]] = field(default_factory=dict)
     _routes: dict[Key, dict[Key, Object]] = field(default_factory=dict)
+    _older_routes: dict[Key, dict[Key, Object]] = field(default_factory=dict)
     _known: dict[tuple[Kind, Key], Object] = field(default_factory=dict)
     _listeners: list[Callable[[Topic], None]] = field(default_factory=list)
 
@@ -269,22 +427,40 @@ class ClusterConfig:
         slices = self._slices.get(service, {}).values()
         return endpoints_of(self._services.get(service), slices)
 
-    def policy(self, service: Key, proxy_namespace: str) -> Policy:
-        """Return how a proxy of that namespace routes calls to the Service.
+    def holds(self, service: Key) -> Object | None:
+        """Return a Service, None when there is none."""
+        return self._services.get(service)
+
+    def profile(self, key: Key) -> Object | None:
+        """Return a ServiceProfile, None when there is none."""
+        return self._profiles.get(key)
+
+    def policy(self, service: Key, proxy_namespace: str, port: int = 80) -> Policy:
+        """Return how a proxy of that namespace routes calls to a port of the Service.
 
         A profile of the proxy's own namespace is found first and hides the one that the SMI adaptor
-        writes into the Service's namespace: that is why a pin pins.
+        writes into the Service's namespace: that is why a pin pins. The name of a headless Service stands
+        for its pods, and calls to those are never split (33).
         """
+        if is_headless(self._services.get(service)):
+            return Policy()
         named = profile_name(service)
         own = self._profiles.get((proxy_namespace, named))
         beside = self._profiles.get((service[0], named))
-        split = split_of(self._splits.get(service, {}).values(), service[1])
+        protocol = protocol_of(self._services.get(service), port)
         return Policy(
-            split=split or overrides_of(beside),
-            route=route_of(self._routes.get(service, {}).values(), service),
+            split=overrides_of(beside),
+            route=None if protocol is Protocol.OPAQUE else self._route(service, port),
             pinned=own is not None and proxy_namespace != service[0],
             has_route=any((p.get("spec") or {}).get("routes") for p in (own, beside) if p),
+            protocol=protocol,
         )
+
+    def _route(self, service: Key, port: int) -> Route | None:
+        routes = list(self._older_routes.get(service, {}).values())
+        if self.http_routes:
+            routes += self._routes.get(service, {}).values()
+        return route_of(routes, service, port)
 
     def _tell(self, topics: Iterable[Topic]) -> None:
         for topic in dict.fromkeys(topics):
@@ -294,7 +470,7 @@ class ClusterConfig:
     def _by_service(self, kind: Kind) -> dict[Key, dict[Key, Object]]:
         if kind == "EndpointSlice":
             return self._slices
-        return self._routes if kind == "HTTPRoute" else self._splits
+        return self._routes if kind == "HTTPRoute" else self._older_routes
 
     def _link(self, kind: Kind, key: Key, obj: Object) -> None:
         if kind == "Service":

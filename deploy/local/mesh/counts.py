@@ -28,11 +28,16 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Counts:
-    """One proxy's counters. ``far`` names the cluster that a mirror of a name's suffix leads to."""
+    """One proxy's counters. ``far`` names the cluster that a mirror of a name's suffix leads to.
+
+    The series of a route are those of a Service's name: two Services of one name in two namespaces are counted
+    together, under the namespace of the one that was called first (28).
+    """
 
     def __init__(self, *, namespace: str, name: str, far: str) -> None:
         self._own = {"namespace": namespace, "pod": f"{name}-0", "deployment": name}
         self._far = far
+        self._first: dict[str, str] = {}
         self._values: Counter[Series] = Counter()
         self._add("proxy_build_info", {}, 1)
 
@@ -68,10 +73,9 @@ class Counts:
         if not by_profile:
             self._add(_STATUSES, {**self._route(service, backend), "http_status": str(status)})
 
-    @staticmethod
-    def _route(service: Key, backend: str) -> dict[str, str]:
+    def _route(self, service: Key, backend: str) -> dict[str, str]:
         return {
-            "parent_namespace": service[0],
+            "parent_namespace": self._first.setdefault(service[1], service[0]),
             "parent_name": service[1],
             "backend_name": backend,
         }

@@ -42,6 +42,7 @@ CONNECT_TIMEOUT_S: Final = 1.0
 _MAX_IDLE: Final = 64
 _REASONS: Final = {
     400: b"Bad Request",
+    404: b"Not Found",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     502: b"Bad Gateway",
@@ -63,6 +64,10 @@ class Downstream(asyncio.Protocol):
         self.work: asyncio.Task[None] | None = None
         self.counted: Callable[[int], None] | None = None
         """Hears the status of the answer, where an endpoint gives one."""
+        self.opaque = False
+        """Whether nobody reads what it carries: what cannot be sent on ends the connection."""
+        self.leads_to: Endpoint | None = None
+        """Where an opaque connection stays until it ends."""
         self._serve = serve
         self._connections = connections
         self._buffer = bytearray()
@@ -132,6 +137,9 @@ class Downstream(asyncio.Protocol):
 
     def reply(self, status: int, reason: str) -> None:
         """Answer for the mesh: a 4xx or 5xx, marked with its reason. A 508 ends the connection."""
+        if self.opaque:
+            self.drop()
+            return
         self.work = None
         unread = self._body is None or not self._body.done
         close = unread or status == 508 or self.request is None or not self.request.keep_alive

@@ -3,7 +3,8 @@
 It routes what comes in by the splits of its own cluster (1), unless a ServiceProfile in its namespace
 pins the Service (7). Each gateway adds its identity to the Forwarded header and refuses what carries
 it already with 508: with equal trust domains both gateways have one identity, so that the first bounce
-is refused; with different ones the first bounce passes silently (4).
+is refused; with different ones the first bounce passes silently (4). An opaque connection that loops is
+refused here too: the storm that it makes in a real pair (5) is not modelled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from deploy.local.mesh.config import ClusterConfig, service_of_name
 from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.exchange import GREETED, GREETING, Downstream, Serve
 from deploy.local.mesh.http1 import MAX_HEAD_BYTES, Request
-from deploy.local.mesh.proxy import CANONICAL, Errand, Proxy, end_to_end
+from deploy.local.mesh.proxy import CANONICAL, Errand, Proxy, end_to_end, is_opaque
 
 NAMESPACE: Final = "linkerd-multicluster"
 PORT: Final = 4143
@@ -135,7 +136,8 @@ class Gateway:
             return
         fields = [f for f in fields if f[0] != CANONICAL]
         fields.append((_FORWARDED, self._by + b";proto=https"))
-        self._proxy.send(Errand(down, request, request.target, fields, int(port)), service)
+        errand = Errand(down, request, request.target, fields, int(port), is_opaque(request))
+        self._proxy.send(errand, service)
 
     async def _refuse_loop(self, down: Downstream) -> None:
         self._counts.looped()

@@ -50,6 +50,7 @@ ENDPOINTS: Final = Resource("Endpoints", "v1", "endpoints")
 SLICES: Final = Resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 SPLITS: Final = Resource("TrafficSplit", "split.smi-spec.io/v1alpha2", "trafficsplits")
 ROUTES: Final = Resource("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
+OLDER_ROUTES: Final = Resource("HTTPRoute", "policy.linkerd.io/v1beta3", "httproutes")
 PROFILES: Final = Resource("ServiceProfile", "linkerd.io/v1alpha2", "serviceprofiles")
 LINKS: Final = Resource("Link", "multicluster.linkerd.io/v1alpha3", "links")  # type: ignore[arg-type]  # nothing follows it
 
@@ -104,6 +105,16 @@ class KubeClient:
                 return items, page["metadata"]["resourceVersion"]
             params = {"limit": str(_PAGE), "continue": following}
 
+    async def get(self, resource: Resource, key: Key) -> Object | None:
+        """Return the object, None when there is none."""
+        try:
+            found: Object = await self._call("GET", resource.path(key))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
     async def watch(self, resource: Resource, version: str) -> AsyncIterator[tuple[str, Object]]:
         """Yield events (type and object) after that version, until the server ends the watch."""
         params = {
@@ -155,6 +166,19 @@ class KubeClient:
             body=patch,
             content_type="application/merge-patch+json",
         )
+
+    async def write_status(self, resource: Resource, key: Key, status: Object) -> None:
+        """Write the object's status; one that is gone is no error."""
+        try:
+            await self._call(
+                "PATCH",
+                resource.path(key) + "/status",
+                body={"status": status},
+                content_type="application/merge-patch+json",
+            )
+        except ApiError as error:
+            if error.status != 404:
+                raise
 
     async def delete(self, resource: Resource, key: Key) -> None:
         """Delete the object; one that is not there is no error."""

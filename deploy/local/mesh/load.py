@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -17,11 +18,15 @@ from deploy.local.mesh.http1 import (
     parse_response,
     response_body,
 )
+from deploy.local.mesh.proxy import OPAQUE
 
 Outcome = Literal["ok", "workload", "mesh", "connection"]
 """Answered below 400; failed by the workload; failed by the mesh; no answer at all."""
 
 _KEPT: Final = 100_000
+_RENEW_EVERY: Final = 50
+_TIMEOUT_S: Final = 10.0
+"""Longer than the proxy's own fail-fast, so that its 504 is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,10 @@ class Snapshot:
 class Load:
     """Open loop at ``rate_hz``, until as many as ``in_flight`` are unanswered: then it waits.
 
-    ``in_flight=1`` is a closed loop. Connections are kept, and about one request in ``renew_every``
-    opens a new one. ``timeout_s`` is longer than the proxy's own fail-fast, so that its 504 is seen.
+    ``in_flight=1`` is a closed loop. Connections are kept, and about one request in fifty
+    opens a new one.
+    ``dial`` tells addresses: each request goes to one of them, and the Service's name is its Host alone.
+    ``opaque``: what is sent stands for bytes that are not HTTP.
     """
 
     def __init__(
@@ -72,17 +79,19 @@ class Load:
         rng: random.Random,
         rate_hz: float = 25.0,
         in_flight: int = 200,
-        renew_every: int = 50,
-        timeout_s: float = 10.0,
+        dial: Callable[[], Sequence[str]] | None = None,
+        opaque: bool = False,
     ) -> None:
         proxy = urlsplit(proxy_url)
         self._proxy = (proxy.hostname or "", proxy.port or 80)
         host = urlsplit(url).netloc
-        self._request = f"GET {url} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load\r\n\r\n".encode()
+        self._dial = dial
+        self._url = url
+        self._fields = f"host: {host}\r\nuser-agent: load\r\n"
+        if opaque:
+            self._fields += f"{OPAQUE.decode()}: 1\r\n"
         self._rng = rng
         self._rate_hz = rate_hz
-        self._renew_every = renew_every
-        self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(in_flight)
         self._idle: list[_Connection] = []
         self._kept: deque[Sent] = deque(maxlen=_KEPT)
@@ -148,12 +157,12 @@ class Load:
     async def _send(self, due: float) -> Sent:
         loop = asyncio.get_running_loop()
         connection = self._idle.pop() if self._idle else _Connection()
-        if self._rng.random() * self._renew_every < 1:
+        if self._rng.random() * _RENEW_EVERY < 1:
             connection.close()
             connection = _Connection()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await connection.ask(self._proxy, self._request)
+            async with asyncio.timeout(_TIMEOUT_S):
+                response = await connection.ask(self._proxy, self._request())
         except (OSError, EOFError, BadHeadError) as error:
             connection.close()
             return Sent(due, loop.time() - due, "connection", 0, "", type(error).__name__)
@@ -162,6 +171,15 @@ class Load:
         else:
             connection.close()
         return _read(response, due, loop.time() - due)
+
+    def _request(self) -> bytes:
+        url = self._url
+        if self._dial is not None:
+            addresses = self._dial()
+            if not addresses:
+                raise ConnectionRefusedError("the Service has no endpoint")
+            url = f"http://{self._rng.choice(addresses)}/"
+        return f"GET {url} HTTP/1.1\r\n{self._fields}\r\n".encode()
 
     def _note(self, sent: Sent) -> None:
         self._kept.append(sent)

@@ -3,7 +3,9 @@
 Follows Linkerd's service mirror: labels (without ``mirror.linkerd.io/*``) and annotations of the
 remote Service are copied; Endpoints of the mirror's name lead to the other cluster's gateway, and an
 EndpointSlice like the one that Kubernetes makes from such Endpoints. They are emptied when the remote
-Service has no ready endpoint, and not ready while the gateway does not answer its probe.
+Service has no ready endpoint, and not ready while the gateway does not answer its probe. A mirror that was
+made before its Service's endpoints were known stays empty until the next repair (29). The mirror of a port
+has no appProtocol: Linkerd's service mirror drops it (24).
 """
 
 from __future__ import annotations
@@ -62,15 +64,23 @@ class RemoteGateway:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """How the gateway is probed: seconds between probes, failures in a row that count, deadline."""
+    """How the gateway is probed: seconds between probes, failures in a row that count, deadline.
 
-    period_s: float = 2.0
+    ``recovery_s``: for how long the probe goes on to fail when the gateway is back. Up to 28 s in a real
+    pair (29), by the mirror's own proxy; 0 here, unless a story is about it.
+    """
+
+    period_s: float = 3.0
     failures: int = 3
     timeout_s: float = 30.0
+    recovery_s: float = 0.0
 
 
 PROBING: Final = Probing()
-"""Not ready after 6 s when the gateway refuses, after 90 s when it hangs (docs/mesh-facts.md)."""
+"""Not ready 6 to 9 s after the gateway began to refuse (29), after 90 s when it hangs: the Link's probeSpec."""
+
+REPAIR_S: Final = 0.5
+"""How often all mirrors are repaired: a minute in a real cluster (29), scaled down here."""
 
 
 def mirror_service(remote: Object, cluster: str) -> dict[str, Any]:
@@ -79,7 +89,7 @@ def mirror_service(remote: Object, cluster: str) -> dict[str, Any]:
     namespace, name = key_of(remote)
     labels = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith(_OWN)}
     ports = [
-        {k: port[k] for k in ("name", "port", "protocol", "appProtocol") if k in port}
+        {k: port[k] for k in ("name", "port", "protocol") if k in port}
         for port in (remote.get("spec") or {}).get("ports") or ()
     ]
     return {
@@ -162,7 +172,11 @@ class ServiceMirror:
         *,
         rng: random.Random,
         probing: Probing = PROBING,
+        repair_s: float = REPAIR_S,
     ) -> None:
+        self._repair_s = repair_s
+        self._unfilled: set[Key] = set()
+        self._repaired = asyncio.Event()
         self._local = local
         self._gateway = gateway
         self._rng = rng
@@ -197,6 +211,7 @@ class ServiceMirror:
                 self._stale.add(origin)
                 self._touch(origin)
         self._run(self._probe())
+        self._run(self._repair())
         for _ in range(_WRITERS):
             self._run(self._write())
 
@@ -207,8 +222,19 @@ class ServiceMirror:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def settle(self) -> None:
-        """Wait until everything told so far is written."""
+        """Wait until everything told so far is written, by a repair where it takes one."""
         await self._queue.join()
+        while any(self._has_ready(key) for key in self._unfilled):
+            await self._repaired.wait()
+            await self._queue.join()
+
+    def repair(self) -> None:
+        """Fill the mirrors that were made before their endpoints were known, as happens by itself in time."""
+        unfilled, self._unfilled = self._unfilled, set()
+        for key in unfilled:
+            self._touch(key)
+        self._repaired.set()
+        self._repaired.clear()
 
     def _run(self, job: Coroutine[object, object, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(job))
@@ -286,11 +312,14 @@ class ServiceMirror:
         before = self._written.get(key, {})
         exists = bool(before) or key in self._stale
         if remote is None:
+            self._unfilled.discard(key)
             if exists:
                 await self._remove((key[0], f"{key[1]}-{self._gateway.cluster}"))
                 self._written.pop(key, None)
                 self._stale.discard(key)
             return
+        if not exists and not self._has_ready(key):
+            self._unfilled.add(key)
         mirror = mirror_service(remote, self._gateway.cluster)
         reach = self._reach(key)
         wanted: dict[Resource, Object] = {
@@ -310,16 +339,29 @@ class ServiceMirror:
         await self._local.delete(SLICES, (mirror[0], slice_name(mirror[1])))
 
     def _reach(self, key: Key) -> Reach:
-        if not any(self._ready.get(key, {}).values()):
+        if key in self._unfilled or not self._has_ready(key):
             return "empty"
         return "ready" if self._alive else "not ready"
 
+    def _has_ready(self, key: Key) -> bool:
+        return any(self._ready.get(key, {}).values())
+
+    async def _repair(self) -> None:
+        while True:
+            await asyncio.sleep(self._repair_s)
+            self.repair()
+
     async def _probe(self) -> None:
         failed = 0
+        loop = asyncio.get_running_loop()
+        failed_at = -self._probing.recovery_s
         while True:
             answered = await self._gateway_answers()
             failed = 0 if answered else failed + 1
-            alive = answered or (self._alive and failed < self._probing.failures)
+            if not answered:
+                failed_at = loop.time()
+            recovered = self._alive or loop.time() - failed_at >= self._probing.recovery_s
+            alive = (answered and recovered) or (self._alive and failed < self._probing.failures)
             if alive != self._alive:
                 self._alive = alive
                 log.info("gateway of %s is alive: %s", self._gateway.cluster, alive)

@@ -27,9 +27,18 @@ def service_object(
     port_name: str = "http",
     exported: bool = True,
     annotations: Mapping[str, str] | None = None,
+    app_protocol: str | None = None,
+    selects: str | None = None,
+    headless: bool = False,
 ) -> dict[str, Any]:
-    """Return a Service of one port; its pods' own port is the business of its slices."""
+    """Return a Service of one port; its pods' own port is the business of its slices.
+
+    ``selects``: the app whose pods it has, where that is not the Service's own name.
+    """
     namespace, name = key
+    port_spec = {"name": port_name, "port": port, "protocol": "TCP"}
+    if app_protocol is not None:
+        port_spec["appProtocol"] = app_protocol
     return {
         "metadata": {
             "name": name,
@@ -38,8 +47,9 @@ def service_object(
             "annotations": dict(annotations or {}),
         },
         "spec": {
-            "selector": {"app": name},
-            "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+            "selector": {"app": selects or name},
+            "ports": [port_spec],
+            **({"clusterIP": "None"} if headless else {}),
         },
     }
 

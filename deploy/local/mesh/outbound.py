@@ -10,7 +10,10 @@ when it first used a name; numbers in brackets are those of docs/mesh-facts.md:
 - a split with a bad weight freezes who already used the name, and makes others drop connections (15);
   an HTTPRoute whose weights are all zero ends the name's task: every connection is dropped (15);
 - a backend that nobody can be reached behind holds its share of requests for up to 3 s and answers
-  them 504, is skipped from then on, and when no other is left the answer is 503 (16, 19).
+  them 504, is skipped from then on, and when no other is left the answer is 503 (16, 19);
+- a connection that is not HTTP, or is taken for opaque, follows overrides and never a route (24, 25).
+
+By a TrafficSplit the overrides are meant that the SMI adaptor makes of it (32).
 """
 
 from __future__ import annotations
@@ -22,11 +25,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.local.mesh.config import (
+    Asked,
     ClusterConfig,
     Endpoint,
     Endpoints,
     Key,
     Policy,
+    Protocol,
+    Route,
+    Routed,
     Split,
     SplitFault,
     Topic,
@@ -83,11 +90,14 @@ class Drop:
     """The proxy closes the connection without an answer."""
 
 
+_PLAIN: Final = Asked()
+
 Decision = Endpoint | Hold | Refuse | Drop
 
 _DROP: Final = Drop()
 _FQDN: Final = Refuse(500, "backend is not a service of this namespace")
 _NONE_LEFT: Final = Refuse(503, "no backend in service")
+_NO_ROUTE: Final = Refuse(404, "no route takes this request")
 _FAILFAST: Final = Refuse(504, "service in fail-fast")
 
 
@@ -179,9 +189,9 @@ class _Name:
         split = self._followed(policy)
         # A proxy that starts on a TrafficSplit that is all zero serves locally and is stuck with it (15).
         self.frozen = split is SplitFault.ALL_ZERO
-        self.split: Split | None = None if self.frozen and self.live else split
+        self.split: Route | None = None if self.frozen and self.live else split
 
-    def _followed(self, policy: Policy) -> Split | None:
+    def _followed(self, policy: Policy) -> Route | None:
         if not self.live:
             return policy.route
         return None if policy.pinned else policy.split
@@ -233,18 +243,36 @@ class Outbound:
         self._dead: set[Endpoint] = set()
         self.close = config.subscribe(self._changed)
 
-    def decide(self, service: Key, port: int, now: float) -> tuple[Backend | None, Decision]:
-        """Say where a request of now goes, and which backend was drawn for it (None: none was)."""
+    def decide(
+        self, service: Key, port: int, now: float, asked: Asked | None = _PLAIN
+    ) -> tuple[Backend | None, Decision]:
+        """Say where a request of now goes, and which backend was drawn for it (None: none was).
+
+        ``asked`` None: it is an opaque connection.
+        """
         name = self._use(service, port, now)
-        split = name.split
+        split = name.split if name.live or asked is not None else None
+        if isinstance(split, Routed):
+            rule = split.rule_for(asked or _PLAIN)
+            if rule is None:
+                return None, _NO_ROUTE
+            split = rule.split
+        return self._by_split(name, split, service, port, now)
+
+    def _by_split(
+        self, name: _Name, split: Split | None, service: Key, port: int, now: float
+    ) -> tuple[Backend | None, Decision]:
         if split is None:
             backend = self._backend(name, service, port)
-            decision: Decision = _NONE_LEFT if backend.skipped(now) else backend.next(now, now)
-            return backend, decision
+            return backend, _NONE_LEFT if backend.skipped(now) else backend.next(now, now)
         if not isinstance(split, Weighted):
             return None, _FQDN if split is SplitFault.BACKEND_IS_FQDN else _DROP
         drawn = self._draw(name, split, service[0], port, now)
         return (drawn, _NONE_LEFT) if drawn is None else (drawn, drawn.next(now, now))
+
+    def is_opaque(self, service: Key, port: int, now: float) -> bool:
+        """Return whether connections to this name are taken for opaque, whatever they carry (24)."""
+        return self._use(service, port, now).told.protocol is Protocol.OPAQUE
 
     def by_profile(self, service: Key, port: int) -> bool:
         """Whether the proxy routes a name in use by profile and TrafficSplit, not by policy (11)."""
@@ -291,7 +319,7 @@ class Outbound:
         by_port = self._names.setdefault(service, {})
         name = by_port.get(port)
         if name is None or now - name.last_used >= IDLE_S:
-            policy = self._config.policy(service, self._namespace)
+            policy = self._config.policy(service, self._namespace, port)
             name = _Name(policy, live=self._sees_new_splits, now=now)
             by_port[port] = name
         else:
@@ -319,8 +347,8 @@ class Outbound:
                     due = self._now() + SPLIT_DELAY.draw(self._rng)
                     self._on_change(slices.tell(due, endpoints))
             return
-        policy = self._config.policy(service, self._namespace)
-        for name in self._names.get(service, {}).values():
+        for port, name in self._names.get(service, {}).items():
+            policy = self._config.policy(service, self._namespace, port)
             if policy != name.told:
                 self._tell(name, policy)
 

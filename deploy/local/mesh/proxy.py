@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.local.mesh.clock import Clock
-from deploy.local.mesh.config import ClusterConfig, Endpoint, Key
+from deploy.local.mesh.config import Asked, ClusterConfig, Endpoint, Key
 from deploy.local.mesh.counts import Counts
-from deploy.local.mesh.exchange import Downstream, Pool
+from deploy.local.mesh.exchange import Downstream, Pool, Upstream
 from deploy.local.mesh.http1 import HOP_BY_HOP, Fields, Request, head
 from deploy.local.mesh.outbound import Backend, Decision, Drop, Hold, Outbound, Refuse
 
 CANONICAL: Final = b"l5d-dst-canonical"
 """The request header that tells a gateway which Service and port are meant."""
+
+OPAQUE: Final = b"l5d-opaque"
+"""The request header that stands for bytes that are not HTTP: the connection it comes on is opaque."""
 
 RECONNECT_S: Final = (0.1, 0.5)
 """Least and greatest pause between attempts to connect again (Linkerd's outbound backoff)."""
@@ -29,21 +32,37 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Errand:
-    """One request on its way: ``path`` in origin form, ``fields`` without hop-by-hop ones."""
+    """One request on its way: ``path`` in origin form, ``fields`` without hop-by-hop ones.
+
+    ``opaque``: it stands for the bytes of a connection that nobody reads as HTTP.
+    """
 
     down: Downstream
     request: Request
     path: bytes
     fields: Fields
     port: int
+    opaque: bool = False
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer for the mesh; to opaque bytes there is no answer but the end of the connection."""
+        if self.opaque:
+            self.down.drop()
+        else:
+            self.down.reply(status, reason)
 
 
 def end_to_end(request: Request) -> Fields:
     """Return the fields to pass on; those of an upgrade stay."""
-    fields = [f for f in request.fields if f[0] not in HOP_BY_HOP]
+    fields = [f for f in request.fields if f[0] not in HOP_BY_HOP and f[0] != OPAQUE]
     if request.upgrade:
         fields.append((b"connection", b"upgrade"))
     return fields
+
+
+def is_opaque(request: Request) -> bool:
+    """Return whether a request stands for bytes that are not HTTP."""
+    return any(name == OPAQUE for name, _ in request.fields)
 
 
 class Proxy:
@@ -64,6 +83,7 @@ class Proxy:
         self._counts = counts
         self._rng = rng
         self._identity = identity.encode()
+        self._is_gateway = is_gateway
         self._outbound = Outbound(
             config,
             namespace=namespace,
@@ -113,16 +133,44 @@ class Proxy:
 
     def send(self, errand: Errand, service: Key) -> None:
         """Route a request by the Service that it names."""
-        backend, decision = self._outbound.decide(service, errand.port, self._clock.now())
+        now = self._clock.now()
+        if errand.opaque or self._takes_for_opaque(errand, service, now):
+            self._send_opaque(errand, service, now)
+            return
+        asked = Asked(errand.request.method, errand.path, tuple(errand.fields))
+        backend, decision = self._outbound.decide(service, errand.port, now, asked)
         if backend is not None:
             by_profile = self._outbound.by_profile(service, errand.port)
             errand.down.counted = self._counts.call(service, backend.name, by_profile=by_profile)
+        self._follow(errand, backend, decision)
+
+    def _takes_for_opaque(self, errand: Errand, service: Key, now: float) -> bool:
+        # A gateway is told by the client's proxy; a mirror has no appProtocol, so HTTP comes in as HTTP (24).
+        return not self._is_gateway and self._outbound.is_opaque(service, errand.port, now)
+
+    def _send_opaque(self, errand: Errand, service: Key, now: float) -> None:
+        """Send the bytes where the connection leads; who counts responses sees nothing of it."""
+        errand.opaque = True
+        if not self._is_gateway:
+            # A gateway's connections carry the bytes of many clients, so it decides for each anew.
+            errand.down.opaque = True
+            if errand.down.leads_to is not None:
+                self.send_to(errand, errand.down.leads_to)
+                return
+        self._follow(errand, *self._outbound.decide(service, errand.port, now, None))
+
+    def _follow(self, errand: Errand, backend: Backend | None, decision: Decision) -> None:
         if isinstance(decision, Endpoint):
             upstream = self._pool(decision).take()
             if upstream is not None:
-                errand.down.forward(upstream, self._head(errand, decision))
+                self._forward(errand, upstream, decision)
                 return
         self.work(errand.down, self._send_later(errand, backend, decision))
+
+    def _forward(self, errand: Errand, upstream: Upstream, endpoint: Endpoint) -> None:
+        if errand.down.opaque:
+            errand.down.leads_to = endpoint
+        errand.down.forward(upstream, self._head(errand, endpoint))
 
     def send_to(self, errand: Errand, endpoint: Endpoint) -> None:
         """Pass a request on to a given address: such traffic is never split (fact 23)."""
@@ -146,7 +194,7 @@ class Proxy:
         # Bounded: an endpoint that cannot be connected to is out of turn, and a Hold has an end.
         while True:
             if isinstance(decision, Refuse):
-                errand.down.reply(decision.status, decision.reason)
+                errand.refuse(decision.status, decision.reason)
                 return
             if isinstance(decision, Drop) or backend is None:
                 errand.down.drop()
@@ -164,23 +212,26 @@ class Proxy:
         except OSError as error:
             self._lost(endpoint, error)
             return False
-        errand.down.forward(upstream, self._head(errand, endpoint))
+        self._forward(errand, upstream, endpoint)
         return True
 
     async def _connect_to(self, errand: Errand, endpoint: Endpoint) -> None:
         try:
             upstream = await self._pool(endpoint).connect()
         except OSError as error:
-            errand.down.reply(502, f"cannot connect: {type(error).__name__}")
+            errand.refuse(502, f"cannot connect: {type(error).__name__}")
             return
         errand.down.forward(upstream, self._head(errand, endpoint))
 
     def _head(self, errand: Errand, endpoint: Endpoint) -> bytes:
         fields = errand.fields
         if endpoint.remote is not None:
-            # The authority of a mirror's endpoint replaces the client's Host (18).
             remote = endpoint.remote.encode()
-            fields = [(b"host", remote), *(f for f in fields if f[0] != b"host")]
+            if errand.opaque:
+                fields = [*fields, (OPAQUE, b"1")]
+            else:
+                # The authority of a mirror's endpoint replaces the client's Host (18).
+                fields = [(b"host", remote), *(f for f in fields if f[0] != b"host")]
             fields.append((CANONICAL, b"%s:%d" % (remote, errand.port)))
         return head(errand.request.method + b" " + errand.path + b" HTTP/1.1", fields)
 

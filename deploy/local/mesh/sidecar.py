@@ -16,7 +16,7 @@ from deploy.local.mesh.config import ClusterConfig, Endpoint, Key, service_of_na
 from deploy.local.mesh.counts import Counts
 from deploy.local.mesh.exchange import Downstream
 from deploy.local.mesh.http1 import Request, first
-from deploy.local.mesh.proxy import Errand, Proxy, end_to_end
+from deploy.local.mesh.proxy import Errand, Proxy, end_to_end, is_opaque
 
 _MAX_KNOWN: Final = 10_000
 
@@ -74,7 +74,7 @@ class Sidecar:
         fields = end_to_end(request)
         if first(fields, b"host") is None:
             fields.insert(0, (b"host", authority))
-        errand = Errand(down, request, path, fields, port)
+        errand = Errand(down, request, path, fields, port, is_opaque(request))
         if isinstance(target, Endpoint):
             self._proxy.send_to(errand, target)
         else:

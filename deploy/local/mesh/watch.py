@@ -17,6 +17,7 @@ BACKOFF_S: Final = (0.1, 5.0)
 """Least and greatest pause after a failure."""
 
 _GONE: Final = 410
+_NOT_SERVED: Final = 404
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 class Follow:
     """Tells ``put`` and ``drop`` of every object. ``listed`` is set once all of them were told.
 
-    :meth:`run` goes on until cancelled: a world without its objects is of no use.
+    :meth:`run` goes on until cancelled: a world without its objects is of no use. ``optional``: a cluster
+    that does not serve this kind has none of it, until it does.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Follow:
         put: Callable[[Object], None],
         drop: Callable[[Key], None],
         rng: random.Random,
+        optional: bool = False,
     ) -> None:
         self.listed = asyncio.Event()
         self._client = client
@@ -42,6 +45,7 @@ class Follow:
         self._put = put
         self._drop = drop
         self._rng = rng
+        self._optional = optional
         self._known: set[Key] = set()
         self._version: str | None = None
 
@@ -57,6 +61,9 @@ class Follow:
             except (ApiError, aiohttp.ClientError, OSError) as error:
                 # What the server said may be a version it no longer knows: begin anew.
                 self._version = None
+                if self._optional and isinstance(error, ApiError) and error.status == _NOT_SERVED:
+                    self.listed.set()
+                    pause = longest
                 log.info("following %s failed: %r", self._resource.plural, error)
                 await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
                 pause = min(longest, pause * 2)

@@ -78,6 +78,7 @@ class Workload:
         self._port_name = port_name
         self._pods: dict[str, _PodServer] = {}
         self._states: dict[str, Pod] = {}
+        self._twins: list[Key] = []
         self._started = 0
         self._changing = asyncio.Lock()
 
@@ -89,6 +90,12 @@ class Workload:
     async def start(self, pods: int = 2) -> None:
         """Bring the pods up and tell of them."""
         await self.scale(pods)
+
+    async def also_in(self, service: Key) -> None:
+        """Let another Service of the namespace, headless or not, select the same pods."""
+        async with self._changing:
+            self._twins.append(service)
+            await self._write()
 
     async def stop(self) -> None:
         """End the servers; what was written stays."""
@@ -187,8 +194,10 @@ class Workload:
 
     async def _write(self) -> None:
         states = self._states.values()
-        piece = slice_object(self.service, states, self._port, port_name=self._port_name)
-        await self._objects.apply(SLICES, piece, exists=self._started > len(self._states))
+        exists = self._started > len(self._states)
+        for service in (self.service, *self._twins):
+            piece = slice_object(service, states, self._port, port_name=self._port_name)
+            await self._objects.apply(SLICES, piece, exists=exists)
 
 
 class _PodServer:

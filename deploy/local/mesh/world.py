@@ -11,7 +11,7 @@ from deploy.local.mesh.cluster import MeshCluster
 from deploy.local.mesh.config import Key, key_of
 from deploy.local.mesh.gateway import Gateway
 from deploy.local.mesh.kube import LINKS, ApiAccess
-from deploy.local.mesh.mirror import PROBING, Probing, RemoteGateway, ServiceMirror
+from deploy.local.mesh.mirror import PROBING, REPAIR_S, Probing, RemoteGateway, ServiceMirror
 from deploy.local.mesh.objects import link_object
 from deploy.local.mesh.workload import Workload
 
@@ -23,7 +23,8 @@ class Mesh:
     """Both clusters, their Links and mirrors. Runs between :meth:`start` and :meth:`stop`.
 
     ``trust_domains``: that of legacy and that of eks; with different ones the first bounce of a
-    request passes silently (docs/mesh-facts.md, 4). ``seed`` fixes all that is drawn.
+    request passes silently (docs/mesh-facts.md, 4). ``seed`` fixes all that is drawn. ``http_routes``:
+    whether Linkerd in both knows HTTPRoutes. ``repair_s``: how often mirrors are repaired (29).
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class Mesh:
         trust_domains: tuple[str, str] = ("cluster.local", "cluster.local"),
         clock: Clock | None = None,
         probing: Probing = PROBING,
+        http_routes: bool = True,
+        repair_s: float = REPAIR_S,
     ) -> None:
+        self._repair_s = repair_s
         self._seed = seed
         self._probing = probing
         self.addresses = AddressBlock(random.Random())
@@ -48,6 +52,7 @@ class Mesh:
                 clock=clock or LoopClock(),
                 rng=self._rng,
                 trust_domain=domain,
+                http_routes=http_routes,
             )
             for name, access, domain in zip(
                 (LEGACY, EKS), (legacy_api, eks_api), trust_domains, strict=True
@@ -66,6 +71,7 @@ class Mesh:
                 RemoteGateway(there, gateway.ip, gateway.identity),
                 rng=self._rng(f"{here}/mirror"),
                 probing=self._probing,
+                repair_s=self._repair_s,
             )
             self._mirrors.append(mirror)
             link = link_object(there, gateway.ip, gateway.identity)
