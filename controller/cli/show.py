@@ -218,7 +218,7 @@ def _asked(status: MigrationStatus, now: datetime) -> str:
 def _path(status: MigrationStatus, path: PathStatus) -> tuple[str, ...]:
     to = {
         Side.TARGET.value: status.observed.target,
-        Side.HOME.value: status.origin,
+        Side.ORIGIN.value: status.origin,
         Side.APEX.value: "as they are split now",
     }.get(path.side, path.side)
     objective = f" {path.objective}" if path.objective not in ("", "success") else ""

@@ -77,7 +77,7 @@ def _of_callers(
 def _routes(given: Input, callers: str, far: str, port: Port) -> tuple[_Route, ...]:
     """Return how the three paths of one cluster's callers are probed: own pods, across, the apex."""
     pods = given.observed.clusters[callers].endpoints.pods.get(port.name, ())
-    own, across = Side.HOME, Side.TARGET
+    own, across = Side.ORIGIN, Side.TARGET
     if callers == given.state.target:
         own, across = across, own
     return (

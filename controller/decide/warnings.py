@@ -226,7 +226,7 @@ def host_header_matters(observed: Observed, state: MigrationState) -> Iterator[W
     Where all calls stay local, the apex is asked by the short name and the pods by the full one, so two
     answers, one of them good, are the application's own.
     """
-    for name, side in ((state.origin, Side.HOME), (state.target, Side.TARGET)):
+    for name, side in ((state.origin, Side.ORIGIN), (state.target, Side.TARGET)):
         split = observed.clusters[name].split
         if state.spec is None or (split and split.away_permille):
             continue

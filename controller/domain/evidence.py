@@ -13,7 +13,7 @@ class Side(StrEnum):
     """Which way callers could go; the apex is where they go now."""
 
     TARGET = "target"
-    HOME = "home"
+    ORIGIN = "home"
     APEX = "apex"
 
 

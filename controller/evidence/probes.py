@@ -377,7 +377,7 @@ def _recreated(
 
 def _opened(order: ProbeOrder) -> _Path:
     """Return a new path's monitor. Own pods as a path back have a second, which counts faults without waiting."""
-    waits = order.route == "pods" and order.path.side is Side.HOME
+    waits = order.route == "pods" and order.path.side is Side.ORIGIN
     return _Path(order, _monitor(order), eager=_monitor(order) if waits else None)
 
 

@@ -324,7 +324,7 @@ def test_a_pod_that_left_long_ago_is_forgotten() -> None:
 
 def test_pods_of_the_target_say_nothing_of_other_paths() -> None:
     """When fewer than half of the target's pods are left, only the paths to it start from zero."""
-    back = order(CallPath("eks", Side.HOME))
+    back = order(CallPath("eks", Side.ORIGIN))
     told = Told(order(), back)
     told.tick((order(), good()), (back, good()), ticks=10)
     told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)

@@ -51,7 +51,7 @@ KIND = SplitKind.TRAFFICSPLIT
 PASSED = {
     CallPath(callers, side): PathEvidence(Verdict.PASS, Reason.MET)
     for callers in ("legacy", "eks")
-    for side in (Side.TARGET, Side.HOME)
+    for side in (Side.TARGET, Side.ORIGIN)
 }
 
 
@@ -109,7 +109,7 @@ BACK = write("legacy", 0, record(0, reverted=LATCHED), revert=True)
 LEADS_NOT = GlobalContext(("legacy", "eks"), leads=False, may_roll_back=True, fencing_token=1)
 OVER = cluster("eks", 900, record(reverted=LATCHED))
 PINNED_OVER = cluster("eks", 900, record(), pin=Pin("1", NOW, Latch("eks", 1, LATCHED)))
-UNHEARD = {**PASSED, CallPath("eks", Side.HOME): PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM)}
+UNHEARD = {**PASSED, CallPath("eks", Side.ORIGIN): PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM)}
 AWAY = cluster("eks", 900, record(), stale_reason="is away")
 
 

@@ -222,13 +222,13 @@ async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> 
 
     async with far(once) as there:
         near = Near(there.url, tmp_path)
-        near.probers.order(A, (order(), order(Side.HOME)))
+        near.probers.order(A, (order(), order(Side.ORIGIN)))
         async with near.running():
             await until(lambda: len(there.said) == 2 and near.on_report != [])
     assert {said.id for said in there.said}.isdisjoint({1, 2})
     assert {one.samples[0][0].path for one in near.on_report if one.samples} <= {
         CallPath("eks", Side.TARGET),
-        CallPath("eks", Side.HOME),
+        CallPath("eks", Side.ORIGIN),
     }
 
 
@@ -436,7 +436,7 @@ def test_no_report_that_can_be_read_breaks_an_account(
 ) -> None:
     """Whatever numbers a readable report holds, the evidence of a migration takes it and says something."""
     monitor = ProbeMonitor()
-    orders = {1: order(addresses=("10.0.0.1:80",)), 2: order(Side.HOME, ("10.0.0.1:80",))}
+    orders = {1: order(addresses=("10.0.0.1:80",)), 2: order(Side.ORIGIN, ("10.0.0.1:80",))}
     monitor.order(orders.values())
     for tick, (body, is_missing) in enumerate(zip(reports, missing, strict=False)):
         text = contract.encode(body).decode()

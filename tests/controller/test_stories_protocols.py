@@ -15,7 +15,7 @@ GRPC_PORT = {"name": "grpc", "port": 9000}
 HTTP_PORT = {"name": "http", "port": 80}
 TO_EKS = CallPath("legacy", Side.TARGET)
 WAYS = tuple(
-    CallPath(callers, side) for callers in ("legacy", "eks") for side in (Side.TARGET, Side.HOME)
+    CallPath(callers, side) for callers in ("legacy", "eks") for side in (Side.TARGET, Side.ORIGIN)
 )
 
 

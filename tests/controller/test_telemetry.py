@@ -415,7 +415,7 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
     quiet = replace(
         HOLDING, warnings=frozenset(), pinned={}, objective=None, started=None, since=None, due=None
     )
-    baseline, target = CallPath("legacy", Side.HOME), CallPath("legacy", Side.TARGET)
+    baseline, target = CallPath("legacy", Side.ORIGIN), CallPath("legacy", Side.TARGET)
     for key in (KEY, other):
         metrics.paths.evidence(key, {baseline: good, target: good})
         metrics.services.stands(key, replace(quiet, shares={"legacy": 10, "eks": 1000}))

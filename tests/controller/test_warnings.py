@@ -63,7 +63,7 @@ def gateway(domain: str) -> dict[str, Any]:
 
 def answers(apex: str | None, pods: str | None, cluster: str = "legacy", **more: Any) -> Input:
     """Return a Service that answers so under its short name, and so under its full one."""
-    own = Side.HOME if cluster == "legacy" else Side.TARGET
+    own = Side.ORIGIN if cluster == "legacy" else Side.TARGET
     usual = {CallPath(cluster, Side.APEX): apex, CallPath(cluster, own): pods}
     paths: dict[CallPath, PathEvidence] = {
         path: replace(GOOD, usual_answer=answer)
@@ -164,7 +164,7 @@ ROWS = [
     Row(warnings.attempt_waits, given(100, asked=Malformed(()))),
     Row(
         warnings.probes_lowered,
-        given(paths={("eks", Side.HOME): {"throttled_per_s": 2.5}}),
+        given(paths={("eks", Side.ORIGIN): {"throttled_per_s": 2.5}}),
         "the prober in eks is at its cap: the path to legacy has 2.5 probes a second",
     ),
     Row(warnings.probes_lowered, given()),

@@ -109,7 +109,7 @@ def target_bad(given: Input) -> Hold | None:
 
 def origin_bad(given: Input) -> Hold | None:
     """Nothing has moved yet, and a path to the origin is bad already."""
-    failed = None if given.state.shifted else _failed(given, Side.HOME)
+    failed = None if given.state.shifted else _failed(given, Side.ORIGIN)
     if failed is None:
         return None
     path, found = failed
@@ -157,7 +157,7 @@ def both_ways_bad(given: Input) -> Hold | None:
 
 def way_bad(given: Input) -> Hold | None:
     """While anybody is shifted, another path FAILed: nobody rises, and nobody is thrown."""
-    failed = _failed(given, Side.TARGET, Side.HOME) if given.state.shifted else None
+    failed = _failed(given, Side.TARGET, Side.ORIGIN) if given.state.shifted else None
     if failed is None:
         return None
     path, found = failed

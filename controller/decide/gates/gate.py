@@ -87,7 +87,7 @@ def four_paths(given: Input) -> list[tuple[CallPath, PathEvidence]]:
     return [
         (CallPath(callers, side), known_of(given.observed, callers, side))
         for callers in (given.state.origin, given.state.target)
-        for side in (Side.TARGET, Side.HOME)
+        for side in (Side.TARGET, Side.ORIGIN)
     ]
 
 

@@ -71,7 +71,7 @@ def target_bad(given: Input) -> Revert | None:
         return None
     for callers in state.shifted_clusters:
         to_target = known_of(observed, callers, Side.TARGET)
-        if cluster_fails(to_target, known_of(observed, callers, Side.HOME)):
+        if cluster_fails(to_target, known_of(observed, callers, Side.ORIGIN)):
             return Revert(Reason.TARGET_BAD, bad_probes(callers, state.target, to_target))
     return None
 
@@ -83,7 +83,7 @@ def traffic_bad(given: Input) -> Revert | None:
         return None
     for callers in state.shifted_clusters:
         found = observed.traffic.get(callers)
-        if found and traffic_fails(found, known_of(observed, callers, Side.HOME)):
+        if found and traffic_fails(found, known_of(observed, callers, Side.ORIGIN)):
             return Revert(Reason.TRAFFIC_BAD, _bad_requests(callers, state, found))
     return None
 
@@ -123,9 +123,9 @@ def link_lost(given: Input) -> Revert | None:
     if not state.unfinished or state.origin not in state.shifted_clusters:
         return None
     silent_s = min(
-        known_of(observed, state.origin, side).heard_s for side in (Side.TARGET, Side.HOME)
+        known_of(observed, state.origin, side).heard_s for side in (Side.TARGET, Side.ORIGIN)
     )
-    from_target = known_of(observed, state.target, Side.HOME)
+    from_target = known_of(observed, state.target, Side.ORIGIN)
     if silent_s >= LINK_SILENCE_S and from_target.all_bad_1s:
         return Revert(
             Reason.LINK_LOST,

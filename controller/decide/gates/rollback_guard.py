@@ -49,7 +49,7 @@ def _known_empty(cluster: ObservedCluster, *, is_target: bool) -> bool:
 def both_ways_bad(given: Input, cluster: str) -> Hold | None:
     """Their path back is as bad as the one to the target, or was when it was last seen."""
     to_target = known_of(given.observed, cluster, Side.TARGET)
-    back = known_of(given.observed, cluster, Side.HOME)
+    back = known_of(given.observed, cluster, Side.ORIGIN)
     needs_link = cluster == given.state.target
     if origin_is_worse(to_target, back) or (needs_link and _was_worse(to_target, back)):
         return hold(
@@ -99,7 +99,7 @@ def link_suspect(given: Input, cluster: str) -> Hold | None:
 def first_slices(given: Input, cluster: str) -> Hold | None:
     """A controller that has just started has heard nothing yet of the path back."""
     left = FIRST_SLICES_S - given.observed.started_s
-    back = known_of(given.observed, cluster, Side.HOME)
+    back = known_of(given.observed, cluster, Side.ORIGIN)
     if left > 0 and back.heard_s == float("inf"):
         return hold(Reason.FIRST_SLICES, "the first slices after a start", requeue_after_s=left)
     return None

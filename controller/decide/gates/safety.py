@@ -115,7 +115,7 @@ def pin_young(given: Input) -> Hold | None:
 def gateway_not_pinned(given: Input) -> Hold | None:
     """A mirror that answers 508 says that the far gateway is not pinned."""
     origin, target = given.state.origin, given.state.target
-    for callers, far, side in ((origin, target, Side.TARGET), (target, origin, Side.HOME)):
+    for callers, far, side in ((origin, target, Side.TARGET), (target, origin, Side.ORIGIN)):
         if known_of(given.observed, callers, side).loop_s < LOOP_FREE_S:
             return hold(
                 Reason.GATEWAY_NOT_PINNED,

@@ -153,7 +153,7 @@ def _paths(
 ) -> dict[CallPath, PathEvidence]:
     found = {}
     for callers in ("legacy", "eks"):
-        for side in (Side.TARGET, Side.HOME):
+        for side in (Side.TARGET, Side.ORIGIN):
             changed = changes.get((callers, side), {})
             known = changed if isinstance(changed, PathEvidence) else replace(GOOD, **changed)
             found[CallPath(callers, side)] = known

@@ -21,8 +21,8 @@ from tests.controller.gates.inputs import (
     traffic,
 )
 
-LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.HOME)
-EKS_OWN, EKS_BACK = ("eks", Side.TARGET), ("eks", Side.HOME)
+LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.ORIGIN)
+EKS_OWN, EKS_BACK = ("eks", Side.TARGET), ("eks", Side.ORIGIN)
 FOUR = (LEGACY_TO_TARGET, LEGACY_BACK, EKS_OWN, EKS_BACK)
 REQUIRED = spec(traffic="required")
 JUDGED = {"legacy": traffic(), "eks": traffic()}

@@ -21,8 +21,8 @@ from tests.controller.gates.inputs import (
     traffic,
 )
 
-LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.HOME)
-EKS_BACK = ("eks", Side.HOME)
+LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.ORIGIN)
+EKS_BACK = ("eks", Side.ORIGIN)
 LOST: dict[Any, Any] = {
     LEGACY_TO_TARGET: {"heard_s": 1.5},
     LEGACY_BACK: {"heard_s": 1.5},

@@ -58,7 +58,7 @@ ROWS = [
     ),
     Row(
         safety.gateway_not_pinned,
-        given(paths={("eks", Side.HOME): {"loop_s": 0.5}}),
+        given(paths={("eks", Side.ORIGIN): {"loop_s": 0.5}}),
         "hold GatewayNotPinned",
     ),
     Row(safety.gateway_not_pinned, given(paths={("eks", Side.TARGET): {"loop_s": 0.5}})),

@@ -35,7 +35,7 @@ LOOPING = PathEvidence(
     heard_s=0.0,
     loop_s=0.0,
 )
-TO_TARGET, HOME = Side.TARGET, Side.HOME
+TO_TARGET, HOME = Side.TARGET, Side.ORIGIN
 
 
 @dataclass(frozen=True)
