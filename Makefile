@@ -102,10 +102,10 @@ pictures: setup ## draw the README's pictures of the boards, after the same stor
 
 screenshots: setup ## photograph the board for the README, during a story, in a real browser
 	@$(BROWSER)
-	$(BIN)/python -m tests.board
+	$(BIN)/python -m tests.integration.page
 
 model-check: setup ## explore every story within bounds, with the product's own plan; DEEP=--deep for more
-	$(BIN)/python -m tests.faults.model $(DEEP)
+	$(BIN)/python -m tests.model $(DEEP)
 
 manifests: ## render the chart anew into deploy/manifests
 	$(CHART)

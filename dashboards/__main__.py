@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dashboards import build, check, pictures, rules
 from dashboards.play import StoryFailed
-from deploy.local.processes import ServerFailed
+from deploy.servers.processes import ServerFailed
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ import aiohttp
 from dashboards import build, conventions, rules
 from dashboards.asking import Asking, Query, filled, queries_of
 from dashboards.play import EDITED, MOVES, REVERTS, Played, played
-from deploy.local.prometheus import MISSING, find_binary
+from deploy.servers.prometheus import MISSING, find_binary
 
-ALERT_CASES = Path(__file__).parent.parent / "tests" / "dashboards" / "alerts.yaml"
+ALERT_CASES = Path(__file__).parent.parent / "tests" / "integration" / "dashboards" / "alerts.yaml"
 PROMTOOL_S = 60.0
 SCRAPED_S = 1.0
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.mesh import EKS, LEGACY
-from deploy.local.mesh.kube import SPLITS
 from deploy.local.observed import CLUSTERS
 from deploy.local.pair import Pair, Plan
-from deploy.local.prometheus import Prometheus
 from deploy.local.starvation import NotReached
+from deploy.servers.prometheus import Prometheus
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh.kube import SPLITS
 
 MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "cart",

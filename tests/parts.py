@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from deploy.local.realapi import MISSING, find_binaries
+from deploy.servers.kube_apiserver import MISSING, find_binaries
 
 
 def missing(what: str) -> NoReturn:

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from deploy.local.mesh import EKS, LEGACY
 from deploy.local.pair import Pair, Plan
-from deploy.local.processes import ServerFailed
-from deploy.local.prometheus import MISSING, find_binary
 from deploy.local.screen import Screen
 from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
 from deploy.local.stories import ON_PROMETHEUS, STORIES
+from deploy.servers.processes import ServerFailed
+from deploy.servers.prometheus import MISSING, find_binary
+from deploy.stand_ins.mesh import EKS, LEGACY
 
 EXITS: dict[Verdict, int] = {"broken": 1, "starved": 3, "kept": 0}
 """The worst first; 2 is for a call that makes no sense."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from deploy.local.mesh import EKS, LEGACY
-from deploy.local.mesh.kube import ROUTES, SPLITS, Resource
+from deploy.stand_ins.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh.kube import ROUTES, SPLITS, Resource
 
 CLUSTERS = (LEGACY, EKS)
 PREFIX = "migrate.tradeshift/"

@@ -18,12 +18,6 @@ from typing import Any, Literal
 
 import yaml
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
-from deploy.local.mesh.clock import LivedClock
-from deploy.local.mesh.kube import ROUTES, SERVICES, SPLITS, Resource
-from deploy.local.mesh.objects import service_object
-from deploy.local.mesh.watch import Follow
 from deploy.local.observed import (
     CLUSTERS,
     MIGRATIONS,
@@ -33,10 +27,16 @@ from deploy.local.observed import (
     SplitKind,
     split_object,
 )
-from deploy.local.processes import Program
-from deploy.local.prometheus import Prometheus
-from deploy.local.realapi import RealApi
 from deploy.local.starvation import Watch
+from deploy.servers.kube_apiserver import RealApi
+from deploy.servers.processes import Program
+from deploy.servers.prometheus import Prometheus
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
+from deploy.stand_ins.mesh.clock import LivedClock
+from deploy.stand_ins.mesh.kube import ROUTES, SERVICES, SPLITS, Resource
+from deploy.stand_ins.mesh.objects import service_object
+from deploy.stand_ins.mesh.watch import Follow
 
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
 LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # as MIGRATIONS

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deploy.local.mesh import EKS, LEGACY
 from deploy.local.pair import Pair
 from deploy.local.screen import Screen
 from deploy.local.starvation import NotReached, is_starved
+from deploy.stand_ins.mesh import EKS, LEGACY
 
 SERVICE = "service-a"
 CALLER = "shop"

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from deploy.local.mesh.clock import ON_TIME_S, LivedClock
+from deploy.stand_ins.mesh.clock import ON_TIME_S, LivedClock
 
 ROUND_S: Final = 0.5
 POLL_S: Final = 0.02

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from deploy.local.mesh import EKS, LEGACY
 from deploy.local.observed import CLUSTERS
 from deploy.local.pair import Pair
 from deploy.local.stage import CALLER, END_S, SERVICE, SETTLED_S, WISHES, Stage, Story, StoryBroken
+from deploy.stand_ins.mesh import EKS, LEGACY
 
 KILLS = 10
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from controller.domain import SplitKind
-from deploy.local.realapi import MISSING, RealApi, find_binaries
+from deploy.servers.kube_apiserver import MISSING, RealApi, find_binaries
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
 from tests.benchmarks.product import Product, Progress

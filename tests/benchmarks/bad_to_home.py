@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.apiserver import EmbeddedApi
+from deploy.stand_ins.apiserver import EmbeddedApi
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
 from tests.benchmarks.product import Product, Progress

@@ -13,8 +13,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.mesh import EKS
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh import EKS
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
 from tests.benchmarks.product import Product, Progress

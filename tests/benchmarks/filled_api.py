@@ -14,8 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.apiserver.kubeconfig import kubeconfig
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.apiserver.kubeconfig import kubeconfig
 from tests.benchmarks.inventory import Inventory
 
 FILLED_S = 120.0

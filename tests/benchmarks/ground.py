@@ -18,13 +18,13 @@ from controller.domain import PREFIX, Attempt, Key, MigrationSpec, Record, Split
 from controller.domain.annotations import read
 from controller.mesh.splits import mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.mesh import EKS, LEGACY, ApiAccess
-from deploy.local.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
-from deploy.local.mesh.watch import Follow
 from deploy.local.observed import MIGRATIONS, weights_of
 from deploy.local.pair import EVENTS
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess
+from deploy.stand_ins.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
+from deploy.stand_ins.mesh.watch import Follow
 from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
 
 CLUSTERS: Final = (LEGACY, EKS)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.local.mesh import EKS, LEGACY
-from deploy.local.mesh.kube import SERVICES, SLICES, Resource
-from deploy.local.mesh.mirror import RemoteGateway, mirror_service, mirror_slice
-from deploy.local.mesh.objects import Pod, service_object, slice_object
+from deploy.stand_ins.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh.kube import SERVICES, SLICES, Resource
+from deploy.stand_ins.mesh.mirror import RemoteGateway, mirror_service, mirror_slice
+from deploy.stand_ins.mesh.objects import Pod, service_object, slice_object
 
 NAMESPACE = "default"
 PODS = 3

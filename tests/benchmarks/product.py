@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-from deploy.local.mesh import EKS, LEGACY
-from deploy.local.processes import Program
+from deploy.servers.processes import Program
+from deploy.stand_ins.mesh import EKS, LEGACY
 
 READY_S = 60.0
 _POLL_S = 0.01

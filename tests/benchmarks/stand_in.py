@@ -11,7 +11,7 @@ from collections import Counter
 from functools import partial
 from time import monotonic
 
-from deploy.local.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh import EKS, LEGACY
 
 _GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 _BAD = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nbad\n"

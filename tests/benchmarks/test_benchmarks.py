@@ -8,8 +8,8 @@ import pytest
 
 from controller.domain import PREFIX, MigrationSpec
 from controller.domain.annotations import read
-from deploy.local.mesh import EKS, LEGACY
-from deploy.local.mesh.kube import SERVICES, SLICES
+from deploy.stand_ins.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh.kube import SERVICES, SLICES
 from tests.benchmarks import calls
 from tests.benchmarks.__main__ import KEYS
 from tests.benchmarks.inventory import Inventory

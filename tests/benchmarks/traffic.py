@@ -19,10 +19,10 @@ from controller.domain import Key, SplitKind, TrafficOrder
 from controller.evidence.clients.counters import Counters
 from controller.evidence.clients.monitor import Answered, ClientMonitor, Freshness
 from controller.runtime.prometheus import Access, Prometheus
-from deploy.local import prometheus
+from deploy.servers import prometheus
 from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, percentile, spread
-from tests.controller.proxy_metrics import Proxies, response, route
+from tests.unit.runtime.proxy_metrics import Proxies, response, route
 
 MIGRATIONS = (1, 100, 400)
 CALLERS = 4

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
 from tests.deploy.rendering import tool
 from tests.deploy.server import install, known_crds
 from tests.parts import missing, need_api_servers

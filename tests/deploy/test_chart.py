@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from controller.runtime.settings import load as load_controller
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
 from prober.settings import load as load_prober
 from tests.deploy import schemas
 from tests.deploy.rendering import (

@@ -17,10 +17,10 @@ from multidict import CIMultiDict
 from controller.domain import PREFIX, MigrationSpec
 from controller.domain.annotation_schema import rows
 from controller.domain.annotations import read
-from deploy.local.realapi import RealApi
-from tests.controller.annotation_cases import BAD, GOOD
+from deploy.servers.kube_apiserver import RealApi
 from tests.deploy.rendering import Json, example, one, render
 from tests.deploy.server import as_user, install, path_of
+from tests.unit.domain.annotation_cases import BAD, GOOD
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
 

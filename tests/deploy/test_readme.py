@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controller.kube.api import ClusterAccess
-from deploy.local.realapi import RealApi, find_binaries
+from deploy.servers.kube_apiserver import RealApi, find_binaries
 from tests.deploy.rendering import ROOT, tool
 from tests.deploy.server import install, known_crds
 from tests.parts import missing, need_api_servers

@@ -19,7 +19,7 @@ import yaml
 from controller.cli.dry_run import needed
 from controller.kube.api import ClusterAccess
 from controller.mesh.splits.kinds import PROVIDERS
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
 from tests.deploy.rendering import MANIFESTS, Json, one, render
 from tests.deploy.server import apply, install, known_crds, path_of
 from tests.parts import need_api_servers

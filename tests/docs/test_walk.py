@@ -19,10 +19,10 @@ import pytest
 
 from deploy.local.observed import PREFIX
 from deploy.local.pair import Plan
-from deploy.local.realapi import MISSING, find_binaries
+from deploy.servers.kube_apiserver import MISSING, find_binaries
 from tests.docs.commands import commands
+from tests.integration.stories.scene import QUICK, Scene, playing
 from tests.parts import missing
-from tests.stories.scene import QUICK, Scene, playing
 
 COMMAND_S = 60.0
 NO_KUBECTL = f"kubectl is missing beside kube-apiserver ({MISSING})"

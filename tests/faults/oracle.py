@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.local.apiserver import Event
+from deploy.stand_ins.apiserver import Event
 from tests.faults.proxy import Call
 from tests.faults.splits import PLURALS, backends_of, is_of_split
 

@@ -11,9 +11,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from deploy.local.apiserver import EmbeddedApi, Store, known_resources
-from deploy.local.mesh.config import Key, Object, key_of
-from deploy.local.mesh.kube import (
+from deploy.local.observed import MIGRATIONS
+from deploy.local.pair import LEASES
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi, Store, known_resources
+from deploy.stand_ins.mesh.config import Key, Object, key_of
+from deploy.stand_ins.mesh.kube import (
     PROFILES,
     ROUTES,
     SERVICES,
@@ -22,10 +25,7 @@ from deploy.local.mesh.kube import (
     KubeClient,
     Resource,
 )
-from deploy.local.mesh.watch import Follow
-from deploy.local.observed import MIGRATIONS
-from deploy.local.pair import LEASES
-from deploy.local.realapi import RealApi
+from deploy.stand_ins.mesh.watch import Follow
 from tests.faults.proxy import Call, Counter, Reply
 
 Json = dict[str, Any]

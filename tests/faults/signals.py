@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from deploy.local.processes import Program
+from deploy.servers.processes import Program
 from tests.faults import catalogue
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
 from tests.faults.proxy import Call, CallFault, Event, EventFault, Reply

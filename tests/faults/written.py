@@ -25,7 +25,7 @@ import structlog
 
 from controller.__main__ import Controller
 from controller.runtime.settings import load
-from deploy.local.apiserver import Event as Change
+from deploy.stand_ins.apiserver import Event as Change
 from tests.faults.journey import LEGS, Leg, travel
 from tests.faults.oracle import CLUSTERS, PIN, RECORD, SERVICE
 from tests.faults.proxy import Call, CallFault, Cut, Event, EventFault, Reply

@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from deploy.local.apiserver import EmbeddedApi
 from deploy.local.observed import weights_of
-from deploy.local.processes import Program
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
+from deploy.servers.processes import Program
+from deploy.stand_ins.apiserver import EmbeddedApi
 from tests.fakes.prober import FakeProber
 from tests.real.client import Client, Json, connected, route, service, split
 

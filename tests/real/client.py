@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from deploy.local import prometheus
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.realapi import RealApi
+from deploy.servers import prometheus
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi
 from tests.parts import missing, need_api_servers
 from tests.real.client import Client, connected
 

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from dashboards import build
-from deploy.local.prometheus import find_binary
+from deploy.servers.prometheus import find_binary
 
-CASES = Path(__file__).parent.parent / "dashboards" / "alerts.yaml"
+CASES = Path(__file__).parent.parent / "integration" / "dashboards" / "alerts.yaml"
 
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:

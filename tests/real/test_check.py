@@ -18,12 +18,12 @@ import yaml
 from aiohttp import web
 
 from controller.cli.exit_codes import Exit
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.mesh.objects import link_object
-from deploy.local.realapi import RealApi
-from tests.controller.check_pair import GATEWAYS, IDENTITY, KINDS, well
-from tests.controller.cli_cluster import Ended, decoded, run
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh.objects import link_object
 from tests.real.client import Client, Json, connected
+from tests.unit.cli.cli_cluster import Ended, decoded, run
+from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, KINDS, well
 
 pytestmark = pytest.mark.real
 

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.local import prometheus
-from deploy.local.processes import ServerFailed
-from deploy.local.prometheus import Prometheus
+from deploy.servers import prometheus
+from deploy.servers.processes import ServerFailed
+from deploy.servers.prometheus import Prometheus
 
 
 async def test_it_scrapes_what_it_was_given(real_prometheus: None) -> None:

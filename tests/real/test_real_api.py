@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import realapi
-from deploy.local.processes import ServerFailed
-from deploy.local.realapi import RealApi, find_binaries
+from deploy.servers import kube_apiserver
+from deploy.servers.kube_apiserver import RealApi, find_binaries
+from deploy.servers.processes import ServerFailed
 
 _PARENT = """
 import asyncio, sys
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
 
 async def main():
     async with RealApi("orphan") as api:
@@ -77,7 +77,7 @@ async def test_server_that_never_gets_ready_is_given_up(
     assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a server does not become ready in time both are killed, and the log is shown."""
-    monkeypatch.setattr(realapi, "_READY_S", 0.5)
+    monkeypatch.setattr(kube_apiserver, "_READY_S", 0.5)
     _fake(assets, "etcd", "echo $$ >$0.pid; exec sleep 60")
     _fake(assets, "kube-apiserver", "echo still thinking; exec sleep 60")
     with pytest.raises(ServerFailed, match=r"(?s)was not ready in .*still thinking"):

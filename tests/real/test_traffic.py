@@ -15,9 +15,9 @@ from controller.domain import Key, SplitKind, TrafficOrder
 from controller.evidence.clients.counters import Counters, Increase
 from controller.evidence.clients.monitor import Answered, Freshness
 from controller.runtime.prometheus import Access, Prometheus
-from deploy.local import prometheus
+from deploy.servers import prometheus
 from prober.contract import Counts
-from tests.controller.proxy_metrics import Proxies, loops, response, route, stranger
+from tests.unit.runtime.proxy_metrics import Proxies, loops, response, route, stranger
 
 A = Key("default", "service-a")
 EVERY_S = 0.1

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.apiserver import EmbeddedApi
-from deploy.local.apiserver.resources import Resource, known_resources
 from deploy.local.observed import weights_of
-from deploy.local.realapi import RealApi
+from deploy.servers.kube_apiserver import RealApi
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.apiserver.resources import Resource, known_resources
 from tests.fakes.prober import Says
 from tests.parts import need_api_servers
 from tests.real.bare_pair import CLUSTERS, QUICK, BarePair, Server, record_of, running, share_of

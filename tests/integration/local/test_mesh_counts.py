@@ -1,0 +1,128 @@
+"""What the mesh model's proxies count, in the names and by the rules of docs/mesh-facts.md, 11, 20 and 21."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from deploy.stand_ins.mesh.addresses import wire
+from deploy.stand_ins.mesh.counts import Counts, MetricsPage
+from tests.integration.local.mesh_pair import (
+    Pair,
+    route_object,
+    running_pair,
+    split_object,
+    write_split,
+)
+
+URL = "http://web.default.svc.cluster.local/"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """Both clusters."""
+    async with running_pair(seed=3) as running:
+        yield running
+
+
+def told(counts: Counts, metric: str, *names: str) -> Counter[tuple[str, ...]]:
+    """What was counted, by these labels."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for (name, labels), value in counts.series():
+        if name == metric:
+            by = dict(labels)
+            found[tuple(by.get(label, "") for label in names)] += value
+    return found
+
+
+async def test_who_follows_a_split_counts_responses_by_backend(pair: Pair) -> None:
+    """A client that knew the split from the start counts each answer at its backend, and no route."""
+    pair.legacy.split(0.5)
+    client = await pair.legacy.client()
+    answers = [await client.get(URL) for _ in range(40)]
+    by_backend = told(pair.legacy.counts, "response_total", "dst_service", "dst_target_cluster")
+    assert sum(by_backend.values()) == len(answers)
+    assert set(by_backend) == {("web", ""), ("web-eks", "eks")}
+    for family in ("requests", "response_statuses"):
+        assert not told(pair.legacy.counts, f"outbound_http_route_backend_{family}_total")
+
+
+async def test_who_is_routed_counts_routes_by_backend(pair: Pair) -> None:
+    """A client that an HTTPRoute routes counts each answer at the route's backend, under the route's Service."""
+    pair.legacy.config.put("HTTPRoute", route_object([("web", 1), ("web-eks", 1)]))
+    client = await pair.legacy.client()
+    answers = [await client.get(URL) for _ in range(40)]
+    for family in ("requests", "response_statuses"):
+        metric = f"outbound_http_route_backend_{family}_total"
+        by_backend = told(pair.legacy.counts, metric, "parent_name", "backend_name")
+        assert sum(by_backend.values()) == len(answers)
+        assert set(by_backend) == {("web", "web"), ("web", "web-eks")}
+
+
+async def test_who_ignores_a_split_counts_routes_too(pair: Pair) -> None:
+    """A client that was busy when the split was made counts routes to the local backend, as before."""
+    client = await pair.legacy.client()
+    await client.get(URL)
+    pair.legacy.split(1.0)
+    pair.propagate()
+    for _ in range(5):
+        await client.get(URL)
+    statuses = told(
+        pair.legacy.counts,
+        "outbound_http_route_backend_response_statuses_total",
+        "parent_name",
+        "backend_name",
+        "http_status",
+    )
+    assert statuses == {("web", "web", "200"): 6}
+
+
+async def test_failures_are_a_backends_or_nobodys(pair: Pair) -> None:
+    """A 500 of a pod is a failure of its backend; one that the proxy gives itself is no response."""
+    client = await pair.legacy.client()
+    pair.legacy.workload.fail()
+    await client.get(URL)
+    backends: list[tuple[str, float]] = [("web.default.svc.cluster.local", 1)]
+    write_split(pair.legacy.config, split_object(backends))
+    other = await pair.legacy.client(seed=1)
+    assert (await other.get(URL)).proxy_error
+    assert told(pair.legacy.counts, "response_total", "classification", "status_code") == {
+        ("failure", "500"): 1
+    }
+
+
+async def test_a_loop_is_counted_where_it_is_refused_and_by_the_caller(pair: Pair) -> None:
+    """At (1, 1) without pins the gateway of the client's cluster counts the loop, the client the 508."""
+    pair.legacy.split(1.0)
+    pair.eks.split(1.0)
+    client = await pair.legacy.client()
+    await client.get(URL)
+    own = pair.legacy.gateway._counts
+    assert told(own, "inbound_http_errors_total", "error", "namespace") == {
+        ("gateway loop", "linkerd-multicluster"): 1
+    }
+    assert not told(pair.eks.gateway._counts, "inbound_http_errors_total")
+    assert told(pair.legacy.counts, "response_total", "dst_service", "status_code") == {
+        ("web-eks", "508"): 1
+    }
+
+
+async def test_the_page_is_in_prometheus_text(pair: Pair) -> None:
+    """One page has every proxy, each series with the labels that Prometheus adds to a proxy's own."""
+    page = MetricsPage()
+    page.add(pair.legacy.counts)
+    await page.start(wire(pair.addresses.take()))
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{page.address}/metrics") as answer,
+        ):
+            lines = (await answer.text()).splitlines()
+    finally:
+        await page.stop()
+    assert lines == ['proxy_build_info{deployment="client",namespace="default",pod="client-0"} 1']
+    assert all(re.fullmatch(r'\w+\{(\w+="[^"]*",?)+\} \d+', line) for line in lines)

@@ -1,0 +1,575 @@
+"""``kubectl migrate check`` on two embedded API servers: what it finds, how it tells it, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pty
+import re
+import termios
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from controller.cli.exit_codes import Exit
+from controller.domain import Reason
+from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh.objects import link_object, service_object
+from tests.unit.cli.cli_cluster import COMMAND, condition, decoded, migration, split, until
+from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, CheckPair
+
+Harm = Callable[[CheckPair], None]
+PROFILE = "service-a.default.svc.cluster.local"
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[CheckPair]:
+    """Legacy and eks, with service-a ready to migrate."""
+    async with EmbeddedApi("legacy") as legacy, EmbeddedApi("eks") as eks:
+        made = CheckPair({"legacy": legacy, "eks": eks}, tmp_path / "kubeconfig")
+        made.service()
+        yield made
+
+
+async def test_a_service_that_may_migrate(pair: CheckPair) -> None:
+    """Where nothing blocks that is said in a sentence, nothing is written, and the command ends with 0."""
+    done = await pair.run("check", "service-a")
+    assert (done.code, done.err) == (Exit.OK, "")
+    assert done.out.splitlines()[-1] == "service-a to eks: nothing blocks it"
+    assert pair.apis["legacy"].store.get("trafficsplits", "default", "service-a") is None
+    assert pair.apis["eks"].store.get("serviceprofiles", GATEWAYS, PROFILE) is None
+
+
+# --- findings -------------------------------------------------------------------------------------
+
+
+def unlabelled(pair: CheckPair) -> None:
+    """Nobody exported the Service in eks, so there is no mirror in legacy."""
+    pair.put("eks", "services", service_object(("default", "service-a"), exported=False))
+    pair.remove("legacy", "services", "service-a-eks")
+
+
+def only_in_legacy(pair: CheckPair) -> None:
+    """The Service, its mirror and its namespace are not in eks."""
+    pair.put("legacy", "namespaces", {"metadata": {"name": "shop"}})
+    pair.put("legacy", "services", service_object(("shop", "service-b")))
+
+
+def second_split(pair: CheckPair) -> None:
+    """Two splits are about the Service."""
+    pair.split("legacy", 1, 0)
+    found = pair.get("legacy", "trafficsplits", "service-a")
+    found["metadata"]["name"] = "another"
+    pair.put("legacy", "trafficsplits", found)
+
+
+def failover(pair: CheckPair) -> None:
+    """linkerd-failover owns a split."""
+    pair.split("legacy", 1, 0)
+    found = pair.get("legacy", "trafficsplits", "service-a")
+    found["metadata"]["labels"] = {"failover.linkerd.io/controlled-by": "linkerd-failover"}
+    pair.put("legacy", "trafficsplits", found)
+
+
+def profile(namespace: str, **spec: object) -> Harm:
+    """Somebody's ServiceProfile of service-a in this namespace of legacy."""
+    meta = {"name": PROFILE, "namespace": namespace}
+    return lambda pair: pair.put("legacy", "serviceprofiles", {"metadata": meta, "spec": spec})
+
+
+def other_domain(pair: CheckPair) -> None:
+    """The gateway of eks has an identity of another trust domain."""
+    pair.mirror("eks", "service-a", identity=IDENTITY.replace("cluster.local", "eks.test"))
+
+
+def unpinned(pair: CheckPair) -> None:
+    """The Service is enrolled, and the pins are gone."""
+    for cluster in ("legacy", "eks"):
+        pair.put(cluster, "trafficsplits", split())
+
+
+def told(pair: CheckPair) -> None:
+    """The controller found that a mirror answers 508."""
+    pair.annotate("legacy", "service-a", target="eks")
+    body = migration(
+        reason="GatewayNotPinned",
+        message="the mirror of eks in legacy answers 508",
+        conditions=[condition("Blocked", "True")],
+        warnings=[{"reason": "HostHeaderMatters", "message": "404 by its full name"}],
+    )
+    pair.put("legacy", "migrations", body)
+
+
+def ports(*numbers: int, **more: object) -> list[dict[str, object]]:
+    """Ports of a Service."""
+    return [{"name": f"p{n}", "port": n, "protocol": "TCP", **more} for n in numbers]
+
+
+def both_with_ports(*numbers: int) -> Harm:
+    """The Service has these ports, in both clusters."""
+
+    def harm(pair: CheckPair) -> None:
+        for cluster in pair.apis:
+            pair.change(cluster, "services", "service-a", ports=ports(*numbers))
+
+    return harm
+
+
+HARMS: dict[str, tuple[Harm, str]] = {
+    "ServiceMissing": (lambda p: p.remove("eks", "services", "service-a"), "no Service"),
+    "PortsDiffer": (
+        lambda p: p.change("eks", "services", "service-a", ports=ports(81)),
+        "the ports differ",
+    ),
+    "AppProtocolDiffers": (
+        lambda p: p.change(
+            "eks",
+            "services",
+            "service-a",
+            ports=[{"name": "http", "port": 80, "appProtocol": "http"}],
+        ),
+        "in eks only",
+    ),
+    "SessionAffinity": (
+        lambda p: p.change("eks", "services", "service-a", sessionAffinity="ClientIP"),
+        "in eks only",
+    ),
+    "KindUnfit": (
+        lambda p: p.change("eks", "services", "service-a", clusterIP="None"),
+        "in eks default/service-a is headless",
+    ),
+    "MirrorMissing": (
+        lambda p: p.remove("legacy", "services", "service-a-eks"),
+        "legacy has no mirror",
+    ),
+    "MirrorEmpty": (
+        lambda p: p.mirror("eks", "service-a", reach="empty"),
+        "mirror service-a-eks in legacy",
+    ),
+    "GatewayNotAlive": (
+        lambda p: p.mirror("eks", "service-a", reach="not ready"),
+        "the gateway of eks",
+    ),
+    "NotExported": (unlabelled, "selector, mirror.linkerd.io/exported=true"),
+    "MirrorUnproven": (other_domain, "cluster.local and eks.test"),
+    "TargetWithoutEndpoints": (lambda p: p.pods("eks", "service-a", 0), "ready in eks"),
+    "NoPodsToProbe": (lambda p: p.pods("legacy", "service-a", 0), "legacy has no ready pod"),
+    "FewerEndpoints": (lambda p: p.pods("eks", "service-a", 1), "eks has fewer ready pods (1)"),
+    "NoPortToProbe": (
+        both_with_ports(7001, 7002),
+        "name one in probe-port",
+    ),
+    "ConnectionsStay": (
+        both_with_ports(80, 5432),
+        "port 5432",
+    ),
+    "SplitIgnored": (
+        lambda p: p.split("legacy", 1, 1, service="service-a.default.svc.cluster.local"),
+        "spec.service is service-a.default",
+    ),
+    "SplitWillBeRewritten": (
+        lambda p: p.split("legacy", 1, 0, service="service-a.default.svc.cluster.local"),
+        "rewritten when",
+    ),
+    "BackendNotShort": (
+        lambda p: p.split(
+            "legacy",
+            1,
+            0,
+            backends=[{"service": "service-a.default.svc.cluster.local", "weight": 1}],
+        ),
+        "is not a short name",
+    ),
+    "WeightsHarmful": (lambda p: p.split("legacy", 500_000, 0), "429,496"),
+    "BackendForeign": (
+        lambda p: p.split("legacy", 1, 0, backends=[{"service": "other", "weight": 1}]),
+        "neither service-a nor",
+    ),
+    "SecondSplit": (second_split, "the TrafficSplit another and the TrafficSplit service-a"),
+    "ForeignOwner": (failover, "linkerd-failover"),
+    "PinForeign": (
+        profile(GATEWAYS, dstOverrides=[{"authority": "x", "weight": "1"}]),
+        "dstOverrides",
+    ),
+    "ProfileWins": (profile("migrate", routes=[]), "callers of default/service-a there"),
+    "PinMissing": (unpinned, "the gateway of"),
+    "Malformed": (lambda p: p.annotate("legacy", "service-a", target="gke"), "gke"),
+    "GatewayNotPinned": (told, "answers 508"),
+    "HostHeaderMatters": (told, "404 by its full name"),
+}
+
+
+@pytest.mark.parametrize("reason", HARMS)
+async def test_each_harm_is_found(pair: CheckPair, reason: str) -> None:
+    """What is wrong is found by its reason, at its level, with a sentence; a BLOCK ends with a code of its own."""
+    harm, sentence = HARMS[reason]
+    assert reason not in await pair.found()
+    harm(pair)
+    level, message = (await pair.found())[reason]
+    assert (level, sentence in message) == (Reason(reason).meaning.level, True), message
+    if level == "BLOCK":
+        assert (await pair.run("check", "service-a")).code == Exit.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("trafficsplit", "RouteWins"), ("httproute", "TwoMechanisms")]
+)
+async def test_a_route_in_the_callers_namespace(pair: CheckPair, kind: str, reason: str) -> None:
+    """A route in the callers' namespace is a warning beside a TrafficSplit, and a gate beside an HTTPRoute."""
+    pair.annotate("legacy", "service-a", target="eks", split=kind)
+    assert await pair.found() == {}
+    parent = {"group": "", "kind": "Service", "name": "service-a", "namespace": "default"}
+    body = {"metadata": {"name": "mine", "namespace": "migrate"}, "spec": {"parentRefs": [parent]}}
+    pair.put("legacy", "httproutes", body)
+    level, message = (await pair.found())[reason]
+    assert (level, "the HTTPRoute mine in" in message) == (Reason(reason).meaning.level, True)
+    assert {"RouteWins", "TwoMechanisms"} - set(await pair.found()) != set()
+
+
+async def test_warnings_end_well(pair: CheckPair) -> None:
+    """What should be known and does not block is told, and the command ends with 0."""
+    pair.pods("eks", "service-a", 1)
+    done = await pair.run("check", "service-a")
+    assert done.code == Exit.OK
+    assert "WARN    FewerEndpoints" in done.out
+    assert "nothing blocks it, and some things should be known" in done.out
+
+
+async def test_all_that_blocks_is_told_at_once(pair: CheckPair) -> None:
+    """Both clusters' findings, and those of several gates, come in one answer."""
+    for cluster, mirror in (("legacy", "service-a-eks"), ("eks", "service-a-legacy")):
+        pair.remove(cluster, "services", mirror)
+    pair.change("eks", "services", "service-a", ports=ports(81))
+    done = await pair.run("check", "service-a", "-o", "json")
+    (only,) = decoded(done.out)["services"]
+    assert [f["reason"] for f in only["findings"]] == [
+        "PortsDiffer",
+        "MirrorMissing",
+        "MirrorMissing",
+        "NoPodsToProbe",
+    ]
+    assert all(f["means"] and f["do"] for f in only["findings"])
+
+
+async def test_a_namespace_that_is_missing(pair: CheckPair) -> None:
+    """A namespace that one cluster does not have is told beside the Service that is missing for it."""
+    only_in_legacy(pair)
+    found = await pair.found("service-b", "-n", "shop", name="service-b")
+    assert found["NamespaceMissing"] == ("BLOCK", "there is no namespace shop in eks")
+    assert found["ServiceMissing"][0] == "BLOCK"
+
+
+async def test_the_gateways_namespace_is_missing(pair: CheckPair) -> None:
+    """Without the gateway's namespace no pin can be made: that is of the clusters, not of a Service."""
+    pair.apis["eks"].remove("links", GATEWAYS, "legacy")
+    pair.apis["eks"].remove("namespaces", "", GATEWAYS)
+    found = await pair.found("service-a", name="")
+    assert found["NamespaceMissing"][1].startswith(f"there is no namespace {GATEWAYS}")
+    assert (await pair.run("check", "service-a")).code == Exit.BLOCKED
+
+
+async def test_mirrors_of_a_cluster_of_another_name(pair: CheckPair) -> None:
+    """A mirror that leads to a cluster of another name than the Link's is found."""
+    found = pair.get("legacy", "services", "service-a-eks")
+    found["metadata"]["labels"]["mirror.linkerd.io/cluster-name"] = "eks-test"
+    pair.put("legacy", "services", found)
+    assert "leads to eks-test, not to eks" in (await pair.found())["MirrorOtherCluster"][1]
+
+
+async def test_an_attempt_that_was_reverted_is_told(pair: CheckPair) -> None:
+    """The latch of a reverted attempt is a gate like the others: nothing starts before a retry."""
+    latch = (
+        '{"target":"eks","attempt":1,"reverted":'
+        '{"reason":"TargetBad","message":"500s","at":"2026-01-01T10:00:00Z"}}'
+    )
+    meta = {
+        "name": PROFILE,
+        "namespace": GATEWAYS,
+        "annotations": {"migrate.tradeshift/latch": latch},
+    }
+    pair.put("eks", "serviceprofiles", {"metadata": meta, "spec": {"routes": []}})
+    level, message = (await pair.found())["TargetBad"]
+    assert (level, "set attempt to 2" in message) == ("BLOCK", True)
+
+
+async def test_paused_is_not_to_be_mended(pair: CheckPair) -> None:
+    """A Service that is enrolled and paused, as it should be for a while, is not blocked by that."""
+    pair.annotate("legacy", "service-a", target="eks", paused="true")
+    blocked = condition("Blocked", "True")
+    pair.put("legacy", "migrations", migration(reason="Paused", conditions=[blocked], warnings=[]))
+    assert await pair.found() == {}
+
+
+async def test_a_mirror_is_answered_with_the_service(pair: CheckPair) -> None:
+    """A mirror is no Service to check: the answer names the one to use."""
+    done = await pair.run("check", "service-a-eks")
+    assert (done.code, "use service-a" in done.err) == (Exit.USAGE, True)
+
+
+async def test_a_service_that_is_nowhere(pair: CheckPair) -> None:
+    """A Service that neither cluster has is a sentence."""
+    done = await pair.run("check", "service-x")
+    assert (done.code, done.err) == (
+        Exit.FAILED,
+        "kubectl migrate: there is no Service service-x in namespace default of legacy or eks\n",
+    )
+
+
+async def test_uppercase_is_answered(pair: CheckPair) -> None:
+    """The article's spelling is answered with a name that Kubernetes takes."""
+    done = await pair.run("check", "serviceA")
+    assert done.code == Exit.USAGE
+    assert "Kubernetes refuses uppercase letters in Service names" in done.err
+    assert "use service-a" in done.err
+
+
+async def test_the_way_back(pair: CheckPair) -> None:
+    """``--to`` asks about the other direction: then legacy is the target that must be ready."""
+    pair.pods("legacy", "service-a", 0)
+    assert "TargetWithoutEndpoints" in await pair.found("service-a", "--to", "legacy")
+    assert "TargetWithoutEndpoints" not in await pair.found("service-a")
+    done = await pair.run("check", "service-a", "--to", "gke")
+    assert (done.code, "the clusters are legacy and eks" in done.err) == (Exit.USAGE, True)
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+async def test_all_of_a_namespace_and_of_every_namespace(pair: CheckPair) -> None:
+    """``--all`` checks one namespace, ``-A`` all; mirrors and the clusters' own Services are none."""
+    for cluster in pair.apis:
+        pair.put(cluster, "namespaces", {"metadata": {"name": "shop"}})
+        pair.put(cluster, "services", service_object(("kube-system", "dns")))
+        pair.put(cluster, "services", service_object(("default", "kubernetes")))
+    pair.service("service-b")
+    pair.service("basket", "shop")
+    pair.put("eks", "services", service_object(("shop", "only-in-eks")))
+    own = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    every = decoded((await pair.run("check", "-A", "-o", "json")).out)
+    assert [s["service"] for s in own["services"]] == ["service-a", "service-b"]
+    assert [(s["namespace"], s["service"]) for s in every["services"]] == [
+        ("default", "service-a"),
+        ("default", "service-b"),
+        ("shop", "basket"),
+    ]
+    assert (every["checked"], every["blocked"], every["clusters"]) == (3, 0, ["legacy", "eks"])
+
+
+async def test_lists_are_read_page_by_page(
+    pair: CheckPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is more than a page is read to its end: nothing on a later page is taken for missing."""
+    monkeypatch.setattr("controller.kube.api.client.PAGE", 2)
+    for name in ("service-b", "service-c"):
+        pair.service(name)
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    assert [(s["service"], s["findings"]) for s in told["services"]] == [
+        ("service-a", []),
+        ("service-b", []),
+        ("service-c", []),
+    ]
+
+
+async def test_an_annotated_service_is_checked_wherever_it_is(pair: CheckPair) -> None:
+    """A Service that asks for a migration is among all, also where only the target has it, for its own target."""
+    pair.put("eks", "services", service_object(("default", "service-b")))
+    pair.annotate("eks", "service-b", target="legacy")
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    assert [(s["service"], s["target"]) for s in told["services"]] == [
+        ("service-a", "eks"),
+        ("service-b", "legacy"),
+    ]
+
+
+async def test_the_table_puts_what_blocks_first(pair: CheckPair) -> None:
+    """The table names each Service, BLOCK before WARN, says each meaning once, and counts."""
+    pair.service("service-b")
+    pair.service("service-c")
+    pair.remove("eks", "services", "service-b")
+    pair.pods("eks", "service-a", 1)
+    done = await pair.run("check", "--all")
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["SERVICE", "LEVEL", "REASON", "FOUND"]
+    assert [line.split()[:3] for line in lines[1:5]] == [
+        ["service-b", "BLOCK", "ServiceMissing"],
+        ["service-a", "WARN", "FewerEndpoints"],
+        [],
+        ["REASON", "MEANS", "DO"],
+    ]
+    assert lines[-1] == "3 Services: 1 clear, 1 with warnings, 1 blocked"
+    assert done.code == Exit.BLOCKED
+
+
+async def test_a_sentence_that_many_share_is_one_line(pair: CheckPair) -> None:
+    """What is so of many Services alike is told once, with their number; JSON names each."""
+    for name in "bcdef":
+        pair.service(f"service-{name}")
+    for name in "abcdef":
+        pair.change("eks", "services", f"service-{name}", sessionAffinity="ClientIP")
+    done = await pair.run("check", "--all")
+    assert [line.split()[0] for line in done.out.splitlines() if "ClientIP" in line] == ["(6"]
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    assert [len(s["findings"]) for s in told["services"]] == [1] * 6
+
+
+@pytest.mark.parametrize(
+    "argv", [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-A"), ("-A", "-n", "b")]
+)
+async def test_one_way_of_saying_which(pair: CheckPair, argv: tuple[str, ...]) -> None:
+    """Which Services are meant is said in one path; none or two is wrong usage, in a sentence."""
+    done = await pair.run("check", *argv)
+    assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
+
+
+# --- which clusters -------------------------------------------------------------------------------
+
+
+async def test_a_cluster_that_is_not_reached(pair: CheckPair) -> None:
+    """A cluster that does not answer is one sentence and an exit code of its own, whatever was asked."""
+    await pair.apis["eks"].stop()
+    for argv in (("service-a",), ("--all",), ("-A", "--other-context", "eks")):
+        done = await pair.run("check", *argv)
+        assert (done.code, done.out) == (Exit.UNREACHED, "")
+        assert done.err.startswith("kubectl migrate: context eks is not reached: connection")
+        assert done.err.count("\n") == 1
+
+
+async def test_both_clusters_are_not_reached(pair: CheckPair) -> None:
+    """Where both were named and neither answers, each is a sentence."""
+    await pair.apis["eks"].stop()
+    await pair.apis["legacy"].stop()
+    done = await pair.run("check", "--all", "--other-context", "eks")
+    assert done.code == Exit.UNREACHED
+    assert [line.split()[3] for line in done.err.splitlines()] == ["legacy", "eks"]
+
+
+async def test_contexts_that_are_not_called_as_the_links_say(pair: CheckPair) -> None:
+    """The names of the clusters come from the Links, so that contexts may be called anything."""
+    text = pair.kubeconfig.read_text()
+    pair.kubeconfig.write_text(text.replace(": eks\n", ": arn:aws:eks:eu\n"))
+    unsaid = await pair.run("check", "service-a")
+    assert unsaid.code == Exit.USAGE
+    assert "is linked to eks, and no context is called so" in unsaid.err
+    said = await pair.run("check", "service-a", "--other-context", "arn:aws:eks:eu")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "service-a to eks: nothing blocks it")
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        ("gke", "there is no context gke; there are: legacy, eks"),
+        ("legacy", "which is this cluster"),
+    ],
+)
+async def test_an_other_context_that_is_none(pair: CheckPair, context: str, sentence: str) -> None:
+    """A context that is not there, or is this one, is answered with what to give."""
+    done = await pair.run("check", "service-a", "--other-context", context)
+    assert (done.code, sentence in done.err) == (Exit.USAGE, True)
+
+
+async def test_without_links_the_mirrors_name_the_clusters(pair: CheckPair) -> None:
+    """Where no Link is to be seen, the mirrors' labels name the other cluster."""
+    for cluster, far in (("legacy", "eks"), ("eks", "legacy")):
+        pair.remove(cluster, "links", far, GATEWAYS)
+    assert (await pair.run("check", "service-a")).code == Exit.OK
+
+
+async def test_clusters_that_are_not_linked(pair: CheckPair) -> None:
+    """Two clusters without Link or mirror go by their contexts' names, and lack every mirror."""
+    for cluster, far in (("legacy", "eks"), ("eks", "legacy")):
+        pair.remove(cluster, "links", far, GATEWAYS)
+        pair.remove(cluster, "services", f"service-a-{far}")
+    unsaid = await pair.run("check", "service-a")
+    assert "is linked to no other cluster" in unsaid.err
+    assert "MirrorMissing" in await pair.found("service-a", "--other-context", "eks")
+
+
+async def test_of_several_links_the_context_says_which(pair: CheckPair) -> None:
+    """A cluster that is linked to several is paired with the one whose context is named."""
+    pair.put("legacy", "links", link_object("dr", "10.9.9.8", IDENTITY))
+    assert (await pair.run("check", "service-a")).code == Exit.OK
+    assert (await pair.run("check", "service-a", "--other-context", "eks")).code == Exit.OK
+
+
+@pytest.mark.parametrize("ours", [False, True])
+async def test_a_split_that_is_there_is_tried_as_it_stands(
+    pair: CheckPair,
+    ours: bool,
+) -> None:
+    """A split, somebody's or with a record, is tried with what it says, and stays as it is."""
+    name = "own" if ours else "service-a"
+    if ours:
+        pair.put("legacy", "trafficsplits", split())
+    else:
+        pair.split("legacy", 1, 0)
+    before = pair.get("legacy", "trafficsplits", name)
+    done = await pair.run("check", "service-a")
+    assert pair.get("legacy", "trafficsplits", name) == before
+    tried = {
+        (r.verb, r.resource, r.name)
+        for r in pair.apis["legacy"].requests
+        if r.user_agent == "kubectl-migrate" and r.verb in ("create", "patch")
+    }
+    assert ("patch", "trafficsplits", name) in tried
+    assert "legacy: writes were tried as you: there is no service account migrate/" in done.out
+
+
+class Dying(EmbeddedApi):
+    """An API server that is read from, and breaks off whatever is to be written."""
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "POST" and request.transport is not None:
+            request.transport.abort()
+        return await super()._answer(request)
+
+
+async def test_a_cluster_that_dies_in_between(tmp_path: Path) -> None:
+    """A cluster that is gone when writes are tried is one sentence and the same exit code, however many writes."""
+    async with EmbeddedApi("legacy") as legacy, Dying("eks") as eks:
+        pair = CheckPair({"legacy": legacy, "eks": eks}, tmp_path / "kubeconfig")
+        for letter in "abcdefgh":
+            pair.service(f"service-{letter}")
+        done = await pair.run("check", "--all")
+    assert (done.code, done.out, done.err.count("\n")) == (Exit.UNREACHED, "", 1)
+    assert done.err.startswith("kubectl migrate: eks is not reached any more: connection")
+
+
+async def test_on_a_terminal_the_table_fits(pair: CheckPair) -> None:
+    """On a terminal the table is no wider than it, and what is being done is shown meanwhile."""
+    pair.remove("eks", "services", "service-a")
+    controlling, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (50, 90))
+    os.set_blocking(controlling, False)
+    environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("check", "service-a", "--kubeconfig", str(pair.kubeconfig)),
+        stdout=terminal,
+        stderr=terminal,
+        env={**environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    drawn = bytearray()
+
+    def ended() -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):  # EIO: nobody has the terminal any more
+            drawn.extend(os.read(controlling, 65536))
+        return process.returncode is not None
+
+    try:
+        waiting = asyncio.create_task(process.wait())
+        await until(ended)
+        ended()
+        assert await waiting == Exit.BLOCKED
+    finally:
+        os.close(controlling)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
+    # Drawn a few times a second: on a quick machine not every word of it is.
+    assert re.search("reading context|looking at|trying writes|asking for", text)
+    assert "service-a to eks: something blocks it" in text
+    table = [line for line in text.splitlines() if line.startswith("service-a ")]
+    assert table
+    assert max(map(len, table)) <= 90

@@ -1,0 +1,54 @@
+"""The gates of an attempt that is over, or that may not start, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.decide.gates import finished
+from controller.domain import Malformed, Pin
+from tests.unit.decide.gates.inputs import (
+    EARLIER,
+    NOW,
+    REVERTED,
+    Row,
+    given,
+    latched_pin,
+    one_sided,
+    said,
+    spec,
+)
+
+ROWS = [
+    Row(finished.reverted, given(0, record={"reverted": REVERTED}), "hold TargetBad"),
+    Row(finished.reverted, given(100)),
+    Row(finished.reverted, given(0, record={"reverted": REVERTED}, asked=spec(attempt=2))),
+    Row(finished.completed, given(1000, record={"completed": NOW}), "hold Completed"),
+    Row(finished.completed, given(1000)),
+    Row(finished.completed, given(1000, record={"completed": NOW}, asked=Malformed(()))),
+    Row(finished.pin_latched, given(eks={"pin": latched_pin(1)}), "hold TargetBad"),
+    Row(finished.pin_latched, given(eks={"pin": latched_pin(1)}, asked=spec(attempt=2))),
+    Row(finished.pin_latched, given(100, eks={"pin": latched_pin(7)})),
+    Row(finished.pin_latched, given(eks={"pin": Pin("1", EARLIER)})),
+    Row(finished.aborted, given(asked=spec(abort=True)), "hold Aborted"),
+    Row(finished.aborted, given(asked=Malformed((), abort=True)), "hold Aborted"),
+    Row(finished.aborted, given()),
+    Row(finished.aborted, given(asked=None)),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_each_row_has_its_answer(row: Row) -> None:
+    """What is observed is answered by the gate as the row says."""
+    assert said(row.gate(row.given)) == row.answer
+
+
+def test_each_gate_speaks_and_is_silent() -> None:
+    """Every gate of the module has a row in which it speaks, and one in which it is silent."""
+    assert one_sided(ROWS, finished.GATES) == set()
+
+
+def test_it_says_how_to_try_again() -> None:
+    """A reverted attempt names the number that begins another."""
+    ruling = finished.reverted(given(0, record={"reverted": REVERTED}))
+    assert ruling is not None
+    assert ruling.message == "attempt 1 was reverted: 500s; to try again set attempt to 2"

@@ -1,0 +1,108 @@
+"""The gates of a person, the settings and the queue, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.decide.gates import operator
+from controller.domain import Malformed, Record, SplitKind, Unreadable
+from tests.unit.decide.gates.inputs import (
+    NOW,
+    Row,
+    attempt,
+    given,
+    one_sided,
+    said,
+    spec,
+    split,
+)
+
+ELSEWHERE = Record(
+    SplitKind.TRAFFICSPLIT,
+    attempt=attempt(target="moon", baseline={"legacy": 0, "moon": 0}),
+)
+
+
+def with_record(record: Record | Unreadable) -> dict[str, object]:
+    """Return what changes a cluster whose split has this record."""
+    return {"splits": (split(0, record),)}
+
+
+def by_hand(**changed: object) -> dict[str, object]:
+    """Return what changes a cluster whose split somebody has set to 300, of an attempt at 100."""
+    record = Record(SplitKind.TRAFFICSPLIT, fencing_token=1, attempt=attempt(), share_permille=100)
+    return {"splits": (split(300, record, **changed),)}
+
+
+ROWS = [
+    Row(
+        operator.record_unreadable,
+        given(legacy=with_record(Unreadable("it is no JSON"))),
+        "hold RecordUnreadable",
+    ),
+    Row(operator.record_unreadable, given(eks=with_record(ELSEWHERE)), "hold RecordUnreadable"),
+    Row(operator.record_unreadable, given(100)),
+    Row(operator.record_unreadable, given(legacy={"splits": ()})),
+    Row(operator.hand_edited, given(100, legacy=by_hand()), "hold HandEdited"),
+    Row(operator.hand_edited, given(100, record={"share_permille": 300}), "hold HandEdited"),
+    Row(operator.hand_edited, given(100)),
+    Row(operator.hand_edited, given(100, record={"completed": NOW, "share_permille": 300})),
+    Row(operator.hand_edited, given()),
+    Row(operator.paused, given(100, asked=spec(paused=True)), "hold Paused"),
+    Row(operator.paused, given(asked=spec(paused=True)), "hold Paused"),
+    Row(operator.paused, given(100)),
+    Row(operator.paused, given(100, asked=Malformed(()))),
+    Row(operator.fleet_paused, given(100, context={"paused": True}), "hold FleetPaused"),
+    Row(operator.fleet_paused, given(100)),
+    Row(operator.no_slot, given(has_slot=False), "wait NoSlot"),
+    Row(operator.no_slot, given()),
+    Row(operator.no_slot, given(999, has_slot=False)),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_each_row_has_its_answer(row: Row) -> None:
+    """What is observed is answered by the gate as the row says."""
+    assert said(row.gate(row.given)) == row.answer
+
+
+def test_each_gate_speaks_and_is_silent() -> None:
+    """Every gate of the module has a row in which it speaks, and one in which it is silent."""
+    assert one_sided(ROWS, (*operator.GATES, operator.no_slot)) == set()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"editor": "argocd"}, "argocd set the share in legacy to 30 %, the record says 10 %"),
+        ({}, "somebody set the share"),
+        ({"kind": SplitKind.TRAFFICSPLIT}, "ignore spec.backends there"),
+        ({"kind": SplitKind.HTTPROUTE}, "ignore spec.rules there"),
+    ],
+)
+def test_drift_is_told_with_who_and_what(changed: dict[str, object], told: str) -> None:
+    """A hand edit names who made it, both shares, and what to leave to the controller in Git."""
+    ruling = operator.hand_edited(given(100, legacy=by_hand(**changed)))
+    assert ruling is not None
+    assert told in ruling.message
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(100, "it stays at 10 %"), (None, "it stays at the baseline, enrolled")]
+)
+def test_a_pause_says_where_callers_stay(share: int | None, told: str) -> None:
+    """A paused migration says at which share it stays, or that nothing has moved."""
+    ruling = operator.paused(given(share, asked=spec(paused=True)))
+    assert ruling is not None
+    assert ruling.message.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [(3, "all slots are in use, place 3 in the queue"), (0, "all slots are in use")],
+)
+def test_a_slot_is_waited_for_in_a_place(place: int, told: str) -> None:
+    """Who is queued for a slot is told the place; who is not queued yet has none."""
+    ruling = operator.no_slot(given(has_slot=False, slot_place=place))
+    assert ruling is not None
+    assert ruling.message == told

@@ -1,0 +1,251 @@
+"""What a cluster's streams said last: lists, changes out of order, mirrors, and what is unknown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from controller.domain import PREFIX, Key, SplitKind
+from controller.kube.objects import (
+    DECODERS,
+    Deleted,
+    Freshness,
+    KubeObject,
+    Listed,
+    Resource,
+    Undecodable,
+    Upserted,
+)
+from controller.runtime.cluster_store import NEEDED, ClusterStore
+from controller.runtime.store import Store
+from tests.scenarios.world import service_body, slice_body
+from tests.scenarios.world_mesh import Pod
+
+A = Key("default", "service-a")
+MIRROR = Key("default", "service-a-eks")
+TARGET = {PREFIX + "target": "eks"}
+GATEWAYS = "linkerd-multicluster"
+
+
+def view() -> ClusterStore:
+    """A view of legacy that knows nothing yet."""
+    return ClusterStore("legacy", "eks", "cluster.local", GATEWAYS)
+
+
+def decoded(resource: Resource, body: dict[str, Any], version: int) -> KubeObject | Undecodable:
+    """An object of this version."""
+    whole = {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
+    return DECODERS[resource](json.dumps(whole).encode())
+
+
+def service(version: int, key: Key = A, **metadata: Any) -> KubeObject | Undecodable:
+    """A Service of this version."""
+    return decoded(Resource.SERVICES, service_body(key, **metadata), version)
+
+
+def upsert(resource: Resource, found: KubeObject | Undecodable) -> Upserted:
+    """A change in legacy."""
+    return Upserted("legacy", resource, found)
+
+
+def split(version: int, mirror: int, name: str = "service-a") -> KubeObject | Undecodable:
+    """A TrafficSplit of this version with this weight on the mirror."""
+    backends = [
+        {"service": "service-a", "weight": 1000 - mirror},
+        {"service": "service-a-eks", "weight": mirror},
+    ]
+    body = {
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"service": "service-a", "backends": backends},
+    }
+    return decoded(Resource.TRAFFICSPLITS, body, version)
+
+
+def away(known: ClusterStore) -> list[int]:
+    """The mirror's part in each split of service-a."""
+    return [one.away_permille for one in known.splits(A)]
+
+
+def test_an_older_object_is_ignored() -> None:
+    """The echo of an earlier state does not undo what is known already; the same and later ones are taken."""
+    known = view()
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250))) == {A}
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(8, 100))) == set()
+    assert away(known) == [250]
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(10, 500)))
+    assert away(known) == [500]
+
+
+def test_versions_are_numbers_not_text() -> None:
+    """Version 10 is later than 9."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(10, 2)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1)))
+    assert away(known) == [2]
+
+
+def test_a_deletion_that_is_older_than_what_is_known_is_ignored() -> None:
+    """A split that was deleted and made again stays where the deletion is heard of late."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "8")
+    assert known.apply(gone) == set()
+    assert away(known) == [250]
+    gone = Deleted("legacy", Resource.TRAFFICSPLITS, "default", "service-a", "10")
+    assert known.apply(gone) == {A}
+    assert away(known) == []
+
+
+def test_a_list_removes_what_is_not_in_it() -> None:
+    """What a list does not hold does not exist, and its migration is looked at."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 1, name="other")))
+    listed = Listed("legacy", Resource.TRAFFICSPLITS, (split(9, 250),))
+    assert A in known.apply(listed)
+    assert away(known) == [250]
+    assert A in known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert away(known) == []
+
+
+def test_a_list_that_is_older_does_not_undo() -> None:
+    """An object in a list that is older than what is known of it is ignored."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
+    assert away(known) == [250]
+
+
+def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
+    """Which kinds of split a cluster serves is not known before it was listed."""
+    known = view()
+    assert known.observed(A, writing=False).split_kinds == frozenset()
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ()))
+    assert known.observed(A, writing=False).split_kinds == {SplitKind.TRAFFICSPLIT}
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    assert known.observed(A, writing=False).split_kinds == frozenset()
+
+
+def test_a_kind_that_is_served_at_last_is_news_for_every_migration() -> None:
+    """A list that says that a kind is served now, or no longer, has every annotated Service looked at."""
+    known = view()
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False))
+    asked = service(5, annotations={f"{PREFIX}target": "eks"})
+    known.apply(upsert(Resource.SERVICES, asked))
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ())) == {A}
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, ())) == set()
+    assert known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (), served=False)) == {A}
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_current_needs_every_resource(missing: Resource) -> None:
+    """A cluster is current when all that is needed was listed and is kept up to date; the reason is told."""
+    known = view()
+    for resource in NEEDED:
+        known.apply(Freshness("legacy", resource, current=True))
+    assert known.current
+    known.apply(Freshness("legacy", missing, current=False, reason="was not heard for 45 s"))
+    assert not known.current
+    assert known.stale_reason == f"{missing} was not heard for 45 s"
+
+
+def test_nothing_is_current_before_it_was_listed() -> None:
+    """A view that heard nothing is not current and says so."""
+    assert not view().current
+    assert view().stale_reason == "it was not listed yet"
+
+
+def test_slices_of_a_mirror_are_about_the_service() -> None:
+    """A change of a mirror's endpoints is a change of the migration, and counts as the mirror's."""
+    known = view()
+    part = decoded(Resource.ENDPOINTSLICES, slice_body(MIRROR, [Pod("10.0.0.1:1")]), 5)
+    assert A in known.apply(upsert(Resource.ENDPOINTSLICES, part))
+    observed = known.observed(A, writing=False)
+    assert (observed.mirror_endpoints.ready, observed.endpoints.ready) == (1, 0)
+
+
+def test_a_mirror_is_no_service_of_its_own() -> None:
+    """A mirrored Service is seen as the mirror, is not annotated, and cannot stand for the Service."""
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known = view()
+    assert A in known.apply(
+        upsert(Resource.SERVICES, service(5, MIRROR, labels=labels, annotations=TARGET))
+    )
+    assert not known.is_annotated(MIRROR)
+    assert list(known.annotated()) == []
+    assert known.observed(A, writing=False).mirror is not None
+    assert known.observed(MIRROR, writing=False).service is None
+
+
+def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
+    """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
+    known = view()
+    known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
+    assert known.observed(A, writing=False).mirror is None
+
+
+def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
+    """A split that is pointed elsewhere is looked at for both Services."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(5, 1)))
+    body = {
+        "metadata": {"name": "service-a", "namespace": "default"},
+        "spec": {"service": "service-b", "backends": []},
+    }
+    moved = decoded(Resource.TRAFFICSPLITS, body, 6)
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, moved)) == {A, Key("default", "service-b")}
+    assert away(known) == []
+
+
+def test_the_asker_is_who_wrote_our_annotation_last() -> None:
+    """Of several field managers the one whose write of our annotations is latest is named, with the time."""
+    entries = [
+        {
+            "manager": manager,
+            "operation": "Update",
+            "time": time,
+            "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{note}": {}}}},
+        }
+        for manager, time, note in [
+            ("jane", "2026-01-01T00:00:01Z", PREFIX + "target"),
+            ("joe", "2026-01-01T00:00:02Z", PREFIX + "dwell"),
+            ("helm", "2026-01-01T00:00:03Z", "other"),
+        ]
+    ]
+    known = view()
+    known.apply(upsert(Resource.SERVICES, service(5, annotations=TARGET, managedFields=entries)))
+    found = known.observed(A, writing=False).service
+    assert found is not None
+    assert found.asked is not None
+    assert (found.asked_by, found.asked.second) == ("joe", 2)
+
+
+# --- the state above the views -------------------------------------------------------------------------------
+
+
+def test_only_migrations_are_looked_at() -> None:
+    """A change of a Service that is not annotated gives no key, and of one that is it does."""
+    store = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
+    assert store.apply(upsert(Resource.SERVICES, service(5))) == set()
+    assert store.apply(upsert(Resource.SERVICES, service(6, annotations=TARGET))) == {A}
+    assert store.is_migration(A)
+    assert store.migrations() == {A}
+
+
+def test_a_split_with_a_record_is_a_migration() -> None:
+    """A record without an annotated Service is a migration still: its path back is armed."""
+    store = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local")
+    body = {
+        "metadata": {
+            "name": "service-a",
+            "namespace": "default",
+            "annotations": {PREFIX + "record": "{}"},
+        },
+        "spec": {"service": "service-a", "backends": []},
+    }
+    found = decoded(Resource.TRAFFICSPLITS, body, 5)
+    assert store.apply(upsert(Resource.TRAFFICSPLITS, found)) == {A}
+    assert store.migrations() == {A}
