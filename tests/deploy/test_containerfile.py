@@ -215,7 +215,7 @@ def test_controller_has_its_board(build: Build) -> None:
     """The controller's image has the files of the board beside the code."""
     code = (
         "from importlib.resources import files;"
-        "print(*(f.name for f in files('controller.board').joinpath('page').iterdir()))"
+        "print(*(f.name for f in files('controller.report.ui').joinpath('page').iterdir()))"
     )
     done = program(build, "controller", "python", "-c", code)
     assert {"index.html", "board.css", "board.js"} <= set(done.stdout.split())
