@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from controller.domain import Observed, Phase, Plan, Side, Verdict, WriteSplit
 from tests.scenarios.world import A, World, Written
-from tests.scenarios.world_kinds import MIXED, ROUTES, SMI, told_with
+from tests.scenarios.world_kinds import MIXED, told_with
 from tests.scenarios.world_replica import Replica
 
-kinds = told_with([SMI, ROUTES, MIXED])
+kinds = told_with([MIXED])
 
 STEPS = [0, 10, 100, 250, 500, 999, 1000]
 DWELL_S, SOAK_S = 3.0, 5.0

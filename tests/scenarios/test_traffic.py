@@ -6,7 +6,7 @@ import pytest
 
 from controller.domain import Phase, Verdict
 from prober.contract import Counts
-from tests.scenarios.test_home import assert_home, risen
+from tests.scenarios.test_rollback import assert_home, risen
 from tests.scenarios.world import A, World
 from tests.scenarios.world_traffic import BOTH, ClientMonitor
 

@@ -12,9 +12,9 @@ from controller.decide.plan import plan
 from controller.domain import Key, Phase, Plan, ReadSplits, SplitKind
 from controller.kube.objects import Resource
 from tests.scenarios.world import A, World, mirror_body, spelled
-from tests.scenarios.world_kinds import ROUTES, SMI, told_with
+from tests.scenarios.world_kinds import MIXED, told_with
 
-kinds = told_with([SMI, ROUTES])
+kinds = told_with([MIXED])
 
 STEPS = [0, 10, 100, 250, 500, 999, 1000]
 HOME = (0, 1000)

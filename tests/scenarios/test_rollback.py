@@ -16,10 +16,10 @@ from controller.domain import PREFIX, Phase, Reverted, Side
 from controller.kube.objects import Resource
 from controller.mesh.splits import encode_record
 from tests.scenarios.world import A, World, Written, path
-from tests.scenarios.world_kinds import MIXED, ROUTES, SMI, told_with
+from tests.scenarios.world_kinds import MIXED, told_with
 from tests.scenarios.world_mesh import Pod
 
-kinds = told_with([SMI, ROUTES, MIXED])
+kinds = told_with([MIXED])
 
 HOME = (0, 1000)
 """Of each cluster's calls, what goes to the mirror when everyone is on legacy."""
