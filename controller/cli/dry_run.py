@@ -19,10 +19,11 @@ from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.pair import Pair
 from controller.decide import gates
-from controller.decide.input import input_of
+from controller.decide.input import Input, input_of
 from controller.decide.plan import plan
 from controller.decide.preflight import Finding
-from controller.domain import Key, Observed, Record, Split, WritePin, WriteSplit
+from controller.decide.writes import write_away
+from controller.domain import Key, Observed, Record, WritePin, WriteSplit
 from controller.domain.reasons import Level, Reason
 from controller.kube.api import AlreadyExists, ApiError, Conflict, Unavailable
 from controller.kube.api.discovery import PLACES
@@ -101,7 +102,7 @@ def writes_of(observed: Observed, pair: Pair, now: datetime) -> list[Write]:
     ]
     given = input_of(observed, now)
     enrols = gates.first(gates.SERVABLE, given) is None
-    steps = _steps(observed, planned) if given.state.records or enrols else ()
+    steps = _steps(given, planned) if given.state.records or enrols else ()
     return [_write(action, pair) for action in (*planned, *steps)]
 
 
@@ -109,26 +110,14 @@ def _is_latch(action: WriteSplit | WritePin) -> bool:
     return isinstance(action, WritePin) and action.resource_version is not None
 
 
-def _steps(observed: Observed, planned: Iterable[WriteSplit | WritePin]) -> Iterator[WriteSplit]:
-    """Find the splits that are there and that no write is planned of."""
+def _steps(given: Input, planned: Iterable[WriteSplit | WritePin]) -> Iterator[WriteSplit]:
+    """Find the splits that no write is planned of, each as it is now: what a step writes but for its weights."""
     written = {action.cluster for action in planned if isinstance(action, WriteSplit)}
-    for name, cluster in observed.clusters.items():
-        if cluster.split and name not in written:
-            yield _again(observed.key, name, cluster.split)
-
-
-def _again(key: Key, cluster: str, split: Split) -> WriteSplit:
-    """Return the split as it is now: what a step would write but for its weights."""
-    record = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
-    return WriteSplit(
-        cluster=cluster,
-        key=key,
-        kind=split.kind,
-        away_permille=split.away_permille,
-        record=record,
-        resource_version=split.resource_version,
-        name=split.name,
-    )
+    for name, cluster in given.observed.clusters.items():
+        split = cluster.split
+        if split and name not in written:
+            record = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
+            yield write_away(given, cluster, record, split.away_permille)
 
 
 def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:

@@ -517,6 +517,24 @@ async def test_a_split_that_is_there_is_tried_as_it_stands(
     assert "legacy: writes were tried as you: there is no service account migrate/" in done.out
 
 
+async def test_a_route_that_is_there_is_tried_as_it_stands(pair: CheckPair) -> None:
+    """A Service that an HTTPRoute splits already is checked like any other: its route is tried, whole, as it is."""
+    refs = [("service-a", 1), ("service-a-eks", 0)]
+    backends = [
+        {"group": "", "kind": "Service", "name": n, "port": 80, "weight": w} for n, w in refs
+    ]
+    parent = {"group": "", "kind": "Service", "name": "service-a", "port": 80}
+    rules = [{"backendRefs": backends, "timeouts": {"request": "5s"}}]
+    spec = {"parentRefs": [parent], "rules": rules}
+    meta = {"name": "service-a", "namespace": "default"}
+    pair.put("legacy", "httproutes", {"metadata": meta, "spec": spec})
+    before = pair.get("legacy", "httproutes", "service-a")
+    done = await pair.run("check", "service-a")
+    assert (done.err, pair.get("legacy", "httproutes", "service-a")) == ("", before)
+    tried = [r for r in pair.apis["legacy"].requests if r.resource == "httproutes"]
+    assert ("patch", "service-a") in [(r.verb, r.name) for r in tried]
+
+
 class Dying(EmbeddedApi):
     """An API server that is read from, and breaks off whatever is to be written."""
 
