@@ -43,7 +43,7 @@ class Series:
 
 
 def queries_of(name: str, board: Board) -> Iterator[Query]:
-    """Give everything that a board asks."""
+    """Return everything that a board asks."""
     for panel in board["panels"]:
         yield from panel_queries(name, panel)
     for mark in board.get("annotations", {}).get("list", ()):
@@ -59,7 +59,7 @@ def queries_of(name: str, board: Board) -> Iterator[Query]:
 
 
 def panel_queries(name: str, panel: Mapping[str, Any]) -> Iterator[Query]:
-    """Give what one panel asks."""
+    """Return what one panel asks."""
     for target in panel["targets"]:
         yield Query(
             board=name,
@@ -89,7 +89,7 @@ class Asking:
         self.ended_s = ended_s
 
     async def get(self, path: str, **query: str) -> Any:
-        """Give the ``data`` of an answer; ValueError with Prometheus' own words where it refuses."""
+        """Return the ``data`` of an answer; ValueError with Prometheus' own words where it refuses."""
         timeout = aiohttp.ClientTimeout(total=ASK_S)
         async with self._session.get(
             f"{self._url}/api/v1/{path}", params=query, timeout=timeout
@@ -100,7 +100,7 @@ class Asking:
         return answer["data"]
 
     async def ask(self, expr: str, *, instant: bool = False) -> list[Series]:
-        """Give the series of an answer, without those points that are not a number."""
+        """Return the series of an answer, without those points that are not a number."""
         if instant:
             data = await self.get("query", query=expr, time=f"{self.ended_s:.3f}")
         else:
@@ -115,7 +115,7 @@ class Asking:
         return _series(data)
 
     async def exemplars(self, expr: str) -> list[Mapping[str, Any]]:
-        """Give the exemplars of a query's series: ``labels``, ``value`` and ``timestamp`` of each."""
+        """Return the exemplars of a query's series: ``labels``, ``value`` and ``timestamp`` of each."""
         data = await self.get(
             "query_exemplars",
             query=expr,

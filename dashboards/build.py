@@ -16,7 +16,7 @@ MADE = "# Built by `make dashboards` from dashboards/rules.py.\n"
 
 
 def boards() -> dict[str, str]:
-    """Give the JSON of each board by file name, as Grafana imports it."""
+    """Return the JSON of each board by file name, as Grafana imports it."""
     encode = JSONEncoder(sort_keys=True, indent=2).encode
     return {
         f"{module.__name__.rpartition('.')[2]}.json": encode(module.build().build()) + "\n"
@@ -25,7 +25,7 @@ def boards() -> dict[str, str]:
 
 
 def files(runbooks: str = rules.RUNBOOKS) -> dict[str, str]:
-    """Give every built file by name; ``runbooks`` is the URL or folder of the runbooks."""
+    """Return every built file by name; ``runbooks`` is the URL or folder of the runbooks."""
     return {
         **boards(),
         "rules.yaml": MADE + _yaml(rules.groups(runbooks)),

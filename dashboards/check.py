@@ -50,7 +50,7 @@ class Report:
     wrong: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        """Give the one line of JSON that ends the check."""
+        """Return the one line of JSON that ends the check."""
         counts = asdict(self)
         del counts["wrong"]
         return json.dumps(counts)

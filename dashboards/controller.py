@@ -24,7 +24,7 @@ WHERE = "{{instance}}"
 
 
 def build() -> Dashboard:
-    """Give the board."""
+    """Return the board."""
     found = board(
         "migrate-controller",
         "Migrations: controller",

@@ -26,7 +26,7 @@ BUILT_IN = {"__rate_interval", "__range"}
 
 
 def stale(folder: Path) -> list[str]:
-    """Tell which committed files are not what the code builds."""
+    """Return which committed files are not what the code builds."""
     built = build.files()
     there = {path.name: path.read_text() for path in folder.glob("*") if path.is_file()}
     names = sorted(built.keys() | there.keys())
@@ -38,7 +38,7 @@ def stale(folder: Path) -> list[str]:
 
 
 def breaches(name: str, board: Board) -> Iterator[str]:
-    """Tell what of a board breaks the conventions."""
+    """Return what of a board breaks the conventions."""
     variables = {variable["name"] for variable in board["templating"]["list"]}
     if "datasource" not in variables:
         yield f"{name} has no variable datasource"
@@ -88,7 +88,7 @@ def _overlaps(board: Board) -> Iterator[str]:
 
 
 def documented_series() -> frozenset[str]:
-    """Give the names of all series that ``docs/metrics.md`` documents."""
+    """Return the names of all series that ``docs/metrics.md`` documents."""
     row = re.compile(r"^\| `(\w+)` \| (\w+) \|", re.MULTILINE)
     names: set[str] = set()
     for name, kind in row.findall(DOCUMENT.read_text()):
@@ -101,7 +101,7 @@ def documented_series() -> frozenset[str]:
 
 
 def unknown_metrics(boards: Mapping[str, Board], groups: Mapping[str, Any]) -> Iterator[str]:
-    """Tell which queries ask for what nobody emits."""
+    """Return which queries ask for what nobody emits."""
     recorded = {r["record"] for g in groups["groups"] for r in g["rules"] if "record" in r}
     known = documented_series() | recorded | LINKERD | PROCESS
     asked = [(str(q), q.expr) for name, board in boards.items() for q in queries_of(name, board)]
@@ -114,7 +114,7 @@ def unknown_metrics(boards: Mapping[str, Board], groups: Mapping[str, Any]) -> I
 
 
 def metrics_in(expr: str) -> set[str]:
-    """Give the metrics that a query names."""
+    """Return the metrics that a query names."""
     bare = re.sub(r"\b(by|on|ignoring|group_left|group_right|without)\s*\([^)]*\)", "", _bare(expr))
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
     return {
@@ -132,7 +132,7 @@ def _bare(expr: str) -> str:
 
 
 def alerts_tested(cases: Path) -> tuple[set[str], list[str]]:
-    """Give the alerts that promtool's file both fires and quiets, and what is missing for the others."""
+    """Return the alerts that promtool's file both fires and quiets, and what is missing for the others."""
     tests = yaml.safe_load(cases.read_text())["tests"]
     checks = [check for test in tests for check in test.get("alert_rule_test", ())]
     fired = {check["alertname"] for check in checks if check.get("exp_alerts")}
@@ -144,7 +144,7 @@ def alerts_tested(cases: Path) -> tuple[set[str], list[str]]:
 
 
 def runbooks_missing() -> list[str]:
-    """Tell which alerts have no runbook, and which runbooks no alert."""
+    """Return which alerts have no runbook, and which runbooks no alert."""
     wanted = {alert.runbook for alert in rules.ALERTS}
     there = {path.name for path in RUNBOOKS.glob("*.md")} - {"README.md"}
     return [f"docs/runbooks/{name} is missing" for name in sorted(wanted - there)] + [

@@ -121,7 +121,7 @@ def _fill(
 
 
 def _marks(answers: Answers) -> list[tuple[str, float]]:
-    """Give (colour, Unix time) of each annotation: its time is its value, in milliseconds.
+    """Return (colour, Unix time) of each annotation: its time is its value, in milliseconds.
 
     Of those at one time the last of the board lies on top.
     """

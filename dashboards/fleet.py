@@ -46,7 +46,7 @@ UNFINISHED = (
 
 
 def build() -> Dashboard:
-    """Give the board."""
+    """Return the board."""
     found = board("migrate-fleet", "Migrations: fleet", "Where all migrations stand.")
     found.with_variable(
         choice("namespace", "Namespace", f"label_values({INFO}, namespace)", many=True)

@@ -32,12 +32,12 @@ PALETTE = (
 
 
 def colour(name: str) -> str:
-    """Give the colour of a name."""
+    """Return the colour of a name."""
     return NAMED.get(name, name)
 
 
 def by_threshold(value: float, steps: Sequence[Mapping[str, Any]]) -> str:
-    """Give the colour of the highest threshold that a value has reached."""
+    """Return the colour of the highest threshold that a value has reached."""
     reached = [step for step in steps if step.get("value") is None or value >= step["value"]]
     return colour(reached[-1]["color"]) if reached else TEXT
 

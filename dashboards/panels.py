@@ -112,7 +112,7 @@ def _styled(
     size: tuple[int, int],
     asks: Sequence[prometheus.Dataquery],
 ) -> P:
-    """Give a panel what every panel has; targets are lettered in order."""
+    """Return a panel what every panel has; targets are lettered in order."""
     width, height = size
     panel.title(title).description(answers).unit(unit).datasource(SOURCE).span(width).height(height)
     for letter, ask in zip("ABCDEFGHIJ", asks, strict=False):

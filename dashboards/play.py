@@ -1,6 +1,6 @@
 """A story for the boards: seven migrations on the local clusters, watched by a real Prometheus.
 
-One goes all the way, one turns bad and goes home, one is paused by its owner, one is edited by hand, one is
+One goes all the way, one turns bad and is rolled back, one is paused by its owner, one is edited by hand, one is
 in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble.
 """
 

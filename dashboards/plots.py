@@ -346,7 +346,7 @@ def _paints(shown: Shown, named: Sequence[tuple[str, Series]]) -> list[str]:
 
 
 def _gapped(series: Series, began_s: float) -> tuple[list[float], list[float]]:
-    """Give times since then, and values, with a break where points are missing."""
+    """Return times since then, and values, with a break where points are missing."""
     times: list[float] = []
     values: list[float] = []
     step, last = _step(series), None

@@ -24,7 +24,7 @@ WHERE = "{{cluster}}"
 
 
 def build() -> Dashboard:
-    """Give the board."""
+    """Return the board."""
     found = board(
         "migrate-prober",
         "Migrations: probers",

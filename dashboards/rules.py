@@ -29,7 +29,7 @@ class Recording:
     labels: tuple[tuple[str, str], ...] = ()
 
     def rule(self) -> dict[str, Any]:
-        """Give it as Prometheus reads it."""
+        """Return it as Prometheus reads it."""
         rule: dict[str, Any] = {"record": self.name, "expr": self.expr}
         return rule | ({"labels": dict(self.labels)} if self.labels else {})
 
@@ -52,7 +52,7 @@ class Alert:
         return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-") + ".md"
 
     def rule(self, runbooks: str) -> dict[str, Any]:
-        """Give it as Prometheus reads it."""
+        """Return it as Prometheus reads it."""
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -238,8 +238,8 @@ ALERTS = (
         "page",
         f"A request of {_SERVICE} bounced between the gateways",
         "Requests answered 508 in the last five minutes, as far as they are known one by one:"
-        " {{ $value | humanize }}. A gateway did not obey its pin. Above home this alone brings every caller"
-        " home.",
+        " {{ $value | humanize }}. A gateway did not obey its pin. While callers are"
+        " shifted, this alone rolls all of them back.",
     ),
     Alert(
         "MigrateCallersDoNotFollow",
@@ -268,7 +268,7 @@ ALERTS = (
 
 
 def groups(runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """Give all rules as Prometheus reads them; ``runbooks`` is the URL or folder of the runbooks."""
+    """Return all rules as Prometheus reads them; ``runbooks`` is the URL or folder of the runbooks."""
     return {
         "groups": [
             {"name": "mesh-migrate-recording", "rules": [one.rule() for one in RECORDINGS]},
@@ -278,7 +278,7 @@ def groups(runbooks: str = RUNBOOKS) -> dict[str, Any]:
 
 
 def manifest(runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """Give all rules as the Prometheus Operator reads them."""
+    """Return all rules as the Prometheus Operator reads them."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

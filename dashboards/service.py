@@ -35,7 +35,7 @@ CALLERS = 'namespace!~"$apart"'
 
 
 def build() -> Dashboard:
-    """Give the board."""
+    """Return the board."""
     found = board(
         "migrate-service",
         "Migrations: one Service",

@@ -55,7 +55,7 @@ def planned(given: Input) -> Plan:
         number=state.number,
         next=following,
         waiting_for=ruling.message if ruling and following else "",
-        warnings=warnings.told(observed, state),
+        warnings=warnings.found(observed, state),
         requeue_after_s=ruling.requeue_after_s if ruling else None,
     )
 
@@ -110,7 +110,7 @@ def _phase_under_way(given: Input, *, flowing: bool) -> Phase:
 
 def _next(state: MigrationState, phase: Phase) -> str:
     if phase is Phase.REVERTING:
-        return "bring every caller home"
+        return "roll back every caller"
     if phase in (Phase.COMPLETED, Phase.REVERTED) or state.spec is None:
         return ""
     if state.attempt is None:

@@ -61,10 +61,10 @@ def _pins_put_back(given: Input) -> Iterator[WritePin]:
     latch = _latch_of_pins(given)
     for name, cluster in given.observed.clusters.items():
         if cluster.current and cluster.pin is None:
-            told = EventText(
+            event = EventText(
                 Reason.PIN_REMADE, f"the pin of the gateway in {name} was missing and is put back"
             )
-            yield WritePin(name, given.observed.key, None, latch, told)
+            yield WritePin(name, given.observed.key, None, latch, event)
 
 
 def _pins_without_latch(given: Input) -> Iterator[WritePin]:
@@ -102,12 +102,12 @@ def _recreated(given: Input, attempt: Attempt, cluster: ObservedCluster) -> Writ
         share_permille=share,
         since=given.now,
     )
-    told = EventText(
+    event = EventText(
         Reason.SPLIT_REMADE,
         f"the split in {cluster.name} was deleted during the attempt and is made anew, at"
         f" {share / 10:g} %",
     )
-    return replace(write_share(given, cluster, record, share), told=told)
+    return replace(write_share(given, cluster, record, share), event=event)
 
 
 def _may_make(given: Input) -> bool:
@@ -126,12 +126,12 @@ def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
     away = 0 if cluster.endpoints.ready else WHOLE
     token = given.observed.context.fencing_token
     record = Record(kind=kind_for(given, cluster), fencing_token=token, made=given.now)
-    told = EventText(
+    event = EventText(
         Reason.SPLIT_MADE,
         f"made the {record.kind.api_kind} {given.observed.key.service} in {cluster.name}, which"
         " changes nothing yet",
     )
-    return replace(write_away(given, cluster, record, away), told=told)
+    return replace(write_away(given, cluster, record, away), event=event)
 
 
 def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSplit:
@@ -141,8 +141,8 @@ def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSpl
         before, fencing_token=given.observed.context.fencing_token, made=given.now
     )
     what = "; ".join(defect.message for defect in split.defects)
-    told = EventText(
+    event = EventText(
         Reason.SPLIT_REWRITTEN,
         f"rewrote {split.name} in {cluster.name} without moving traffic: {what}",
     )
-    return replace(write_away(given, cluster, record, split.away_permille), told=told)
+    return replace(write_away(given, cluster, record, split.away_permille), event=event)

@@ -53,7 +53,7 @@ class MigrationState:
 
     @property
     def moving(self) -> tuple[str, ...]:
-        """The clusters whose callers move: those whose home is not the target already."""
+        """The clusters whose callers move: those whose baseline is not the target already."""
         return tuple(c for c, baseline in self.baseline.items() if baseline < WHOLE)
 
     @property
@@ -63,9 +63,9 @@ class MigrationState:
 
     @property
     def shifted_clusters(self) -> tuple[str, ...]:
-        """The clusters above their home while the revert is armed.
+        """The clusters above their baseline while the revert is armed.
 
-        Once a revert is latched only those count that it has not brought home yet: what a person does to the
+        Once a revert is latched only those count that it has not rolled back yet: what a person does to the
         weights after that is theirs.
         """
         if self.attempt is None or (self.completed and not self.reverted):

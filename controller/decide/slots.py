@@ -1,4 +1,4 @@
-"""Who may rise: a slot is held from the last gate before the first raise until the soak, or until home.
+"""Who may rise: a slot is held from the last gate before the first raise until the soak, or until it is rolled back.
 
 Pure: who wants and who holds come in, who holds now goes out. Slots bound how many migrations are at risk
 at once, and how many probes the probers must send for them.

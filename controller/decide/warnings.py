@@ -37,7 +37,7 @@ class Warned(NamedTuple):
 Check = Callable[[Observed, MigrationState], Iterator[Warned]]
 
 
-def told(observed: Observed, state: MigrationState) -> tuple[Warned, ...]:
+def found(observed: Observed, state: MigrationState) -> tuple[Warned, ...]:
     """Return every warning of one migration, in order, as (reason, message)."""
     return tuple(found for warning in ALL for found in warning(observed, state))
 

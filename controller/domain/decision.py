@@ -73,7 +73,7 @@ class WriteSplit:
     port: int | None = None
     carried: str = ""
     revert: bool = False
-    told: EventText | None = None
+    event: EventText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class WritePin:
     key: Key
     resource_version: str | None
     latch: Latch | None = None
-    told: EventText | None = None
+    event: EventText | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class PathEvidence:
     ``unanswered_1s``: one at least, all bad, and no answer among them that an application gave (timeouts, errors,
     502-504). That proves nothing where the prober is ill, but nobody is sent where no one answers.
     ``suspected`` is the same path with the faults that still wait for an explanation counted: only for
-    own pods, and only to keep callers from a home that looks no better (None: nothing waits here).
+    own pods, and only to keep callers from an origin that looks no better (None: nothing waits here).
     ``throttled_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
     ``usual_answer`` is what nearly every probe was answered (``404``, ``UNAVAILABLE``, ``timeout``), "" when
     mixed; ``wrong_cluster_3s`` counts the answers of another cluster than was asked, over the last 3 s.

@@ -143,7 +143,7 @@ class GlobalContext:
     """What is the same for all migrations.
 
     ``leads``: this process holds the lease, and ``fencing_token`` is its term. ``may_roll_back``: no other process is
-    known to hold it, so this one may bring callers home (docs/decisions.md, 4).
+    known to hold it, so this one may roll callers back (docs/decisions.md, 4).
     ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
     have one.
     ``split`` is the kind of split for whoever names none.

@@ -23,7 +23,7 @@ class Reverted(Frozen, frozen=True):
 
 
 class Attempt(Frozen, frozen=True):
-    """What (target, number) identifies. ``home`` is the share of each cluster before it, 0 or 1,000.
+    """What (target, number) identifies. ``baseline`` is the share of each cluster before it, 0 or 1,000.
 
     ``kinds`` is by cluster the kind of split that the attempt began on: one that is deleted is made anew as
     it was. Records of before HTTPRoute have none.

@@ -128,8 +128,8 @@ class Publisher:
                 cluster=action.cluster,
                 made=action.resource_version is None,
             )
-        if action.told:
-            await self.emit(action.key, action.told)
+        if action.event:
+            await self.emit(action.key, action.event)
 
     async def emit(self, key: Key, text: EventText, *, kind: str = "Normal") -> None:
         """Post an Event on the annotated Service. It is for people: losing one decides nothing."""

@@ -27,7 +27,7 @@ SERVICES = 409
 
 
 def main() -> None:
-    """Tell the stories asked for; exit 1 where a promise was broken, 2 where the call makes no sense.
+    """Return the stories asked for; exit 1 where a promise was broken, 2 where the call makes no sense.
 
     Exit 3 where the machine was too busy to tell.
     """
@@ -98,7 +98,7 @@ def _count(text: str) -> int:
 
 
 async def _tell(asked: argparse.Namespace) -> set[Verdict]:
-    """Tell the stories one after the other, each on clusters of its own."""
+    """Return the stories one after the other, each on clusters of its own."""
     names = [asked.story]
     if asked.story == "all":
         names = list(STORIES)

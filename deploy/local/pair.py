@@ -234,7 +234,7 @@ class Pair:
         return process.returncode or 0, said.decode()
 
     async def events(self, service: str) -> list[Mapping[str, Any]]:
-        """Give the Events on a Service."""
+        """Return the Events on a Service."""
         found: list[Mapping[str, Any]] = []
         for cluster in CLUSTERS:
             items, _ = await self.mesh.clusters[cluster].api.list(EVENTS)
@@ -265,7 +265,7 @@ class Pair:
         return found
 
     def totals(self) -> tuple[int, int, int]:
-        """Give requests, those that the mesh or the move failed, and those that a workload failed."""
+        """Return requests, those that the mesh or the move failed, and those that a workload failed."""
         shots = [load.snapshot(1) for load in self.loads.values()]
         return (
             sum(shot.requests for shot in shots),

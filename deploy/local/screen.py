@@ -27,7 +27,7 @@ class Screen:
         self._printed = -LINE_S
 
     def at(self) -> float:
-        """Give the seconds since the story began."""
+        """Return the seconds since the story began."""
         return asyncio.get_running_loop().time() - self._began
 
     def tell(self, text: str) -> None:

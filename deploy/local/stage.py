@@ -62,7 +62,7 @@ class Result:
         return "starved" if self.unreached else "kept"
 
     def line(self) -> dict[str, Any]:
-        """Give the story's line of ``--json``."""
+        """Return the story's line of ``--json``."""
         return {
             "story": self.story,
             "requests": self.requests,

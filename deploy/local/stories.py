@@ -32,7 +32,7 @@ async def back(stage: Stage) -> None:
 
 
 async def revert(stage: Stage) -> None:
-    """At 25 % eks begins to answer 500 to 30 % of the requests: everyone is brought home."""
+    """At 25 % eks begins to answer 500 to 30 % of the requests: everyone is rolled back."""
     await stage.set_up()
     await stage.pair.annotate(LEGACY, SERVICE, WISHES)
     await stage.ask(target=EKS)
@@ -188,18 +188,18 @@ async def _converted(stage: Stage, cluster: str, *, refused: str = "") -> None:
 
 
 def at_share(pair: Pair, percent: float) -> bool:
-    """Tell whether both splits stand at this share."""
+    """Report whether both splits stand at this share."""
     return all(abs(pair.observed.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
 
 
 def flaws(pair: Pair) -> bool:
-    """Tell whether a split of the Service still has a dotted name."""
+    """Report whether a split of the Service still has a dotted name."""
     specs = [split["spec"] for (_, name), split in pair.observed.splits.items() if name == SERVICE]
     return any("." in spec.get("service", "") for spec in specs)
 
 
 def warned(pair: Pair, reason: str) -> list[str]:
-    """Give the status's warnings of this reason."""
+    """Return the status's warnings of this reason."""
     found = pair.observed.status(SERVICE).get("warnings", [])
     return [warning["message"] for warning in found if warning["reason"] == reason]
 

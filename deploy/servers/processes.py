@@ -68,7 +68,7 @@ class Program:
         return self._child.pid
 
     def running(self) -> bool:
-        """Tell whether it runs."""
+        """Report whether it runs."""
         return self._child is not None and self._child.poll() is None
 
     async def kill(self) -> None:
@@ -88,7 +88,7 @@ class Program:
             await self.kill()
 
     def tail(self, lines: int = 15) -> str:
-        """Give the end of its log."""
+        """Return the end of its log."""
         return _end_of(self.log, lines)
 
 
@@ -116,11 +116,11 @@ class Servers:
             self._kill()
 
     def pids(self) -> dict[str, int]:
-        """Give the process ids by name."""
+        """Return the process ids by name."""
         return {name: child.pid for name, child in self._children.items()}
 
     def log(self, name: str) -> str:
-        """Give what one of them said so far."""
+        """Return what one of them said so far."""
         return _said_in(self._log_of(name))
 
     @asynccontextmanager
@@ -164,7 +164,7 @@ class Servers:
             child.kill()
 
     def _tail(self) -> str:
-        """Give the end of each log."""
+        """Return the end of each log."""
         told: list[str] = []
         for name in self._children:
             told += [f"--- {name}", _end_of(self._log_of(name), _LOG_TAIL_LINES)]

@@ -3,7 +3,7 @@
     python -m tests.benchmarks annotation_to_patched
 
 From the sending of the annotation's PATCH until a watch of the benchmark's own has seen both splits at
-their home weights. The Services go home one after the other, each after the one before is Reverted; tens of
+their home weights. The Services are rolled back one after the other, each after the one before is Reverted; tens of
 TrafficSplits and of HTTPRoutes take turns, so that both meet the same machine.
 """
 

@@ -102,7 +102,7 @@ class Oracle:
         self._restart_evidence()
 
     def pinned(self, cluster: str) -> bool:
-        """Tell whether the gateway of a cluster obeys a pin."""
+        """Report whether the gateway of a cluster obeys a pin."""
         return cluster in self._pinned_s
 
     # --- what the probers found -------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Oracle:
             self._renewal_sent_s[holder, str(spec.get("renewTime"))] = call.at_s
 
     def _why_not_raise(self, call: Call, backends: list[dict[str, Any]]) -> str:
-        """Say why a write that is sent now may not raise anybody, "" where it may."""
+        """Return why a write that is sent now may not raise anybody, "" where it may."""
         share = self._share(call.cluster, _away_of(backends, call.cluster))
         if self._holder == "" or self._identity.get(call.by) != self._holder:
             return f"{call.by} does not hold the lease, {self._holder or 'nobody'} does"
@@ -271,7 +271,7 @@ class Oracle:
                 self._wrong(f"requests of {cluster} bounce: the gateway of {far} is not pinned")
 
     def _lately(self, cluster: str) -> int:
-        """Give the most that was away within the time in which proxies follow."""
+        """Return the most that was away within the time in which proxies follow."""
         history = self._was_away[cluster]
         since = self._clock() - LAG_S
         standing = [away for at, away in history if at <= since][-1:]
@@ -279,7 +279,7 @@ class Oracle:
 
 
 def _text(split: dict[str, Any]) -> str:
-    """Give what tells one write from another: weights and record."""
+    """Return what tells one write from another: weights and record."""
     annotations = split.get("metadata", {}).get("annotations") or {}
     return json.dumps([backends_of(split), annotations.get(RECORD)], sort_keys=True)
 

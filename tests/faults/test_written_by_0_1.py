@@ -232,7 +232,7 @@ def test_the_first_write_takes_over_and_changes_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("name", REVERTING)
 def test_a_revert_by_half_goes_on_with_the_other_half(name: str) -> None:
-    """The cluster that is home is left alone; the other gets the same latch, and goes home in the same write."""
+    """The cluster that is home is left alone; the other gets the same latch, and is rolled back in the same write."""
     written, gone = went(name)
     assert first_write(gone, "legacy") is None
     write = first_write(gone, "eks")

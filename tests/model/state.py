@@ -131,7 +131,7 @@ class Controller(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Everything. ``over`` are the (target, number) whose callers were brought home; ``touched``: somebody
+    """Everything. ``over`` are the (target, number) whose callers were rolled back; ``touched``: somebody
     wrote or deleted objects by hand, so that some promises are not the product's any more."""
 
     servers: tuple[Place, Place]

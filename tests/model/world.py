@@ -486,7 +486,7 @@ def _taken(moment: Moment, at: int, actions: tuple[Any, ...]) -> Moment:
 
 
 def _heard(moment: Moment, at: int) -> Moment:
-    """Above home a FAIL that was heard of stays one, until the attempt is over or the process ends."""
+    """Above the baseline a FAIL that was heard of stays one, until the attempt is over or the process ends."""
     who = moment.controllers[at]
     notes = [view.split.note for view in who.views if view.split and view.split.note]
     running = [n.attempt for n in notes if n.attempt and not n.reverted and not n.completed]

@@ -211,7 +211,7 @@ def test_paused_from_the_start_enrols() -> None:
 
 
 def test_paused_at_a_step_stays_armed() -> None:
-    """Paused above the baseline stays at its share, and goes home when the target turns bad."""
+    """Paused above the baseline stays at its share, and is rolled back when the target turns bad."""
     world = begun()
     world.until_share(250)
     world.annotate(paused="true")

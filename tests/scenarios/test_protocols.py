@@ -74,7 +74,7 @@ def test_another_cluster_that_answers_holds_at_home() -> None:
 
 
 def test_another_cluster_that_answers_brings_home() -> None:
-    """Above home it is a bad probe like any other, and the reason says who answered."""
+    """Above the baseline it is a bad probe like any other, and the reason says who answered."""
     world = asked(HTTP_PORT, probe_cluster_header="x-cluster")
     world.until_share(100)
     world.mesh.faults[TO_EKS] = Fault("wrong-cluster")

@@ -128,7 +128,7 @@ STATES: dict[str, Callable[[World], None]] = {
 @pytest.mark.parametrize("callers", ["legacy", "eks"])
 @pytest.mark.parametrize("store", STATES)
 def test_the_way_home_is_armed(store: str, callers: str) -> None:
-    """Whatever somebody writes, breaks or forgets: a path to the target that FAILs brings everyone home."""
+    """Whatever somebody writes, breaks or forgets: a path to the target that FAILs rolls back."""
     world = risen()
     STATES[store](world)
     world.run(0.5)
@@ -177,7 +177,7 @@ def test_a_target_without_pods_is_left() -> None:
 
 
 def test_abort_brings_home_and_is_latched() -> None:
-    """Abort brings everyone home, and removing it starts nothing: only a higher attempt does."""
+    """Abort rolls back, and removing it starts nothing: only a higher attempt does."""
     world = risen()
     world.annotate(abort="true")
     world.run(1)
@@ -191,7 +191,7 @@ def test_abort_brings_home_and_is_latched() -> None:
 
 
 def test_abort_of_malformed_annotations_is_obeyed() -> None:
-    """abort=true brings home though another annotation is malformed."""
+    """abort=true rolls back though another annotation is malformed."""
     world = risen()
     world.annotate(abort="true", dwell="soon")
     world.run(1)
@@ -303,7 +303,7 @@ def test_both_go_home_however_the_writes_fall(
 
 @pytest.mark.parametrize("away", ["legacy", "eks"])
 def test_an_api_server_that_is_away_delays_nobody_else(away: str) -> None:
-    """With one cluster's API server away the other's callers go home at once, and those when it is back."""
+    """With one cluster's API server away the other's callers are rolled back at once, and those when it is back."""
     world = risen()
     world.apis[away].away = True
     world.fault("eks", "target")
@@ -323,7 +323,7 @@ def test_an_api_server_that_is_away_delays_nobody_else(away: str) -> None:
 
 @pytest.mark.parametrize("eks_api", ["there", "away"])
 def test_broken_link_seen_from_the_origin(eks_api: str) -> None:
-    """Link broken, controller in the origin: its callers go home, the target's are not thrown at the link,
+    """Link broken, controller in the origin: its callers are rolled back, the target's are not thrown at the link,
     and go when it is whole again."""
     world = risen(500)
     world.mesh.link_up = False
@@ -361,7 +361,7 @@ def test_broken_link_seen_by_a_prober_out_of_breath(blip_s: float) -> None:
 
 @pytest.mark.parametrize("legacy_api", ["there", "away"])
 def test_broken_link_seen_from_the_target(legacy_api: str) -> None:
-    """Link broken, controller in the target: the origin's callers go home as LinkLost, the others stay."""
+    """Link broken, controller in the target: the origin's callers are rolled back as LinkLost, the others stay."""
     world = risen(500, at="eks")
     world.mesh.link_up = False
     world.apis["legacy"].away = legacy_api == "away"
@@ -378,7 +378,7 @@ def test_broken_link_seen_from_the_target(legacy_api: str) -> None:
 
 @pytest.mark.parametrize("at", ["legacy", "eks"])
 def test_dead_gateway_of_the_target(at: str) -> None:
-    """The target's gateway is dead: callers in the origin go home at once; those in the target go when their
+    """The target's gateway is dead: callers in the origin are rolled back at once; those in the target go when their
     prober can be heard."""
     world = risen(500, at)
     world.mesh.dead_gateways.add("eks")
@@ -413,7 +413,7 @@ def test_dead_gateway_of_the_origin(at: str) -> None:
 
 
 def test_a_silent_prober_alone_does_not_keep_its_callers() -> None:
-    """Callers in the target whose prober is silent go home in a revert as long as the origin's side answers."""
+    """Callers in the target whose prober is silent are rolled back in a revert as long as the origin's side answers."""
     world = risen()
     world.mute("eks")
     world.fault("legacy", "target", "500")
@@ -629,7 +629,7 @@ def test_a_rolling_deploy_reverts_nothing(cluster: str) -> None:
 
 
 def test_a_pod_that_stays_and_is_bad_is_a_fault() -> None:
-    """One of three ready pods that goes on failing is no rollout: everyone goes home."""
+    """One of three ready pods that goes on failing is no rollout: everyone is rolled back."""
     world = risen()
     world.pods("eks")[1].answer = "500"
     world.run(5)
@@ -729,7 +729,7 @@ def test_508_while_the_pin_is_missing_is_void() -> None:
 
 
 def test_508_above_home_otherwise_reverts() -> None:
-    """A gateway that does not obey its pin makes a loop: one 508 above the baseline is enough to go home."""
+    """A gateway that does not obey its pin makes a loop: one 508 above the baseline is enough to are rolled back."""
     world = risen(250)
     world.mesh.pinned = lambda _cluster, _key: False
     world.run(2)

@@ -489,7 +489,7 @@ def test_a_hand_edit_holds_and_names_the_editor() -> None:
 
 @pytest.mark.parametrize("cluster", ["legacy", "eks"])
 def test_abort_ends_a_hand_edit(cluster: str) -> None:
-    """Abort brings home also what a hand has set."""
+    """Abort rolls back also what a hand has set."""
     world = risen()
     world.edit(cluster, 500)
     world.annotate(abort="true")

@@ -169,7 +169,7 @@ def test_traffic_of_before_the_attempt_is_not_held_against_it() -> None:
 
 
 def test_callers_that_bounced_send_everyone_home() -> None:
-    """Callers answered 508 while their gateway refused loops: a pin is not obeyed, everyone goes home."""
+    """Callers answered 508 while their gateway refused loops: a pin is not obeyed, everyone is rolled back."""
     world, callers = risen_with_callers()
     callers.extra = {"legacy": {"loops": 1}}
     callers.looped = {"legacy"}

@@ -89,7 +89,7 @@ class Written:
 
     @property
     def revert(self) -> bool:
-        """Whether it brings home, or keeps there."""
+        """Whether it rolls back, or keeps there."""
         return self.record.reverted is not None
 
 

@@ -1,7 +1,7 @@
-"""The board: a read-only page of all migrations, live, for whoever has no Grafana open.
+"""The page: a read-only view of all migrations, live, for whoever has no Grafana open.
 
 What is shown is what was decided and told (:mod:`controller.report.status`); nothing is decided or written here, and
-a board that cannot be served never keeps the controller from its work.
+a page that cannot be served never keeps the controller from its work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The board over HTTP: GET and HEAD only, nothing from elsewhere, nothing that changes anything.
+"""The page over HTTP: GET and HEAD only, nothing from elsewhere, nothing that changes anything.
 
 /                       the page; board.css, board.js and icon.svg beside it
 /events                 server-sent events: every row, then what changes, once a second at most
@@ -55,7 +55,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class Site:
     """The handlers. ``loopback``: only names of this machine are answered, so that a page of somebody else's
-    whose name leads here cannot read the board through its visitor's browser."""
+    whose name leads here cannot read the page through its visitor's browser."""
 
     def __init__(self, feed: Feed, *, loopback: bool, pace_s: float = PACE_S) -> None:
         self._feed = feed
@@ -79,7 +79,7 @@ class Site:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._loopback and not _is_local(request.headers.get("Host", "")):
             raise web.HTTPMisdirectedRequest(
-                text="This board is served on this machine only: open it as http://localhost.\n",
+                text="This page is served on this machine only: open it as http://localhost.\n",
                 headers=HEADERS,
             )
         try:

@@ -64,7 +64,7 @@ def _fill_in_service(body: dict[str, Any], cluster_ip: str) -> None:
 
 
 def service_causes(body: dict[str, Any]) -> list[Cause]:
-    """Say what is wrong with a Service's ports."""
+    """Return what is wrong with a Service's ports."""
     spec = body["spec"]
     ports = spec.get("ports") or []
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":

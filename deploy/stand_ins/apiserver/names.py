@@ -46,7 +46,7 @@ def _invalid(field: str, value: str, sentence: str) -> Cause:
 
 
 def name_causes(resource: Resource, name: str) -> list[Cause]:
-    """Say what is wrong with an object's name; nothing when it may be used."""
+    """Return what is wrong with an object's name; nothing when it may be used."""
     if not resource.name_is_label:
         if len(name) > 253:
             return [_invalid("metadata.name", name, "must be no more than 253 characters")]
@@ -68,7 +68,7 @@ def _is_key(key: str) -> bool:
 
 
 def metadata_causes(metadata: dict[str, Any]) -> list[Cause]:
-    """Say what is wrong with labels and annotations."""
+    """Return what is wrong with labels and annotations."""
     causes: list[Cause] = []
     for key, value in (metadata.get("labels") or {}).items():
         if not _is_key(key):
@@ -92,7 +92,7 @@ def metadata_causes(metadata: dict[str, Any]) -> list[Cause]:
 
 
 def texts_only(metadata: dict[str, Any]) -> bool:
-    """Say whether labels and annotations are maps of strings, as their type demands."""
+    """Return whether labels and annotations are maps of strings, as their type demands."""
     maps = (metadata.get("labels") or {}, metadata.get("annotations") or {})
     return all(
         isinstance(texts, dict) and all(isinstance(value, str) for value in texts.values())

@@ -77,7 +77,7 @@ def prune(schema: Any, value: Any) -> Any:
 
 
 def schema_causes(schema: Any, value: Any, old: Any, path: str = "") -> list[Cause]:
-    """Say what is wrong with a value, except where it is what it was before.
+    """Return what is wrong with a value, except where it is what it was before.
 
     That exception is kube-apiserver's ratcheting: a split whose weight only the other version
     allows may still be labelled. Lists have no identity for it: an unchanged one is excused whole.
@@ -114,7 +114,7 @@ def _field_causes(schema: Any, value: dict[str, Any], old: Any, path: str) -> li
 
 
 def _own_cause(schema: Any, value: Any, path: str) -> Cause | None:
-    """Say what is wrong with a value itself, whatever is in it."""
+    """Return what is wrong with a value itself, whatever is in it."""
     expected = "integer,string" if schema.get("x-kubernetes-int-or-string") else schema.get("type")
     if expected is not None:
         allowed = _TYPES[expected]

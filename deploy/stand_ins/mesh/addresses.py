@@ -63,5 +63,5 @@ class AddressBlock:
         return f"10.{self._block}.{high}.{low + 1}"
 
     def release(self) -> None:
-        """Give the block up."""
+        """Return the block up."""
         self._claim.close()

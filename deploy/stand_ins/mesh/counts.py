@@ -42,7 +42,7 @@ class Counts:
         self._add("proxy_build_info", {}, 1)
 
     def call(self, service: Key, backend: str, *, by_profile: bool) -> Callable[[int], None]:
-        """Give what is to hear the status of the answer to one request.
+        """Return what is to hear the status of the answer to one request.
 
         ``by_profile``: the proxy routes this name by profile and TrafficSplit, else by policy and HTTPRoute:
         only then the route's series grow (20).
@@ -56,7 +56,7 @@ class Counts:
         self._add(_LOOPS, {"error": "gateway loop"})
 
     def series(self) -> Iterator[tuple[Series, int]]:
-        """Give every counter with its value."""
+        """Return every counter with its value."""
         yield from self._values.items()
 
     def _answered(self, service: Key, backend: str, by_profile: bool, status: int) -> None:

@@ -246,7 +246,7 @@ class Outbound:
     def decide(
         self, service: Key, port: int, now: float, asked: Asked | None = _PLAIN
     ) -> tuple[Backend | None, Decision]:
-        """Say where a request of now goes, and which backend was drawn for it (None: none was).
+        """Return where a request of now goes, and which backend was drawn for it (None: none was).
 
         ``asked`` None: it is an opaque connection.
         """

@@ -61,7 +61,7 @@ class World:
         )
 
     def fill(self, name: str, *endpoints: Endpoint) -> None:
-        """Give a Service these pods."""
+        """Return a Service these pods."""
         pods = [Pod(e.ip, e.ip) for e in endpoints]
         self.config.put("EndpointSlice", slice_object(("default", name), pods, 8080))
 

@@ -68,7 +68,7 @@ def test_starved_is_who_was_late_and_did_not_compute(after: Account, starved_s: 
 
 
 def account(at_s: float, late_s: float) -> Account:
-    """Give an account of somebody who did nothing but be late."""
+    """Return an account of somebody who did nothing but be late."""
     return Account(at_s, cpu_s=0.0, late_s=late_s)
 
 

@@ -1,6 +1,6 @@
 """``python -m tests.integration.page``: photographs of the board for the README, taken during a story.
 
-The local clusters run with the real controller and probers, a few Services are moved, held, brought home, and
+The local clusters run with the real controller and probers, a few Services are moved, held, rolled back, and
 a browser opens the board: docs/images/board-light.png and board-dark.png, the latter with a story open.
 Prints one JSON line: what a page of 409 rows costs, measured on this machine with made-up migrations.
 """
@@ -51,7 +51,7 @@ async def main() -> None:
 
 
 async def tell(scene: Scene) -> None:
-    """Six Services: one moved, one on the path, one soaking, one brought home, one enrolled, one written wrong."""
+    """Six Services: one moved, one on the path, one soaking, one rolled back, one enrolled, one written wrong."""
     names = ("cart", "checkout", "invoices", "search", "stock", "users")
     for name in names:
         await scene.service(name, rate_hz=CALLS_HZ)

@@ -52,7 +52,7 @@ async def rises_and_comes_home(scene: Scene, board: Page) -> None:
 @pytest.mark.story
 @pytest.mark.timeout(240)
 async def test_people_see_what_happens() -> None:
-    """Among 409 migrations the board shows one rise and come home by itself, with the reason."""
+    """Among 409 migrations the board shows one rise and is rolled back by itself, with the reason."""
     skip_without_chromium()
     async with playing(Plan(services=OTHERS)) as scene:
         await scene.service("service-a")

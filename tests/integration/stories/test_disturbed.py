@@ -63,7 +63,7 @@ async def test_silent_probers_hold(scene: Scene, silent: tuple[str, ...], servic
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 async def test_deleted_pin_is_put_back(scene: Scene, cluster: str, service: str) -> None:
-    """A pin deleted by hand is there again, an Event says so, and nobody is brought home."""
+    """A pin deleted by hand is there again, an Event says so, and nobody is rolled back."""
     await scene.rise(service)
     api = scene.pair.mesh.clusters[cluster].api
     await api.delete(PROFILES, pin_key(service))

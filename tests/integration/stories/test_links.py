@@ -1,6 +1,6 @@
 """A broken link or a dead gateway, in the middle of a migration, with the controller on either side of it.
 
-Callers in legacy (the origin) go home to local pods and need no gateway for it. Callers in eks go home
+Callers in legacy (the origin) are rolled back to local pods and need no gateway for it. Callers in eks are rolled back
 through legacy's gateway, so they are better off where they are for as long as that is out of reach.
 """
 
@@ -59,7 +59,7 @@ def now() -> float:
 async def test_dead_target_gateway_sends_the_origins_callers_home(
     scene: Scene, service: str, death: Death
 ) -> None:
-    """When eks' gateway dies, callers in legacy go home and stop failing; callers in eks never fail."""
+    """When eks' gateway dies, callers in legacy are rolled back and stop failing; callers in eks never fail."""
     began = now()
     await scene.pair.mesh.gateway(EKS).die(death)
     await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
@@ -83,7 +83,7 @@ async def test_dead_origin_gateway_throws_nobody_at_it(
     await scene.recovered(EKS, service)
     since = now()
     if scene.pair.plan.controller_in == EKS:
-        # From eks a dead gateway of legacy and a dead legacy look the same: who can, goes home.
+        # From eks a dead gateway of legacy and a dead legacy look the same: who can, is rolled back.
         await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
     else:
         await scene.reach(service, "Holding", 15.0)
@@ -105,7 +105,7 @@ async def test_dead_origin_gateway_throws_nobody_at_it(
 
 
 async def test_cut_link_sends_home_whose_home_needs_no_link(scene: Scene, service: str) -> None:
-    """When the link is cut both paths, callers in legacy go home, and those in eks once it is healed."""
+    """When the link is cut both paths, callers in legacy are rolled back, and those in eks once it is healed."""
     mesh = scene.pair.mesh
     mesh.cut_link(LEGACY, EKS)
     mesh.cut_link(EKS, LEGACY)

@@ -1,4 +1,4 @@
-"""An API server that is away while callers must go home: whoever can be brought home is, at once."""
+"""An API server that is away while callers must are rolled back: whoever can be rolled back is, at once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Away:
 
 
 async def test_target_away_delays_only_its_own_callers(scene: Scene, service: str) -> None:
-    """With eks' API server away legacy goes home at once, and eks as soon as its server answers."""
+    """With eks' API server away legacy is rolled back at once, and eks as soon as its server answers."""
     away = Away(scene, EKS, service)
     await away.leave()
     try:
@@ -82,7 +82,7 @@ async def test_target_away_delays_only_its_own_callers(scene: Scene, service: st
 
 
 async def test_going_home_needs_no_lease(scene: Scene, service: str) -> None:
-    """With legacy's API server and so the lease away, eks goes home at once, and legacy when it can."""
+    """With legacy's API server and so the lease away, eks is rolled back at once, and legacy when it can."""
     away = Away(scene, LEGACY, service)
     before = scene.log().count("not leading any more")
     await away.leave()

@@ -76,7 +76,7 @@ def real_prometheus() -> None:
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
 def test_what_callers_see_brings_them_home(real_prometheus: None) -> None:
-    """Probes are clean and real callers fail: what Prometheus tells of them brings everyone home."""
+    """Probes are clean and real callers fail: what Prometheus tells of them rolls back."""
     result = told("callers")
     assert (result["phase"], result["shares"]) == ("Reverted", AT_HOME)
     assert result["seconds_bad_to_home"] > 0
@@ -136,7 +136,7 @@ def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str,
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
 def test_story_of_a_revert_brings_everyone_home() -> None:
-    """When eks turns bad its own failures are all there are, and both splits come home."""
+    """When eks turns bad its own failures are all there are, and both splits is rolled back."""
     result = told("revert", "--services", "20")
     assert result["failed_by_target"] > 0
     assert result["seconds_bad_to_home"] > 0

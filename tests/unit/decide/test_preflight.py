@@ -212,7 +212,7 @@ def test_a_warning_never_gates(observed: Observed) -> None:
     """A WARN is a warning: no gate at all holds with its reason."""
     given = input_of(observed, NOW)
     warned = {f.reason for f in findings(observed, Facts(), NOW) if f.level is Level.WARN}
-    assert warned == {reason for reason, _ in warnings.told(observed, given.state)}
+    assert warned == {reason for reason, _ in warnings.found(observed, given.state)}
     assert not warned & {r.reason for gate in gates.ALL if (r := gate(given))}
 
 

@@ -145,7 +145,7 @@ def test_only_what_is_known_to_be_away_is_acted_upon(case: str) -> None:
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_stale_cluster_alone_ends_no_attempt(cluster: str) -> None:
-    """Above home a cluster that is not heard of only holds: nobody is moved, in neither direction."""
+    """Above the baseline a cluster that is not heard of only holds: nobody is moved, in neither direction."""
     decided = plan(away(sees("at-50"), cluster, known=False, endpoints=NOBODY), NOW)
     assert decided.ruling is not None
     assert (decided.ruling.reason, decided.actions) == ("ClusterStale", ())

@@ -283,7 +283,7 @@ def test_a_split_is_told_of_before_it_is_rewritten() -> None:
     world.put_split("legacy", backends, service="service-a.default.svc.cluster.local")
     world.run(1)
     observed = world.replica.observe(A)
-    before = {warned for warned, _ in warnings.told(observed, resolve(observed))}
+    before = {warned for warned, _ in warnings.found(observed, resolve(observed))}
     world.ask(paused="true")
     world.run(1)
     after = {warned for warned, _ in world.decided.warnings}

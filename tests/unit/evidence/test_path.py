@@ -281,7 +281,7 @@ def test_each_objective_is_forgiven_by_its_own_calm() -> None:
 
 
 def test_points_never_restart_above_home() -> None:
-    """Above home a FAIL outlasts any calm that is shorter than the points need to come down."""
+    """Above the baseline a FAIL outlasts any calm that is shorter than the points need to come down."""
     path = monitor()
     end_s = feed(path, [tick(1, 1)] * 20 + [tick()] * 2000)
     assert said(path, end_s) == ("FAIL", "SuccessMissed")

@@ -47,7 +47,7 @@ class World:
     hold: asyncio.Event | None = None
 
     def clock(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     def check(self, protocol: str) -> None:

@@ -123,7 +123,7 @@ def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: flo
 
 
 def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
-    """A burst stands behind the base rates of paths above and at home, and ahead of the apex."""
+    """A burst stands behind the base rates of paths above and at the baseline, and ahead of the apex."""
     asked = {"above": Wanted(0, 10, 40), "home": Wanted(1, 10), "apex": Wanted(2, 10)}
     granted = grant(asked, 40)
     assert granted["above"] == Granted(1.0, 0.5)

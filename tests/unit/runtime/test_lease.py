@@ -311,7 +311,7 @@ async def test_what_is_left_runs_down() -> None:
 
 
 async def test_going_home_needs_nobody_else_who_leads() -> None:
-    """Callers may be brought home by who leads, and by who heard nothing of a leader for its duration."""
+    """Callers may be rolled back by who leads, and by who heard nothing of a leader for its duration."""
     time = VirtualTime()
     store = Store(time)
     one, two = Candidate(time, store, "one"), Candidate(time, store, "two")
