@@ -42,7 +42,7 @@ TO_TARGET, HOME = Side.TARGET, Side.ORIGIN
 class Weather:
     """The evidence now; every other way is good. ``sticks``: above the baseline it is a FAIL that stays one.
 
-    ``passes``: it lets a share rise. ``leaves``: whoever is above the baseline must are rolled back. ``keeps``: somebody
+    ``passes``: it lets a share rise. ``leaves``: whoever is shifted must be rolled back. ``keeps``: somebody
     has no better home to go to.
     """
 

@@ -729,7 +729,7 @@ def test_508_while_the_pin_is_missing_is_void() -> None:
 
 
 def test_508_above_home_otherwise_reverts() -> None:
-    """A gateway that does not obey its pin makes a loop: one 508 above the baseline is enough to are rolled back."""
+    """A gateway that does not obey its pin makes a loop: one 508 above the baseline is enough to be rolled back."""
     world = risen(250)
     world.mesh.pinned = lambda _cluster, _key: False
     world.run(2)

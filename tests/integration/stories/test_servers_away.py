@@ -1,4 +1,4 @@
-"""An API server that is away while callers must are rolled back: whoever can be rolled back is, at once."""
+"""An API server that is away while callers must be rolled back: whoever can be rolled back is, at once."""
 
 from __future__ import annotations
 
