@@ -60,7 +60,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Measures what is promised; docs/benchmarks.md says what each means.",
+        description="Measures what is promised; each module here says what it measures.",
     )
     parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help=", ".join(KEYS))
     parser.add_argument(
