@@ -52,7 +52,8 @@ def schedule(
     current = -1 if reached_permille is None else max(s for s in shares if s <= reached_permille)
     lasting = {share: _least_s(spec, share) for share in shares}
     ahead = [share for share in shares if share > current]
-    times = dict(zip(ahead, _times(lasting, current, ahead, since, now), strict=False))
+    foreseen = _times(lasting, current, ahead, since, now)
+    times = {share: at for at, share in zip(foreseen, ahead, strict=False)}
     return tuple(
         ScheduledStep(share, _stage(share, current, ahead), lasting[share], times.get(share))
         for share in shares

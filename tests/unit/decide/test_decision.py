@@ -1,0 +1,52 @@
+"""What a decision writes: nothing forward without an attempt or a split, and never against a law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from controller.decide.advance import advance, next_step, rewrite_record
+from controller.decide.decision import Decision, lawful
+from controller.decide.plan import planned
+from controller.decide.writes import write_share
+from controller.domain import WHOLE, Phase, Plan, WritePin
+from tests.unit.decide.gates.inputs import NOW, given, spec
+
+
+def test_nothing_rises_before_an_attempt() -> None:
+    """Without an attempt there is no step to make, and without a spec none but the end."""
+    before = given()
+    assert advance(before) == []
+    assert next_step(replace(before.state, spec=None)) == WHOLE
+
+
+def test_a_cluster_without_a_split_has_no_record_to_rewrite() -> None:
+    """Where a split is missing, its record is not written: making it is another matter."""
+    assert rewrite_record(given(100, legacy={"splits": ()}), "legacy", 250, NOW) == []
+
+
+def test_steps_that_wait_are_planned_without_a_write() -> None:
+    """A migration that a gate holds has a plan, and nothing in it is written."""
+    held = planned(given(100, asked=spec(paused=True)))
+    assert held.phase is Phase.HOLDING
+    assert held.actions == ()
+
+
+def test_what_breaks_a_law_is_dropped_and_pins_stay() -> None:
+    """Of a plan that raises without the lease only what moves nobody is left, and the law is named."""
+    before = given(100, context={"leads": False})
+    cluster = before.observed.clusters["legacy"]
+    raised = write_share(before, cluster, before.state.records["legacy"], 250)
+    pin = WritePin("eks", before.observed.key, None)
+    decided = lawful(Decision(before, Plan(Phase.PROGRESSING, {}, None, (raised, pin))))
+    assert decided.plan.actions == (pin,)
+    assert "rises_on_proof" in decided.broken
+
+
+def test_a_revert_that_raises_is_dropped() -> None:
+    """A write that is called a rollback and gives the target more is not written either."""
+    before = given(100)
+    cluster = before.observed.clusters["legacy"]
+    raised = write_share(before, cluster, before.state.records["legacy"], 250, revert=True)
+    decided = lawful(Decision(before, Plan(Phase.REVERTING, {}, None, (raised,))))
+    assert (decided.plan.actions, decided.now - NOW) == ((), timedelta())
