@@ -3,7 +3,8 @@
     python -m tests.benchmarks prober_rate
 
 A trivial server, in a process of its own, stands for the sidecar and every target behind it. The
-rate rises until a start is 50 ms late (99th percentile) or a slice is void. Prints a table, and as
+rate, of 40 paths of which half have five pods, is held for 5 s each time with 98 % sent at least, and rises until a
+start is 50 ms late (99th percentile) or a slice is void. Prints a table, and as
 its last line JSON: the highest rate held, its lateness, and its CPU per probe.
 """
 

@@ -465,7 +465,7 @@ def _dropped(moment: Moment, at: int, *, everything: bool) -> Moment:
 
 
 def _taken(moment: Moment, at: int, actions: tuple[Any, ...]) -> Moment:
-    """Set the hands to what was decided, as the real ones: see ``controller/runtime/writer.py``."""
+    """Set the writer to what was decided, as the real ones: see ``controller/runtime/writer.py``."""
     moment = _heard(moment, at)
     for action in actions:
         who = moment.controllers[at]
