@@ -3,11 +3,9 @@
     python -m tests.benchmarks annotation_to_patched
 
 From the sending of the annotation's PATCH until a watch of the benchmark's own has seen both splits at
-their baseline weights. The Services are rolled back one after the other, each after the one before is Reverted;
-tens of
-TrafficSplits and of HTTPRoutes take turns, so that both meet the same machine. Each server has 1,000 Services;
-ten at a time stand at 25 % and are
-probed at 10/s.
+their baseline weights. The Services are rolled back one after the other, each after the one before is
+Reverted; tens of TrafficSplits and of HTTPRoutes take turns, so that both meet the same machine. Each
+server has 1,000 Services; ten at a time stand at 25 % and are probed at 10/s.
 """
 
 from __future__ import annotations
