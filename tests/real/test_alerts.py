@@ -34,7 +34,7 @@ def test_an_alert_that_does_not_fire_is_found(real_prometheus: None, tmp_path: P
     """The cases fail where an alert asks for something else than the story is about."""
     rules = (build.OUT / "rules.yaml").read_text()
     (tmp_path / "rules.yaml").write_text(rules.replace("HandEdited|", "HandPicked|"))
-    cases = CASES.read_text().replace("../../dashboards/out/rules.yaml", "rules.yaml")
+    cases = CASES.read_text().replace("../../../dashboards/out/rules.yaml", "rules.yaml")
     (tmp_path / "alerts.yaml").write_text(cases)
     told = promtool("test", "rules", tmp_path / "alerts.yaml")
     assert told.returncode != 0
