@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from controller.domain import (
     SOAK_SHARE,
     WHOLE,
@@ -206,18 +208,7 @@ def share_without_split(*, is_target: bool) -> int:
 
 def stored(spec: MigrationSpec) -> MigrationSpec:
     """Return the spec as the record keeps it: what only a present annotation can ask is left out."""
-    return MigrationSpec(
-        target=spec.target,
-        steps=spec.steps,
-        step_pause_s=spec.step_pause_s,
-        soak_s=spec.soak_s,
-        probe=spec.probe,
-        success_percent=spec.success_percent,
-        latency=spec.latency,
-        origin_floor_percent=spec.origin_floor_percent,
-        split=spec.split,
-        traffic=spec.traffic,
-    )
+    return msgspec.structs.replace(spec, attempt=None, paused=False, abort=False)
 
 
 def _begins_anew(observed: Observed, current: MigrationState) -> bool:
