@@ -508,11 +508,19 @@ class World(Notes):
             check(replica, observed, decided)
 
     def sending(self, request: Request) -> None:
-        """Hear of every write of a split just before it is done."""
-        if self.on_write and request.resource in SPLITS:
+        """Hear of every write of a split just before it is done. A patch of one that is gone will be refused."""
+        if (
+            self.on_write
+            and request.resource in SPLITS
+            and (request.made or self._is_there(request))
+        ):
             written = self._written(request)
             for check in self.on_write:
                 check(written)
+
+    def _is_there(self, request: Request) -> bool:
+        meta = request.body["metadata"]
+        return self.apis[request.cluster].has(request.resource, meta["namespace"], meta["name"])
 
     def sent(self, request: Request, stored: Stored) -> None:
         """Keep what a controller wrote."""
