@@ -244,7 +244,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
             "make them equal: callers use one set of ports for both",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
@@ -343,7 +343,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.ROUTE_UNFIT: _block(
             "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "let it have a TrafficSplit, or make a Service for each port",
+            "write the appProtocol that the message names, let it have a TrafficSplit, or a Service for each port",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",

@@ -143,7 +143,11 @@ OPAQUE = {"config.linkerd.io/opaque-ports": "80"}
 
 @pytest.mark.parametrize(
     ("ports", "notes", "told"),
-    [(TWO_PORTS, {}, "has the ports 80, 9000"), (PORTS, OPAQUE, "port 80")],
+    [
+        (TWO_PORTS, {}, "has the ports 80, 9000"),
+        (PORTS, OPAQUE, "port 80 is TCP to Linkerd by config.linkerd.io/opaque-ports"),
+        ([{**PORTS[0], "appProtocol": "http2"}], {}, "write kubernetes.io/h2c, or none"),
+    ],
 )
 def test_auto_is_a_trafficsplit_where_a_route_cannot_carry_it(
     ports: list[dict[str, Any]], notes: dict[str, str], told: str

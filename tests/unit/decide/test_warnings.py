@@ -210,7 +210,7 @@ ROWS = [
     Row(
         warnings.app_protocol_differs,
         given(eks=speaks("grpc")),
-        "port 80 has an appProtocol (grpc) in eks only",
+        "port 80 has an appProtocol (grpc) in eks only, where it is TCP to Linkerd",
     ),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http"), eks=speaks("grpc"))),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http", "web"))),
@@ -219,6 +219,20 @@ ROWS = [
         warnings.connections_stay,
         given(eks=serves(ports=(Port("mysql", 3306),))),
         "in eks Linkerd takes port 3306 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=speaks("grpc")),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=None),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=spec(probe={"protocol": "http"})),
     ),
     Row(warnings.connections_stay, given(legacy={"service": None})),
     Row(
