@@ -275,6 +275,19 @@ def connections_stay(observed: Observed, state: MigrationState) -> Iterator[Warn
             )
 
 
+def routes_merged(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+    """A younger route of the same Service loses to its HTTPRoute, until that is made anew (facts 26)."""
+    for name, cluster in observed.clusters.items():
+        if cluster.split is None or cluster.split.kind is not SplitKind.HTTPROUTE:
+            continue
+        for route in cluster.overruled:
+            yield Warned(
+                Reason.ROUTES_MERGED,
+                f"in {name} {route} is for the calls to {observed.key} too: Linkerd follows the older"
+                f" {cluster.split.kind} {cluster.split.name}, and this one should that be made anew; remove it",
+            )
+
+
 def split_will_be_rewritten(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """Somebody's split is wrong in a way that is repaired without moving traffic."""
     if state.unfinished:
@@ -330,6 +343,7 @@ ALL: tuple[Check, ...] = (
     attempt_waits,
     probes_lowered,
     connect_only,
+    routes_merged,
     split_will_be_rewritten,
     fewer_endpoints,
     session_affinity,

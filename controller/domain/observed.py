@@ -114,7 +114,8 @@ class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
+    ``overruled`` what its HTTPRoute beats for now."""
 
     name: str
     current: bool
@@ -126,6 +127,7 @@ class ObservedCluster:
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     writing: bool = False

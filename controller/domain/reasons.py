@@ -133,6 +133,7 @@ class Reason(StrEnum):
     PIN_FOREIGN = "PinForeign"
     PROFILE_WINS = "ProfileWins"
     ROUTE_WINS = "RouteWins"
+    ROUTES_MERGED = "RoutesMerged"
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
@@ -338,12 +339,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
-            "remove it",
+            "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
+            "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
             "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "write the appProtocol that the message names, let it have a TrafficSplit, or a Service for each port",
+            "write what the message says, or use a TrafficSplit",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
@@ -422,6 +423,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ROUTE_WINS: _warn(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
             "delete it, or expect that namespace's callers to stay where it sends them",
+        ),
+        Reason.ROUTES_MERGED: _warn(
+            "a younger HTTPRoute of the same calls loses to the one that splits them",
+            "remove it: it wins once the other is made anew",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
             "a TrafficSplit was made or rewritten while callers may have been busy",

@@ -177,6 +177,15 @@ ROWS = [
     Row(warnings.connect_only, given()),
     Row(warnings.connect_only, given(asked=None)),
     Row(
+        warnings.routes_merged,
+        given(
+            eks={"splits": (split(kind=SplitKind.HTTPROUTE),), "overruled": ("the HTTPRoute mine",)}
+        ),
+        "in eks the HTTPRoute mine is for the calls to default/service-a too",
+    ),
+    Row(warnings.routes_merged, given(eks={"overruled": ("the HTTPRoute mine",)})),
+    Row(warnings.routes_merged, given(eks={"splits": (), "overruled": ("the HTTPRoute mine",)})),
+    Row(
         warnings.split_will_be_rewritten,
         given(eks={"splits": (split(defects=(SPELLING,)),)}),
         "the trafficsplit service-a in eks is rewritten when the Service is enrolled: spec.service is long",
