@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from controller.domain import Key, SplitKind, TrafficOrder
@@ -222,7 +222,8 @@ class Counters:
     ) -> Increases:
         """Read the answers to all questions (but ``newest``); return what has increased, by Service."""
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
-        by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
+        routes = list(self._routes(answers["routes"], orders))
+        by_route = self._pods("routes", routes, now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
         looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
@@ -233,6 +234,10 @@ class Counters:
             else _split(by_response.get(key, {}), by_route.get(key, {}), strangers.get(key, 0))
             for key, order in orders.items()
         }
+        routed = {pod for pod, _, _ in routes}
+        for key, found in services.items():
+            if orders[key].kinds.get(self.cluster) is SplitKind.HTTPROUTE:
+                services[key] = _with_unrouted(found, by_response.get(key, {}), routed)
         return Increases(services, looped=bool(looped))
 
     # --- rows to series -----------------------------------------------------------------------------
@@ -287,12 +292,22 @@ class Counters:
 
 
 def _routed(called: Mapping[_Pod, _Called], unmeshed: int) -> Increase:
-    """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
+    """Put together who calls by an HTTPRoute, and so is routed by policy (facts 20)."""
     total = _Called()
     for by in called.values():
         total.plus(by)
     following = frozenset(pod.workload for pod in called)
     return Increase(total.here, total.across, total.loops, following, unmeshed=unmeshed)
+
+
+def _with_unrouted(
+    found: Increase, responses: Mapping[_Pod, _Called], routed: Set[_Pod]
+) -> Increase:
+    """Add who calls past an HTTPRoute: a pod without a series of any route, which is still served as before it took
+    a TrafficSplit's place (facts 27). One that only calls the mirror by its own name is none."""
+    past = {pod: by for pod, by in responses.items() if pod not in routed and by.here.sent}
+    here = sum((by.here for by in past.values()), found.here)
+    return replace(found, here=here, ignoring=frozenset(pod.workload for pod in past))
 
 
 def _split(
