@@ -139,8 +139,8 @@ def ports_differ(given: Input) -> Hold | None:
         if here and there and here != there:
             return hold(
                 Reason.PORTS_DIFFER,
-                f"port {port.number} is {here} to Linkerd in {one} by its appProtocol {port.app_protocol},"
-                f" and {there} in {two} by {spoken[port.name]}; make them equal",
+                f"the appProtocol of port {port.number} is {port.app_protocol} in {one}, which is {here} to"
+                f" Linkerd, and {spoken[port.name]} in {two}, which is {there}; make them equal",
             )
     return None
 
