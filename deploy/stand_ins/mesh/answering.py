@@ -16,7 +16,14 @@ from typing import Any
 from deploy.stand_ins.apiserver import Event, Store
 from deploy.stand_ins.apiserver.writes import Target, Writes
 from deploy.stand_ins.mesh.adaptor import SKIP, SmiAdaptor, with_overrides, without_overrides
-from deploy.stand_ins.mesh.config import ClusterConfig, Object, key_of, profile_name
+from deploy.stand_ins.mesh.config import (
+    ClusterConfig,
+    Key,
+    Object,
+    key_of,
+    parents_of,
+    profile_name,
+)
 from deploy.stand_ins.mesh.kube import SERVICES, KubeClient
 from deploy.stand_ins.mesh.policy import PolicyController, status_of
 from deploy.stand_ins.mesh.watch import Follow
@@ -54,6 +61,7 @@ class AtOnce:
                 self._config.drop("Service", key_of(body))
             else:
                 self._config.put("Service", body)
+            self._decide_again(key_of(body))
         elif self.acts and event.type != "DELETED":
             self._obey(plural, body)
         elif self.acts and plural == "trafficsplits":
@@ -68,6 +76,13 @@ class AtOnce:
             status = status_of(body, self._config, now)
             if status != body.get("status"):
                 self._update("httproutes", {**body, "status": status}, "status")
+
+    def _decide_again(self, service: Key) -> None:
+        """Say anew of the routes for a Service whether they are accepted."""
+        served = self.acts and "httproutes" in self._store.resources
+        for stored in self._store.objects("httproutes") if served else ():
+            if service in parents_of(stored.body):
+                self._obey("httproutes", stored.body)
 
     def _let_go(self, split: Object) -> None:
         """Take the overrides of a split that was deleted away."""
