@@ -126,7 +126,8 @@ class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
+    ``overruled`` what its HTTPRoute beats for now.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does)."""
 
@@ -140,6 +141,7 @@ class ObservedCluster:
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)

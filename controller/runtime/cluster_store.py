@@ -26,6 +26,7 @@ from controller.kube.objects import (
     Change,
     Deleted,
     Freshness,
+    HTTPRouteObject,
     Listed,
     ManagedFields,
     MigrationObject,
@@ -36,7 +37,7 @@ from controller.kube.objects import (
     endpoints_of,
     identify,
 )
-from controller.mesh import pin
+from controller.mesh import conflicts, pin
 from controller.mesh.splits import foreign_owner, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
@@ -47,8 +48,10 @@ NEEDED = (
     Resource.ENDPOINTSLICES,
     *PROVIDER_OF,
     Resource.SERVICEPROFILES,
+    Resource.GRPCROUTES,
+    Resource.POLICY_HTTPROUTES,
 )
-"""What must have been listed, and be current, before anything rises."""
+"""What must have been listed, and be current, before anything rises. What is not served is current, and empty."""
 
 WATCHED = (*NEEDED, Resource.MIGRATIONS)
 """What is followed in each cluster."""
@@ -185,6 +188,7 @@ class ClusterStore:
     def observed(self, key: Key, *, writing: bool) -> ObservedCluster:
         """Return one Service as it is seen here."""
         mirror = Key(key.namespace, mirror_name(key.service, self._far))
+        rivals = self._conflicts(key)
         return ObservedCluster(
             name=self.name,
             current=self.current,
@@ -195,7 +199,8 @@ class ClusterStore:
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
-            conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
+            conflicts=rivals.winning,
+            overruled=rivals.losing,
             pin=self.pin(key),
             split_kinds=self._kinds,
             unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
@@ -227,6 +232,16 @@ class ClusterStore:
         """Return when the canary of a kind was made, None where there is none."""
         made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
         return made.metadata.creation_timestamp if made else None
+
+    def _conflicts(self, key: Key) -> conflicts.Judged:
+        """Judge what else routes the calls to this Service beside the HTTPRoutes that split it."""
+        found = [each for _, each in sorted(self._index.conflicts.get(key, {}).items())]
+        if not found:
+            return conflicts.Judged()
+        splits = self._index.splits.get(key, {}).values()
+        own = [split for split in splits if isinstance(split, HTTPRouteObject)]
+        service = self._objects[Resource.SERVICES].get(key)
+        return conflicts.judge(found, own, service.ports if service else ())
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""

@@ -172,10 +172,13 @@ class RouteBackend(Value, frozen=True):
 
 
 class RouteRule(Value, frozen=True):
-    """One rule of a route: the types of its filters, and its backends."""
+    """One rule of a route: the types of its filters, and its backends. ``takes_all``: every request is one of its;
+    ``picks``: a match of it asks for more than that."""
 
     filters: tuple[str, ...]
     backends: tuple[RouteBackend, ...]
+    takes_all: bool = True
+    picks: bool = False
 
 
 class RouteRuling(Value, frozen=True):
@@ -201,6 +204,22 @@ class HTTPRouteObject(Value, frozen=True):
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
+    rulings: tuple[RouteRuling, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "HTTPRoute"
+
+
+class OtherRouteObject(Value, frozen=True):
+    """A route of a kind that is never ours: a GRPCRoute, or an HTTPRoute of Linkerd's own group. ``kind`` as people
+    read it; ``rulings`` as above."""
+
+    metadata: Metadata
+    kind: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
     rulings: tuple[RouteRuling, ...] = ()
 
 
@@ -279,6 +298,7 @@ KubeObject = (
     | EventObject
     | NamespaceObject
     | LinkObject
+    | OtherRouteObject
 )
 
 
