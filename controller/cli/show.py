@@ -162,6 +162,12 @@ def measured_line(status: MigrationStatus) -> str:
     return ", ".join(f"{name} {said.get(name, 'not known')}" for name in status.clusters)
 
 
+def claimed_and_measured(traffic: TrafficStatus) -> tuple[str, str]:
+    """Return what the split says and what was measured of one cluster's callers, each "" where it is not known."""
+    measured = "" if traffic.share_percent is UNSET else _measured(traffic)
+    return _known(traffic.claimed_percent), measured
+
+
 def _measured(traffic: TrafficStatus) -> str:
     of = f" of {traffic.measured_requests} requests" if traffic.measured_requests else ""
     mark = ", which is not what the split says" if traffic.strays else ""
