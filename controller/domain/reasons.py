@@ -300,15 +300,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "export the Service there; then see what the service mirror's log says",
+            "what the message says: export it, a shorter name, another name, or the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
             "name the clusters in the controller's settings as the Links do",
         ),
         Reason.MIRROR_EMPTY: _block(
-            "the mirror has no endpoint, as when the other cluster has no ready pod",
-            "make the pods there ready",
+            "the mirror has no endpoint: no ready pod there, not yet repaired, or of remote discovery",
+            "what the message says; a new mirror is filled within a minute",
         ),
         Reason.GATEWAY_NOT_ALIVE: _block(
             "the other cluster's gateway does not answer the service mirror's probe",

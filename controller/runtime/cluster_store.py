@@ -20,8 +20,10 @@ from controller.domain import (
     SplitKind,
 )
 from controller.kube.objects import (
+    EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    REMOTE_DISCOVERY,
     Change,
     Deleted,
     Freshness,
@@ -174,6 +176,7 @@ class ClusterStore:
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
+            namesake=self.service(mirror) is not None,
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
@@ -222,6 +225,8 @@ class ClusterStore:
             session_affinity=found.session_affinity,
             opaque_ports=meta.annotations.get(OPAQUE_PORTS),
             mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
+            remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
+            exported=meta.labels.get(EXPORTED, ""),
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
             foreign=foreign_owner(
                 meta.labels,

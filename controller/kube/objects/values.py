@@ -19,6 +19,12 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
+"""Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
+
+EXPORTED = f"{MIRROR_PREFIX}exported"
+"""Label of a Service that is to be mirrored, unless a Link's selector asks for another."""
+
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 

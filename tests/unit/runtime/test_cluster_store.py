@@ -183,8 +183,25 @@ def test_a_mirror_is_no_service_of_its_own() -> None:
 def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
     known = view()
-    known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
-    assert known.observed(A, writing=False).mirror is None
+    assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
+    observed = known.observed(A, writing=False)
+    assert (observed.mirror, observed.namesake) == (None, True)
+
+
+def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
+    """A mirror of remote discovery is marked as such, and a Service says what its export label says."""
+    labels = {
+        "mirror.linkerd.io/mirrored-service": "true",
+        "mirror.linkerd.io/remote-discovery": "eks",
+    }
+    known = view()
+    known.apply(upsert(Resource.SERVICES, service(5, MIRROR, labels=labels)))
+    known.apply(upsert(Resource.SERVICES, service(6, labels={"mirror.linkerd.io/exported": "x"})))
+    observed = known.observed(A, writing=False)
+    assert observed.mirror is not None
+    assert observed.service is not None
+    assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
+    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
