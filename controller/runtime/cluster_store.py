@@ -1,7 +1,9 @@
 """What one cluster's streams said last, by Service. No I/O and no clock: changes come in, keys go out.
 
 An object that is older than what is known is ignored: the answer to our own write is applied at once, and
-the watch's echo of an earlier state may still come after it.
+the watch's echo of an earlier state may still come after it. A list replaces all that was known when it was asked
+for, by lower versions too: a restore of etcd takes them back, and what a quorum says is what there is. Only what
+came since, the answer to a write of ours, stays where it is newer than the list.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from controller.kube.objects import (
     Deleted,
     Freshness,
     Listed,
+    Listing,
     ManagedFields,
     MigrationObject,
     Resource,
@@ -66,6 +69,7 @@ class ClusterStore:
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
+        self._since_listing: dict[Resource, set[Name]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -73,6 +77,9 @@ class ClusterStore:
         """Take one change in; return the Services that it is about."""
         if isinstance(change, Freshness):
             return self._freshen(change)
+        if isinstance(change, Listing):
+            self._since_listing[change.resource] = set()
+            return set()
         if isinstance(change, Listed):
             return self._replace(change)
         if isinstance(change, Deleted):
@@ -90,12 +97,15 @@ class ClusterStore:
 
     def _replace(self, change: Listed) -> set[Key]:
         known = self._objects[change.resource]
-        keep = {identify(found)[:2] for found in change.objects}
+        since = self._since_listing.pop(change.resource, set())
+        newer = {n for n in since & known.keys() if _newer(identify(known[n])[2], change.version)}
+        listed = {identify(found)[:2]: found for found in change.objects}
         keys: set[Key] = set()
-        for name in [name for name in known if name not in keep]:
+        for name in known.keys() - listed.keys() - newer:
             keys |= self._drop(change.resource, name)
-        for found in change.objects:
-            keys |= self._upsert(Upserted(change.cluster, change.resource, found))
+        for name in listed.keys() - newer:
+            if known.get(name) != listed[name]:
+                keys |= self._put(change.resource, name, listed[name])
         if provider := PROVIDER_OF.get(change.resource):
             before, kind = self._kinds, {provider.KIND}
             self._kinds = before | kind if change.served else before - kind
@@ -111,17 +121,24 @@ class ClusterStore:
         return self._drop(change.resource, name)
 
     def _upsert(self, change: Upserted) -> set[Key]:
-        namespace, name, version = identify(change.object)
-        known = self._objects[change.resource].get((namespace, name))
+        namespace, called, version = identify(change.object)
+        name = (namespace, called)
+        known = self._objects[change.resource].get(name)
         if known is not None:
             before = identify(known)[2]
             if before == version or _newer(before, version):
                 return set()
-        keys = self._drop(change.resource, (namespace, name)) if known is not None else set()
-        if isinstance(change.object, Undecodable):
+        if change.resource in self._since_listing:
+            self._since_listing[change.resource].add(name)
+        return self._put(change.resource, name, change.object)
+
+    def _put(self, resource: Resource, name: Name, found: Any) -> set[Key]:
+        """Let an object take the place of what is known by its name."""
+        keys = self._drop(resource, name)
+        if isinstance(found, Undecodable):
             return keys
-        self._objects[change.resource][(namespace, name)] = change.object
-        return keys | self._index.add(change.resource, change.object)
+        self._objects[resource][name] = found
+        return keys | self._index.add(resource, found)
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
