@@ -93,7 +93,8 @@ class Endpoints:
 class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
-    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent)."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -102,6 +103,8 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    remote_discovery: bool = False
+    exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
@@ -125,7 +128,8 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
@@ -137,6 +141,7 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
+    namesake: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()

@@ -157,6 +157,7 @@ class Reason(StrEnum):
     # Writes.
     WRITE_REFUSED = "WriteRefused"
     RIGHTS_MISSING = "RightsMissing"
+    NOT_CHECKED = "NotChecked"
     WRITE_FAILED = "WriteFailed"
 
     # What only the controller finds.
@@ -302,15 +303,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "export the Service there; then see what the service mirror's log says",
+            "what the message says: export it, a shorter name, another name, or the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
             "name the clusters in the controller's settings as the Links do",
         ),
         Reason.MIRROR_EMPTY: _block(
-            "the mirror has no endpoint, as when the other cluster has no ready pod",
-            "make the pods there ready",
+            "the mirror has no endpoint: no ready pod there, not yet repaired, or of remote discovery",
+            "what the message says; a new mirror is filled within a minute",
         ),
         Reason.GATEWAY_NOT_ALIVE: _block(
             "the other cluster's gateway does not answer the service mirror's probe",
@@ -504,6 +505,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.RIGHTS_MISSING: _block(
             "the controller's service account may not do what it must",
             "grant it: the chart's ClusterRole has all that it needs",
+        ),
+        Reason.NOT_CHECKED: _block(
+            "an error of ours ended the check of this Service; the others were checked",
+            "report it with its message; until then nothing is known of this Service",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",

@@ -8,12 +8,22 @@ ours keeps a handful of labels.
 
 from __future__ import annotations
 
-from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.kube.objects.changes import (
+    Change,
+    Deleted,
+    Freshness,
+    Listed,
+    Listing,
+    Resource,
+    Upserted,
+)
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    REMOTE_DISCOVERY,
     SMI_SKIP,
     Backend,
     Endpoint,
@@ -46,8 +56,10 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "EXPORTED",
     "MIRROR_CLUSTER",
     "OPAQUE_PORTS",
+    "REMOTE_DISCOVERY",
     "SMI_SKIP",
     "Backend",
     "Change",
@@ -63,6 +75,7 @@ __all__ = [
     "LeaseObject",
     "LinkObject",
     "Listed",
+    "Listing",
     "ManagedFields",
     "Metadata",
     "MigrationObject",

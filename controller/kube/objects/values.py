@@ -22,6 +22,12 @@ MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
 
+REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
+"""Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
+
+EXPORTED = f"{MIRROR_PREFIX}exported"
+"""Label of a Service that is to be mirrored, unless a Link's selector asks for another."""
+
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 
