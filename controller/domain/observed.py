@@ -114,7 +114,9 @@ class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
+    ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
+    one's (facts 28)."""
 
     name: str
     current: bool
@@ -128,6 +130,7 @@ class ObservedCluster:
     conflicts: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
+    namesakes: tuple[str, ...] = ()
     writing: bool = False
 
     @property

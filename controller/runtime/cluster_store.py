@@ -180,6 +180,7 @@ class ClusterStore:
             conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
             pin=self.pin(key),
             split_kinds=self._kinds,
+            namesakes=self._index.namesakes(key),
             writing=writing,
         )
 
