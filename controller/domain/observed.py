@@ -128,12 +128,13 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
-    when a canary asks for it (None: none does)."""
+    when a canary asks for it (None: none does). ``namesakes`` are the other namespaces with a Service of this name,
+    whose calls a proxy may count as this one's (facts 28)."""
 
     name: str
     current: bool
@@ -141,7 +142,7 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
-    namesake: bool = False
+    false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
@@ -150,6 +151,7 @@ class ObservedCluster:
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
+    namesakes: tuple[str, ...] = ()
     writing: bool = False
 
     @property

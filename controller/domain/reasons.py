@@ -139,6 +139,7 @@ class Reason(StrEnum):
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
+    TRAFFIC_AMBIGUOUS = "TrafficAmbiguous"
 
     # What is asked for.
     NO_TARGET = "NoTarget"
@@ -451,6 +452,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        Reason.TRAFFIC_AMBIGUOUS: _warn(
+            "another namespace has a Service of this name, and proxies count the calls of both as one",
+            "see by other means who follows the split, before the origin is scaled down",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),

@@ -35,6 +35,8 @@ FUTURE_S = 5.0
 RECENT_S = 120.0
 """How long a workload that ignored the split is named, and how long nobody may do so until callers follow."""
 
+NO_SAMPLE = "it has no sample of a Linkerd proxy"
+
 AWAY_TICKS = 3
 """A Prometheus that did not answer for so many ticks is away."""
 
@@ -45,7 +47,8 @@ class Answered:
     one before it was: the increases came between (-inf: nothing was known before).
 
     ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds since 1970.
+    ``newest`` that of its newest sample of a proxy (None: it has none, and ``empty`` says so), in seconds
+    since 1970.
     """
 
     cluster: str
@@ -54,7 +57,13 @@ class Answered:
     error: str = ""
     asked: float = 0.0
     newest: float | None = None
+    empty: str = NO_SAMPLE
     increases: Increases = field(default_factory=Increases)
+
+    @property
+    def wrong(self) -> str:
+        """Return why this tells nothing, "" where it may."""
+        return self.error or (self.empty if self.newest is None else "")
 
 
 class Freshness:
@@ -76,7 +85,7 @@ class Freshness:
         self._answered_s = answered.now_s
         newest, self._error = answered.newest, ""
         if newest is None:
-            self._error = "it has no sample of a Linkerd proxy"
+            self._error = answered.empty
             return False
         age_s = answered.asked - newest
         if age_s < -FUTURE_S:
@@ -115,9 +124,10 @@ class _Recent:
     watched_since_s: float = inf
 
     def add(self, now_s: float, target: Counts, origin: Counts, increase: Increase) -> None:
-        self.ticks.append((now_s, target.sent, origin.sent, increase.unmeshed))
-        self.to_target += target.sent
-        self.to_origin += origin.sent
+        to_target, to_origin = (target.sent, origin.sent) if increase.whole else (0, 0)
+        self.ticks.append((now_s, to_target, to_origin, increase.unmeshed))
+        self.to_target += to_target
+        self.to_origin += to_origin
         self.unmeshed += increase.unmeshed
         self.ignoring.update(dict.fromkeys(increase.ignoring, now_s))
         self.followed = self.followed or bool(increase.following)
@@ -238,7 +248,7 @@ class ClientMonitor:
 
     def order(self, order: TrafficOrder | None, now_s: float) -> None:
         """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
-        the split is recreated."""
+        the split is recreated, or its Service is not the only one any more of whom that may be told."""
         before, self._order = self._order, order
         if order is None:
             self._clusters = {}
@@ -250,7 +260,7 @@ class ClientMonitor:
                 if known is not None:
                     opened.recent = known.recent
                 self._clusters[name] = opened
-            if before is not None and before.made.get(name) != order.made.get(name):
+            if before is not None and _told_of(before, name) != _told_of(order, name):
                 self._clusters[name].recent = _Recent()
         for name in self._clusters.keys() - order.kinds.keys():
             del self._clusters[name]
@@ -293,6 +303,15 @@ class ClientMonitor:
         said = known.said(source.unknown(now_s), now_s)
         before, known.said_before = known.said_before, said
         return said != before or known.failed
+
+
+def _told_of(order: TrafficOrder, cluster: str) -> tuple[object, ...]:
+    """Return of what it is known who follows: another split, or other certainty, and it is found out anew."""
+    return (
+        order.made.get(cluster),
+        cluster in order.shared_names,
+        cluster in order.shared_ports,
+    )
 
 
 class Clients:

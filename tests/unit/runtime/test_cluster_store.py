@@ -230,7 +230,7 @@ def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     known = view()
     assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
     observed = known.observed(A, writing=False)
-    assert (observed.mirror, observed.namesake) == (None, True)
+    assert (observed.mirror, observed.false_mirror) == (None, True)
 
 
 def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
@@ -246,7 +246,22 @@ def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
     assert observed.mirror is not None
     assert observed.service is not None
     assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
-    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
+    assert (observed.false_mirror, observed.service.remote_discovery) == (False, False)
+
+
+def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
+    """Another namespace's Service of that name, a mirror too, is told of each, until it is gone."""
+    known, shop = view(), Key("shop", "service-a")
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known.apply(upsert(Resource.SERVICES, service(5)))
+    known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
+    assert known.observed(A, writing=False).namesakes == ()
+    assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
+    assert known.observed(A, writing=False).namesakes == ("shop",)
+    assert known.observed(shop, writing=False).namesakes == ("default",)
+    gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
+    assert known.apply(gone) == {A, shop}
+    assert known.observed(A, writing=False).namesakes == ()
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
