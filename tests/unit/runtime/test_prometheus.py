@@ -282,7 +282,7 @@ async def test_nothing_is_asked_without_a_migration() -> None:
             await on_report.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert len(asked) % 6 == 0
+    assert len(asked) >= 5
     assert "service-a" in asked[0]
 
 
