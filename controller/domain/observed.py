@@ -81,7 +81,8 @@ class Endpoints:
 class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
-    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to. ``exposed`` is by what it
+    is reached from outside the cluster, "" where it is not; ``federated``: a federated Service has its pods."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -90,6 +91,8 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    exposed: str = ""
+    federated: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
@@ -114,7 +117,8 @@ class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it."""
 
     name: str
     current: bool
@@ -126,6 +130,7 @@ class ObservedCluster:
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     writing: bool = False

@@ -137,6 +137,13 @@ class Reason(StrEnum):
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
 
+    # Past the split.
+    CALLERS_BYPASS = "CallersBypass"
+    SAME_PODS = "SamePods"
+    SERVICE_EXPOSED = "ServiceExposed"
+    FEDERATED_MEMBER = "FederatedMember"
+    INGRESS_DIALS_PODS = "IngressDialsPods"
+
     # What is asked for.
     NO_TARGET = "NoTarget"
     MALFORMED = "Malformed"
@@ -434,6 +441,27 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        # Past the split: calls to the address of a pod are never split (facts 33).
+        Reason.CALLERS_BYPASS: _warn(
+            "callers reach the origin's pods past the split, and stay there",
+            "have those that are named call the Service's name",
+        ),
+        Reason.SAME_PODS: _warn(
+            "another Service leads to the origin's pods, past the split",
+            "have its callers call this one",
+        ),
+        Reason.SERVICE_EXPOSED: _warn(
+            "the Service is called from outside the cluster, where no split is obeyed",
+            "lead those callers to the target yourself",
+        ),
+        Reason.FEDERATED_MEMBER: _warn(
+            "a federated Service leads to the origin's pods, past the split",
+            "remove the label mirror.linkerd.io/federated in the origin",
+        ),
+        Reason.INGRESS_DIALS_PODS: _warn(
+            "an Ingress or a Gateway sends to the origin's pods, past the split",
+            "have it send to the Service's address (docs/check.md), meshed",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),

@@ -6,7 +6,7 @@ the watch's echo of an earlier state may still come after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from controller.domain import (
@@ -178,6 +178,7 @@ class ClusterStore:
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
             conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
+            twins=tuple(sorted(self._twins(key))),
             pin=self.pin(key),
             split_kinds=self._kinds,
             writing=writing,
@@ -190,6 +191,15 @@ class ClusterStore:
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
+
+    def _twins(self, key: Key) -> Iterator[str]:
+        """Find the other Services that lead to the same pods; a mirror leads to a gateway."""
+        for other in self._index.twins(key):
+            found = self._objects[Resource.SERVICES].get(other)
+            if found is not None and not found.is_mirror:
+                name = other.service if other.namespace == key.namespace else str(other)
+                kind = "headless" if found.cluster_ip == "None" else found.exposed
+                yield f"{name} ({kind})" if kind else name
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
@@ -222,6 +232,8 @@ class ClusterStore:
             session_affinity=found.session_affinity,
             opaque_ports=meta.annotations.get(OPAQUE_PORTS),
             mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
+            exposed=found.exposed,
+            federated=found.is_federated,
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
             foreign=foreign_owner(
                 meta.labels,

@@ -18,6 +18,7 @@ from controller.kube.objects import (
 )
 from controller.mesh import conflicts, pin
 from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.runtime.addresses import Addresses, behind
 
 _ByService = defaultdict[Key, dict[Any, Any]]
 
@@ -47,6 +48,7 @@ class ServiceIndex:
         self.pins: _ByService = defaultdict(dict)
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
+        self._addresses = Addresses()
 
     def add(self, resource: Resource, found: Any) -> set[Key]:
         """Take an object in; return the Services that it is about."""
@@ -54,6 +56,8 @@ class ServiceIndex:
         for table, key, name, value in self._entries(resource, found):
             table[key][name] = value
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.add(found)
         return keys
 
     def remove(self, resource: Resource, found: Any) -> set[Key]:
@@ -64,12 +68,18 @@ class ServiceIndex:
             if not table[key]:
                 del table[key]
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.remove(found)
         return keys
+
+    def twins(self, key: Key) -> set[Key]:
+        """Return the other Services of which an endpoint is this one's too."""
+        return self._addresses.shared(self.slices.get(key, {}).values()) - {key}
 
     def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object says of Services, the same when it comes and when it goes."""
         if isinstance(found, EndpointSliceObject):
-            yield _Entry(self.slices, _behind(found), found.metadata.name, found)
+            yield _Entry(self.slices, behind(found), found.metadata.name, found)
         elif isinstance(found, ServiceObject):
             yield from self._mirrors(found)
         elif provider := PROVIDER_OF.get(resource):
@@ -99,7 +109,7 @@ class ServiceIndex:
     def _about(self, found: Any) -> set[Key]:
         """Return the Services of which this is a part, whatever it says: itself, and what it mirrors."""
         if isinstance(found, EndpointSliceObject):
-            return self._with_origin(_behind(found))
+            return self._with_origin(behind(found))
         if isinstance(found, (ServiceObject, MigrationObject)):
             return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
         return set()

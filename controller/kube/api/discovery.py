@@ -42,6 +42,12 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.LINKS: Place(
             "multicluster.linkerd.io", ("v1alpha3", "v1alpha2", "v1alpha1"), "Link"
         ),
+        Resource.INGRESSES: Place("networking.k8s.io", ("v1",), "Ingress"),
+        Resource.GRPCROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "GRPCRoute"),
+        Resource.TCPROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "TCPRoute"),
+        Resource.TLSROUTES: Place(
+            "gateway.networking.k8s.io", ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"
+        ),
     }
 )
 

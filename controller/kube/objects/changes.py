@@ -21,6 +21,10 @@ class Resource(StrEnum):
     LEASES = "leases"
     NAMESPACES = "namespaces"
     LINKS = "links"
+    INGRESSES = "ingresses"
+    GRPCROUTES = "grpcroutes"
+    TCPROUTES = "tcproutes"
+    TLSROUTES = "tlsroutes"
 
 
 @dataclass(frozen=True, slots=True)

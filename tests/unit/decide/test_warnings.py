@@ -104,6 +104,32 @@ ROWS = [
         given(legacy=ROUTES, traffic={"legacy": traffic(ignoring=("web",))}),
     ),
     Row(
+        warnings.same_pods,
+        given(legacy={"twins": ("pods (headless)", "twin")}),
+        "in legacy other Services lead to the same pods: pods (headless), twin; who calls those",
+    ),
+    Row(warnings.same_pods, given(eks={"twins": ("twin",)})),
+    Row(warnings.same_pods, given(legacy={"twins": ("twin",), "current": False})),
+    Row(
+        warnings.service_exposed,
+        given(legacy=serves(exposed="type NodePort")),
+        "in legacy the Service has type NodePort",
+    ),
+    Row(warnings.service_exposed, given(eks=serves(exposed="type NodePort"))),
+    Row(warnings.service_exposed, given(legacy={"service": None})),
+    Row(
+        warnings.service_exposed,
+        given(legacy={**serves(exposed="type NodePort"), "current": False}),
+    ),
+    Row(
+        warnings.federated_member,
+        given(legacy=serves(federated=True)),
+        "in legacy the Service is a member of service-a-federated",
+    ),
+    Row(warnings.federated_member, given(eks=serves(federated=True))),
+    Row(warnings.federated_member, given(legacy={"service": None})),
+    Row(warnings.federated_member, given(legacy={**serves(federated=True), "current": False})),
+    Row(
         warnings.callers_may_not_follow,
         given(100, record=MADE),
         "the split in legacy was made or rewritten at 2026-01-01T00:00:00Z",
