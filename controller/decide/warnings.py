@@ -116,6 +116,22 @@ def callers_unmeshed(observed: Observed, state: MigrationState) -> Iterator[Warn
         )
 
 
+def traffic_ambiguous(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+    """Proxies count the calls of Services of one name together (facts 28), so those say nothing of one of them."""
+    shared = [
+        f"in {name} {listed(cluster.namesakes)}"
+        for name, cluster in observed.clusters.items()
+        if cluster.namesakes and name in observed.traffic
+    ]
+    if shared:
+        yield Warned(
+            Reason.TRAFFIC_AMBIGUOUS,
+            f"other namespaces have a Service {observed.key.service} too ({'; '.join(shared)}), and a proxy"
+            " that calls several of them counts the calls to their routes as one's: who follows the split"
+            " is not known there",
+        )
+
+
 def mirror_unproven(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
     """Between two trust domains a request that bounces is not refused (facts 4)."""
     domains = {
@@ -360,6 +376,7 @@ ALL: tuple[Check, ...] = (
     same_pods,
     service_exposed,
     federated_member,
+    traffic_ambiguous,
     mirror_unproven,
     served_before,
     moved_since,

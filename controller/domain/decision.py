@@ -128,7 +128,9 @@ class TrafficOrder:
     ``pods`` are the addresses (``ip:port``) of the own pods.
 
     ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
-    its evidence is keyed by, and ``judges`` how many sources judge and share alpha.
+    its evidence is keyed by, and ``judges`` how many sources judge and share alpha. In the clusters of
+    ``shared_names`` a route's series may be of another Service of that name, in those of ``shared_ports`` of
+    calls to a port that its HTTPRoute does not move (facts 28).
     """
 
     key: Key
@@ -139,6 +141,8 @@ class TrafficOrder:
     success_percent: Decimal | None = None
     identity: tuple[object, ...] = ()
     judges: int = 1
+    shared_names: frozenset[str] = frozenset()
+    shared_ports: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

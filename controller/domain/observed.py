@@ -118,7 +118,9 @@ class ObservedCluster:
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
-    ``twins`` are the other Services here that lead to its pods, each with what is special about it."""
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
+    one's (facts 28)."""
 
     name: str
     current: bool
@@ -133,6 +135,7 @@ class ObservedCluster:
     twins: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
+    namesakes: tuple[str, ...] = ()
     writing: bool = False
 
     @property

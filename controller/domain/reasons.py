@@ -136,6 +136,7 @@ class Reason(StrEnum):
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
+    TRAFFIC_AMBIGUOUS = "TrafficAmbiguous"
 
     # Past the split.
     CALLERS_BYPASS = "CallersBypass"
@@ -441,6 +442,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        Reason.TRAFFIC_AMBIGUOUS: _warn(
+            "another namespace has a Service of this name, and proxies count the calls of both as one",
+            "see by other means who follows the split, before the origin is scaled down",
         ),
         # Past the split: calls to the address of a pod are never split (facts 33).
         Reason.CALLERS_BYPASS: _warn(

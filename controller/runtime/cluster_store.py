@@ -181,6 +181,7 @@ class ClusterStore:
             twins=tuple(sorted(self._twins(key))),
             pin=self.pin(key),
             split_kinds=self._kinds,
+            namesakes=self._index.namesakes(key),
             writing=writing,
         )
 

@@ -33,7 +33,8 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, what conflicts with it, and its mirrors of other clusters.
+    """By Service: its slices, its splits, its pin, what conflicts with it, its mirrors of other clusters, and
+    the namespaces that have one of its name.
 
     ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
     gateway, whose ServiceProfiles are pins.
@@ -49,10 +50,13 @@ class ServiceIndex:
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
         self._addresses = Addresses()
+        self._namespaces: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, resource: Resource, found: Any) -> set[Key]:
         """Take an object in; return the Services that it is about."""
         keys = self._about(found)
+        if isinstance(found, ServiceObject):
+            self._namespaces[found.metadata.name].add(found.metadata.namespace)
         for table, key, name, value in self._entries(resource, found):
             table[key][name] = value
             keys.add(key)
@@ -63,6 +67,8 @@ class ServiceIndex:
     def remove(self, resource: Resource, found: Any) -> set[Key]:
         """Let go of an object; return the Services that it was about."""
         keys = self._about(found)
+        if isinstance(found, ServiceObject):
+            self._namespaces[found.metadata.name].discard(found.metadata.namespace)
         for table, key, name, _ in self._entries(resource, found):
             table[key].pop(name, None)
             if not table[key]:
@@ -75,6 +81,10 @@ class ServiceIndex:
     def twins(self, key: Key) -> set[Key]:
         """Return the other Services of which an endpoint is this one's too."""
         return self._addresses.shared(self.slices.get(key, {}).values()) - {key}
+
+    def namesakes(self, key: Key) -> tuple[str, ...]:
+        """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""
+        return tuple(sorted(self._namespaces.get(key.service, set()) - {key.namespace}))
 
     def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object says of Services, the same when it comes and when it goes."""
@@ -111,7 +121,9 @@ class ServiceIndex:
         if isinstance(found, EndpointSliceObject):
             return self._with_origin(behind(found))
         if isinstance(found, (ServiceObject, MigrationObject)):
-            return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
+            key = Key(found.metadata.namespace, found.metadata.name)
+            # A Service is also about its namesakes: what is counted of them may be its own from now on.
+            return self._with_origin(key) | {Key(n, key.service) for n in self.namesakes(key)}
         return set()
 
     def _with_origin(self, key: Key) -> set[Key]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.domain import Phase, Verdict
+from controller.domain import Key, Phase, Verdict
+from controller.kube.objects import Resource
 from prober.contract import Counts
 from tests.scenarios.test_rollback import assert_home, risen
-from tests.scenarios.world import A, World
+from tests.scenarios.world import A, World, service_body
 from tests.scenarios.world_traffic import BOTH, ClientMonitor
 
 
@@ -225,6 +226,27 @@ def test_who_follows_is_found_out_again_after_a_restart() -> None:
     world.crash()
     callers.since_s.clear()
     world.until(lambda: world.plan is not None and "CallersMayNotFollow" in warned(world), 20)
+    callers.until(lambda: not warned(world), 200)
+
+
+def test_a_namesake_is_told_once_and_ends_what_was_said_of_callers() -> None:
+    """When another namespace gets a Service of that name, who follows is known no more: the warning says so
+    in one sentence that stays, what nobody can clear is not cleared, and traffic goes on being judged."""
+    world, callers = risen_with_callers(dwell="10m")
+    callers.until(lambda: not warned(world), 200)
+    for cluster in BOTH:
+        world.apis[cluster].put(Resource.SERVICES, service_body(Key("shop", A.service)))
+    callers.extra = {cluster: {"following": frozenset()} for cluster in BOTH}
+    callers.until(lambda: len(warned(world)) == 2, 30)
+    before = world.decided.warnings
+    callers.run(200)
+    assert world.decided.warnings == before
+    assert set(warned(world)) == {"TrafficAmbiguous", "CallersMayNotFollow"}
+    assert "(in legacy shop; in eks shop)" in warned(world)["TrafficAmbiguous"]
+    assert world.replica.observed[A].traffic["legacy"].judged
+    for cluster in BOTH:
+        world.apis[cluster].delete(Resource.SERVICES, "shop", A.service)
+    callers.extra = {}
     callers.until(lambda: not warned(world), 200)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from controller.domain import Key, SplitKind, TrafficOrder
@@ -49,7 +49,8 @@ class Increase:
 
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
-    counts requests that reached the own pods from outside the mesh.
+    counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
+    answered could not be told from what the split does not move, and was left out.
     """
 
     here: Counts = _NONE
@@ -58,6 +59,7 @@ class Increase:
     following: frozenset[str] = frozenset()
     ignoring: frozenset[str] = frozenset()
     unmeshed: int = 0
+    whole: bool = True
 
 
 class ProxyCounters(Generic[G, S]):
@@ -228,12 +230,26 @@ class Counters:
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
         services = {
-            key: _routed(by_route.get(key, {}), strangers.get(key, 0))
-            if order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
-            else _split(by_response.get(key, {}), by_route.get(key, {}), strangers.get(key, 0))
+            key: replace(
+                self._increase(order, by_response.get(key, {}), by_route.get(key, {})),
+                unmeshed=strangers.get(key, 0),
+            )
             for key, order in orders.items()
         }
         return Increases(services, looped=bool(looped))
+
+    def _increase(
+        self, order: TrafficOrder, responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]
+    ) -> Increase:
+        """Put together what callers did, from what is certainly of this Service."""
+        routed = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
+        if self.cluster in order.shared_names:
+            found = _anonymous(responses)
+        else:
+            found = _routed(routes) if routed else _split(responses, routes)
+        if routed and self.cluster in order.shared_ports:
+            return Increase(across=found.across, loops=found.loops, whole=False)
+        return found
 
     # --- rows to series -----------------------------------------------------------------------------
 
@@ -286,30 +302,26 @@ class Counters:
         return found
 
 
-def _routed(called: Mapping[_Pod, _Called], unmeshed: int) -> Increase:
+def _routed(called: Mapping[_Pod, _Called]) -> Increase:
     """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
+    return replace(_anonymous(called), following=frozenset(pod.workload for pod in called))
+
+
+def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) -> Increase:
+    """Put together who calls past a TrafficSplit: only those who ignore it are routed by policy (facts 20)."""
+    return replace(
+        _anonymous({**responses, **routes}),
+        following=frozenset(pod.workload for pod in responses.keys() - routes.keys()),
+        ignoring=frozenset(pod.workload for pod in routes),
+    )
+
+
+def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
+    """Add up what was called, and say of nobody that they follow the split, or do not."""
     total = _Called()
     for by in called.values():
         total.plus(by)
-    following = frozenset(pod.workload for pod in called)
-    return Increase(total.here, total.across, total.loops, following, unmeshed=unmeshed)
-
-
-def _split(
-    responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called], unmeshed: int
-) -> Increase:
-    """Put together who calls past a TrafficSplit: only those who ignore it are routed by policy (facts 20)."""
-    total = _Called()
-    for by in ({**responses, **routes}).values():
-        total.plus(by)
-    return Increase(
-        total.here,
-        total.across,
-        total.loops,
-        following=frozenset(pod.workload for pod in responses.keys() - routes.keys()),
-        ignoring=frozenset(pod.workload for pod in routes),
-        unmeshed=unmeshed,
-    )
+    return Increase(total.here, total.across, total.loops)
 
 
 def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:

@@ -115,9 +115,10 @@ class _Recent:
     watched_since_s: float = inf
 
     def add(self, now_s: float, target: Counts, origin: Counts, increase: Increase) -> None:
-        self.ticks.append((now_s, target.sent, origin.sent, increase.unmeshed))
-        self.to_target += target.sent
-        self.to_origin += origin.sent
+        to_target, to_origin = (target.sent, origin.sent) if increase.whole else (0, 0)
+        self.ticks.append((now_s, to_target, to_origin, increase.unmeshed))
+        self.to_target += to_target
+        self.to_origin += to_origin
         self.unmeshed += increase.unmeshed
         self.ignoring.update(dict.fromkeys(increase.ignoring, now_s))
         self.followed = self.followed or bool(increase.following)
@@ -234,7 +235,7 @@ class ClientMonitor:
 
     def order(self, order: TrafficOrder | None, now_s: float) -> None:
         """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
-        the split is recreated."""
+        the split is recreated, or its Service is not the only one any more of whom that may be told."""
         before, self._order = self._order, order
         if order is None:
             self._clusters = {}
@@ -246,7 +247,7 @@ class ClientMonitor:
                 if known is not None:
                     opened.recent = known.recent
                 self._clusters[name] = opened
-            if before is not None and before.made.get(name) != order.made.get(name):
+            if before is not None and _told_of(before, name) != _told_of(order, name):
                 self._clusters[name].recent = _Recent()
         for name in self._clusters.keys() - order.kinds.keys():
             del self._clusters[name]
@@ -289,6 +290,15 @@ class ClientMonitor:
         said = known.said(source.unknown(now_s), now_s)
         before, known.said_before = known.said_before, said
         return said != before or known.failed
+
+
+def _told_of(order: TrafficOrder, cluster: str) -> tuple[object, ...]:
+    """Return of what it is known who follows: another split, or other certainty, and it is found out anew."""
+    return (
+        order.made.get(cluster),
+        cluster in order.shared_names,
+        cluster in order.shared_ports,
+    )
 
 
 class Clients:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Counters
 from deploy.stand_ins.mesh.addresses import wire
 from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from tests.integration.local.mesh_pair import (
@@ -134,6 +136,56 @@ def inbound(side: Side) -> Counter[tuple[str, ...]]:
     for counts in side.page.proxies:
         found += told(counts, "inbound_http_authz_allow_total", "target_addr", "tls", "client_id")
     return found
+
+
+ANSWERED = {
+    "responses": "response_total",
+    "routes": "outbound_http_route_backend_response_statuses_total",
+    "loops": "inbound_http_errors_total",
+    "unmeshed": "inbound_http_authz_allow_total",
+}
+"""Which metric each of the product's questions is about."""
+
+
+def told_of_two_webs(
+    shared: frozenset[str],
+) -> dict[str, tuple[int, frozenset[str], frozenset[str]]]:
+    """Call shop/web, whose split this client obeys, and default/web, whose split it ignores; return what the
+    product says of both, by namespace: calls, who follows, who does not."""
+    kinds = {"legacy": SplitKind.TRAFFICSPLIT}
+    keys = [Key(namespace, "web") for namespace in ("default", "shop")]
+    orders = {key: TrafficOrder(key, "eks", kinds, {}, {}, shared_names=shared) for key in keys}
+    counters = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
+    proxy = Counts(namespace="apps", name="client", far="eks")
+    proxy.call(("shop", "web"), "web", by_profile=False)(200)
+    found: dict[str, tuple[int, frozenset[str], frozenset[str]]] = {}
+    for _ in range(2):
+        proxy.call(("default", "web"), "web", by_profile=False)(200)
+        proxy.call(("shop", "web"), "web-eks", by_profile=True)(200)
+        answers = {
+            query: [
+                (dict(labels), float(n)) for (name, labels), n in proxy.series() if name == told
+            ]
+            for query, told in ANSWERED.items()
+        }
+        for key, one in counters.count(answers, orders, 0.0).services.items():
+            calls = one.here.sent + one.across.sent
+            found[key.namespace] = (calls, one.following, one.ignoring)
+    return found
+
+
+def test_of_two_services_of_one_name_nobody_is_said_to_follow_or_not() -> None:
+    """Fact 28: by the series of routes alone each of two namesakes is told the other's behaviour. Told that
+    they share a name, the product says neither, and counts the calls of both by their responses."""
+    client = frozenset({"apps/deployment client"})
+    assert told_of_two_webs(frozenset()) == {
+        "default": (1, client, frozenset()),
+        "shop": (1, frozenset(), client),
+    }
+    assert told_of_two_webs(frozenset({"legacy"})) == {
+        "default": (1, frozenset(), frozenset()),
+        "shop": (1, frozenset(), frozenset()),
+    }
 
 
 async def test_the_page_is_in_prometheus_text(pair: Pair) -> None:

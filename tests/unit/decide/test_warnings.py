@@ -154,6 +154,20 @@ ROWS = [
     ),
     Row(warnings.callers_unmeshed, given(traffic={"eks": traffic(unmeshed=12)})),
     Row(
+        warnings.traffic_ambiguous,
+        given(
+            traffic=dict.fromkeys(("legacy", "eks"), traffic()),
+            legacy={"namesakes": ("shop",)},
+            eks={"namesakes": tuple("abcdefg")},
+        ),
+        "have a Service service-a too (in legacy shop; in eks a, b, c, d, e and 2 more)",
+    ),
+    Row(warnings.traffic_ambiguous, given(traffic={"legacy": traffic()})),
+    Row(
+        warnings.traffic_ambiguous,
+        given(traffic={"legacy": traffic()}, eks={"namesakes": ("shop",)}),
+    ),
+    Row(
         warnings.mirror_unproven,
         given(legacy=gateway("linkerd.one.local"), eks=gateway("linkerd.two.local")),
         "different trust domains (one.local and two.local)",

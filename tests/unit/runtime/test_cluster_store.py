@@ -187,6 +187,21 @@ def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     assert known.observed(A, writing=False).mirror is None
 
 
+def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
+    """Another namespace's Service of that name, a mirror too, is told of each, until it is gone."""
+    known, shop = view(), Key("shop", "service-a")
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known.apply(upsert(Resource.SERVICES, service(5)))
+    known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
+    assert known.observed(A, writing=False).namesakes == ()
+    assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
+    assert known.observed(A, writing=False).namesakes == ("shop",)
+    assert known.observed(shop, writing=False).namesakes == ("default",)
+    gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
+    assert known.apply(gone) == {A, shop}
+    assert known.observed(A, writing=False).namesakes == ()
+
+
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
     """A split that is pointed elsewhere is looked at for both Services."""
     known = view()
