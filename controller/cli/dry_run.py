@@ -233,9 +233,9 @@ async def _try(write: Write, api: Api) -> str:
         # A pin that may not be read is as good as one that is seen.
         return "" if write.resource is Resource.SERVICEPROFILES else str(error)
     except Unavailable as error:
-        if error.status != 500:  # what a webhook that does not answer makes of it
+        if not error.status:
             raise
-        return str(error)
+        return str(error)  # an answer is about this write: a webhook that is away, or that says 503
     except ApiError as error:
         return str(error)
     return ""

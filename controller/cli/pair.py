@@ -27,6 +27,9 @@ from controller.runtime.store import Store
 OWN_NAMESPACES = ("kube-", "linkerd")
 """Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
 
+OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
+"""On the controller's and the probers' own Services, wherever the chart put them."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -70,11 +73,16 @@ class Pair:
     def everyone(self, target: str) -> list[Key]:
         """Return the Services that could go to ``target``: those of the other cluster, and annotated ones.
 
-        Mirrors, the API server's own Service and those of Kubernetes and Linkerd are none.
+        Mirrors, the API server's own Service and those of Kubernetes, Linkerd and this product are none.
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(key for key in found if not _is_own(key))
+        return sorted(key for key in found if not _is_own(key) and not self._is_ours(key))
+
+    def _is_ours(self, key: Key) -> bool:
+        name, value = OWN_LABEL
+        labels = (each.labels.get(key, {}) for each in self.inventories.values())
+        return any(found.get(name) == value for found in labels)
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
@@ -120,7 +128,7 @@ class Pair:
                 for name, inventory in self.inventories.items()
                 for leads in inventory.entrances.get(observed.key, ())
             ),
-            reported=self._reported(observed.key),
+            reported=_reported(self.migration(observed.key)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
                 for inventory in self.inventories.values()
@@ -159,20 +167,19 @@ class Pair:
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _reported(self, key: Key) -> ReportedStatus | None:
-        found = [
-            migration
-            for inventory in self.inventories.values()
-            if (migration := inventory.migrations.get(key))
-        ]
-        return _reported(found[0]) if found else None
+    def migration(self, key: Key) -> Migration | None:
+        """Return the Service's Migration, which the controller keeps in one of the clusters."""
+        found = (inventory.migrations.get(key) for inventory in self.inventories.values())
+        return next((migration for migration in found if migration), None)
 
 
 def _reason(winner: KubeObject) -> Reason:
     return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
 
 
-def _reported(found: Migration) -> ReportedStatus:
+def _reported(found: Migration | None) -> ReportedStatus | None:
+    if found is None:
+        return None
     status = found.status
     return ReportedStatus(
         blocked=status.blocked,

@@ -162,6 +162,7 @@ class Reason(StrEnum):
     # Writes.
     WRITE_REFUSED = "WriteRefused"
     RIGHTS_MISSING = "RightsMissing"
+    NOT_CHECKED = "NotChecked"
     WRITE_FAILED = "WriteFailed"
 
     # What only the controller finds.
@@ -521,6 +522,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.RIGHTS_MISSING: _block(
             "the controller's service account may not do what it must",
             "grant it: the chart's ClusterRole has all that it needs",
+        ),
+        Reason.NOT_CHECKED: _block(
+            "an error of ours ended the check of this Service; the others were checked",
+            "report it with its message; until then nothing is known of this Service",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",
