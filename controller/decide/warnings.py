@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from controller.decide import origin_calls
 from controller.decide.resolve import MigrationState
 from controller.domain import (
     WHOLE,
@@ -178,6 +179,19 @@ def connect_only(observed: Observed, state: MigrationState) -> Iterator[Warned]:
 
 
 # --- past the split -------------------------------------------------------------------------------
+
+
+def callers_bypass(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """The pods' own proxies see who comes past the split (facts 21), and the callers' what they sent by it."""
+    found = origin_calls.bypassing(observed, state)
+    if found:
+        ordered = sorted(found, key=lambda caller: (-found[caller], caller))
+        yield Warned(
+            Reason.CALLERS_BYPASS,
+            f"in the last 2 min {sum(found.values())} requests of these callers reached the pods in"
+            f" {state.origin}, more than the split sends there: {listed(tuple(ordered))}; they dial the pods,"
+            f" or Prometheus does not see their proxies; they stay in {state.origin}",
+        )
 
 
 def same_pods(observed: Observed, state: MigrationState) -> Iterator[Warned]:
@@ -373,6 +387,7 @@ ALL: tuple[Check, ...] = (
     callers_do_not_follow,
     callers_may_not_follow,
     callers_unmeshed,
+    callers_bypass,
     same_pods,
     service_exposed,
     federated_member,

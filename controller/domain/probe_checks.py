@@ -27,7 +27,16 @@ NO_WORK = frozenset({408, 421, 424, 425, 429, 499})
 failed elsewhere, too early, too many, given up (RFC 9110, 4918, 8470, 6585; nginx)."""
 
 NO_WORK_GRPC = frozenset(
-    ["CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"]
+    [
+        "CANCELLED",
+        "UNKNOWN",
+        "DEADLINE_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "ABORTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+    ]
 )
 """Those of gRPC, by its own status codes and by what it makes of HTTP's 5xx and 429."""
 

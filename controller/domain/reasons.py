@@ -635,8 +635,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         # The attempt.
         Reason.COMPLETED: _info(
-            "the target serves every call",
-            "see its warnings before you scale the origin down",
+            "both splits send every call to the target",
+            "ask kubectl migrate drained before you scale the origin down",
             quiet=True,
         ),
         Reason.SERVED_BEFORE: _warn(

@@ -143,6 +143,7 @@ ANSWERED = {
     "routes": "outbound_http_route_backend_response_statuses_total",
     "loops": "inbound_http_errors_total",
     "unmeshed": "inbound_http_authz_allow_total",
+    "served": "inbound_http_authz_allow_total",
 }
 """Which metric each of the product's questions is about."""
 

@@ -104,6 +104,33 @@ ROWS = [
         given(legacy=ROUTES, traffic={"legacy": traffic(ignoring=("web",))}),
     ),
     Row(
+        warnings.callers_bypass,
+        given(
+            1000,
+            traffic={"legacy": traffic(reached={"shop/web": 1, "ingress/nginx": 4})},
+        ),
+        "5 requests of these callers reached the pods in legacy, more than the split sends there:"
+        " ingress/nginx, shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"other": 90})}),
+        "shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"shop": 90})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, settled_s=249.0, traffic={"legacy": traffic(reached={"shop/web": 1})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, traffic={"legacy": traffic(reached={"shop/web": 90}, unknown="away")}),
+    ),
+    Row(warnings.callers_bypass, given(1000, traffic={"eks": traffic(reached={"shop/web": 90})})),
+    Row(
         warnings.same_pods,
         given(legacy={"twins": ("pods (headless)", "twin")}),
         "in legacy other Services lead to the same pods: pods (headless), twin; who calls those",
