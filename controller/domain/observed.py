@@ -39,6 +39,10 @@ class Split:
     ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
     ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
     stands beside the weights in lists that are written whole, for the provider alone.
+
+    ``not_in_force`` says why its weights are not seen to stand where proxies read them ("": they are), and
+    ``in_force_permille`` what goes to the mirror by what stands there (None: what the object says).
+    ``answered``: whoever makes it mean something, the SMI adaptor or Linkerd, was seen to say anything of it.
     """
 
     kind: SplitKind
@@ -53,6 +57,14 @@ class Split:
     edited: datetime | None = None
     port: int | None = None
     carried: str = ""
+    not_in_force: str = ""
+    in_force_permille: int | None = None
+    answered: bool = True
+
+    @property
+    def moves_otherwise(self) -> bool:
+        """Whether proxies are seen to send another share to the mirror than the object says."""
+        return self.in_force_permille not in (None, self.away_permille)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,9 @@ class ObservedCluster:
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
-    one's (facts 28)."""
+    one's (facts 28).
+    ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
+    when a canary asks for it (None: none does)."""
 
     name: str
     current: bool
@@ -136,6 +150,7 @@ class ObservedCluster:
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     namesakes: tuple[str, ...] = ()
+    unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
     writing: bool = False
 
     @property

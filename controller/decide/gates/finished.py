@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.decide import origin_calls
-from controller.decide.gates.gate import Gate, hold
+from controller.decide.gates.gate import Gate, hold, not_in_force, unproven
 from controller.decide.input import Input
 from controller.decide.resolve import latches
 from controller.domain import WHOLE, Hold, Latch, Malformed, MigrationSpec, Reason
@@ -23,6 +23,9 @@ def completed(given: Input) -> Hold | None:
     observed, state = given.observed, given.state
     if state.completed is None or isinstance(observed.spec, Malformed):
         return None
+    for name, why in unproven(given).items():
+        message = f"every call was to go to {state.target}, but in {name} {why}"
+        return not_in_force(given, message)
     stands = all(share == WHOLE for share in state.shares.values())
     what = "serves" if stands else "served, when it was completed,"
     return hold(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.decide.gates.gate import Each, Gate, hold, target_is_empty
+from controller.decide.gates.gate import (
+    SETTLE_S,
+    Each,
+    Gate,
+    hold,
+    not_in_force,
+    target_is_empty,
+    unproven,
+)
 from controller.decide.input import Input
 from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
@@ -20,6 +28,17 @@ def split_defective(given: Input) -> Iterator[Hold]:
                 if not defect.repairable or given.state.unfinished:
                     message = f"in {name} the {split.kind} {split.name}: {defect.message}"
                     yield hold(defect.reason, message)
+
+
+@Each
+def split_not_in_force(given: Input) -> Iterator[Hold]:
+    """What a split says is seen to stand where proxies read it.
+
+    In the first second after a step the gate ``settling`` holds, and the adaptor is at work.
+    """
+    if given.state.attempt is None or given.observed.settled_s >= SETTLE_S:
+        for name, why in unproven(given).items():
+            yield not_in_force(given, f"in {name} {why}")
 
 
 @Each
@@ -154,6 +173,7 @@ def origin_shrunk(given: Input) -> Hold | None:
 
 GATES: tuple[Gate, ...] = (
     split_defective,
+    split_not_in_force,
     pin_foreign,
     target_without_endpoints,
     mirror_other_cluster,

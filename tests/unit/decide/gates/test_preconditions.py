@@ -35,6 +35,7 @@ def left(ready: int, **changed: object) -> dict[str, object]:
     return {"endpoints": replace(PODS, ready=ready), **changed}
 
 
+SILENT: dict[str, object] = {"splits": (split(not_in_force="nobody acts"),)}
 ROWS = [
     Row(
         preconditions.split_defective,
@@ -53,6 +54,26 @@ ROWS = [
         "hold SplitIgnored",
     ),
     Row(preconditions.split_defective, given(100)),
+    Row(preconditions.split_not_in_force, given(legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(legacy={**SILENT, **STALE})),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=0.5),
+        "wait SplitNotInForce",
+    ),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT, settled_s=0.5)),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(100, legacy=SILENT), "page SplitNotInForce"),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=2.0),
+        "wait SplitNotInForce",
+    ),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy={"splits": (split(not_in_force="nobody acts", defects=(SPELLING,)),)}),
+    ),
+    Row(preconditions.split_not_in_force, given()),
     Row(
         preconditions.pin_foreign,
         given(eks={"pin": Pin("1", EARLIER, foreign="it overrides destinations")}),
