@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from controller.decide.resolve import MigrationState
-from controller.domain import WHOLE, Observed, TrafficEvidence
+from controller.domain import WHOLE, Observed, OriginCalls, TrafficEvidence
 from controller.domain.ports import is_opaque
 from controller.evidence.clients.claimed import AT_REST_S
 from controller.evidence.clients.served import past_split
@@ -38,21 +38,21 @@ def uncounted(observed: Observed, state: MigrationState) -> str:
     return ""
 
 
-def told(observed: Observed, state: MigrationState) -> str:
-    """Return what was measured of calls to the origin's pods, and what was not, as the end of a sentence."""
+def measured(observed: Observed, state: MigrationState) -> tuple[OriginCalls, str]:
+    """Return whether calls to the origin's pods were measured, and there were some or none; and what was measured
+    and what was not, as the end of a sentence."""
     origin, target = state.origin, state.target
-    whether = f"whether anybody still calls {origin}'s pods"
     if calling := " and ".join(still_calling(observed, state)):
-        return f"callers in {calling} still reach {origin}'s pods"
+        return "some", f"callers in {calling} still reach {origin}'s pods"
     if why := uncounted(observed, state):
-        return f"{whether} {why}"
-    far = observed.traffic.get(target)
-    if far is None or far.unknown or not far.counted:
-        return (
+        return "unknown", f"whether anybody still calls {origin}'s pods {why}"
+    far = _known(observed, target)
+    if far is None or not far.counted:
+        return "unknown", (
             f"no request from {origin} reached {origin}'s pods in the last 2 min (Prometheus); whether any"
             f" from {target} did was not measured"
         )
-    return f"no request reached {origin}'s pods in the last 2 min (Prometheus)"
+    return "none", f"no request reached {origin}'s pods in the last 2 min (Prometheus)"
 
 
 def still_calling(observed: Observed, state: MigrationState) -> Iterator[str]:

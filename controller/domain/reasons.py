@@ -146,6 +146,8 @@ class Reason(StrEnum):
     SERVICE_EXPOSED = "ServiceExposed"
     FEDERATED_MEMBER = "FederatedMember"
     INGRESS_DIALS_PODS = "IngressDialsPods"
+    ORIGIN_CALLED = "OriginCalled"
+    ORIGIN_CALLS_UNKNOWN = "OriginCallsUnknown"
 
     # What is asked for.
     NO_TARGET = "NoTarget"
@@ -479,6 +481,13 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.INGRESS_DIALS_PODS: _warn(
             "an Ingress or a Gateway sends to the origin's pods, past the split",
             "have it send to the Service's address (docs/check.md), meshed",
+        ),
+        Reason.ORIGIN_CALLED: _warn(
+            "after completion callers still reach the origin's pods", "see its warnings for who"
+        ),
+        Reason.ORIGIN_CALLS_UNKNOWN: _warn(
+            "whether anybody still calls the origin's pods was not measured",
+            "give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),

@@ -30,7 +30,7 @@ def completed(given: Input) -> Hold | None:
     what = "serves" if stands else "served, when it was completed,"
     return hold(
         Reason.COMPLETED,
-        f"{state.target} {what} 100 % by both splits; {origin_calls.told(observed, state)}",
+        f"{state.target} {what} 100 % by both splits; {origin_calls.measured(observed, state)[1]}",
         requeue_after_s=AT_REST_S - observed.settled_s if observed.settled_s < AT_REST_S else None,
     )
 

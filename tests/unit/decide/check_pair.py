@@ -32,6 +32,7 @@ KINDS = {
     "httproutes": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     "namespaces": ("v1", "Namespace"),
     "ingresses": ("networking.k8s.io/v1", "Ingress"),
+    "leases": ("coordination.k8s.io/v1", "Lease"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }
 
