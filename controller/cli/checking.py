@@ -143,7 +143,7 @@ def _place(here: Place, context: str) -> Place:
         raise Failure(
             f"there is no context {context}; there are: {', '.join(known)}", code=Exit.USAGE
         )
-    return Place(here.kubeconfig, context, here.namespace)
+    return kubeconfig.other(here, context)
 
 
 def _other(here: Inventory) -> Place:

@@ -43,6 +43,7 @@ WIDE = (
     Resource.GRPCROUTES,
     Resource.TCPROUTES,
     Resource.TLSROUTES,
+    Resource.POLICY_HTTPROUTES,
     Resource.LINKS,
     Resource.NAMESPACES,
 )
@@ -51,7 +52,6 @@ namespaces count too, and a Gateway's may be anywhere."""
 
 BESIDE = (
     Resource.INGRESSES,
-    Resource.GRPCROUTES,
     Resource.TCPROUTES,
     Resource.TLSROUTES,
     Resource.MIGRATIONS,

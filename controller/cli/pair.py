@@ -163,7 +163,7 @@ class Pair:
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in conflicts.of(route, self.domain)[0]:
+                for about in conflicts.of(route, self.domain):
                     aside[name].setdefault(about, []).append(route)
         return aside
 

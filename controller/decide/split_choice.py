@@ -7,8 +7,16 @@ have different kinds.
 from __future__ import annotations
 
 from controller.decide.resolve import MigrationState
-from controller.domain import Observed, ObservedCluster, Port, SplitChoice, SplitKind
-from controller.domain.ports import is_opaque
+from controller.domain import (
+    MigrationSpec,
+    Observed,
+    ObservedCluster,
+    Port,
+    ProbeSpec,
+    SplitChoice,
+    SplitKind,
+    ports,
+)
 
 PREFERRED = (SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT)
 """Of two kinds that are served, and that can carry the Service, the first."""
@@ -45,7 +53,7 @@ def candidates(
     wanted = asked(observed, state)
     if wanted != "auto":
         return (SplitKind(wanted),)
-    fits = why_no_route(observed) == ""
+    fits = why_no_route(observed, cluster) == ""
     order = PREFERRED if fits else PREFERRED[::-1]
     return tuple(kind for kind in order if kind in cluster.split_kinds)
 
@@ -64,29 +72,30 @@ def unasked(
     return None
 
 
-def why_no_route(observed: Observed) -> str:
-    """Return why an HTTPRoute cannot carry the Service, "" where it can.
+def why_no_route(observed: Observed, cluster: ObservedCluster) -> str:
+    """Return why an HTTPRoute cannot carry the Service in a cluster, and what to write; "" where it can.
 
     Each backend of a route names one port, so a route of a Service with two would send the calls to one of
-    them to the other; and Linkerd follows no HTTPRoute for a port that it takes for TCP.
+    them to the other; and nobody obeys an HTTPRoute on a port that Linkerd takes for TCP there (facts 24).
+    A cluster that has no such Service yet is taken to get one as the other has.
     """
-    for cluster in observed.clusters.values():
-        service = cluster.service
-        if service is None:
-            continue
-        if len(service.ports) != 1:
-            ports = ", ".join(str(port.number) for port in service.ports) or "none"
-            return f"{observed.key} has the ports {ports} in {cluster.name}, and it sends all calls to one"
-        if is_opaque(service.ports[0], service.opaque_ports):
-            return f"port {service.ports[0].number} of {observed.key} is TCP to Linkerd in {cluster.name}"
-    return ""
+    services = (each.service for each in (cluster, *observed.clusters.values()))
+    service = next((found for found in services if found), None)
+    if service is None:
+        return ""
+    if len(service.ports) != 1:
+        numbers = ", ".join(str(port.number) for port in service.ports) or "none"
+        return f"{observed.key} has the ports {numbers}, and it sends all calls to one: make a Service for each"
+    probe = observed.spec.probe if isinstance(observed.spec, MigrationSpec) else ProbeSpec()
+    spoken = ports.asked_of(service.ports[0], service.ports, probe)
+    return ports.why_no_route(service.ports[0], service.opaque_ports, spoken)
 
 
 def port_of(observed: Observed, cluster: ObservedCluster) -> int | None:
     """Return the port of an HTTPRoute's backends: as in the route that is there, else the Service's."""
     if cluster.split is not None and cluster.split.port is not None:
         return cluster.split.port
-    ports: list[Port] = [
+    every: list[Port] = [
         p for c in observed.clusters.values() if c.service for p in c.service.ports
     ]
-    return next((port.number for port in ports if port.protocol == "TCP"), None)
+    return next((port.number for port in every if port.protocol == "TCP"), None)

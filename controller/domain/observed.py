@@ -93,8 +93,10 @@ class Endpoints:
 class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
-    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to. ``exposed`` is by what it
-    is reached from outside the cluster, "" where it is not; ``federated``: a federated Service has its pods."""
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent).
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not; ``federated``: a federated
+    Service has its pods."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -105,6 +107,8 @@ class ObservedService:
     mirror_of: str = ""
     exposed: str = ""
     federated: bool = False
+    remote_discovery: bool = False
+    exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
@@ -128,8 +132,10 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    is a Service that has the mirror's name and is none. ``conflicts``
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
+    ``overruled`` what its HTTPRoute beats for now.
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
     one's (facts 28).
@@ -142,11 +148,13 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
+    namesake: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
     namesakes: tuple[str, ...] = ()

@@ -26,18 +26,8 @@ NO_WORK = frozenset({408, 421, 424, 425, 429, 499})
 """Statuses below 500 that tell of a server in trouble or of the way to it, as every 5xx does: late, misdirected,
 failed elsewhere, too early, too many, given up (RFC 9110, 4918, 8470, 6585; nginx)."""
 
-NO_WORK_GRPC = frozenset(
-    [
-        "CANCELLED",
-        "UNKNOWN",
-        "DEADLINE_EXCEEDED",
-        "RESOURCE_EXHAUSTED",
-        "ABORTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-    ]
-)
+_FAILED_CALLS = ("CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED")
+NO_WORK_GRPC = frozenset((*_FAILED_CALLS, "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 """Those of gRPC, by its own status codes and by what it makes of HTTP's 5xx and 429."""
 
 _DEFAULT = ProbeSpec()

@@ -135,6 +135,7 @@ class Reason(StrEnum):
     PIN_FOREIGN = "PinForeign"
     PROFILE_WINS = "ProfileWins"
     ROUTE_WINS = "RouteWins"
+    ROUTES_MERGED = "RoutesMerged"
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
@@ -257,7 +258,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
             "make them equal: callers use one set of ports for both",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
@@ -312,15 +313,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "export the Service there; then see what the service mirror's log says",
+            "what the message says: export it, a shorter name, another name, or the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
             "name the clusters in the controller's settings as the Links do",
         ),
         Reason.MIRROR_EMPTY: _block(
-            "the mirror has no endpoint, as when the other cluster has no ready pod",
-            "make the pods there ready",
+            "the mirror has no endpoint: no ready pod there, not yet repaired, or of remote discovery",
+            "what the message says; a new mirror is filled within a minute",
         ),
         Reason.GATEWAY_NOT_ALIVE: _block(
             "the other cluster's gateway does not answer the service mirror's probe",
@@ -351,12 +352,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
-            "remove it",
+            "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
+            "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
             "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "let it have a TrafficSplit, or make a Service for each port",
+            "write what the message says, or use a TrafficSplit",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
@@ -444,6 +445,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ROUTE_WINS: _warn(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
             "delete it, or expect that namespace's callers to stay where it sends them",
+        ),
+        Reason.ROUTES_MERGED: _warn(
+            "a younger HTTPRoute of the same calls loses to the one that splits them",
+            "remove it: it wins once the other is made anew",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
             "a TrafficSplit was made or rewritten while callers may have been busy",

@@ -11,6 +11,7 @@ from controller.kube.objects import (
     MIRROR_CLUSTER,
     EndpointSliceObject,
     MigrationObject,
+    OtherRouteObject,
     Resource,
     ServiceObject,
     ServiceProfileObject,
@@ -97,6 +98,8 @@ class ServiceIndex:
             for key in provider.services_of(found):
                 yield _Entry(self.splits, key, (found.metadata.name, resource), found)
             yield from self._conflicting(resource, found)
+        elif isinstance(found, OtherRouteObject):
+            yield from self._conflicting(resource, found)
         elif isinstance(found, ServiceProfileObject):
             yield from self._profiled(resource, found)
 
@@ -113,9 +116,8 @@ class ServiceIndex:
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""
-        keys, what = conflicts.of(found, self._domain)
-        for key in keys if what else ():
-            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), what)
+        for key, conflict in conflicts.of(found, self._domain).items():
+            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), conflict)
 
     def _mirrors(self, found: ServiceObject) -> Iterator[_Entry]:
         """Yield of which Service this is the mirror, and to which cluster, where that is not the far one."""

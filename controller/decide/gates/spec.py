@@ -19,6 +19,7 @@ from controller.domain import (
     SplitKind,
     TrafficMode,
 )
+from controller.domain.ports import taken_for
 from controller.domain.probe_checks import shown_ports, unfit
 
 ANSWER_S = 5.0
@@ -137,12 +138,12 @@ def ports_differ(given: Input) -> Hold | None:
         )
     spoken = {port.name: port.app_protocol for port in theirs.ports}
     for port in mine.ports:
-        other = spoken[port.name]
-        if port.app_protocol and other and port.app_protocol != other:
+        here, there = taken_for(port.app_protocol), taken_for(spoken[port.name])
+        if here and there and here != there:
             return hold(
                 Reason.PORTS_DIFFER,
-                f"the appProtocol of port {port.number} is {port.app_protocol} in {one} and {other}"
-                f" in {two}; make them equal",
+                f"port {port.number} is {here} to Linkerd in {one} by its appProtocol {port.app_protocol},"
+                f" and {there} in {two} by {spoken[port.name]}; make them equal",
             )
     return None
 
@@ -256,13 +257,13 @@ def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
 @Each
 def route_unfit(given: Input) -> Iterator[Hold]:
     """An HTTPRoute can carry the Service."""
-    why = split_choice.why_no_route(given.observed)
-    for name, _ in _with_route(given) if why else ():
-        yield hold(
-            Reason.ROUTE_UNFIT,
-            f"an HTTPRoute cannot carry the calls in {name}: {why}; use a TrafficSplit, or a Service"
-            " for each port",
-        )
+    for name, cluster in _with_route(given):
+        why = split_choice.why_no_route(given.observed, cluster)
+        if why:
+            yield hold(
+                Reason.ROUTE_UNFIT,
+                f"an HTTPRoute cannot carry the calls in {name}: {why}; or let it have a TrafficSplit",
+            )
 
 
 @Each

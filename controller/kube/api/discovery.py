@@ -48,6 +48,9 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.TLSROUTES: Place(
             "gateway.networking.k8s.io", ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"
         ),
+        Resource.POLICY_HTTPROUTES: Place(
+            "policy.linkerd.io", ("v1beta3", "v1beta2", "v1beta1", "v1alpha1"), "HTTPRoute"
+        ),
     }
 )
 
@@ -97,7 +100,7 @@ class Places:
         parts = ["", "apis" if "/" in version else "api", version]
         if namespace is not None:
             parts += ["namespaces", quote(namespace, safe="")]
-        parts += [resource.value, *([quote(name, safe="")] if name else [])]
+        parts += [resource.plural, *([quote(name, safe="")] if name else [])]
         return "/".join(parts)
 
     async def typed(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +122,7 @@ class Places:
         for version in place.versions:
             if version in served:
                 kinds = await self._ask(resource, f"{path}/{version}", _KINDS)
-                if any(kind.name == resource.value for kind in (kinds and kinds.resources) or ()):
+                if any(kind.name == resource.plural for kind in (kinds and kinds.resources) or ()):
                     return version
         return None
 

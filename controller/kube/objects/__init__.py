@@ -8,12 +8,22 @@ ours keeps a handful of labels.
 
 from __future__ import annotations
 
-from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.kube.objects.changes import (
+    Change,
+    Deleted,
+    Freshness,
+    Listed,
+    Listing,
+    Resource,
+    Upserted,
+)
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    REMOTE_DISCOVERY,
     SMI_SKIP,
     Backend,
     Endpoint,
@@ -28,6 +38,7 @@ from controller.kube.objects.values import (
     Metadata,
     MigrationObject,
     NamespaceObject,
+    OtherRouteObject,
     OwnerReference,
     ParentRef,
     RouteBackend,
@@ -45,8 +56,10 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "EXPORTED",
     "MIRROR_CLUSTER",
     "OPAQUE_PORTS",
+    "REMOTE_DISCOVERY",
     "SMI_SKIP",
     "Backend",
     "Change",
@@ -62,10 +75,12 @@ __all__ = [
     "LeaseObject",
     "LinkObject",
     "Listed",
+    "Listing",
     "ManagedFields",
     "Metadata",
     "MigrationObject",
     "NamespaceObject",
+    "OtherRouteObject",
     "OwnerReference",
     "ParentRef",
     "Requirement",

@@ -22,6 +22,12 @@ MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
 
+REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
+"""Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
+
+EXPORTED = f"{MIRROR_PREFIX}exported"
+"""Label of a Service that is to be mirrored, unless a Link's selector asks for another."""
+
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 
@@ -179,10 +185,13 @@ class RouteBackend(Value, frozen=True):
 
 
 class RouteRule(Value, frozen=True):
-    """One rule of a route: the types of its filters, and its backends."""
+    """One rule of a route: the types of its filters, and its backends. ``takes_all``: every request is one of its;
+    ``picks``: a match of it asks for more than that."""
 
     filters: tuple[str, ...]
     backends: tuple[RouteBackend, ...]
+    takes_all: bool = True
+    picks: bool = False
 
 
 class RouteRuling(Value, frozen=True):
@@ -208,6 +217,22 @@ class HTTPRouteObject(Value, frozen=True):
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
+    rulings: tuple[RouteRuling, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "HTTPRoute"
+
+
+class OtherRouteObject(Value, frozen=True):
+    """A route of a kind that is never ours: a GRPCRoute, or an HTTPRoute of Linkerd's own group. ``kind`` as people
+    read it; ``rulings`` as above."""
+
+    metadata: Metadata
+    kind: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
     rulings: tuple[RouteRuling, ...] = ()
 
 
@@ -286,6 +311,7 @@ KubeObject = (
     | EventObject
     | NamespaceObject
     | LinkObject
+    | OtherRouteObject
 )
 
 

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from deploy.stand_ins.mesh.config import Key, Object, key_of, profile_name
 from deploy.stand_ins.mesh.keyed import KeyedWork
-from deploy.stand_ins.mesh.kube import PROFILES, SPLITS, KubeClient
+from deploy.stand_ins.mesh.kube import PROFILES, KubeClient, Resource
 from deploy.stand_ins.mesh.watch import Follow
+
+SPLITS: Final = Resource("TrafficSplit", "split.smi-spec.io/v1alpha1", "trafficsplits")
+"""The version that the adaptor asks for (its source), whichever people write."""
 
 SKIP: Final = "smi.linkerd.io/skip"
 """The annotation of a ServiceProfile that the adaptor leaves alone."""

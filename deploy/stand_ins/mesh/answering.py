@@ -28,6 +28,7 @@ from deploy.stand_ins.mesh.kube import SERVICES, KubeClient
 from deploy.stand_ins.mesh.policy import PolicyController, status_of
 from deploy.stand_ins.mesh.watch import Follow
 
+LISTED_WITHIN_S = 10.0
 ADAPTOR = "smi-adaptor"
 """The field manager of what the adaptor writes."""
 
@@ -144,12 +145,13 @@ class Answering:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """List what stands there, and follow it."""
+        """List what stands there, and follow it. Raises TimeoutError."""
         self._following = asyncio.create_task(self._services.run())
-        await self._services.listed.wait()
-        await self.adaptor.start()
-        if self._routes:
-            await self.policy_controller.start()
+        async with asyncio.timeout(LISTED_WITHIN_S):
+            await self._services.listed.wait()
+            await self.adaptor.start()
+            if self._routes:
+                await self.policy_controller.start()
 
     async def stop(self) -> None:
         """Write no more."""

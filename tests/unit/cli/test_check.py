@@ -236,9 +236,7 @@ async def test_a_route_in_the_callers_namespace(pair: CheckPair, kind: str, reas
     """A route in the callers' namespace is a warning beside a TrafficSplit, and a gate beside an HTTPRoute."""
     pair.annotate("legacy", "service-a", target="eks", split=kind)
     assert await pair.found() == {}
-    parent = {"group": "", "kind": "Service", "name": "service-a", "namespace": "default"}
-    body = {"metadata": {"name": "mine", "namespace": "migrate"}, "spec": {"parentRefs": [parent]}}
-    pair.put("legacy", "httproutes", body)
+    pair.put("legacy", "httproutes", named("mine", "migrate"))
     level, message = (await pair.found())[reason]
     assert (level, "the HTTPRoute mine in" in message) == (Reason(reason).meaning.level, True)
     assert {"RouteWins", "TwoMechanisms"} - set(await pair.found()) != set()
@@ -363,6 +361,46 @@ async def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
         made.service()
         done = await made.run("check", "service-a")
     assert (done.code, "Note: context legacy: ingresses were not read" in done.out) == (0, True)
+
+
+def named(name: str, namespace: str = "default", **meta: str) -> dict[str, Any]:
+    """A route of the Service that takes every request."""
+    parent = {"group": "core", "kind": "Service", "name": "service-a", "namespace": "default"}
+    metadata = {"name": name, "namespace": namespace, **meta}
+    return {"metadata": metadata, "spec": {"parentRefs": [parent], "rules": [{}]}}
+
+
+@pytest.mark.parametrize("namespace", ["default", "migrate"])
+@pytest.mark.parametrize(
+    ("plural", "kind"),
+    [
+        ("grpcroutes", "the GRPCRoute"),
+        ("httproutes.policy.linkerd.io", "the HTTPRoute of policy.linkerd.io"),
+    ],
+)
+async def test_a_route_that_beats_ours_is_found(
+    pair: CheckPair, plural: str, kind: str, namespace: str
+) -> None:
+    """A GRPCRoute, and a route of Linkerd's own group, are named before anything is made; beside a TrafficSplit not."""
+    pair.put("legacy", plural, named("mine", namespace))
+    level, message = (await pair.found())["TwoMechanisms"]
+    assert (level, f"in legacy {kind} mine in {namespace}" in message) == ("BLOCK", True)
+    pair.annotate("legacy", "service-a", target="eks", split="trafficsplit")
+    assert "TwoMechanisms" not in await pair.found()
+
+
+@pytest.mark.parametrize("namespace", ["default", "migrate"])
+async def test_a_route_that_loses_to_ours_is_told(pair: CheckPair, namespace: str) -> None:
+    """A younger route of Linkerd's own group is a warning, and so is one of the callers' namespace."""
+    body = named("service-a")
+    body["spec"]["rules"] = [{"backendRefs": [{"name": "service-a", "port": 80}]}]
+    pair.put("legacy", "httproutes", body)
+    plural = "httproutes.policy.linkerd.io" if namespace == "default" else "httproutes"
+    pair.put("legacy", plural, named("zz-mine", namespace))
+    found = await pair.found()
+    assert found["RoutesMerged"][0] == "WARN"
+    assert "zz-mine" in found["RoutesMerged"][1]
+    assert set(found) & {"TwoMechanisms", "RouteWins"} == set()
 
 
 async def test_warnings_end_well(pair: CheckPair) -> None:

@@ -244,6 +244,15 @@ ROWS = [
     Row(warnings.connect_only, given()),
     Row(warnings.connect_only, given(asked=None)),
     Row(
+        warnings.routes_merged,
+        given(
+            eks={"splits": (split(kind=SplitKind.HTTPROUTE),), "overruled": ("the HTTPRoute mine",)}
+        ),
+        "in eks the HTTPRoute mine is for the calls to default/service-a too",
+    ),
+    Row(warnings.routes_merged, given(eks={"overruled": ("the HTTPRoute mine",)})),
+    Row(warnings.routes_merged, given(eks={"splits": (), "overruled": ("the HTTPRoute mine",)})),
+    Row(
         warnings.split_will_be_rewritten,
         given(eks={"splits": (split(defects=(SPELLING,)),)}),
         "the trafficsplit service-a in eks is rewritten when the Service is enrolled: spec.service is long",
@@ -277,7 +286,7 @@ ROWS = [
     Row(
         warnings.app_protocol_differs,
         given(eks=speaks("grpc")),
-        "port 80 has an appProtocol (grpc) in eks only",
+        "port 80 has an appProtocol (grpc) in eks only, where it is TCP to Linkerd",
     ),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http"), eks=speaks("grpc"))),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http", "web"))),
@@ -286,6 +295,20 @@ ROWS = [
         warnings.connections_stay,
         given(eks=serves(ports=(Port("mysql", 3306),))),
         "in eks Linkerd takes port 3306 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=speaks("grpc")),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=None),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=spec(probe={"protocol": "http"})),
     ),
     Row(warnings.connections_stay, given(legacy={"service": None})),
     Row(
