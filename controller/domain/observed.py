@@ -94,7 +94,9 @@ class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
     says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
-    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent)."""
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent).
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not; ``federated``: a federated
+    Service has its pods."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -103,6 +105,8 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    exposed: str = ""
+    federated: bool = False
     remote_discovery: bool = False
     exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -132,9 +136,11 @@ class ObservedCluster:
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
+    one's (facts 28).
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
-    when a canary asks for it (None: none does). ``namesakes`` are the other namespaces with a Service of this name,
-    whose calls a proxy may count as this one's (facts 28)."""
+    when a canary asks for it (None: none does)."""
 
     name: str
     current: bool
@@ -147,6 +153,7 @@ class ObservedCluster:
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
     overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()

@@ -12,12 +12,13 @@ outside the mesh, which were read in linkerd2-proxy (``inbound/src/metrics/authz
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients import served
 from prober.contract import Counts
 
 G = TypeVar("G", bound=Hashable)
@@ -57,7 +58,8 @@ class Increase:
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
     counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
-    answered could not be told from what the split does not move, and was left out.
+    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by the
+    callers' namespace, and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
     """
 
     here: Counts = _NONE
@@ -67,6 +69,8 @@ class Increase:
     ignoring: frozenset[str] = frozenset()
     unmeshed: int = 0
     whole: bool = True
+    sent: Mapping[str, int] = field(default_factory=dict)
+    reached: Mapping[str, int] = field(default_factory=dict)
 
 
 class ProxyCounters(Generic[G, S]):
@@ -188,6 +192,7 @@ class Counters:
         }
         self._gateway: ProxyCounters[str, str] = ProxyCounters()
         self._strangers: ProxyCounters[tuple[Key, str], str] = ProxyCounters()
+        self._pods_served: ProxyCounters[served.Caller, str] = ProxyCounters()
 
     def queries(self, orders: Mapping[Key, TrafficOrder]) -> dict[str, str]:
         """Return the questions by name, the same number of them for any number of migrations.
@@ -227,6 +232,7 @@ class Counters:
                 f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", {pod},'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
+            "served": _summed(served.LABELS, served.series(spaces)),
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
@@ -264,6 +270,7 @@ class Counters:
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
         by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
+        reached = self._served(answers["served"], orders, now_s)
         looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
@@ -271,6 +278,7 @@ class Counters:
             key: replace(
                 self._increase(order, by_response.get(key, {}), by_route.get(key, {})),
                 unmeshed=strangers.get(key, 0),
+                reached=reached.get(key, {}),
             )
             for key, order in orders.items()
         }
@@ -320,6 +328,13 @@ class Counters:
             found[pod.key][pod].add(series, count)
         return found
 
+    def _served(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
+    ) -> Mapping[Key, Mapping[str, int]]:
+        """Return what the own pods of each Service counted since the last answer, by caller."""
+        found = served.asked(rows, served.owners_of(orders, self.cluster))
+        return served.by_caller(self._pods_served.increase(found, now_s), self._apart)
+
     def _unmeshed(
         self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
     ) -> dict[Key, int]:
@@ -357,9 +372,11 @@ def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) ->
 def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
     """Add up what was called, and say of nobody that they follow the split, or do not."""
     total = _Called()
-    for by in called.values():
+    sent: Counter[str] = Counter()
+    for pod, by in called.items():
         total.plus(by)
-    return Increase(total.here, total.across, total.loops)
+        sent[pod.workload.partition("/")[0]] += by.here.sent
+    return Increase(total.here, total.across, total.loops, sent=sent)
 
 
 def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:
