@@ -232,7 +232,7 @@ class Counters:
                 f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", {pod},'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
-            "served": _summed(served.LABELS, served.series(spaces)),
+            "served": _summed(served.LABELS, served.series(spaces, pod)),
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
