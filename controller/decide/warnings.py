@@ -48,7 +48,8 @@ def found(observed: Observed, state: MigrationState) -> tuple[Warned, ...]:
 
 
 def callers_do_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
-    """Callers that were busy when a TrafficSplit was made do not see it (facts 11): real traffic names them."""
+    """Callers that were busy when a TrafficSplit was made do not see it (facts 11), nor an HTTPRoute that took its
+    place (facts 27): real traffic names them."""
     for name in observed.clusters:
         workloads = _ignoring(observed, name)
         if workloads:
@@ -61,7 +62,7 @@ def callers_do_not_follow(observed: Observed, state: MigrationState) -> Iterator
 
 def callers_may_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """A TrafficSplit does not reach callers that were busy when it was made (facts 11), nor does an HTTPRoute
-    those that were busy when it took a TrafficSplit's place (facts 12).
+    those that were busy when it took a TrafficSplit's place (facts 12, 27).
 
     Once callers were seen to follow, and nobody not to, nothing is said any more.
     """
@@ -83,9 +84,9 @@ def _has_trafficsplit(cluster: ObservedCluster) -> bool:
 
 
 def _ignoring(observed: Observed, cluster: str) -> tuple[str, ...]:
-    """Return the workloads that were seen to ignore a cluster's TrafficSplit."""
+    """Return the workloads that were seen to ignore a cluster's split."""
     traffic = observed.traffic.get(cluster)
-    return traffic.ignoring if traffic and _has_trafficsplit(observed.clusters[cluster]) else ()
+    return traffic.ignoring if traffic and observed.clusters[cluster].split else ()
 
 
 def _changed(cluster: ObservedCluster, state: MigrationState) -> datetime | None:

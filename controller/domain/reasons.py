@@ -451,11 +451,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove it: it wins once the other is made anew",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
-            "a TrafficSplit was made or rewritten while callers may have been busy",
+            "a TrafficSplit was made, rewritten or converted while callers may have been busy",
             "restart them, or let them be idle for 5 s, before the origin is scaled down",
         ),
         Reason.CALLERS_DO_NOT_FOLLOW: _warn(
-            "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+            "workloads were seen that ignore the split, so the share is not theirs",
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(

@@ -102,6 +102,11 @@ ROWS = [
     Row(
         warnings.callers_do_not_follow,
         given(legacy=ROUTES, traffic={"legacy": traffic(ignoring=("web",))}),
+        "in legacy these callers do not follow the split",
+    ),
+    Row(
+        warnings.callers_do_not_follow,
+        given(legacy={"splits": ()}, traffic={"legacy": traffic(ignoring=("web",))}),
     ),
     Row(
         warnings.callers_bypass,
