@@ -6,7 +6,7 @@ the watch's echo of an earlier state may still come after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller.domain import (
@@ -55,7 +55,8 @@ Name = tuple[str, str]
 
 
 class ClusterStore:
-    """One cluster, by Service. ``far`` is the other cluster, ``gateways`` the namespace of this one's gateway."""
+    """One cluster, by Service. ``far`` is the other cluster, ``domain`` this one's DNS domain and ``gateways``
+    the namespace of its gateway."""
 
     def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
@@ -125,7 +126,28 @@ class ClusterStore:
         found = self._objects[resource].pop(name, None)
         return set() if found is None else self._index.remove(resource, found)
 
+    def rename(self, domain: str) -> set[Key]:
+        """Take this for the cluster's DNS domain; return the Services of which ServiceProfiles now tell."""
+        profiles = list(self._objects[Resource.SERVICEPROFILES].values())
+        keys = self._each(self._index.remove, profiles)
+        self._index.domain = domain
+        return keys | self._each(self._index.add, profiles)
+
+    @staticmethod
+    def _each(take: Callable[[Resource, Any], set[Key]], profiles: Iterable[Any]) -> set[Key]:
+        return {key for found in profiles for key in take(Resource.SERVICEPROFILES, found)}
+
     # --- what is asked ------------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> str:
+        """Return the cluster's DNS domain, by which its gateway asks for Services."""
+        return self._index.domain
+
+    @property
+    def far_domain(self) -> str:
+        """Return the other cluster's DNS domain as its mirrors here tell it, "" where there is none."""
+        return self._index.far_domain
 
     @property
     def current(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from controller.domain import Key
 from controller.kube.objects import (
     MIRROR_CLUSTER,
+    MIRROR_OF,
     EndpointSliceObject,
     MigrationObject,
     Resource,
@@ -35,13 +36,13 @@ class ServiceIndex:
     """By Service: its slices, its splits, its pin, what conflicts with it, its mirrors of other clusters, and
     the namespaces that have one of its name.
 
-    ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
-    gateway, whose ServiceProfiles are pins.
+    ``far`` is the other cluster, whose mirrors are here, ``domain`` this cluster's DNS domain, by which
+    ServiceProfiles name Services, and ``gateways`` the namespace of its gateway, where they are pins.
     """
 
     def __init__(self, far: str, domain: str, gateways: str) -> None:
         self._far = far
-        self._domain = domain
+        self.domain = domain
         self._gateways = gateways
         self.slices: _ByService = defaultdict(dict)
         self.splits: _ByService = defaultdict(dict)
@@ -49,12 +50,14 @@ class ServiceIndex:
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
         self._namespaces: defaultdict[str, set[str]] = defaultdict(set)
+        self._far_domains: Counter[str] = Counter()
 
     def add(self, resource: Resource, found: Any) -> set[Key]:
         """Take an object in; return the Services that it is about."""
         keys = self._about(found)
         if isinstance(found, ServiceObject):
             self._namespaces[found.metadata.name].add(found.metadata.namespace)
+            self._far_domains[self._far_domain_of(found)] += 1
         for table, key, name, value in self._entries(resource, found):
             table[key][name] = value
             keys.add(key)
@@ -65,6 +68,7 @@ class ServiceIndex:
         keys = self._about(found)
         if isinstance(found, ServiceObject):
             self._namespaces[found.metadata.name].discard(found.metadata.namespace)
+            self._far_domains[self._far_domain_of(found)] -= 1
         for table, key, name, _ in self._entries(resource, found):
             table[key].pop(name, None)
             if not table[key]:
@@ -75,6 +79,19 @@ class ServiceIndex:
     def namesakes(self, key: Key) -> tuple[str, ...]:
         """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""
         return tuple(sorted(self._namespaces.get(key.service, set()) - {key.namespace}))
+
+    @property
+    def far_domain(self) -> str:
+        """Return the other cluster's DNS domain, as most mirrors of its Services say it, and so does their Link;
+        "" where there is none."""
+        told = {domain: n for domain, n in self._far_domains.items() if domain and n}
+        return max(sorted(told), key=lambda domain: told[domain], default="")
+
+    def _far_domain_of(self, found: ServiceObject) -> str:
+        meta = found.metadata
+        if not found.is_mirror or meta.labels.get(MIRROR_CLUSTER) != self._far:
+            return ""
+        return meta.annotations.get(MIRROR_OF, "").partition(f".{meta.namespace}.svc.")[2]
 
     def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object says of Services, the same when it comes and when it goes."""
@@ -89,12 +106,12 @@ class ServiceIndex:
         elif isinstance(found, ServiceProfileObject):
             if found.metadata.namespace != self._gateways:
                 yield from self._conflicting(resource, found)
-            elif pinned := pin.key_of(found.metadata.name, self._domain):
+            elif pinned := pin.key_of(found.metadata.name, self.domain):
                 yield _Entry(self.pins, pinned, found.metadata.name, found)
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""
-        keys, what = conflicts.of(found, self._domain)
+        keys, what = conflicts.of(found, self.domain)
         for key in keys if what else ():
             yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), what)
 

@@ -13,6 +13,7 @@ from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
     MIRROR_CLUSTER,
+    MIRROR_OF,
     OPAQUE_PORTS,
     Backend,
     Endpoint,
@@ -44,6 +45,7 @@ from controller.kube.objects.values import (
 __all__ = [
     "DECODERS",
     "MIRROR_CLUSTER",
+    "MIRROR_OF",
     "OPAQUE_PORTS",
     "Backend",
     "Change",

@@ -19,6 +19,9 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
+"""On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
+
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 
