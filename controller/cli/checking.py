@@ -12,14 +12,15 @@ import msgspec
 from controller.cli import kubeconfig, report
 from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
-from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of, writes_of
+from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory, read_inventory
 from controller.cli.kubeconfig import Place
+from controller.cli.look import look
 from controller.cli.pair import Pair, paired
 from controller.cli.verbs import refuse_mirror
-from controller.decide.preflight import Finding, findings
-from controller.domain import Key, Observed
+from controller.decide.preflight import Finding
+from controller.domain import Key
 from controller.domain.reasons import Level, Reason
 from controller.kube.objects import Resource, ServiceObject
 
@@ -84,7 +85,7 @@ def _place(here: Place, context: str) -> Place:
         raise Failure(
             f"there is no context {context}; there are: {', '.join(known)}", code=Exit.USAGE
         )
-    return Place(here.kubeconfig, context, here.namespace)
+    return kubeconfig.other(here, context)
 
 
 def _other(here: Inventory) -> Place:
@@ -109,9 +110,9 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
     target = _target(pair, asked)
     keys = _keys(pair, asked, target)
     say(f"checking {len(keys)} Services")
-    observed = {key: pair.observed(key, asked.toward and target) for key in keys}
     now = actors[pair.names[0]].api.now()
-    writes = [write for each in observed.values() for write in writes_of(each, pair, now)]
+    looks = {key: look(pair, key, asked.toward and target, now) for key in keys}
+    writes = [write for each in looks.values() for write in each.writes]
     tried = await rehearse(actors, writes, say)
     say("asking for the controller's rights")
     lacking, notes = await rights_of(
@@ -120,10 +121,10 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
     return report.Report(
         clusters=pair.names,
         services={
-            key: findings(each, pair.facts(each, tried.refused.get(key, ())), now)
-            for key, each in observed.items()
+            key: each.findings(pair, tried.refused.get(key, ()), now) for key, each in looks.items()
         },
-        targets={key: _target_of(each) for key, each in observed.items()},
+        targets={key: each.target for key, each in looks.items()},
+        told={key: found.status for key in keys if (found := pair.migration(key))},
         general=(*_gateways(pair), *lacking),
         notes=(*pair.here.notes, *pair.far.notes, *tried.notes, *notes),
     )
@@ -138,10 +139,6 @@ def _target(pair: Pair, asked: Asked) -> str:
             f"--to is {asked.toward}; the clusters are {' and '.join(pair.names)}", code=Exit.USAGE
         )
     return asked.toward
-
-
-def _target_of(observed: Observed) -> str:
-    return getattr(observed.spec, "target", None) or ""
 
 
 def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:

@@ -38,6 +38,8 @@ NEEDED = (Resource.SERVICES, Resource.ENDPOINTSLICES, *PROVIDER_OF)
 WIDE = (
     Resource.SERVICEPROFILES,
     Resource.HTTPROUTES,
+    Resource.GRPCROUTES,
+    Resource.POLICY_HTTPROUTES,
     Resource.LINKS,
     Resource.NAMESPACES,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from controller.cli.arguments import is_label
@@ -26,6 +26,9 @@ from controller.runtime.store import Store
 
 OWN_NAMESPACES = ("kube-", "linkerd")
 """Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
+
+OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
+"""On the controller's and the probers' own Services, wherever the chart put them."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,16 @@ class Pair:
     def everyone(self, target: str) -> list[Key]:
         """Return the Services that could go to ``target``: those of the other cluster, and annotated ones.
 
-        Mirrors, the API server's own Service and those of Kubernetes and Linkerd are none.
+        Mirrors, the API server's own Service and those of Kubernetes, Linkerd and this product are none.
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(key for key in found if not _is_own(key))
+        return sorted(key for key in found if not _is_own(key) and not self._is_ours(key))
+
+    def _is_ours(self, key: Key) -> bool:
+        name, value = OWN_LABEL
+        labels = (each.labels.get(key, {}) for each in self.inventories.values())
+        return any(found.get(name) == value for found in labels)
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
@@ -104,7 +112,7 @@ class Pair:
         context = GlobalContext(
             self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
         )
-        observed = self.store.observe(key, context, 0.0)
+        observed = _as_asked(self.store.observe(key, context, 0.0))
         own = (
             observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
         )
@@ -122,7 +130,7 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
-            reported=self._reported(observed.key),
+            reported=_reported(self.migration(observed.key)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
                 for inventory in self.inventories.values()
@@ -157,24 +165,37 @@ class Pair:
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in conflicts.of(route, self.domain(name))[0]:
+                for about in conflicts.of(route, self.domain(name)):
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _reported(self, key: Key) -> ReportedStatus | None:
-        found = [
-            migration
-            for inventory in self.inventories.values()
-            if (migration := inventory.migrations.get(key))
-        ]
-        return _reported(found[0]) if found else None
+    def migration(self, key: Key) -> Migration | None:
+        """Return the Service's Migration, which the controller keeps in one of the clusters."""
+        found = (inventory.migrations.get(key) for inventory in self.inventories.values())
+        return next((migration for migration in found if migration), None)
+
+
+def _as_asked(observed: Observed) -> Observed:
+    """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split."""
+    return replace(
+        observed,
+        clusters={
+            name: replace(
+                cluster,
+                unanswered={kind: at for kind, at in cluster.unanswered.items() if at is not None},
+            )
+            for name, cluster in observed.clusters.items()
+        },
+    )
 
 
 def _reason(winner: KubeObject) -> Reason:
     return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
 
 
-def _reported(found: Migration) -> ReportedStatus:
+def _reported(found: Migration | None) -> ReportedStatus | None:
+    if found is None:
+        return None
     status = found.status
     return ReportedStatus(
         blocked=status.blocked,

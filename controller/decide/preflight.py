@@ -101,8 +101,7 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     blocks = [(ruling.reason, ruling.message) for ruling in held(given, pins_read=facts.pins_read)]
     blocks += _from_facts(observed, facts)
     warns: list[tuple[Reason, str]] = [*warnings.found(observed, given.state)]
-    if Reason.TWO_MECHANISMS not in _reasons(blocks):  # which names them already
-        warns += [(winner.reason, _wins(observed, winner)) for winner in facts.winners]
+    warns += _winners(observed, facts, _reasons([*blocks, *warns]))
     if facts.reported is not None:
         known = _reasons([*blocks, *warns])
         blocks += _holds_for(facts.reported, known)
@@ -110,6 +109,14 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     found = [Finding(Level.BLOCK, *block) for block in blocks]
     found += [Finding(Level.WARN, *warned) for warned in warns]
     return tuple(dict.fromkeys(found))
+
+
+def _winners(observed: Observed, facts: Facts, known: set[Reason]) -> Iterator[tuple[Reason, str]]:
+    """Return what decides for the callers of a namespace, and was not named already."""
+    for winner in facts.winners:
+        merged = winner.reason is Reason.ROUTE_WINS and Reason.ROUTES_MERGED in known
+        if Reason.TWO_MECHANISMS not in known and not merged:
+            yield winner.reason, _wins(observed, winner)
 
 
 def held(given: Input, *, pins_read: bool = True) -> Iterator[Ruling]:

@@ -19,11 +19,12 @@ from controller.domain import (
     Observed,
     ObservedCluster,
     Port,
+    ProbeSpec,
     Reason,
     Side,
     SplitKind,
 )
-from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
+from controller.domain.ports import asked_of, is_opaque, port_to_probe, protocol_to_probe, taken_for
 from controller.domain.probe_checks import is_connect_only
 
 
@@ -118,9 +119,9 @@ def callers_unmeshed(observed: Observed, state: MigrationState) -> Iterator[Warn
 def traffic_ambiguous(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
     """Proxies count the calls of Services of one name together (facts 28), so those say nothing of one of them."""
     shared = [
-        f"in {name} {_named(cluster.namesakes)}"
+        f"in {name} {_named(cluster.also_in)}"
         for name, cluster in observed.clusters.items()
-        if cluster.namesakes and name in observed.traffic
+        if cluster.also_in and name in observed.traffic
     ]
     if shared:
         yield Warned(
@@ -211,7 +212,7 @@ def session_affinity(observed: Observed, _state: MigrationState) -> Iterator[War
 
 
 def app_protocol_differs(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
-    """A port whose protocol is told in one cluster only; two that are told and differ are a gate."""
+    """A port whose protocol is told in one cluster only; two that Linkerd takes for different ones are a gate."""
     for one, port, two, other in _shared_ports(observed):
         if bool(port.app_protocol) == bool(other.app_protocol):
             continue
@@ -219,8 +220,8 @@ def app_protocol_differs(observed: Observed, _state: MigrationState) -> Iterator
         spoken = port.app_protocol or other.app_protocol
         yield Warned(
             Reason.APP_PROTOCOL_DIFFERS,
-            f"port {port.number} has an appProtocol ({spoken}) in {where} only: callers may be"
-            " routed in two manners; make them equal",
+            f"port {port.number} has an appProtocol ({spoken}) in {where} only, where it is"
+            f" {taken_for(spoken)} to Linkerd, which elsewhere looks at each connection: make them equal",
         )
 
 
@@ -272,11 +273,14 @@ def _is_good(status: int, spec: MigrationSpec) -> bool:
     return any(low <= status <= high for low, high in spec.probe.expect)
 
 
-def connections_stay(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+def connections_stay(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """TCP may migrate, and its connections stay where they began (facts 14)."""
+    probe = state.spec.probe if state.spec else ProbeSpec()
     for name, cluster in observed.clusters.items():
         service = cluster.service
-        found = [p for p in service.ports if is_opaque(p, service.opaque_ports)] if service else []
+        every = service.ports if service else ()
+        notes = service.opaque_ports if service else None
+        found = [p for p in every if is_opaque(p, notes, asked_of(p, every, probe))]
         if found:
             numbers = ", ".join(str(port.number) for port in found)
             yield Warned(
@@ -284,6 +288,19 @@ def connections_stay(observed: Observed, _state: MigrationState) -> Iterator[War
                 f"in {name} Linkerd takes port {numbers} for TCP: new connections follow the split,"
                 " open ones stay where they began, also in a revert; restart their callers to move"
                 " them",
+            )
+
+
+def routes_merged(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+    """A younger route of the same Service loses to its HTTPRoute, until that is made anew (facts 26)."""
+    for name, cluster in observed.clusters.items():
+        if cluster.split is None or cluster.split.kind is not SplitKind.HTTPROUTE:
+            continue
+        for route in cluster.overruled:
+            yield Warned(
+                Reason.ROUTES_MERGED,
+                f"in {name} {route} is for the calls to {observed.key} too: Linkerd follows the older"
+                f" {cluster.split.kind} {cluster.split.name}, and this one should that be made anew; remove it",
             )
 
 
@@ -343,6 +360,7 @@ ALL: tuple[Check, ...] = (
     attempt_waits,
     probes_lowered,
     connect_only,
+    routes_merged,
     split_will_be_rewritten,
     fewer_endpoints,
     session_affinity,

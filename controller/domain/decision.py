@@ -88,13 +88,22 @@ class WritePin:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteCanary:
+    """Make the split of ``cluster`` by which one sees whether anybody obeys its kind; ``key`` waits for that."""
+
+    cluster: str
+    key: Key
+    kind: SplitKind
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadSplits
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,8 @@ class TrafficOrder:
 class Plan:
     """What to do next for one migration, what to probe, what to tell, and when to decide again.
 
-    ``shares`` is by cluster what the target serves of its calls (None: not known or no target).
+    ``target`` is what stands, whatever is asked for: of the attempt, before one of the annotations ("": none).
+    ``shares`` is by cluster what it serves of its calls (None: not known or no target).
     ``number`` is the attempt that all this is about. ``rate_per_s`` is what each prober would send for it.
     ``wants_slot``: every gate before the slot lets it pass, or it holds one and needs it still.
     """
@@ -163,6 +173,7 @@ class Plan:
     wants_slot: bool = False
     rate_per_s: float = 0.0
     number: int = 1
+    target: str = ""
     next: str = ""
     waiting_for: str = ""
     warnings: tuple[tuple[Reason, str], ...] = ()

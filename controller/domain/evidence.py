@@ -86,7 +86,7 @@ class TrafficEvidence:
     ``judged``: an attempt is, and ``points``, ``requests`` and ``failures`` are of what the target answered
     in it. ``unknown`` is why Prometheus does not tell ("": it does). ``bad_share`` is of the last requests to the
     target, ``origin_bad_share`` of the last 50 to the origin (None: fewer in this attempt). ``share`` is
-    the part of the last minutes' requests that the target answered (None: too few).
+    the part of the last minutes' ``measured_requests`` that the target answered (None: too few).
     ``looped``: callers were answered 508 while a gateway refused a loop.
     ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
     were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
@@ -103,6 +103,7 @@ class TrafficEvidence:
     bad_share: float | None = None
     origin_bad_share: float | None = None
     share: float | None = None
+    measured_requests: int = 0
     looped: bool = False
     ignoring: tuple[str, ...] = ()
     follow: bool | None = None

@@ -39,6 +39,10 @@ class Split:
     ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
     ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
     stands beside the weights in lists that are written whole, for the provider alone.
+
+    ``not_in_force`` says why its weights are not seen to stand where proxies read them ("": they are), and
+    ``in_force_permille`` what goes to the mirror by what stands there (None: what the object says).
+    ``answered``: whoever makes it mean something, the SMI adaptor or Linkerd, was seen to say anything of it.
     """
 
     kind: SplitKind
@@ -53,6 +57,14 @@ class Split:
     edited: datetime | None = None
     port: int | None = None
     carried: str = ""
+    not_in_force: str = ""
+    in_force_permille: int | None = None
+    answered: bool = True
+
+    @property
+    def moves_otherwise(self) -> bool:
+        """Whether proxies are seen to send another share to the mirror than the object says."""
+        return self.in_force_permille not in (None, self.away_permille)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,8 @@ class Endpoints:
 class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
-    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent)."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -90,6 +103,8 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    remote_discovery: bool = False
+    exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
@@ -113,10 +128,13 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
-    ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
-    one's (facts 28)."""
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    is a Service that has the mirror's name and is none. ``conflicts``
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
+    ``overruled`` what its HTTPRoute beats for now.
+    ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
+    when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
+    whose calls a proxy may count as this one's (facts 28)."""
 
     name: str
     current: bool
@@ -124,13 +142,16 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
+    namesake: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
-    namesakes: tuple[str, ...] = ()
+    also_in: tuple[str, ...] = ()
+    unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
     writing: bool = False
 
     @property

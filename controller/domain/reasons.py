@@ -124,6 +124,8 @@ class Reason(StrEnum):
     WEIGHTS_HARMFUL = "WeightsHarmful"
     SPLIT_KIND_FIXED = "SplitKindFixed"
     SPLIT_KIND_UNSERVED = "SplitKindUnserved"
+    SPLIT_UNANSWERED = "SplitUnanswered"
+    SPLIT_NOT_IN_FORCE = "SplitNotInForce"
     SPLIT_FLAWED = "SplitFlawed"
     SPLIT_MISSING = "SplitMissing"
     SPLIT_WILL_BE_REWRITTEN = "SplitWillBeRewritten"
@@ -133,6 +135,7 @@ class Reason(StrEnum):
     PIN_FOREIGN = "PinForeign"
     PROFILE_WINS = "ProfileWins"
     ROUTE_WINS = "RouteWins"
+    ROUTES_MERGED = "RoutesMerged"
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
@@ -155,6 +158,7 @@ class Reason(StrEnum):
     # Writes.
     WRITE_REFUSED = "WriteRefused"
     RIGHTS_MISSING = "RightsMissing"
+    NOT_CHECKED = "NotChecked"
     WRITE_FAILED = "WriteFailed"
 
     # What only the controller finds.
@@ -245,7 +249,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
             "make them equal: callers use one set of ports for both",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
@@ -300,15 +304,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "export the Service there; then see what the service mirror's log says",
+            "what the message says: export it, a shorter name, another name, or the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
             "name the clusters in the controller's settings as the Links do",
         ),
         Reason.MIRROR_EMPTY: _block(
-            "the mirror has no endpoint, as when the other cluster has no ready pod",
-            "make the pods there ready",
+            "the mirror has no endpoint: no ready pod there, not yet repaired, or of remote discovery",
+            "what the message says; a new mirror is filled within a minute",
         ),
         Reason.GATEWAY_NOT_ALIVE: _block(
             "the other cluster's gateway does not answer the service mirror's probe",
@@ -339,12 +343,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
-            "remove it",
+            "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
+            "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
             "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "let it have a TrafficSplit, or make a Service for each port",
+            "write what the message says, or use a TrafficSplit",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
@@ -385,6 +389,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "a cluster does not serve the kind of split that is asked for",
             "install what serves it, or write another kind",
         ),
+        Reason.SPLIT_UNANSWERED: _block(
+            "the kind of split is served, and nobody was seen to make it mean anything",
+            "install Linkerd's SMI extension for a TrafficSplit, or a Linkerd that knows HTTPRoutes",
+        ),
+        Reason.SPLIT_NOT_IN_FORCE: _block(
+            "the weights of a split are not seen to stand where proxies read them",
+            "see to the SMI adaptor, or to Linkerd's policy controller; callers are where the message says",
+            pages=True,
+        ),
         Reason.SPLIT_FLAWED: _block(
             "a split of ours is being repaired",
             "nothing; where it stays, see the controller's log",
@@ -423,6 +436,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ROUTE_WINS: _warn(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
             "delete it, or expect that namespace's callers to stay where it sends them",
+        ),
+        Reason.ROUTES_MERGED: _warn(
+            "a younger HTTPRoute of the same calls loses to the one that splits them",
+            "remove it: it wins once the other is made anew",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
             "a TrafficSplit was made or rewritten while callers may have been busy",
@@ -493,6 +510,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.RIGHTS_MISSING: _block(
             "the controller's service account may not do what it must",
             "grant it: the chart's ClusterRole has all that it needs",
+        ),
+        Reason.NOT_CHECKED: _block(
+            "an error of ours ended the check of this Service; the others were checked",
+            "report it with its message; until then nothing is known of this Service",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",

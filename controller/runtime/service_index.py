@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from controller.domain import Key
@@ -12,6 +12,7 @@ from controller.kube.objects import (
     MIRROR_OF,
     EndpointSliceObject,
     MigrationObject,
+    OtherRouteObject,
     Resource,
     ServiceObject,
     ServiceProfileObject,
@@ -33,8 +34,8 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, what conflicts with it, its mirrors of other clusters, and
-    the namespaces that have one of its name.
+    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of
+    other clusters, and the namespaces that have one of its name.
 
     ``far`` is the other cluster, whose mirrors are here, ``domain`` this cluster's DNS domain, by which
     ServiceProfiles name Services, and ``gateways`` the namespace of its gateway, where they are pins.
@@ -47,6 +48,7 @@ class ServiceIndex:
         self.slices: _ByService = defaultdict(dict)
         self.splits: _ByService = defaultdict(dict)
         self.pins: _ByService = defaultdict(dict)
+        self.profiles: _ByService = defaultdict(dict)
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
         self._namespaces: defaultdict[str, set[str]] = defaultdict(set)
@@ -76,7 +78,17 @@ class ServiceIndex:
             keys.add(key)
         return keys
 
-    def namesakes(self, key: Key) -> tuple[str, ...]:
+    def rename(self, domain: str, profiles: Collection[ServiceProfileObject]) -> set[Key]:
+        """Take this for the cluster's DNS domain; return the Services of which one of the profiles tells, or told."""
+        resource, keys = Resource.SERVICEPROFILES, set[Key]()
+        for found in profiles:
+            keys |= self.remove(resource, found)
+        self.domain = domain
+        for found in profiles:
+            keys |= self.add(resource, found)
+        return keys
+
+    def also_in(self, key: Key) -> tuple[str, ...]:
         """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""
         return tuple(sorted(self._namespaces.get(key.service, set()) - {key.namespace}))
 
@@ -103,17 +115,26 @@ class ServiceIndex:
             for key in provider.services_of(found):
                 yield _Entry(self.splits, key, (found.metadata.name, resource), found)
             yield from self._conflicting(resource, found)
+        elif isinstance(found, OtherRouteObject):
+            yield from self._conflicting(resource, found)
         elif isinstance(found, ServiceProfileObject):
-            if found.metadata.namespace != self._gateways:
-                yield from self._conflicting(resource, found)
-            elif pinned := pin.key_of(found.metadata.name, self.domain):
-                yield _Entry(self.pins, pinned, found.metadata.name, found)
+            yield from self._profiled(resource, found)
+
+    def _profiled(self, resource: Resource, found: ServiceProfileObject) -> Iterator[_Entry]:
+        """Yield whose pin a profile is, or whose calls it takes, and the one that stands beside its Service."""
+        name, namespace = found.metadata.name, found.metadata.namespace
+        about = pin.key_of(name, self.domain)
+        if about and about.namespace == namespace:
+            yield _Entry(self.profiles, about, name, found)
+        if namespace != self._gateways:
+            yield from self._conflicting(resource, found)
+        elif about:
+            yield _Entry(self.pins, about, name, found)
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""
-        keys, what = conflicts.of(found, self.domain)
-        for key in keys if what else ():
-            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), what)
+        for key, conflict in conflicts.of(found, self.domain).items():
+            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), conflict)
 
     def _mirrors(self, found: ServiceObject) -> Iterator[_Entry]:
         """Yield of which Service this is the mirror, and to which cluster, where that is not the far one."""
@@ -130,7 +151,7 @@ class ServiceIndex:
         if isinstance(found, (ServiceObject, MigrationObject)):
             key = Key(found.metadata.namespace, found.metadata.name)
             # A Service is also about its namesakes: what is counted of them may be its own from now on.
-            return self._with_origin(key) | {Key(n, key.service) for n in self.namesakes(key)}
+            return self._with_origin(key) | {Key(n, key.service) for n in self.also_in(key)}
         return set()
 
     def _with_origin(self, key: Key) -> set[Key]:

@@ -8,7 +8,6 @@ Everything here is fixed at start but ``max_in_progress`` and ``paused`` (see :f
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 from msgspec import Meta
+
+from controller.domain.spelling import nearest
 
 ENV_PREFIX = "MIGRATE_CONTROLLER_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
@@ -416,8 +417,8 @@ def _read_section(section: type[_Section], raw: object, path: str) -> _Section:
     mapping = _mapping(raw, path)
     for key, value in mapping.items():
         if key not in types:
-            close = difflib.get_close_matches(str(key), types, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(types)}"
+            meant = nearest(str(key), types)
+            hint = f"did you mean {meant}?" if meant else f"known are {', '.join(types)}"
             raise SettingsError(f"{_place(value, f'{prefix}{key}')}: unknown key; {hint}")
     for field in msgspec.structs.fields(section):
         if field.required and field.name not in mapping:

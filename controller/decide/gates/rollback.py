@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from controller.decide.gates.gate import Gate, bad_probes, known_of, target_is_empty
+from collections.abc import Iterator
+
+from controller.decide.gates.gate import (
+    IN_FORCE_S,
+    Gate,
+    bad_probes,
+    known_of,
+    target_is_empty,
+)
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState
 from controller.domain import Malformed, MigrationSpec, Reason, Revert, Side, TrafficEvidence
@@ -14,9 +22,36 @@ LINK_SILENCE_S = 1.0
 def latched(given: Input) -> Revert | None:
     """A revert that began is finished, whatever has changed since."""
     state = given.state
-    if state.reverted and (state.shifted or state.unlatched()):
-        return Revert(Reason(state.reverted.reason), state.reverted.message)
+    if state.reverted is None:
+        return None
+    reason, message = Reason(state.reverted.reason), state.reverted.message
+    if state.shifted or state.unlatched():
+        return Revert(reason, message)
+    for cluster in _not_back(given):
+        left = IN_FORCE_S - given.observed.settled_s
+        return Revert(
+            reason,
+            f"{message}; {cluster}",
+            requeue_after_s=left if left > 0 else None,
+            alert=left <= 0,
+        )
     return None
+
+
+def _not_back(given: Input) -> Iterator[str]:
+    """Say of whom the baseline is written, and not seen to stand where proxies read it.
+
+    Where somebody has changed the weights since, that is theirs.
+    """
+    for name, record in given.state.records.items():
+        cluster = given.observed.clusters[name]
+        split = cluster.split
+        ours = record.reverted and given.state.shares[name] == record.share_permille
+        if ours and cluster.current and split and split.moves_otherwise:
+            yield (
+                f"callers in {name} are not rolled back yet, though it is written: the"
+                f" {split.kind.api_kind} {split.name} is not in force: {split.not_in_force}"
+            )
 
 
 def aborted(given: Input) -> Revert | None:

@@ -148,9 +148,12 @@ class _Recent:
             return False
         return True if self.followed and now_s - self.watched_since_s >= RECENT_S else None
 
+    @property
+    def requests(self) -> int:
+        return self.to_target + self.to_origin
+
     def share(self) -> float | None:
-        requests = self.to_target + self.to_origin
-        return self.to_target / requests if requests >= ENOUGH else None
+        return self.to_target / self.requests if self.requests >= ENOUGH else None
 
 
 class _Cluster:
@@ -197,6 +200,7 @@ class _Cluster:
             bad_share=judgement.bad_share if judgement else None,
             origin_bad_share=judgement.origin_bad_share if judgement else None,
             share=recent.share(),
+            measured_requests=recent.requests,
             looped=self._looped(now_s),
             ignoring=tuple(sorted(recent.ignoring)),
             follow=recent.follow(now_s),

@@ -8,13 +8,24 @@ ours keeps a handful of labels.
 
 from __future__ import annotations
 
-from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.kube.objects.changes import (
+    Change,
+    Deleted,
+    Freshness,
+    Listed,
+    Listing,
+    Resource,
+    Upserted,
+)
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXPORTED,
     MIRROR_CLUSTER,
     MIRROR_OF,
     OPAQUE_PORTS,
+    REMOTE_DISCOVERY,
+    SMI_SKIP,
     Backend,
     Endpoint,
     EndpointPort,
@@ -28,10 +39,12 @@ from controller.kube.objects.values import (
     Metadata,
     MigrationObject,
     NamespaceObject,
+    OtherRouteObject,
     OwnerReference,
     ParentRef,
     RouteBackend,
     RouteRule,
+    RouteRuling,
     ServiceObject,
     ServiceProfileObject,
     SplitObject,
@@ -44,9 +57,12 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "EXPORTED",
     "MIRROR_CLUSTER",
     "MIRROR_OF",
     "OPAQUE_PORTS",
+    "REMOTE_DISCOVERY",
+    "SMI_SKIP",
     "Backend",
     "Change",
     "Decode",
@@ -61,16 +77,19 @@ __all__ = [
     "LeaseObject",
     "LinkObject",
     "Listed",
+    "Listing",
     "ManagedFields",
     "Metadata",
     "MigrationObject",
     "NamespaceObject",
+    "OtherRouteObject",
     "OwnerReference",
     "ParentRef",
     "Requirement",
     "Resource",
     "RouteBackend",
     "RouteRule",
+    "RouteRuling",
     "Selector",
     "ServiceObject",
     "ServiceProfileObject",

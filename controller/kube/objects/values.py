@@ -21,6 +21,14 @@ MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 
 MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
 """On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
+SMI_SKIP = "smi.linkerd.io/skip"
+"""Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
+
+REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
+"""Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
+
+EXPORTED = f"{MIRROR_PREFIX}exported"
+"""Label of a Service that is to be mirrored, unless a Link's selector asks for another."""
 
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
@@ -172,30 +180,55 @@ class RouteBackend(Value, frozen=True):
 
 
 class RouteRule(Value, frozen=True):
-    """One rule of a route: the types of its filters, and its backends."""
+    """One rule of a route: the types of its filters, and its backends. ``takes_all``: every request is one of its;
+    ``picks``: a match of it asks for more than that."""
 
     filters: tuple[str, ...]
     backends: tuple[RouteBackend, ...]
+    takes_all: bool = True
+    picks: bool = False
 
 
-class RouteRefusal(Value, frozen=True):
-    """Linkerd's own word that it does not accept a route for one of its parents, and why."""
+class RouteRuling(Value, frozen=True):
+    """Linkerd's own word on whether it accepts a route for one of its parents, and why.
+
+    ``accepted`` is the condition's status: ``True``, ``False`` or ``Unknown``. ``outdated``: it was said of an earlier
+    generation of the route.
+    """
 
     parent: ParentRef
-    message: str
+    accepted: str
+    message: str = ""
+    outdated: bool = False
 
 
 class HTTPRouteObject(Value, frozen=True):
     """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
     a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again.
-    ``refusals`` are of the status, where somebody of Linkerd's wrote one."""
+    ``rulings`` are of the status, where somebody of Linkerd's wrote one."""
 
     metadata: Metadata
     parents: tuple[ParentRef, ...]
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
-    refusals: tuple[RouteRefusal, ...] = ()
+    rulings: tuple[RouteRuling, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "HTTPRoute"
+
+
+class OtherRouteObject(Value, frozen=True):
+    """A route of a kind that is never ours: a GRPCRoute, or an HTTPRoute of Linkerd's own group. ``kind`` as people
+    read it; ``rulings`` as above."""
+
+    metadata: Metadata
+    kind: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
+    rulings: tuple[RouteRuling, ...] = ()
 
 
 SplitObject = TrafficSplitObject | HTTPRouteObject
@@ -203,10 +236,13 @@ SplitObject = TrafficSplitObject | HTTPRouteObject
 
 
 class ServiceProfileObject(Value, frozen=True):
-    """A ServiceProfile: whether it overrides destinations, and whether it has routes."""
+    """A ServiceProfile: what it overrides destinations with, and whether it has routes.
+
+    An override is a backend whose ``service`` is its authority, a full name.
+    """
 
     metadata: Metadata
-    has_overrides: bool
+    overrides: tuple[Backend, ...]
     has_routes: bool
 
 
@@ -270,6 +306,7 @@ KubeObject = (
     | EventObject
     | NamespaceObject
     | LinkObject
+    | OtherRouteObject
 )
 
 

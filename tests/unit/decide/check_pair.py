@@ -29,6 +29,8 @@ KINDS = {
     "trafficsplits": ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
     "serviceprofiles": ("linkerd.io/v1alpha2", "ServiceProfile"),
     "httproutes": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    "grpcroutes": ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    "httproutes.policy.linkerd.io": ("policy.linkerd.io/v1beta3", "HTTPRoute"),
     "namespaces": ("v1", "Namespace"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }

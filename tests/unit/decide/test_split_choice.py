@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide.split_choice import kind_of, port_of, why_no_route
-from controller.domain import Port, SplitKind
+from controller.domain import ObservedService, Port, SplitKind
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
 from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
@@ -17,6 +17,8 @@ ROUTE, SPLIT = SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT
 BARE: dict[str, Any] = {"splits": ()}
 TWO_PORTS = replace(SERVICE, ports=(Port("http", 80), Port("admin", 81)))
 MYSQL = replace(SERVICE, ports=(Port("mysql", 3306),))
+GRPC = replace(SERVICE, ports=(Port("grpc", 80, app_protocol="grpc"),))
+QUEUE = replace(SERVICE, ports=(Port("tcp-amqp", 80),))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,10 @@ MYSQL = replace(SERVICE, ports=(Port("mysql", 3306),))
         ({"eks": {**BARE, "split_kinds": frozenset({SPLIT})}}, SPLIT),
         ({"eks": {**BARE, "split_kinds": frozenset()}}, None),
         ({"eks": {**BARE, "service": TWO_PORTS}}, SPLIT),
+        ({"eks": {**BARE, "service": GRPC}}, SPLIT),
+        ({"eks": {**BARE, "service": GRPC, "split_kinds": frozenset({ROUTE})}}, ROUTE),
+        ({"eks": BARE, "legacy": {"service": GRPC}}, ROUTE),
+        ({"eks": {**BARE, "service": None}, "legacy": {"service": GRPC}}, SPLIT),
         ({"eks": BARE, "asked": spec(split="trafficsplit")}, SPLIT),
         ({"eks": BARE, "context": {"split": "trafficsplit"}}, SPLIT),
         ({"eks": BARE, "asked": None, "context": {"split": "trafficsplit"}}, SPLIT),
@@ -40,19 +46,34 @@ def test_the_kind_of_a_split(changed: dict[str, Any], kind: SplitKind | None) ->
 
 
 @pytest.mark.parametrize(
-    ("eks", "why"),
+    ("service", "asked", "why"),
     [
-        ({}, ""),
-        ({"service": None}, ""),
-        ({"service": TWO_PORTS}, "has the ports 80, 81 in eks"),
-        ({"service": replace(SERVICE, ports=())}, "has the ports none in eks"),
-        ({"service": MYSQL}, "port 3306 of default/service-a is TCP to Linkerd in eks"),
+        (SERVICE, {}, ""),
+        (None, {}, ""),
+        (TWO_PORTS, {}, "has the ports 80, 81"),
+        (replace(SERVICE, ports=()), {}, "has the ports none"),
+        (MYSQL, {}, "port 3306 is one that Linkerd takes for TCP"),
+        (GRPC, {}, "write kubernetes.io/h2c, or none"),
+        (QUEUE, {}, "port 80 (tcp-amqp) speaks no HTTP"),
+        (QUEUE, {"protocol": "http"}, ""),
+        (SERVICE, {"protocol": "tcp"}, "port 80 (http) is probed by tcp"),
     ],
 )
-def test_why_a_route_cannot_carry_a_service(eks: dict[str, Any], why: str) -> None:
+def test_why_a_route_cannot_carry_a_service(
+    service: ObservedService | None, asked: dict[str, Any], why: str
+) -> None:
     """An HTTPRoute carries one port, and none that is TCP to Linkerd; where it can, nothing is said."""
-    found = why_no_route(given(eks=eks).observed)
+    observed = given(eks={"service": service}, asked=spec(probe=asked)).observed
+    found = why_no_route(observed, observed.clusters["eks"])
     assert (why in found, bool(found)) == (True, bool(why))
+
+
+def test_without_the_service_nothing_is_against_a_route() -> None:
+    """Where neither cluster has the Service, and nobody asks for anything, nothing is known to be wrong."""
+    nowhere = given(legacy={"service": None}, eks={"service": None}, asked=None).observed
+    assert why_no_route(nowhere, nowhere.clusters["eks"]) == ""
+    unasked = given(eks={"service": QUEUE}, asked=None).observed
+    assert "tcp-amqp" in why_no_route(unasked, unasked.clusters["eks"])
 
 
 @pytest.mark.parametrize(

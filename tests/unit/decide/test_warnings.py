@@ -131,15 +131,15 @@ ROWS = [
         warnings.traffic_ambiguous,
         given(
             traffic=dict.fromkeys(("legacy", "eks"), traffic()),
-            legacy={"namesakes": ("shop",)},
-            eks={"namesakes": tuple("abcdefg")},
+            legacy={"also_in": ("shop",)},
+            eks={"also_in": tuple("abcdefg")},
         ),
         "have a Service service-a too (in legacy shop; in eks a, b, c, d, e and 2 more)",
     ),
     Row(warnings.traffic_ambiguous, given(traffic={"legacy": traffic()})),
     Row(
         warnings.traffic_ambiguous,
-        given(traffic={"legacy": traffic()}, eks={"namesakes": ("shop",)}),
+        given(traffic={"legacy": traffic()}, eks={"also_in": ("shop",)}),
     ),
     Row(
         warnings.mirror_unproven,
@@ -191,6 +191,15 @@ ROWS = [
     Row(warnings.connect_only, given()),
     Row(warnings.connect_only, given(asked=None)),
     Row(
+        warnings.routes_merged,
+        given(
+            eks={"splits": (split(kind=SplitKind.HTTPROUTE),), "overruled": ("the HTTPRoute mine",)}
+        ),
+        "in eks the HTTPRoute mine is for the calls to default/service-a too",
+    ),
+    Row(warnings.routes_merged, given(eks={"overruled": ("the HTTPRoute mine",)})),
+    Row(warnings.routes_merged, given(eks={"splits": (), "overruled": ("the HTTPRoute mine",)})),
+    Row(
         warnings.split_will_be_rewritten,
         given(eks={"splits": (split(defects=(SPELLING,)),)}),
         "the trafficsplit service-a in eks is rewritten when the Service is enrolled: spec.service is long",
@@ -224,7 +233,7 @@ ROWS = [
     Row(
         warnings.app_protocol_differs,
         given(eks=speaks("grpc")),
-        "port 80 has an appProtocol (grpc) in eks only",
+        "port 80 has an appProtocol (grpc) in eks only, where it is TCP to Linkerd",
     ),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http"), eks=speaks("grpc"))),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http", "web"))),
@@ -233,6 +242,20 @@ ROWS = [
         warnings.connections_stay,
         given(eks=serves(ports=(Port("mysql", 3306),))),
         "in eks Linkerd takes port 3306 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=speaks("grpc")),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=None),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=spec(probe={"protocol": "http"})),
     ),
     Row(warnings.connections_stay, given(legacy={"service": None})),
     Row(

@@ -15,6 +15,7 @@ from controller.kube.objects import (
     Freshness,
     KubeObject,
     Listed,
+    Listing,
     Resource,
     Undecodable,
     Upserted,
@@ -112,12 +113,56 @@ def test_a_list_removes_what_is_not_in_it() -> None:
     assert away(known) == []
 
 
-def test_a_list_that_is_older_does_not_undo() -> None:
-    """An object in a list that is older than what is known of it is ignored."""
+LISTING = Listing("legacy", Resource.TRAFFICSPLITS)
+
+
+def listed(*found: Any, version: str) -> Listed:
+    """A list of all TrafficSplits, of this version."""
+    return Listed("legacy", Resource.TRAFFICSPLITS, found, version=version)
+
+
+@pytest.mark.parametrize("found", [(split(7, 1),), ()])
+def test_an_answer_to_a_write_outlives_an_older_list(found: Any) -> None:
+    """What a write of ours was answered while a list was under way stays, where it is newer than that list."""
+    known = view()
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(listed(*found, version="8"))
+    assert away(known) == [250]
+
+
+def test_an_answer_to_a_write_does_not_outlive_a_newer_list() -> None:
+    """What changed between that answer and the list is as the list says."""
+    known = view()
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    assert known.apply(listed(split(10, 500), version="12")) == {A}
+    assert away(known) == [500]
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(13, 100)))
+    assert known.apply(listed(version="14")) == {A}
+    assert away(known) == []
+
+
+def test_a_list_replaces_what_was_known_also_by_lower_versions() -> None:
+    """After a restore of etcd the list is what there is, however high the versions were that were known before."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(900, 250)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(901, 1, name="made-since")))
+    known.apply(LISTING)
+    assert known.apply(listed(split(450, 100), version="500")) == {A}
+    assert away(known) == [100]
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(510, 101))) == {A}
+    assert away(known) == [101]
+
+
+def test_a_list_of_what_is_known_is_no_news() -> None:
+    """An object that is listed as it is known has nobody look at its Service."""
     known = view()
     known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
-    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
-    assert away(known) == [250]
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(9, 250),), version="9"))
+    known.apply(LISTING)
+    assert known.apply(listed(split(9, 250), version="20")) == set()
 
 
 def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
@@ -184,8 +229,25 @@ def test_a_mirror_is_no_service_of_its_own() -> None:
 def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
     known = view()
-    known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
-    assert known.observed(A, writing=False).mirror is None
+    assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
+    observed = known.observed(A, writing=False)
+    assert (observed.mirror, observed.namesake) == (None, True)
+
+
+def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
+    """A mirror of remote discovery is marked as such, and a Service says what its export label says."""
+    labels = {
+        "mirror.linkerd.io/mirrored-service": "true",
+        "mirror.linkerd.io/remote-discovery": "eks",
+    }
+    known = view()
+    known.apply(upsert(Resource.SERVICES, service(5, MIRROR, labels=labels)))
+    known.apply(upsert(Resource.SERVICES, service(6, labels={"mirror.linkerd.io/exported": "x"})))
+    observed = known.observed(A, writing=False)
+    assert observed.mirror is not None
+    assert observed.service is not None
+    assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
+    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
 
 
 def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
@@ -194,13 +256,13 @@ def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
     labels = {"mirror.linkerd.io/mirrored-service": "true"}
     known.apply(upsert(Resource.SERVICES, service(5)))
     known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
-    assert known.observed(A, writing=False).namesakes == ()
+    assert known.observed(A, writing=False).also_in == ()
     assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
-    assert known.observed(A, writing=False).namesakes == ("shop",)
-    assert known.observed(shop, writing=False).namesakes == ("default",)
+    assert known.observed(A, writing=False).also_in == ("shop",)
+    assert known.observed(shop, writing=False).also_in == ("default",)
     gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
     assert known.apply(gone) == {A, shop}
-    assert known.observed(A, writing=False).namesakes == ()
+    assert known.observed(A, writing=False).also_in == ()
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
