@@ -124,7 +124,7 @@ def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
         namespace = pair.inventories[cluster].gateway_namespace
-        body = pin.body(action, namespace, pair.domain)
+        body = pin.body(action, namespace, pair.domain(cluster))
         return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
     provider = PROVIDERS[action.kind]
     body = provider.body(action, mirror_name(key.service, pair.other(cluster)))

@@ -122,9 +122,9 @@ def callers_unmeshed(observed: Observed, state: MigrationState) -> Iterator[Warn
 def traffic_ambiguous(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
     """Proxies count the calls of Services of one name together (facts 28), so those say nothing of one of them."""
     shared = [
-        f"in {name} {listed(cluster.namesakes)}"
+        f"in {name} {listed(cluster.also_in)}"
         for name, cluster in observed.clusters.items()
-        if cluster.namesakes and name in observed.traffic
+        if cluster.also_in and name in observed.traffic
     ]
     if shared:
         yield Warned(

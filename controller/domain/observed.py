@@ -137,10 +137,9 @@ class ObservedCluster:
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
-    ``namesakes`` are the other namespaces with a Service of this name, whose calls a proxy may count as this
-    one's (facts 28).
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
-    when a canary asks for it (None: none does)."""
+    when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
+    whose calls a proxy may count as this one's (facts 28)."""
 
     name: str
     current: bool
@@ -157,8 +156,8 @@ class ObservedCluster:
     overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
+    also_in: tuple[str, ...] = ()
     unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
-    namesakes: tuple[str, ...] = ()
     writing: bool = False
 
     @property

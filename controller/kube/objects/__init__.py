@@ -22,6 +22,7 @@ from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
     EXPORTED,
     MIRROR_CLUSTER,
+    MIRROR_OF,
     OPAQUE_PORTS,
     REMOTE_DISCOVERY,
     SMI_SKIP,
@@ -58,6 +59,7 @@ __all__ = [
     "DECODERS",
     "EXPORTED",
     "MIRROR_CLUSTER",
+    "MIRROR_OF",
     "OPAQUE_PORTS",
     "REMOTE_DISCOVERY",
     "SMI_SKIP",

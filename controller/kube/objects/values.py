@@ -19,6 +19,8 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
+"""On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
 

@@ -189,15 +189,15 @@ ROWS = [
         warnings.traffic_ambiguous,
         given(
             traffic=dict.fromkeys(("legacy", "eks"), traffic()),
-            legacy={"namesakes": ("shop",)},
-            eks={"namesakes": tuple("abcdefg")},
+            legacy={"also_in": ("shop",)},
+            eks={"also_in": tuple("abcdefg")},
         ),
         "have a Service service-a too (in legacy shop; in eks a, b, c, d, e and 2 more)",
     ),
     Row(warnings.traffic_ambiguous, given(traffic={"legacy": traffic()})),
     Row(
         warnings.traffic_ambiguous,
-        given(traffic={"legacy": traffic()}, eks={"namesakes": ("shop",)}),
+        given(traffic={"legacy": traffic()}, eks={"also_in": ("shop",)}),
     ),
     Row(
         warnings.mirror_unproven,
