@@ -334,8 +334,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "write the short name",
         ),
         Reason.BACKEND_FOREIGN: _block(
-            "a split sends calls to a Service that is neither the local one nor the mirror",
-            "remove that backend",
+            "a split names a Service that is neither the local one nor the mirror",
+            "remove that backend, if no other tool uses it",
         ),
         Reason.TWO_MECHANISMS: _block(
             "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",

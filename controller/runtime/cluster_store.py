@@ -36,7 +36,7 @@ from controller.kube.objects import (
     identify,
 )
 from controller.mesh import pin
-from controller.mesh.splits import foreign_owner, mirror_name
+from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.kinds import PROVIDER_OF
 from controller.runtime.service_index import ServiceIndex
 
@@ -223,11 +223,7 @@ class ClusterStore:
             opaque_ports=meta.annotations.get(OPAQUE_PORTS),
             mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
-            foreign=foreign_owner(
-                meta.labels,
-                [owner.kind for owner in meta.owner_references],
-                [entry.manager for entry in meta.managers],
-            ),
+            foreign=foreign_owner_of_service(meta),
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
         )

@@ -12,8 +12,10 @@ from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, 
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    FAILOVER,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    ROLLOUT,
     Backend,
     Endpoint,
     EndpointPort,
@@ -43,8 +45,10 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "FAILOVER",
     "MIRROR_CLUSTER",
     "OPAQUE_PORTS",
+    "ROLLOUT",
     "Backend",
     "Change",
     "Decode",

@@ -17,9 +17,11 @@ from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    FAILOVER,
     MIRROR_PREFIX,
     NOTHING,
     OPAQUE_PORTS,
+    ROLLOUT,
     Backend,
     Endpoint,
     EndpointPort,
@@ -45,7 +47,7 @@ from controller.kube.objects.values import (
     Undecodable,
 )
 
-KEPT_LABELS = frozenset({"failover.linkerd.io/controlled-by", "app.kubernetes.io/managed-by"})
+KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, "app.kubernetes.io/managed-by"})
 """Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
