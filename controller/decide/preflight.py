@@ -100,7 +100,7 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     given = input_of(observed, now)
     blocks = [(ruling.reason, ruling.message) for ruling in held(given, pins_read=facts.pins_read)]
     blocks += _from_facts(observed, facts)
-    warns: list[tuple[Reason, str]] = [*warnings.found(observed, given.state)]
+    warns: list[tuple[Reason, str]] = [*warnings.found(given.observed, given.state)]
     if Reason.TWO_MECHANISMS not in _reasons(blocks):  # which names them already
         warns += [(winner.reason, _wins(observed, winner)) for winner in facts.winners]
     if facts.reported is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -38,7 +38,9 @@ class Split:
     ``away_permille`` is what really goes to the mirror now (the effective share: a split that Linkerd
     ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
     ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
-    stands beside the weights in lists that are written whole, for the provider alone.
+    stands beside the weights in lists that are written whole, for the provider alone. ``parent_port`` is the
+    port whose calls an HTTPRoute is for (None: every port's), and ``beside`` are the Service's other HTTPRoutes: each
+    has weights and a record of its own, and all of them together are one split.
     """
 
     kind: SplitKind
@@ -53,6 +55,12 @@ class Split:
     edited: datetime | None = None
     port: int | None = None
     carried: str = ""
+    parent_port: int | None = None
+    beside: tuple[Split, ...] = ()
+
+    def each(self) -> tuple[Split, ...]:
+        """Return every object that it consists of, first this one."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,8 @@ class Endpoints:
 class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
-    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to."""
+    says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to. ``policies`` are Linkerd's
+    annotations that a TrafficSplit switches off (facts 32)."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -94,6 +103,7 @@ class ObservedService:
     foreign: str = ""
     asked: datetime | None = None
     asked_by: str = ""
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,9 @@ class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
+    ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
+    routes of ports that stay (controller.decide.parts)."""
 
     name: str
     current: bool
@@ -125,6 +137,8 @@ class ObservedCluster:
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
+    missing: tuple[int, ...] = ()
+    aside: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
@@ -132,10 +146,21 @@ class ObservedCluster:
 
     @property
     def split(self) -> Split | None:
-        """The one split of the Service; ours (with a record) first where somebody added a second."""
-        return next((s for s in self.splits if s.record is not None), None) or (
-            self.splits[0] if self.splits else None
-        )
+        """The one split of the Service; ours (with a record) first where somebody added a second.
+
+        HTTPRoutes are one split, however many they are: of ports, or of paths.
+        """
+        ours = (split for split in self.splits if split.record is not None)
+        first = next(ours, next(iter(self.splits), None))
+        if first is None or first.kind is SplitKind.TRAFFICSPLIT or len(self.splits) < 2:
+            return first
+        beside = (s for s in self.splits if s is not first and s.kind is first.kind)
+        return replace(first, beside=tuple(beside))
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the split consists of several objects."""
+        return self.split is not None and bool(self.split.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from controller.domain import (
 from controller.kube.objects import (
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    POLICIES,
     Change,
     Deleted,
     Freshness,
@@ -226,6 +227,7 @@ class ClusterStore:
             foreign=foreign_owner_of_service(meta),
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
+            policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
         )
 
 

@@ -21,6 +21,7 @@ from controller.kube.objects.values import (
     MIRROR_PREFIX,
     NOTHING,
     OPAQUE_PORTS,
+    POLICIES,
     ROLLOUT,
     Backend,
     Endpoint,
@@ -132,7 +133,7 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
     """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
-    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS,))
+    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS,))
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(

@@ -28,6 +28,9 @@ FAILOVER = "failover.linkerd.io/controlled-by"
 ROLLOUT = "rollouts.argoproj.io/gatewayapi-canary"
 """Label of a route by which a canary of Argo Rollouts is in progress (its Gateway API plugin's)."""
 
+POLICIES = ("retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/failure-accrual")
+"""Beginnings of a Service's annotations that ask Linkerd for retries, timeouts and failure accrual."""
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The one empty mapping that all objects without labels or annotations share."""
 

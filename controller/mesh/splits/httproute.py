@@ -79,6 +79,7 @@ def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
         editor=editor,
         edited=edited,
         port=_port(found, key),
+        parent_port=next(p.port for p in found.parents if _service_of(p, key.namespace) == key),
         carried=f'{{"parentRefs":{found.parents_written},"rules":{found.rules_written}}}',
     )
 
