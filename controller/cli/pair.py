@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from controller.cli.arguments import is_label
@@ -97,7 +97,7 @@ class Pair:
         context = GlobalContext(
             self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
         )
-        observed = self.store.observe(key, context, 0.0)
+        observed = _as_asked(self.store.observe(key, context, 0.0))
         own = (
             observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
         )
@@ -161,6 +161,20 @@ class Pair:
             if (migration := inventory.migrations.get(key))
         ]
         return _reported(found[0]) if found else None
+
+
+def _as_asked(observed: Observed) -> Observed:
+    """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split."""
+    return replace(
+        observed,
+        clusters={
+            name: replace(
+                cluster,
+                unanswered={kind: at for kind, at in cluster.unanswered.items() if at is not None},
+            )
+            for name, cluster in observed.clusters.items()
+        },
+    )
 
 
 def _reason(winner: KubeObject) -> Reason:

@@ -10,6 +10,7 @@ import msgspec
 from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import share_without_split
+from controller.decide.split_choice import unasked
 from controller.decide.writes import kind_for, made_anew, together, write_away, write_share
 from controller.domain import (
     WHOLE,
@@ -22,6 +23,7 @@ from controller.domain import (
     Reason,
     Record,
     Split,
+    WriteCanary,
     WritePin,
     WriteSplit,
 )
@@ -54,6 +56,17 @@ def make(given: Input) -> list[Action]:
                 if part.defects and all(defect.repairable for defect in part.defects)
             )
     return actions
+
+
+def ask(given: Input) -> list[WriteCanary]:
+    """Ask by a canary whether anybody obeys the kind of split that the Service would get, the best first."""
+    if not _leads(given):
+        return []
+    return [
+        WriteCanary(name, given.observed.key, kind)
+        for name, cluster in given.observed.clusters.items()
+        if cluster.current and (kind := unasked(given.observed, given.state, cluster))
+    ]
 
 
 def _leads(given: Input) -> bool:

@@ -24,20 +24,45 @@ def kind_of(
 ) -> SplitKind | None:
     """Return the kind of split that the Service has or is to have; None where neither kind is served.
 
+    ``auto`` is the first of those that come into question that anybody is seen to obey.
+    """
+    kinds = candidates(observed, state, cluster)
+    answered = [kind for kind in kinds if kind not in cluster.unanswered]
+    return next(iter((*answered, *kinds)), None)
+
+
+def candidates(
+    observed: Observed, state: MigrationState, cluster: ObservedCluster
+) -> tuple[SplitKind, ...]:
+    """Return the kinds of split that come into question, the best first.
+
     ``auto`` is an HTTPRoute where it is served and can carry every port that is to move, else a TrafficSplit
     (docs/how-it-works.md). Where a TrafficSplit would switch off what the Service's annotations ask for (facts 32), an
     HTTPRoute that carries any is preferred.
     """
     if cluster.split is not None:
-        return cluster.split.kind
+        return (cluster.split.kind,)
     if state.attempt is not None and cluster.name in state.attempt.kinds:
-        return state.attempt.kinds[cluster.name]
+        return (state.attempt.kinds[cluster.name],)
     wanted = asked(observed, state)
     if wanted != "auto":
-        return SplitKind(wanted)
+        return (SplitKind(wanted),)
     order = PREFERRED if _prefers_route(observed, state, cluster) else PREFERRED[::-1]
-    served = [kind for kind in order if kind in cluster.split_kinds]
-    return served[0] if served else None
+    return tuple(kind for kind in order if kind in cluster.split_kinds)
+
+
+def unasked(
+    observed: Observed, state: MigrationState, cluster: ObservedCluster
+) -> SplitKind | None:
+    """Return the kind that is to be asked for by a canary next, None where there is none, or one is obeyed."""
+    if cluster.split is not None:
+        return None
+    for kind in candidates(observed, state, cluster):
+        if kind not in cluster.unanswered:
+            return None
+        if cluster.unanswered[kind] is None:
+            return kind
+    return None
 
 
 def _prefers_route(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> bool:

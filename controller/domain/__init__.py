@@ -15,6 +15,7 @@ from controller.domain.decision import (
     Revert,
     Ruling,
     TrafficOrder,
+    WriteCanary,
     WritePin,
     WriteSplit,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "Unreadable",
     "Verdict",
     "Weights",
+    "WriteCanary",
     "WritePin",
     "WriteSplit",
 ]

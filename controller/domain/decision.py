@@ -94,13 +94,22 @@ class WritePin:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteCanary:
+    """Make the split of ``cluster`` by which one sees whether anybody obeys its kind; ``key`` waits for that."""
+
+    cluster: str
+    key: Key
+    kind: SplitKind
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadSplits
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class Split:
     stands beside the weights in lists that are written whole, for the provider alone. ``parent_port`` is the
     port whose calls an HTTPRoute is for (None: every port's), and ``beside`` are the Service's other HTTPRoutes: each
     has weights and a record of its own, and all of them together are one split.
+
+    ``not_in_force`` says why its weights are not seen to stand where proxies read them ("": they are), and
+    ``in_force_permille`` what goes to the mirror by what stands there (None: what the object says).
+    ``answered``: whoever makes it mean something, the SMI adaptor or Linkerd, was seen to say anything of it.
     """
 
     kind: SplitKind
@@ -57,6 +61,14 @@ class Split:
     carried: str = ""
     parent_port: int | None = None
     beside: tuple[Split, ...] = ()
+    not_in_force: str = ""
+    in_force_permille: int | None = None
+    answered: bool = True
+
+    @property
+    def moves_otherwise(self) -> bool:
+        """Whether proxies are seen to send another share to the mirror than the object says."""
+        return self.in_force_permille not in (None, self.away_permille)
 
     def each(self) -> tuple[Split, ...]:
         """Return every object that it consists of, first this one."""
@@ -126,7 +138,8 @@ class ObservedCluster:
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13).
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
-    routes of ports that stay (controller.decide.parts)."""
+    routes of ports that stay (controller.decide.parts). ``unanswered`` are the kinds that are served and that nobody
+    was seen to make mean anything, each with since when a canary asks for it (None: none does)."""
 
     name: str
     current: bool
@@ -142,6 +155,7 @@ class ObservedCluster:
     conflicts: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
+    unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
     writing: bool = False
 
     @property

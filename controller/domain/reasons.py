@@ -128,6 +128,8 @@ class Reason(StrEnum):
     WEIGHTS_HARMFUL = "WeightsHarmful"
     SPLIT_KIND_FIXED = "SplitKindFixed"
     SPLIT_KIND_UNSERVED = "SplitKindUnserved"
+    SPLIT_UNANSWERED = "SplitUnanswered"
+    SPLIT_NOT_IN_FORCE = "SplitNotInForce"
     SPLIT_FLAWED = "SplitFlawed"
     SPLIT_MISSING = "SplitMissing"
     SPLIT_WILL_BE_REWRITTEN = "SplitWillBeRewritten"
@@ -403,6 +405,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.SPLIT_KIND_UNSERVED: _block(
             "a cluster does not serve the kind of split that is asked for",
             "install what serves it, or write another kind",
+        ),
+        Reason.SPLIT_UNANSWERED: _block(
+            "the kind of split is served, and nobody was seen to make it mean anything",
+            "install Linkerd's SMI extension for a TrafficSplit, or a Linkerd that knows HTTPRoutes",
+        ),
+        Reason.SPLIT_NOT_IN_FORCE: _block(
+            "the weights of a split are not seen to stand where proxies read them",
+            "see to the SMI adaptor, or to Linkerd's policy controller; callers are where the message says",
+            pages=True,
         ),
         Reason.SPLIT_FLAWED: _block(
             "a split of ours is being repaired",

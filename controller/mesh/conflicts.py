@@ -26,7 +26,7 @@ def of(found: KubeObject, domain: str) -> tuple[Sequence[Key], str]:
 
 def _of_profile(found: ServiceProfileObject, domain: str) -> tuple[Sequence[Key], str]:
     meta, key = found.metadata, pin.key_of(found.metadata.name, domain)
-    has = "dstOverrides" if found.has_overrides else "routes" if found.has_routes else ""
+    has = "dstOverrides" if found.overrides else "routes" if found.has_routes else ""
     what = f"the ServiceProfile {meta.name} in {meta.namespace}, with {has}" if has else ""
     return ((key,) if key else ()), what
 

@@ -7,6 +7,7 @@ the watch's echo of an earlier state may still come after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from controller.domain import (
@@ -38,7 +39,8 @@ from controller.kube.objects import (
 )
 from controller.mesh import pin
 from controller.mesh.splits import foreign_owner_of_service, mirror_name
-from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.mesh.splits.canary import CANARY
+from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
 from controller.runtime.service_index import ServiceIndex
 
 NEEDED = (
@@ -61,10 +63,12 @@ class ClusterStore:
     def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
         self._far = far
+        self._gateways = gateways
         self._index = ServiceIndex(far, domain, gateways)
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
+        self._answered: set[SplitKind] = set()
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -98,6 +102,8 @@ class ClusterStore:
         if provider := PROVIDER_OF.get(change.resource):
             before, kind = self._kinds, {provider.KIND}
             self._kinds = before | kind if change.served else before - kind
+            self._answered &= self._kinds
+            keys |= self._note_answers(set(self._index.splits))
             if self._kinds != before:  # every migration may have waited for that
                 keys |= set(self.annotated())
         return keys
@@ -120,11 +126,23 @@ class ClusterStore:
         if isinstance(change.object, Undecodable):
             return keys
         self._objects[change.resource][(namespace, name)] = change.object
-        return keys | self._index.add(change.resource, change.object)
+        keys |= self._index.add(change.resource, change.object)
+        return keys | self._note_answers(keys)
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
         return set() if found is None else self._index.remove(resource, found)
+
+    def _note_answers(self, keys: set[Key]) -> set[Key]:
+        """Note which kinds of split were seen to be answered; return who may have waited for the first answer."""
+        silent = self._kinds - self._answered
+        if not silent:
+            return set()
+        found = {
+            s.kind for key in keys for s in self.splits(key) if s.answered and s.kind in silent
+        }
+        self._answered |= found
+        return set(self.annotated()) if found else set()
 
     # --- what is asked ------------------------------------------------------------------------------
 
@@ -181,6 +199,7 @@ class ClusterStore:
             conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
             pin=self.pin(key),
             split_kinds=self._kinds,
+            unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
             writing=writing,
         )
 
@@ -196,13 +215,19 @@ class ClusterStore:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)
         here = self._index.splits.get(key, {})
+        profile = next(iter(self._index.profiles.get(key, {}).values()), None)
         found = [
-            provider.read(here[name, of], key, mirror)
+            provider.read(here[name, of], key, mirror, profile)
             for resource, provider in PROVIDER_OF.items()
             for name, of in sorted(here)
             if of is resource
         ]
         return tuple(split for split in found if split is not None)
+
+    def _canary(self, kind: SplitKind) -> datetime | None:
+        """Return when the canary of a kind was made, None where there is none."""
+        made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
+        return made.metadata.creation_timestamp if made else None
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""

@@ -32,7 +32,8 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, what conflicts with it, and its mirrors of other clusters.
+    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, and its mirrors of
+    other clusters.
 
     ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
     gateway, whose ServiceProfiles are pins.
@@ -45,6 +46,7 @@ class ServiceIndex:
         self.slices: _ByService = defaultdict(dict)
         self.splits: _ByService = defaultdict(dict)
         self.pins: _ByService = defaultdict(dict)
+        self.profiles: _ByService = defaultdict(dict)
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
 
@@ -77,10 +79,18 @@ class ServiceIndex:
                 yield _Entry(self.splits, key, (found.metadata.name, resource), found)
             yield from self._conflicting(resource, found)
         elif isinstance(found, ServiceProfileObject):
-            if found.metadata.namespace != self._gateways:
-                yield from self._conflicting(resource, found)
-            elif pinned := pin.key_of(found.metadata.name, self._domain):
-                yield _Entry(self.pins, pinned, found.metadata.name, found)
+            yield from self._profiled(resource, found)
+
+    def _profiled(self, resource: Resource, found: ServiceProfileObject) -> Iterator[_Entry]:
+        """Yield whose pin a profile is, or whose calls it takes, and the one that stands beside its Service."""
+        name, namespace = found.metadata.name, found.metadata.namespace
+        about = pin.key_of(name, self._domain)
+        if about and about.namespace == namespace:
+            yield _Entry(self.profiles, about, name, found)
+        if namespace != self._gateways:
+            yield from self._conflicting(resource, found)
+        elif about:
+            yield _Entry(self.pins, about, name, found)
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
-from controller.domain import Action, Key, ReadSplits, WritePin, WriteSplit
-from controller.kube.api import Unavailable
+from controller.domain import Action, Key, ReadSplits, WriteCanary, WritePin, WriteSplit
+from controller.kube.api import AlreadyExists, Unavailable
 from controller.kube.objects import Resource
 from controller.mesh import pin
-from controller.mesh.splits import mirror_name
+from controller.mesh.splits import canary, mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
 from controller.report.tracing import Tracing
 from controller.runtime.objects import ObjectName, Objects
@@ -65,6 +65,9 @@ class Writes:
         elif isinstance(action, WritePin):
             place = Place(action.key, action.cluster, "pin")
             self._writer.submit(place, lambda: self._write_pin(action))
+        elif isinstance(action, WriteCanary):
+            place = Place(action.key, action.cluster, "canary")
+            self._writer.submit(place, lambda: self._write_canary(action))
         else:
             place = Place(action.key, action.cluster, "split")
             self._writer.submit(place, lambda: self._write_split(action), urgent=action.revert)
@@ -141,6 +144,14 @@ class Writes:
         at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)
         await self._objects.put(at, pin.body(action, namespace, domain), create=create)
         await self._report(action)
+
+    async def _write_canary(self, action: WriteCanary) -> None:
+        """Make the canary; that another migration has made it meanwhile is as good."""
+        namespace = self._settings.clusters[action.cluster].gateway_namespace
+        resource = PROVIDERS[action.kind].RESOURCE
+        at = ObjectName(action.cluster, resource, namespace, canary.CANARY)
+        with suppress(AlreadyExists):
+            await self._objects.put(at, canary.body(action.kind, namespace), create=True)
 
     async def _read_splits(self, key: Key) -> None:
         """Read both splits from the API servers themselves: what is decided next is decided on that."""

@@ -15,6 +15,7 @@ from deploy.local.observed import MIGRATIONS
 from deploy.local.pair import LEASES
 from deploy.servers.kube_apiserver import RealApi
 from deploy.stand_ins.apiserver import EmbeddedApi, Store, known_resources
+from deploy.stand_ins.mesh.answering import AtOnce
 from deploy.stand_ins.mesh.config import Key, Object, key_of
 from deploy.stand_ins.mesh.kube import (
     PROFILES,
@@ -77,6 +78,7 @@ class Embedded:
         self.token = "any"
         self._api = EmbeddedApi(name, resources=known_resources(http_routes=routes), clock=now)
         self.store = self._api.store
+        self.answering = AtOnce(self.store, now)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -33,6 +33,7 @@ from controller.domain import (
 from controller.kube.objects import Resource
 from controller.mesh import pin
 from controller.mesh.splits import RECORD, decode_record, mirror_name
+from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDERS
 from deploy.stand_ins.apiserver import Stored
 from tests.faults.virtual import VirtualLoop
@@ -139,7 +140,7 @@ class World(Notes):
         for name, api in self.apis.items():
             served = {self.kinds[name], *serving}
             api.unserved = {p.RESOURCE for kind, p in PROVIDERS.items() if kind not in served}
-        self.mesh = Mesh(self._away, self._pinned, FAR)
+        self.mesh = Mesh(self._obeyed, self._pinned, FAR)
         self.silent: set[tuple[str, int]] = set()
         self.void: dict[str, str] = {}
         self.refusing: dict[str, tuple[str, str]] = {}
@@ -512,6 +513,7 @@ class World(Notes):
         if (
             self.on_write
             and request.resource in SPLITS
+            and request.body["metadata"]["name"] != CANARY
             and (request.made or self._is_there(request))
         ):
             written = self._written(request)
@@ -524,7 +526,7 @@ class World(Notes):
 
     def sent(self, request: Request, stored: Stored) -> None:
         """Keep what a controller wrote."""
-        if request.resource in SPLITS:
+        if request.resource in SPLITS and request.body["metadata"]["name"] != CANARY:
             self.writes.append(self._written(request))
         elif request.resource is Resource.MIGRATIONS and request.subresource == "status":
             key = Key(stored.namespace, stored.name)
@@ -559,22 +561,41 @@ class World(Notes):
         )
 
     def _away(self, cluster: str, key: Key) -> int:
-        """What a cluster's proxies really send to the mirror (facts 15 and 17), of the first split by name."""
+        """What a cluster's split would send to the mirror (facts 15 and 17), were it obeyed."""
         split = self.split(cluster, key)
-        if split is None:
+        if split is None or "." in spelled(split["spec"]):
             return 0
-        if "." in spelled(split["spec"]):
-            return 0
-        weights = weights_of(split["spec"])
-        total = sum(weights.values())
-        mirror = weights.get(mirror_name(key.service, FAR[cluster]), 0.0)
-        return round(WHOLE * mirror / total) if total else 0
+        return share_of(weights_of(split["spec"]), mirror_name(key.service, FAR[cluster]))
+
+    def _obeyed(self, cluster: str, key: Key) -> int:
+        """What a cluster's proxies really send to the mirror: by the Service's ServiceProfile, or by a route that
+        Linkerd accepts (facts 26 and 32)."""
+        if self.kinds[cluster] is SplitKind.HTTPROUTE:
+            split = self.split(cluster, key) or {}
+            parents = split.get("status", {}).get("parents", ())
+            said = [
+                c["status"] for p in parents for c in p["conditions"] if c["type"] == "Accepted"
+            ]
+            return self._away(cluster, key) if said == ["True"] else 0
+        at = (Resource.SERVICEPROFILES, key.namespace, pin.name(key, DOMAIN))
+        profile = self.apis[cluster].get(*at) if self.apis[cluster].has(*at) else {"spec": {}}
+        weights = {
+            o["authority"]: float(o["weight"]) for o in profile["spec"].get("dstOverrides") or ()
+        }
+        mirror = Key(key.namespace, mirror_name(key.service, FAR[cluster]))
+        return share_of(weights, pin.name(mirror, DOMAIN))
 
     def _pinned(self, cluster: str, key: Key) -> bool:
         return self.pin(cluster, key) is not None
 
 
 atexit.register(World.end_of_all)
+
+
+def share_of(weights: Mapping[str, float], name: str) -> int:
+    """The part of one backend, in per mille; all zero is local."""
+    total = sum(weights.values())
+    return round(WHOLE * weights.get(name, 0.0) / total) if total else 0
 
 
 def path(callers: str, side: str) -> CallPath:

@@ -36,6 +36,7 @@ from deploy.stand_ins.apiserver import Event, Store, Stored, known_resources
 from deploy.stand_ins.apiserver import Resource as Kind
 from deploy.stand_ins.apiserver.failures import ApiError
 from deploy.stand_ins.apiserver.writes import MERGE_PATCH, Target, Writes
+from deploy.stand_ins.mesh.answering import AtOnce
 
 Json = dict[str, Any]
 
@@ -94,6 +95,7 @@ class ApiServer:
         for namespace in NAMESPACES:
             self.store.put(self.store.resources["namespaces"], {"metadata": {"name": namespace}})
         self.store.listen(self._changed)
+        self.answering = AtOnce(self.store, clock)
 
     def _changed(self, event: Event) -> None:
         self.log.append(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.decide.gates.gate import Gate, hold
+from controller.decide.gates.gate import Gate, hold, not_in_force, unproven
 from controller.decide.input import Input
 from controller.decide.resolve import latches
 from controller.domain import Hold, Latch, Malformed, MigrationSpec, Reason
@@ -21,6 +21,9 @@ def completed(given: Input) -> Hold | None:
     observed, state = given.observed, given.state
     if state.completed is None or isinstance(observed.spec, Malformed):
         return None
+    for name, why in unproven(given).items():
+        message = f"every call was to go to {state.target}, but in {name} {why}"
+        return not_in_force(given, message)
     return hold(Reason.COMPLETED, f"{state.target} serves every call of {observed.key}")
 
 

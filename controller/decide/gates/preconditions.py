@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.decide.gates.gate import Each, Gate, hold, target_is_empty
+from controller.decide.gates.gate import (
+    SETTLE_S,
+    Each,
+    Gate,
+    hold,
+    not_in_force,
+    target_is_empty,
+    unproven,
+)
 from controller.decide.input import Input
 from controller.decide.resolve import split_parts
 from controller.domain import Hold, ObservedCluster, Reason
@@ -36,6 +44,17 @@ def rules_differ(given: Input) -> Iterator[Hold]:
             f"in {name} the HTTPRoutes of {given.observed.key} send different shares to the mirror, {found}:"
             " give them all the same weights, or let the annotation ports name those that move",
         )
+
+
+@Each
+def split_not_in_force(given: Input) -> Iterator[Hold]:
+    """What a split says is seen to stand where proxies read it.
+
+    In the first second after a step the gate ``settling`` holds, and the adaptor is at work.
+    """
+    if given.state.attempt is None or given.observed.settled_s >= SETTLE_S:
+        for name, why in unproven(given).items():
+            yield not_in_force(given, f"in {name} {why}")
 
 
 @Each
@@ -171,6 +190,7 @@ def origin_shrunk(given: Input) -> Hold | None:
 GATES: tuple[Gate, ...] = (
     split_defective,
     rules_differ,
+    split_not_in_force,
     pin_foreign,
     target_without_endpoints,
     mirror_other_cluster,

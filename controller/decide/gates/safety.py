@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.decide.gates.gate import Each, Gate, hold, known_of
+from controller.decide.gates.gate import SETTLE_S, Each, Gate, hold, known_of
 from controller.decide.input import Input
 from controller.decide.resolve import split_parts, stored
 from controller.domain import Hold, Reason, Side
@@ -17,9 +17,6 @@ PIN_AGE_S = 5.0
 
 LOOP_FREE_S = 1.0
 """How long a mirror must have answered other than 508 before the first step."""
-
-SETTLE_S = 1.0
-"""Proxies follow a write in 45 ms at most (facts 10); what is probed before this is of before the step."""
 
 
 def cluster_stale(given: Input) -> Hold | None:

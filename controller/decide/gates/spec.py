@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.decide import parts, split_choice
-from controller.decide.gates.gate import Each, Gate, hold
+from controller.decide.gates.gate import Each, Gate, hold, wait
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
@@ -21,6 +21,9 @@ from controller.domain import (
     TrafficMode,
 )
 from controller.domain.probe_checks import shown_ports, unfit
+
+ANSWER_S = 5.0
+"""The SMI adaptor and the policy controller act within about 0.1 s (facts 26): this, with room for a slow one."""
 
 
 @Each
@@ -200,6 +203,49 @@ def _unserved(name: str, kind: SplitKind | None, asked: str) -> str:
     )
 
 
+@Each
+def split_unanswered(given: Input) -> Iterator[Hold]:
+    """Somebody is seen to make the kind of split mean something that the Service is to have."""
+    for name, cluster in given.observed.clusters.items():
+        if given.state.spec is None or not cluster.current or cluster.split is not None:
+            continue
+        kinds = split_choice.candidates(given.observed, given.state, cluster)
+        for kind in kinds:
+            left = _answer_due_s(given, cluster, kind)
+            if left > 0:
+                message = f"whether anybody in {name} obeys {_ARTICLES[kind]} {kind.api_kind}"
+                yield wait(Reason.SPLIT_UNANSWERED, message, left)
+            if left > 0 or kind not in cluster.unanswered:
+                break
+        else:
+            yield from (_unanswered(name, kind) for kind in kinds[:1])
+
+
+_ARTICLES = {SplitKind.TRAFFICSPLIT: "a", SplitKind.HTTPROUTE: "an"}
+_ANSWERED_BY = {
+    SplitKind.TRAFFICSPLIT: "the SMI adaptor writes no ServiceProfile for it: see to Linkerd's SMI extension",
+    SplitKind.HTTPROUTE: "Linkerd's policy controller writes no status for it: see to Linkerd's version",
+}
+
+
+def _answer_due_s(given: Input, cluster: ObservedCluster, kind: SplitKind) -> float:
+    """Return for how long the canary of a kind is still waited for, 0 or less: no more."""
+    if kind not in cluster.unanswered:
+        return 0.0
+    asked = cluster.unanswered[kind]
+    if asked is None:
+        return ANSWER_S
+    waited_s = (given.now - asked).total_seconds()
+    return ANSWER_S - (waited_s if waited_s >= 0 else given.observed.started_s)
+
+
+def _unanswered(cluster: str, kind: SplitKind) -> Hold:
+    return hold(
+        Reason.SPLIT_UNANSWERED,
+        f"{cluster} serves {kind.api_kind} ({kind.api_group}), but {_ANSWERED_BY[kind]}",
+    )
+
+
 def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
     """Return the clusters in which the Service has, or is to have, an HTTPRoute."""
     for name, cluster in given.observed.clusters.items():
@@ -320,4 +366,5 @@ GATES: tuple[Gate, ...] = (
     two_mechanisms,
     traffic_unavailable,
     service_missing,
+    split_unanswered,
 )

@@ -23,6 +23,7 @@ from controller.kube.objects.values import (
     OPAQUE_PORTS,
     POLICIES,
     ROLLOUT,
+    SMI_SKIP,
     Backend,
     Endpoint,
     EndpointPort,
@@ -39,8 +40,8 @@ from controller.kube.objects.values import (
     OwnerReference,
     ParentRef,
     RouteBackend,
-    RouteRefusal,
     RouteRule,
+    RouteRuling,
     ServiceObject,
     ServiceProfileObject,
     TrafficSplitObject,
@@ -133,7 +134,9 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
     """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
-    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS,))
+    annotations = _kept(
+        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
+    )
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(
@@ -269,7 +272,7 @@ def _http_route(wire: wire_types.HttpRoute) -> HTTPRouteObject:
         rules=tuple(_route_rule(rule, meta.namespace) for rule in _RULES.decode(rules) or ()),
         parents_written=parents.decode(),
         rules_written=rules.decode(),
-        refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
     )
 
 
@@ -280,17 +283,25 @@ def _route_rule(wire: wire_types.RouteRule, namespace: str) -> RouteRule:
     )
 
 
-def _refusals(status: bytes, namespace: str) -> Iterator[RouteRefusal]:
-    """Find what Linkerd does not accept. A status of another shape says nothing: it is not ours to check."""
+def _rulings(status: bytes, namespace: str, generation: int) -> Iterator[RouteRuling]:
+    """Find what Linkerd says of a route. A status of another shape says nothing: it is not ours to check.
+
+    Linkerd writes no ``observedGeneration`` (read in its source): one that is there is compared.
+    """
     try:
         parents = (_ROUTE_STATUS.decode(status).parents if status else None) or ()
     except (ValueError, RecursionError):
         return
     for parent in parents:
         for condition in parent.conditions or ():
-            refused = condition.type == "Accepted" and condition.status == "False"
-            if refused and parent.controller_name == POLICY_CONTROLLER:
-                yield RouteRefusal(_parent(parent.parent_ref, namespace), condition.message)
+            if condition.type == "Accepted" and parent.controller_name == POLICY_CONTROLLER:
+                seen = condition.observed_generation
+                yield RouteRuling(
+                    _parent(parent.parent_ref, namespace),
+                    accepted=intern(condition.status),
+                    message=condition.message,
+                    outdated=seen is not None and seen < generation,
+                )
 
 
 def _parent(wire: wire_types.ParentRef, namespace: str) -> ParentRef:
@@ -318,7 +329,10 @@ def _service_profile(wire: wire_types.ServiceProfile) -> ServiceProfileObject:
     spec = wire.spec or wire_types.ProfileSpec()
     return ServiceProfileObject(
         metadata=_service_metadata(wire.metadata),
-        has_overrides=bool(spec.dst_overrides),
+        overrides=tuple(
+            Backend(o.authority, *_weight(bytes(o.weight), Decimal(0)))
+            for o in spec.dst_overrides or ()
+        ),
         has_routes=bool(spec.routes),
     )
 

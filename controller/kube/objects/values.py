@@ -19,6 +19,9 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+SMI_SKIP = "smi.linkerd.io/skip"
+"""Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
+
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 
@@ -184,24 +187,30 @@ class RouteRule(Value, frozen=True):
     backends: tuple[RouteBackend, ...]
 
 
-class RouteRefusal(Value, frozen=True):
-    """Linkerd's own word that it does not accept a route for one of its parents, and why."""
+class RouteRuling(Value, frozen=True):
+    """Linkerd's own word on whether it accepts a route for one of its parents, and why.
+
+    ``accepted`` is the condition's status: ``True``, ``False`` or ``Unknown``. ``outdated``: it was said of an earlier
+    generation of the route.
+    """
 
     parent: ParentRef
-    message: str
+    accepted: str
+    message: str = ""
+    outdated: bool = False
 
 
 class HTTPRouteObject(Value, frozen=True):
     """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
     a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again.
-    ``refusals`` are of the status, where somebody of Linkerd's wrote one."""
+    ``rulings`` are of the status, where somebody of Linkerd's wrote one."""
 
     metadata: Metadata
     parents: tuple[ParentRef, ...]
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
-    refusals: tuple[RouteRefusal, ...] = ()
+    rulings: tuple[RouteRuling, ...] = ()
 
 
 SplitObject = TrafficSplitObject | HTTPRouteObject
@@ -209,10 +218,13 @@ SplitObject = TrafficSplitObject | HTTPRouteObject
 
 
 class ServiceProfileObject(Value, frozen=True):
-    """A ServiceProfile: whether it overrides destinations, and whether it has routes."""
+    """A ServiceProfile: what it overrides destinations with, and whether it has routes.
+
+    An override is a backend whose ``service`` is its authority, a full name.
+    """
 
     metadata: Metadata
-    has_overrides: bool
+    overrides: tuple[Backend, ...]
     has_routes: bool
 
 

@@ -26,6 +26,7 @@ class Meta(Wire):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     labels: dict[str, str] | None = None
@@ -149,6 +150,7 @@ class RouteCondition(Wire):
     type: str = ""
     status: str = ""
     message: str = ""
+    observed_generation: int | None = None
 
 
 class RouteParent(Wire):
@@ -167,8 +169,13 @@ class HttpRoute(Wire):
     status: msgspec.Raw = msgspec.Raw()
 
 
+class Override(Wire):
+    authority: str = ""
+    weight: msgspec.Raw = msgspec.Raw()
+
+
 class ProfileSpec(Wire):
-    dst_overrides: list[msgspec.Raw] | None = None
+    dst_overrides: list[Override] | None = None
     routes: list[msgspec.Raw] | None = None
 
 

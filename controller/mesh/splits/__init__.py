@@ -27,7 +27,14 @@ from controller.domain import (
     Weights,
     WriteSplit,
 )
-from controller.kube.objects import FAILOVER, ROLLOUT, ManagedFields, Metadata, Resource
+from controller.kube.objects import (
+    FAILOVER,
+    ROLLOUT,
+    ManagedFields,
+    Metadata,
+    Resource,
+    ServiceProfileObject,
+)
 
 RECORD = PREFIX + "record"
 """The annotation that holds the record, beside the weights and in the same patch."""
@@ -61,8 +68,13 @@ class Provider(Protocol):
     def services_of(self, found: Any) -> tuple[Key, ...]:
         """Return which Services somebody's object is about, however it spells them."""
 
-    def read(self, found: Any, key: Key, mirror: str) -> Split | None:
-        """Read somebody's object; None where it is not about ``key``."""
+    def read(
+        self, found: Any, key: Key, mirror: str, profile: ServiceProfileObject | None
+    ) -> Split | None:
+        """Read somebody's object; None where it is not about ``key``.
+
+        ``profile`` is the ServiceProfile beside the Service, None where there is none.
+        """
 
     def body(self, write: WriteSplit, mirror: str) -> dict[str, Any]:
         """Return the object to create, or the merge patch where ``write`` names a resource version."""

@@ -8,12 +8,18 @@ proxies (facts 15). So :func:`read` says what really happens, and :func:`body` w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from controller.domain import Defect, Key, Reason, Split, SplitKind, Weights, WriteSplit
-from controller.kube.objects import Resource, TrafficSplitObject
+from controller.kube.objects import (
+    SMI_SKIP,
+    Backend,
+    Resource,
+    ServiceProfileObject,
+    TrafficSplitObject,
+)
 from controller.mesh.splits import (
     away_permille,
     decode_record,
@@ -38,19 +44,27 @@ def services_of(found: TrafficSplitObject) -> tuple[Key, ...]:
     return () if service is None else (Key(namespace, service),)
 
 
-def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
-    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong."""
+def read(
+    found: TrafficSplitObject, key: Key, mirror: str, profile: ServiceProfileObject | None
+) -> Split | None:
+    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong.
+
+    Proxies read the overrides that the SMI adaptor writes from it into the Service's ``profile`` (facts 32).
+    """
     if key not in services_of(found):
         return None
-    weights, defects = _weights(found, key, mirror)
+    weights, defects = _weights(found.spec.backends, key, mirror)
     defects += _spelling(found, key, weights)
+    away = 0 if defects and not _obeyed(found) else away_permille(weights)
+    overrides = profile.overrides if profile else ()
+    stands = away_permille(_weights(overrides, key, mirror)[0])
     meta = found.metadata
     editor, edited = last_editor(meta.managers, ("spec", "backends"))
     return Split(
         kind=KIND,
         name=meta.name,
         resource_version=meta.resource_version,
-        away_permille=0 if defects and not _obeyed(found) else away_permille(weights),
+        away_permille=away,
         weights=weights,
         record=decode_record(meta.annotations),
         defects=defects,
@@ -58,6 +72,31 @@ def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
         editor=editor,
         edited=edited,
         carried=_strangers(found, key, mirror),
+        not_in_force=_not_in_force(found, profile, stands)
+        if stands != away or not overrides
+        else "",
+        in_force_permille=stands,
+        answered=bool(overrides),
+    )
+
+
+def _not_in_force(
+    found: TrafficSplitObject, profile: ServiceProfileObject | None, stands: int
+) -> str:
+    """Return in a sentence what proxies read in place of the split."""
+    if profile is not None and SMI_SKIP in profile.metadata.annotations:
+        return (
+            f"the ServiceProfile {profile.metadata.name} has the annotation {SMI_SKIP}, so the SMI adaptor"
+            " writes no weights into it: remove the annotation"
+        )
+    if profile is None or not profile.overrides:
+        return (
+            "the SMI adaptor has not written its weights into the Service's ServiceProfile, which is what"
+            " proxies read, so every call stays with the local Service"
+        )
+    return (
+        f"the ServiceProfile {profile.metadata.name}, which is what proxies read, sends {stands / 10:g} %"
+        f" to the mirror: the SMI adaptor has not followed {found.metadata.name}"
     )
 
 
@@ -95,12 +134,12 @@ def _obeyed(found: TrafficSplitObject) -> bool:
 
 
 def _weights(
-    found: TrafficSplitObject, key: Key, mirror: str
+    backends: Sequence[Backend], key: Key, mirror: str
 ) -> tuple[Weights, tuple[Defect, ...]]:
     """Sum the weights by side; what is no side of this Service, or no weight, is a defect."""
     sums: dict[str, Decimal] = {}
     defects: list[Defect] = []
-    for backend in found.spec.backends:
+    for backend in backends:
         name = short_name(backend.service, key.namespace)
         if backend.weight is None:
             defects.append(_harmful(f"the weight of {backend.service} is no number"))
@@ -109,7 +148,7 @@ def _weights(
         else:
             message = stranger(backend.service, backend.weight, key.service, mirror)
             defects.append(Defect(Reason.BACKEND_FOREIGN, message, repairable=False))
-    written = [b.weight for b in found.spec.backends if b.weight is not None]
+    written = [b.weight for b in backends if b.weight is not None]
     defects += _out_of_bounds(written)
     if written and not defects and sum(written) == 0:
         defects.append(_ALL_ZERO)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from controller.domain import Key
-from controller.kube.objects import HTTPRouteObject, KubeObject, ServiceProfileObject
+from controller.kube.objects import Backend, HTTPRouteObject, KubeObject, ServiceProfileObject
 from controller.kube.objects.values import Metadata as Meta
 from controller.kube.objects.values import MigrationObject, ParentRef
 from controller.mesh.conflicts import of
@@ -18,7 +20,8 @@ def profile(
     name: str = PROFILE.name, *, overrides: bool = False, routes: bool = False
 ) -> KubeObject:
     """A ServiceProfile in a client's namespace."""
-    return ServiceProfileObject(Meta(name, "shop"), overrides, routes)
+    backends = (Backend("b.default.svc.cluster.local", Decimal(1), "1"),) if overrides else ()
+    return ServiceProfileObject(Meta(name, "shop"), backends, routes)
 
 
 def route(*parents: ParentRef) -> KubeObject:

@@ -38,7 +38,7 @@ def route(
 
 def read(*rules: Any, **more: Any) -> Split:
     """The same, read."""
-    split = httproute.read(route(*rules, **more), KEY, MIRROR)
+    split = httproute.read(route(*rules, **more), KEY, MIRROR, None)
     assert split is not None
     return split
 
@@ -126,7 +126,7 @@ def test_a_service_is_of_the_core_group(group: str) -> None:
 def test_a_route_of_something_else_is_no_split(parents: list[Any]) -> None:
     """A Gateway's route, another kind's, and one for a Service of another namespace split no Service here."""
     assert httproute.services_of(route(RULE, parents=parents)) == ()
-    assert httproute.read(route(RULE, parents=parents), KEY, MIRROR) is None
+    assert httproute.read(route(RULE, parents=parents), KEY, MIRROR, None) is None
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def found(
 
 def read(kind: SplitKind, *backends: tuple[str, Any], **more: Any) -> Split:
     """The same, read."""
-    split = PROVIDERS[kind].read(found(kind, *backends, **more), KEY, MIRROR)
+    split = PROVIDERS[kind].read(found(kind, *backends, **more), KEY, MIRROR, None)
     assert split is not None
     return split
 
@@ -134,7 +134,7 @@ def test_spellings_of_a_service(kind: SplitKind, spelling: str, key: Key | None)
     """However a split spells its Service, it is about it; of another namespace it is not."""
     provider, split = PROVIDERS[kind], found(kind, service=spelling)
     assert provider.services_of(split) == ((key,) if key else ())
-    assert (provider.read(split, KEY, MIRROR) is not None) == (key == KEY)
+    assert (provider.read(split, KEY, MIRROR, None) is not None) == (key == KEY)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
     assert body["metadata"]["resourceVersion"] == "7"
     assert spelled(body["spec"]) == "service-a"
     assert weights_of(body["spec"]) == {"service-a": 1000 - away, MIRROR: away}
-    split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
+    split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR, None)
     assert split is not None
     assert (split.away_permille, split.defects) == (away, ())
     assert split.record == Record(kind=kind, share_permille=away)
@@ -227,9 +227,9 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
 def test_a_found_split_is_written_over(kind: SplitKind, away: int, local: int, mirror: int) -> None:
     """Whatever weights stood there, dotted parent included, the merged object reads as what was written."""
     before = found(kind, ("service-a", local), (MIRROR, mirror), service=DOTTED)
-    split = PROVIDERS[kind].read(before, KEY, MIRROR)
+    split = PROVIDERS[kind].read(before, KEY, MIRROR, None)
     body = written(kind, away, found_as=split)
-    after = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
+    after = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR, None)
     assert after is not None
     assert (after.away_permille, after.defects) == (away, ())
 

@@ -45,6 +45,7 @@ def routes(*aways: int, record: Record | None = None) -> dict[str, object]:
     return {"splits": tuple(made)}
 
 
+SILENT: dict[str, object] = {"splits": (split(not_in_force="nobody acts"),)}
 ROWS = [
     Row(preconditions.rules_differ, given(legacy=routes(0, 100)), "hold RulesDiffer"),
     Row(preconditions.rules_differ, given(legacy=routes(0, 0))),
@@ -69,6 +70,26 @@ ROWS = [
         "hold SplitIgnored",
     ),
     Row(preconditions.split_defective, given(100)),
+    Row(preconditions.split_not_in_force, given(legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(legacy={**SILENT, **STALE})),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=0.5),
+        "wait SplitNotInForce",
+    ),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT, settled_s=0.5)),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(100, legacy=SILENT), "page SplitNotInForce"),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=2.0),
+        "wait SplitNotInForce",
+    ),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy={"splits": (split(not_in_force="nobody acts", defects=(SPELLING,)),)}),
+    ),
+    Row(preconditions.split_not_in_force, given()),
     Row(
         preconditions.pin_foreign,
         given(eks={"pin": Pin("1", EARLIER, foreign="it overrides destinations")}),

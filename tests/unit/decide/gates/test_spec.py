@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -28,7 +29,19 @@ ROUTE = split(kind=SplitKind.HTTPROUTE)
 ROUTED = {"splits": (ROUTE,)}
 NOTHING = {"service": None}
 NOW_STEPS = spec(steps="now")
+EVERY_KIND = frozenset(SplitKind)
 ONLY_ROUTES = {"splits": (), "split_kinds": frozenset({SplitKind.HTTPROUTE})}
+
+
+def unanswered(asked_s: float | None) -> dict[str, object]:
+    """Return what changes a cluster without a split, whose TrafficSplits nobody answers for, so long after it was
+    asked (None: it was not)."""
+    asked = None if asked_s is None else NOW - timedelta(seconds=asked_s)
+    return {
+        "splits": (),
+        "split_kinds": frozenset({SplitKind.TRAFFICSPLIT}),
+        "unanswered": {SplitKind.TRAFFICSPLIT: asked},
+    }
 
 
 def serves(**changed: object) -> dict[str, object]:
@@ -164,6 +177,20 @@ ROWS = [
         given(asked=spec(traffic="required"), context={"prometheus": BOTH}),
     ),
     Row(gates.traffic_unavailable, given(asked=None)),
+    Row(gates.split_unanswered, given(eks=unanswered(None)), "wait SplitUnanswered"),
+    Row(gates.split_unanswered, given(eks=unanswered(4.0)), "wait SplitUnanswered"),
+    Row(gates.split_unanswered, given(eks=unanswered(5.0)), "hold SplitUnanswered"),
+    # Its API server's clock is ahead: what this process has seen counts.
+    Row(gates.split_unanswered, given(eks=unanswered(-60.0)), "hold SplitUnanswered"),
+    Row(
+        gates.split_unanswered, given(eks=unanswered(-60.0), started_s=1.0), "wait SplitUnanswered"
+    ),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "current": False})),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "splits": (split(),)})),
+    Row(gates.split_unanswered, given(asked=None, eks=unanswered(5.0))),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "split_kinds": frozenset()})),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "split_kinds": EVERY_KIND})),
+    Row(gates.split_unanswered, given(eks={"splits": ()})),
     Row(gates.service_missing, given(eks=NOTHING), "hold ServiceMissing"),
     Row(gates.service_missing, given(eks={**NOTHING, "current": False})),
     Row(gates.service_missing, given()),
