@@ -59,14 +59,13 @@ def write_away(
 def made_anew(given: Input, cluster: ObservedCluster, write: WriteSplit) -> WriteSplit:
     """Return ``write`` for every object that a cluster's split lacks: where it has none, an HTTPRoute for each port.
 
-    The first is named as the Service, the others after their port too: no Service's name has a dot.
+    One is named as the Service, where that name is free, the others after their port too: no Service's name has a dot.
     """
     ports = cluster.missing or _every_port(given, cluster, write.kind)
     taken = {split.name for split in (*cluster.splits, *cluster.aside)}
-    writes = []
+    service, writes = write.key.service, []
     for port in ports:
-        service = write.key.service
-        name = f"{service}.{port}" if taken else service
+        name = f"{service}.{port}" if service in taken else service
         taken.add(name)
         writes.append(replace(write, resource_version=None, name=name, port=port, carried=""))
     return together(writes)[0] if writes else write
