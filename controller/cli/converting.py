@@ -92,7 +92,7 @@ def route_for(found: ServiceSplits, now: datetime) -> WriteSplit | None:
 
 def _begun(found: ServiceSplits) -> tuple[Split, Record]:
     """Return the route that an earlier convert made, and its record. Raises Failure where it is another's."""
-    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror)
+    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror, None)
     record = route.record if route and len(found.routes) == 1 else None
     if route and isinstance(record, Record) and record.converted:
         return route, record
@@ -115,7 +115,7 @@ def _split(found: ServiceSplits) -> Split:
         raise Failure(
             f"the TrafficSplit of {name} names no mirror, so nobody can be sent there: enrol it"
         )
-    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(found.splits[0], found.key, found.mirror)
+    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(found.splits[0], found.key, found.mirror, None)
     assert split is not None  # noqa: S101 - it was found by its Service
     for defect in split.defects:
         if not defect.repairable:

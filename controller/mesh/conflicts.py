@@ -73,7 +73,7 @@ def judge(
 
 def _of_profile(found: ServiceProfileObject, domain: str) -> Mapping[Key, Conflict]:
     meta, key = found.metadata, pin.key_of(found.metadata.name, domain)
-    has = "dstOverrides" if found.has_overrides else "routes" if found.has_routes else ""
+    has = "dstOverrides" if found.overrides else "routes" if found.has_routes else ""
     if not (key and has):
         return {}
     return {key: Conflict(f"the ServiceProfile {meta.name} in {meta.namespace}, with {has}")}
@@ -82,7 +82,7 @@ def _of_profile(found: ServiceProfileObject, domain: str) -> Mapping[Key, Confli
 def _of_route(found: Route) -> Mapping[Key, Conflict]:
     """Return what a route takes. The Gateway API's in the Service's own namespace are its splits, and none are here."""
     meta, is_other = found.metadata, isinstance(found, OtherRouteObject)
-    refused = {_named(ruling.parent) for ruling in found.refusals}
+    refused = {_named(ruling.parent) for ruling in found.rulings if ruling.accepted == "False"}
     ports: dict[Key, set[int | None]] = {}
     for parent in found.parents:
         counts = parent.is_service and _named(parent) not in refused

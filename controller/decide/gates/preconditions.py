@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.decide.gates.gate import Each, Gate, hold, target_is_empty
+from controller.decide.gates.gate import (
+    SETTLE_S,
+    Each,
+    Gate,
+    hold,
+    not_in_force,
+    target_is_empty,
+    unproven,
+)
 from controller.decide.input import Input
+from controller.decide.resolve import split_parts
 from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
+
+LONGEST_NAME = 63
+"""Of a Service, in characters: a DNS label."""
 
 
 @Each
@@ -20,6 +32,32 @@ def split_defective(given: Input) -> Iterator[Hold]:
                 if not defect.repairable or given.state.unfinished:
                     message = f"in {name} the {split.kind} {split.name}: {defect.message}"
                     yield hold(defect.reason, message)
+
+
+@Each
+def rules_differ(given: Input) -> Iterator[Hold]:
+    """Routes that are to move as one stand at one share when they begin."""
+    for name, cluster in given.observed.clusters.items():
+        routes = split_parts(cluster)
+        if given.state.unfinished or len({route.away_permille for route in routes}) < 2:
+            continue
+        found = " and ".join(f"{route.name} {route.away_permille / 10:g} %" for route in routes)
+        yield hold(
+            Reason.RULES_DIFFER,
+            f"in {name} the HTTPRoutes of {given.observed.key} send different shares to the mirror, {found}:"
+            " give them all the same weights, or let the annotation ports name those that move",
+        )
+
+
+@Each
+def split_not_in_force(given: Input) -> Iterator[Hold]:
+    """What a split says is seen to stand where proxies read it.
+
+    In the first second after a step the gate ``settling`` holds, and the adaptor is at work.
+    """
+    if given.state.attempt is None or given.observed.settled_s >= SETTLE_S:
+        for name, why in unproven(given).items():
+            yield not_in_force(given, f"in {name} {why}")
 
 
 @Each
@@ -82,11 +120,33 @@ def mirror_missing(given: Input) -> Iterator[Hold]:
     """The Service is not exported to the other cluster."""
     for cluster, far, name in _mirrors(given):
         if cluster.mirror is None and not cluster.other_mirrors:
-            yield hold(
-                Reason.MIRROR_MISSING,
-                f"{cluster.name} has no mirror {name}: export the Service in {far} with the label"
-                " mirror.linkerd.io/exported=true",
-            )
+            why = _why_no_mirror(given, cluster, far, name)
+            yield hold(Reason.MIRROR_MISSING, f"{cluster.name} has no mirror {name}: {why}")
+
+
+def _why_no_mirror(given: Input, cluster: ObservedCluster, far: str, name: str) -> str:
+    """Return why Linkerd made none, or keeps none, and what to do (its service mirror, and linkerd2#11358)."""
+    service = given.observed.clusters[far].service
+    if len(name) > LONGEST_NAME:
+        return (
+            f"that would be {len(name)} characters, and the name of a Service has {LONGEST_NAME} at most: give"
+            " the Service, or the cluster in its Link, a shorter name"
+        )
+    if cluster.false_mirror:
+        return f"a Service that is no mirror has that name in {cluster.name}: give it another"
+    if service is None:
+        return f"there is no Service {given.observed.key} in {far} to be mirrored"
+    if not service.exported:
+        return (
+            f"the Service in {far} is not exported, or not any more: it needs the label"
+            " mirror.linkerd.io/exported=true, or what the Link's selector asks for"
+        )
+    if service.exported != "true":
+        return f'the label mirror.linkerd.io/exported in {far} is "{service.exported}": write true'
+    return (
+        f"the Service in {far} is exported, so see what the service mirror in {cluster.name} logs, and whether"
+        " a tool that prunes by the copied labels deleted it, as Argo CD does"
+    )
 
 
 def _unready_mirrors(given: Input) -> Iterator[_Mirror]:
@@ -115,8 +175,24 @@ def mirror_empty(given: Input) -> Iterator[Hold]:
     """Nobody stands behind a mirror."""
     for cluster, far, name in _unready_mirrors(given):
         if not cluster.mirror_endpoints.unready:
-            message = f"the mirror {name} in {cluster.name} has no endpoint: {far} has no ready pod"
+            why = _why_empty(given, cluster, far)
+            message = f"the mirror {name} in {cluster.name} has no endpoint: {why}"
             yield hold(Reason.MIRROR_EMPTY, message)
+
+
+def _why_empty(given: Input, cluster: ObservedCluster, far: str) -> str:
+    """Return why nobody stands behind a mirror, and what to do (facts 29)."""
+    if cluster.mirror and cluster.mirror.remote_discovery:
+        return (
+            "it is one of remote discovery, for a flat network, and has none of its own; a Service can be moved"
+            f" by its gateway only: write the label mirror.linkerd.io/exported=true in {far}"
+        )
+    if not given.observed.clusters[far].endpoints.ready:
+        return f"{far} has no ready pod"
+    return (
+        f"{far} has ready pods, so Linkerd's repair fills it within a minute; if it stays empty, see what the"
+        f" service mirror in {cluster.name} logs: does it resolve the gateway's address?"
+    )
 
 
 @Each
@@ -154,6 +230,8 @@ def origin_shrunk(given: Input) -> Hold | None:
 
 GATES: tuple[Gate, ...] = (
     split_defective,
+    rules_differ,
+    split_not_in_force,
     pin_foreign,
     target_without_endpoints,
     mirror_other_cluster,

@@ -8,12 +8,27 @@ ours keeps a handful of labels.
 
 from __future__ import annotations
 
-from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.kube.objects.changes import (
+    Change,
+    Deleted,
+    Freshness,
+    Listed,
+    Listing,
+    Resource,
+    Upserted,
+)
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXPORTED,
+    FAILOVER,
     MIRROR_CLUSTER,
+    MIRROR_OF,
     OPAQUE_PORTS,
+    POLICIES,
+    REMOTE_DISCOVERY,
+    ROLLOUT,
+    SMI_SKIP,
     Backend,
     Endpoint,
     EndpointPort,
@@ -32,6 +47,7 @@ from controller.kube.objects.values import (
     ParentRef,
     RouteBackend,
     RouteRule,
+    RouteRuling,
     ServiceObject,
     ServiceProfileObject,
     SplitObject,
@@ -44,8 +60,15 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "EXPORTED",
+    "FAILOVER",
     "MIRROR_CLUSTER",
+    "MIRROR_OF",
     "OPAQUE_PORTS",
+    "POLICIES",
+    "REMOTE_DISCOVERY",
+    "ROLLOUT",
+    "SMI_SKIP",
     "Backend",
     "Change",
     "Decode",
@@ -60,6 +83,7 @@ __all__ = [
     "LeaseObject",
     "LinkObject",
     "Listed",
+    "Listing",
     "ManagedFields",
     "Metadata",
     "MigrationObject",
@@ -71,6 +95,7 @@ __all__ = [
     "Resource",
     "RouteBackend",
     "RouteRule",
+    "RouteRuling",
     "Selector",
     "ServiceObject",
     "ServiceProfileObject",

@@ -21,6 +21,9 @@ class Resource(StrEnum):
     LEASES = "leases"
     NAMESPACES = "namespaces"
     LINKS = "links"
+    INGRESSES = "ingresses"
+    TCPROUTES = "tcproutes"
+    TLSROUTES = "tlsroutes"
     GRPCROUTES = "grpcroutes"
     POLICY_HTTPROUTES = "httproutes.policy.linkerd.io"
 
@@ -31,16 +34,25 @@ class Resource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of a resource was asked for: what is known now is about to be replaced."""
+
+    cluster: str
+    resource: Resource
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """All that there is of a resource, of one moment: what is not in ``objects`` does not exist.
 
-    ``served`` is false where the cluster does not know the kind at all.
+    ``served`` is false where the cluster does not know the kind at all. ``version`` is that of the list itself.
     """
 
     cluster: str
     resource: Resource
     objects: tuple[KubeObject | Undecodable, ...]
     served: bool = True
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +85,4 @@ class Freshness:
     reason: str = ""
 
 
-Change = Listed | Upserted | Deleted | Freshness
+Change = Listing | Listed | Upserted | Deleted | Freshness

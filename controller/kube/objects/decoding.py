@@ -17,9 +17,13 @@ from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    FAILOVER,
     MIRROR_PREFIX,
     NOTHING,
     OPAQUE_PORTS,
+    POLICIES,
+    ROLLOUT,
+    SMI_SKIP,
     Backend,
     Endpoint,
     EndpointPort,
@@ -37,8 +41,8 @@ from controller.kube.objects.values import (
     OwnerReference,
     ParentRef,
     RouteBackend,
-    RouteRefusal,
     RouteRule,
+    RouteRuling,
     ServiceObject,
     ServiceProfileObject,
     TrafficSplitObject,
@@ -46,7 +50,7 @@ from controller.kube.objects.values import (
     Undecodable,
 )
 
-KEPT_LABELS = frozenset({"failover.linkerd.io/controlled-by", "app.kubernetes.io/managed-by"})
+KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, "app.kubernetes.io/managed-by"})
 """Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -131,7 +135,9 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
     """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
-    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS,))
+    annotations = _kept(
+        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
+    )
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(
@@ -170,7 +176,15 @@ def _service(wire: wire_types.Service) -> ServiceObject:
             _port(p.name, p.port, p.protocol, p.app_protocol or "") for p in spec.ports or ()
         ),
         session_affinity=intern(spec.session_affinity),
+        exposed=_exposed(spec),
     )
+
+
+def _exposed(spec: wire_types.ServiceSpec) -> str:
+    """Return by what a Service is reached from outside the cluster, "" where it is not."""
+    if spec.type in ("LoadBalancer", "NodePort"):
+        return intern(f"type {spec.type}")
+    return "externalIPs" if spec.external_ips else ""
 
 
 def _pod(ref: wire_types.TargetRef | None, namespace: str) -> str:
@@ -267,7 +281,7 @@ def _http_route(wire: wire_types.HttpRoute) -> HTTPRouteObject:
         rules=tuple(_route_rule(rule, meta.namespace) for rule in _RULES.decode(rules) or ()),
         parents_written=parents.decode(),
         rules_written=rules.decode(),
-        refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
     )
 
 
@@ -294,7 +308,7 @@ def _other_route(kind: str, wire: wire_types.HttpRoute) -> OtherRouteObject:
         rules=tuple(
             _route_rule(rule, meta.namespace) for rule in _RULES.decode(rules or b"[]") or ()
         ),
-        refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
     )
 
 
@@ -316,17 +330,25 @@ def _route_rule(wire: wire_types.RouteRule, namespace: str) -> RouteRule:
     )
 
 
-def _refusals(status: bytes, namespace: str) -> Iterator[RouteRefusal]:
-    """Find what Linkerd does not accept. A status of another shape says nothing: it is not ours to check."""
+def _rulings(status: bytes, namespace: str, generation: int) -> Iterator[RouteRuling]:
+    """Find what Linkerd says of a route. A status of another shape says nothing: it is not ours to check.
+
+    Linkerd writes no ``observedGeneration`` (read in its source): one that is there is compared.
+    """
     try:
         parents = (_ROUTE_STATUS.decode(status).parents if status else None) or ()
     except (ValueError, RecursionError):
         return
     for parent in parents:
         for condition in parent.conditions or ():
-            refused = condition.type == "Accepted" and condition.status == "False"
-            if refused and parent.controller_name == POLICY_CONTROLLER:
-                yield RouteRefusal(_parent(parent.parent_ref, namespace), condition.message)
+            if condition.type == "Accepted" and parent.controller_name == POLICY_CONTROLLER:
+                seen = condition.observed_generation
+                yield RouteRuling(
+                    _parent(parent.parent_ref, namespace),
+                    accepted=intern(condition.status),
+                    message=condition.message,
+                    outdated=seen is not None and seen < generation,
+                )
 
 
 def _parent(wire: wire_types.ParentRef, namespace: str) -> ParentRef:
@@ -354,7 +376,10 @@ def _service_profile(wire: wire_types.ServiceProfile) -> ServiceProfileObject:
     spec = wire.spec or wire_types.ProfileSpec()
     return ServiceProfileObject(
         metadata=_service_metadata(wire.metadata),
-        has_overrides=bool(spec.dst_overrides),
+        overrides=tuple(
+            Backend(o.authority, *_weight(bytes(o.weight), Decimal(0)))
+            for o in spec.dst_overrides or ()
+        ),
         has_routes=bool(spec.routes),
     )
 

@@ -119,6 +119,14 @@ class Subscription:
         return self._pending.popleft()
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All objects by plural and key, and the counter, at one moment."""
+
+    version: int
+    objects: dict[str, dict[str, Stored]]
+
+
 class _Table:
     """The objects of one resource, with the last events and those who watch them."""
 
@@ -234,6 +242,20 @@ class Store:
         """Return everything that is watching now."""
         for table in self._tables.values():
             yield from table.subscriptions
+
+    def snapshot(self) -> Snapshot:
+        """Return everything as it is, for :meth:`restore`."""
+        tables = {plural: dict(table.objects) for plural, table in self._tables.items()}
+        return Snapshot(self.version, tables)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to it, the counter too, as a restored etcd does: watches end, and there is no history."""
+        self.version = snapshot.version
+        for plural, table in self._tables.items():
+            table.objects = dict(snapshot.objects[plural])
+            for subscription in table.subscriptions:
+                subscription.close()
+        self.compact()
 
     def compact(self) -> None:
         """Forget all history: watches and pages from before now are expired."""

@@ -68,8 +68,9 @@ class Watch:
                         await self.subscription.ready()
                 told = b"".join(self._told(event) for event in self.subscription.take())
                 if loop.time() >= bookmark_at:
-                    # In the same step as the take: nothing this bookmark covers is still pending.
-                    told += self._bookmark()
+                    # In the same step as the take: nothing this bookmark covers is still pending. A watch from
+                    # a version that is yet to come hears none (kube-apiserver's cacheWatcher).
+                    told += self._bookmark() if self.store.version >= self.after else b""
                     bookmark_at = self._next_bookmark(loop.time(), last_bookmark)
                 if told:
                     yield told

@@ -80,7 +80,7 @@ def route(cluster: CommandCluster) -> tuple[int, Record]:
     body = stands(cluster, "httproutes")
     found = DECODERS[Resource.HTTPROUTES](msgspec.json.encode(body))
     assert isinstance(found, HTTPRouteObject)
-    read = httproute.read(found, KEY, "service-a-eks")
+    read = httproute.read(found, KEY, "service-a-eks", None)
     assert read is not None
     assert read.defects == ()
     assert isinstance(read.record, Record)

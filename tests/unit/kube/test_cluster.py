@@ -258,10 +258,10 @@ async def test_unreadable_line_leads_to_a_list(server: Server, tmp_path: Path, l
 
 
 async def test_silent_watch_is_cut(server: Server, tmp_path: Path) -> None:
-    """A watch on which nothing is heard, no bookmark either, is cut and opened again."""
-    server.script += [page(), watch(server), watch(server)]
+    """A watch on which nothing is heard, no bookmark either, is cut; a list says what it may have kept back."""
+    server.script += [page(), watch(server), page(version=20), watch(server)]
     async with watching(tmp_path, server, pace=Pace(silent_s=0.05)):
-        await until(lambda: server.kinds[:3] == ["list", "watch@10", "watch@10"])
+        await until(lambda: server.kinds[:4] == ["list", "watch@10", "list", "watch@20"])
 
 
 async def test_stale_without_a_watch_and_current_only_after_a_list(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from controller.domain import Key, Port
 from controller.kube.objects import (
     DECODERS,
+    Backend,
     HTTPRouteObject,
     KubeObject,
     Resource,
@@ -44,7 +46,8 @@ def profile(
     name: str = PROFILE.name, *, overrides: bool = False, routes: bool = False
 ) -> KubeObject:
     """A ServiceProfile in a client's namespace."""
-    return ServiceProfileObject(Meta(name, "shop"), overrides, routes)
+    backends = (Backend("b.default.svc.cluster.local", Decimal(1), "1"),) if overrides else ()
+    return ServiceProfileObject(Meta(name, "shop"), backends, routes)
 
 
 def parent(**changed: Any) -> dict[str, Any]:
