@@ -329,7 +329,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "what the message says: export it, a shorter name, another name, or the service mirror's log",
+            "what the message says: export it, rename it, or see the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
@@ -569,8 +569,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "grant it: the chart's ClusterRole has all that it needs",
         ),
         Reason.NOT_CHECKED: _block(
-            "an error of ours ended the check of this Service; the others were checked",
-            "report it with its message; until then nothing is known of this Service",
+            "an error of ours ended the check of this Service",
+            "report it with its message",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",
