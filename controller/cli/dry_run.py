@@ -75,7 +75,7 @@ class Right:
         """Return it as an access review has it."""
         asked = {
             "group": PLACES[self.resource].group,
-            "resource": self.resource.value,
+            "resource": self.resource.plural,
             "verb": self.verb,
             "subresource": self.subresource,
             "namespace": self.namespace or "",
@@ -85,7 +85,7 @@ class Right:
     def __str__(self) -> str:
         """Return it in words."""
         group = PLACES[self.resource].group
-        what = f"{self.resource.value}{'.' if group else ''}{group}"
+        what = f"{self.resource.plural}{'.' if group else ''}{group}"
         part = f"{what}/{self.subresource}" if self.subresource else what
         where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
         return f"{self.verb} {part} {where}"
@@ -135,7 +135,7 @@ def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
         namespace = pair.inventories[cluster].gateway_namespace
-        body = pin.body(action, namespace, pair.domain)
+        body = pin.body(action, namespace, pair.domain(cluster))
         return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
     provider = PROVIDERS[action.kind]
     body = provider.body(action, mirror_name(key.service, pair.other(cluster)))
@@ -244,9 +244,9 @@ async def _try(write: Write, api: Api) -> str:
         # A pin that may not be read is as good as one that is seen.
         return "" if write.resource is Resource.SERVICEPROFILES else str(error)
     except Unavailable as error:
-        if error.status != 500:  # what a webhook that does not answer makes of it
+        if not error.status:
             raise
-        return str(error)
+        return str(error)  # an answer is about this write: a webhook that is away, or that says 503
     except ApiError as error:
         return str(error)
     return ""
@@ -296,7 +296,13 @@ def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> 
     ``pins`` is the gateway's namespace; lists are of all namespaces, writes are asked for in each.
     """
     splits = tuple(splits)
-    lists = (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.SERVICEPROFILES)
+    lists = (
+        Resource.SERVICES,
+        Resource.ENDPOINTSLICES,
+        Resource.SERVICEPROFILES,
+        Resource.GRPCROUTES,
+        Resource.POLICY_HTTPROUTES,
+    )
     read = dict.fromkeys(lists, LIST) | {Resource.MIGRATIONS: GET}
     for resource, verbs in (read | dict.fromkeys(splits, GET)).items():
         yield from (Right(resource, verb) for verb in verbs)

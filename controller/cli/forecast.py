@@ -113,7 +113,7 @@ def _headline(plan: Foreseen) -> str:
         return f"{plan.service}: {f'to {plan.target}' if plan.target else 'no target'}"
     share = f" at {status.share} % ({'/'.join(status.clusters)})" if status.share else ""
     return (
-        f"{plan.service}: attempt {status.observed.attempt} to {plan.target or '-'},"
+        f"{plan.service}: attempt {status.observed.attempt} to {status.observed.target or '-'},"
         f" {status.phase or '-'}{share}"
     )
 
@@ -143,6 +143,8 @@ def _steps(plan: Foreseen) -> str:
 def _facts(plan: Foreseen, now: datetime) -> str:
     status = plan.status
     facts = []
+    if status and status.asks_otherwise:
+        facts.append(("Asked for", plan.target))
     if status and status.next:
         facts.append(("Next", status.next))
     if status:
@@ -158,7 +160,8 @@ def document(plan: Foreseen) -> dict[str, Any]:
     status = plan.status
     return {
         "service": plan.service,
-        "target": plan.target,
+        "target": status.observed.target if status else plan.target,
+        "asked": plan.target,
         "attempt": status.observed.attempt if status else None,
         "phase": status.phase if status else "",
         "share": status.share if status else "",

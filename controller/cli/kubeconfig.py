@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from controller.cli.exit_codes import Exit, Failure
+from controller.kube.api import unsupported
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -30,6 +32,8 @@ class Place:
 
 class _Details(msgspec.Struct):
     namespace: str | None = None
+    cluster: str = ""
+    user: str = ""
 
 
 class _Context(msgspec.Struct):
@@ -37,8 +41,16 @@ class _Context(msgspec.Struct):
     context: _Details | None = None
 
 
+class _Named(msgspec.Struct):
+    name: str
+    user: dict[str, Any] | None = None
+    cluster: dict[str, Any] | None = None
+
+
 class _Kubeconfig(msgspec.Struct, rename="kebab"):
     contexts: list[_Context] | None = None
+    users: list[_Named] | None = None
+    clusters: list[_Named] | None = None
     current_context: str | None = None
 
 
@@ -72,6 +84,7 @@ def _place(
     """Return the place that these files and flags mean. Raises Failure."""
     read = _read_all(files)
     meant = _context(tuple(read.values()), context, written)
+    _refuse_unsupported(tuple(read.values()), meant)
     own = meant.context.namespace if meant.context else None
     return Place(os.pathsep.join(map(str, read)), meant.name, namespace or own or "default")
 
@@ -93,6 +106,28 @@ def _context(files: Sequence[_Kubeconfig], asked: str | None, written: str) -> _
             f"there is no context {name} in {written}; there are: {names}", code=Exit.USAGE
         )
     return meant
+
+
+def _refuse_unsupported(files: Sequence[_Kubeconfig], meant: _Context) -> None:
+    """Raise Failure where a context asks to act as somebody else, or to go a way that is not taken here."""
+    details = meant.context or _Details()
+    user = _first((file.users for file in files), details.user)
+    cluster = _first((file.clusters for file in files), details.cluster)
+    wrong = unsupported(details.user, user.user or {}, cluster.cluster or {})
+    if wrong:
+        raise Failure(f"context {meant.name}: {wrong}", code=Exit.USAGE)
+
+
+def _first(lists: Iterable[list[_Named] | None], name: str) -> _Named:
+    """Return the first entry of this name, an empty one where there is none: the library says so."""
+    found = (each for entries in lists for each in entries or () if each.name == name)
+    return next(found, _Named(name))
+
+
+def other(here: Place, context: str) -> Place:
+    """Return another context of the same files, which has it. Raises Failure where it is not supported."""
+    files = [Path(part) for part in (here.kubeconfig or "").split(os.pathsep) if part]
+    return _place(files, here.kubeconfig or "", context, here.namespace)
 
 
 def contexts(place: Place) -> tuple[str, ...]:

@@ -36,11 +36,10 @@ class Migration:
         A higher attempt than theirs may be asked for by the same Service in the other cluster; and a key
         that is absent here leaves the word to that one (docs/annotations.md).
         """
-        reported = self.status.observed
         target = annotations.get(PREFIX + "target")
         attempt = asked_attempt(annotations)
-        return (target is None or reported.target == target) and (
-            attempt is None or reported.attempt >= attempt
+        return (target is None or self.status.asked_target == target) and (
+            attempt is None or self.status.observed.attempt >= attempt
         )
 
 

@@ -10,7 +10,7 @@ from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
-from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.decide.preflight import Entrance, Facts, ReportedStatus, Winner, asked_for
 from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
@@ -26,6 +26,9 @@ from controller.runtime.store import Store
 
 OWN_NAMESPACES = ("kube-", "linkerd")
 """Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
+
+OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
+"""On the controller's and the probers' own Services, wherever the chart put them."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,9 @@ class Pair:
         """Return the name of the other cluster."""
         return self.names[1] if name == self.names[0] else self.names[0]
 
-    @property
-    def domain(self) -> str:
-        """The DNS domain, as a Link tells it."""
-        links = (*self.here.links, *self.far.links)
-        return next((link.domain for link in links if link.domain), "cluster.local")
+    def domain(self, name: str) -> str:
+        """Return the DNS domain of a cluster, as the Link to it says, or its mirrors in the other one."""
+        return self.store.views[name].domain
 
     @cached_property
     def store(self) -> Store:
@@ -57,7 +58,16 @@ class Pair:
         gateways = {
             name: inventory.gateway_namespace for name, inventory in self.inventories.items()
         }
-        store = Store(gateways, self.domain)
+        links = {
+            name: [
+                link.domain
+                for link in self.inventories[self.other(name)].links
+                if link.cluster == name
+            ]
+            for name in self.names
+        }
+        domains = {name: told[0] for name, told in links.items() if told and told[0]}
+        store = Store(gateways, "cluster.local", domains=domains)
         for name, inventory in self.inventories.items():
             for resource, objects in inventory.objects.items():
                 served = resource not in inventory.unserved
@@ -70,11 +80,16 @@ class Pair:
     def everyone(self, target: str) -> list[Key]:
         """Return the Services that could go to ``target``: those of the other cluster, and annotated ones.
 
-        Mirrors, the API server's own Service and those of Kubernetes and Linkerd are none.
+        Mirrors, the API server's own Service and those of Kubernetes, Linkerd and this product are none.
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(key for key in found if not _is_own(key))
+        return sorted(key for key in found if not _is_own(key) and not self._is_ours(key))
+
+    def _is_ours(self, key: Key) -> bool:
+        name, value = OWN_LABEL
+        labels = (each.labels.get(key, {}) for each in self.inventories.values())
+        return any(found.get(name) == value for found in labels)
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
@@ -115,7 +130,12 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
-            reported=self._reported(observed.key),
+            entrances=tuple(
+                Entrance(name, *leads)
+                for name, inventory in self.inventories.items()
+                for leads in inventory.entrances.get(observed.key, ())
+            ),
+            reported=_reported(self.migration(observed.key)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
                 for inventory in self.inventories.values()
@@ -146,21 +166,18 @@ class Pair:
         aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
         for name, inventory in self.inventories.items():
             for profile in inventory.of(ServiceProfileObject, Resource.SERVICEPROFILES):
-                about = pin.key_of(profile.metadata.name, self.domain)
+                about = pin.key_of(profile.metadata.name, self.domain(name))
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in conflicts.of(route, self.domain)[0]:
+                for about in conflicts.of(route, self.domain(name)):
                     aside[name].setdefault(about, []).append(route)
         return aside
 
-    def _reported(self, key: Key) -> ReportedStatus | None:
-        found = [
-            migration
-            for inventory in self.inventories.values()
-            if (migration := inventory.migrations.get(key))
-        ]
-        return _reported(found[0]) if found else None
+    def migration(self, key: Key) -> Migration | None:
+        """Return the Service's Migration, which the controller keeps in one of the clusters."""
+        found = (inventory.migrations.get(key) for inventory in self.inventories.values())
+        return next((migration for migration in found if migration), None)
 
 
 def _as_asked(observed: Observed) -> Observed:
@@ -181,7 +198,9 @@ def _reason(winner: KubeObject) -> Reason:
     return Reason.PROFILE_WINS if isinstance(winner, ServiceProfileObject) else Reason.ROUTE_WINS
 
 
-def _reported(found: Migration) -> ReportedStatus:
+def _reported(found: Migration | None) -> ReportedStatus | None:
+    if found is None:
+        return None
     status = found.status
     return ReportedStatus(
         blocked=status.blocked,

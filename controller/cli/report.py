@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET
+
 from controller.cli import show
 from controller.decide.preflight import Finding, document
 from controller.domain import Key
 from controller.domain.reasons import Level
+from controller.domain.status import MigrationStatus, Percent
 
 FEW = 3
 """Up to so many Services with the same finding are named one by one."""
@@ -20,11 +23,12 @@ HEAD = ("SERVICE", "LEVEL", "REASON", "FOUND")
 @dataclass(frozen=True, slots=True)
 class Report:
     """All findings: ``general`` of the clusters and the controller, ``services`` by Service. ``targets`` is
-    where each would go. ``notes`` say what was not read."""
+    where each would go, ``told`` what the Migration of one says. ``notes`` say what was not read."""
 
     clusters: tuple[str, str]
     services: Mapping[Key, tuple[Finding, ...]]
     targets: Mapping[Key, str] = field(default_factory=dict)
+    told: Mapping[Key, MigrationStatus] = field(default_factory=dict)
     general: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -52,6 +56,18 @@ class Report:
 
 
 Row = tuple[str, str, str, str]
+
+SHARES = ("SERVICE", "CALLERS", "TO", "CLAIMED", "MEASURED")
+
+
+def shares(report: Report, *, namespaces: bool) -> list[tuple[str, ...]]:
+    """Return what the splits say beside what was measured, where somebody measured."""
+    return [
+        (str(key) if namespaces else key.service, one.callers, status.observed.target, *both)
+        for key, status in report.told.items()
+        for one in status.traffic
+        if (both := show.claimed_and_measured(one))[1]
+    ]
 
 
 def rows(report: Report, *, namespaces: bool) -> list[Row]:
@@ -109,6 +125,8 @@ def page(report: Report, *, namespaces: bool) -> str:
     if found:
         parts.append(show.table(HEAD, found))
         parts.append(show.table(("REASON", "MEANS", "DO"), meanings(report)))
+    if measured := shares(report, namespaces=namespaces):
+        parts.append(show.table(SHARES, measured))
     parts.append(_ending(report))
     return "\n\n".join(parts)
 
@@ -135,6 +153,12 @@ def drawn(report: Report, *, namespaces: bool) -> Iterable[Any]:
             legend.add_row(*map(Text, row))
         yield legend
         yield ""
+    if measured := shares(report, namespaces=namespaces):
+        beside = Table(*SHARES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for line in measured:
+            beside.add_row(*map(Text, line))
+        yield beside
+        yield ""
     yield Text(_ending(report))
 
 
@@ -152,8 +176,30 @@ def as_json(report: Report) -> dict[str, Any]:
                 "service": key.service,
                 "target": report.targets.get(key, ""),
                 "findings": document(found),
+                "shares": _shares(report.told.get(key)),
             }
             for key, found in report.services.items()
         ],
         "notes": list(report.notes),
     }
+
+
+def _shares(status: MigrationStatus | None) -> list[dict[str, Any]]:
+    """Return by callers' cluster what a split says in percent, and what was measured; null is not known."""
+    if status is None:
+        return []
+    return [
+        {
+            "callers": one.callers,
+            "target": status.observed.target,
+            "claimedPercent": _or_null(one.claimed_percent),
+            "measuredPercent": _or_null(one.share_percent),
+            "measuredRequests": one.measured_requests,
+            "strays": one.strays,
+        }
+        for one in status.traffic
+    ]
+
+
+def _or_null(percent: Percent) -> float | None:
+    return None if percent is UNSET else percent

@@ -9,7 +9,14 @@ from msgspec import UNSET
 
 from controller.cli.migration import Migration
 from controller.domain import Side
-from controller.domain.status import MigrationStatus, PathStatus, Percent, Transition, rfc3339
+from controller.domain.status import (
+    MigrationStatus,
+    PathStatus,
+    Percent,
+    TrafficStatus,
+    Transition,
+    rfc3339,
+)
 
 GAP = 3
 """Spaces between columns, as kubectl has it."""
@@ -114,7 +121,17 @@ def paths_table(status: MigrationStatus) -> str:
 
 def traffic_table(status: MigrationStatus) -> str:
     """Return what real callers see, by their cluster: failures in the last requests, to the target and the origin."""
-    head = ("REAL CALLERS", "VERDICT", "REASON", "POINTS", "FAILED", "LAST", "ORIGIN", "MEASURED")
+    head = (
+        "REAL CALLERS",
+        "VERDICT",
+        "REASON",
+        "POINTS",
+        "FAILED",
+        "LAST",
+        "ORIGIN",
+        "CLAIMED",
+        "MEASURED",
+    )
     rows = [
         (
             traffic.callers,
@@ -124,7 +141,8 @@ def traffic_table(status: MigrationStatus) -> str:
             f"{traffic.failures}/{traffic.requests}" if traffic.threshold else "",
             _known(traffic.bad_percent),
             _known(traffic.origin_bad_percent),
-            _known(traffic.share_percent),
+            _known(traffic.claimed_percent),
+            _known(traffic.share_percent) + (" !" if traffic.strays else ""),
         )
         for traffic in status.traffic
     ]
@@ -134,6 +152,26 @@ def traffic_table(status: MigrationStatus) -> str:
         if traffic.unknown
     ]
     return "\n".join([table(head, rows), *unknown])
+
+
+def measured_line(status: MigrationStatus) -> str:
+    """Return what of the last minutes' calls the target really served, by cluster, "" where nobody measured."""
+    said = {one.callers: _measured(one) for one in status.traffic if one.share_percent is not UNSET}
+    if not said:
+        return ""
+    return ", ".join(f"{name} {said.get(name, 'not known')}" for name in status.clusters)
+
+
+def claimed_and_measured(traffic: TrafficStatus) -> tuple[str, str]:
+    """Return what the split says and what was measured of one cluster's callers, each "" where it is not known."""
+    measured = "" if traffic.share_percent is UNSET else _measured(traffic)
+    return _known(traffic.claimed_percent), measured
+
+
+def _measured(traffic: TrafficStatus) -> str:
+    of = f" of {traffic.measured_requests} requests" if traffic.measured_requests else ""
+    mark = ", which is not what the split says" if traffic.strays else ""
+    return f"{_known(traffic.share_percent)}{of}{mark}"
 
 
 def _known(percent: Percent) -> str:
@@ -199,6 +237,11 @@ def _facts(found: Migration, now: datetime) -> str:
     if status.marked_shares and status.observed.target:
         shares = ", ".join(f"{name} {share} %" for name, share in status.marked_shares.items())
         facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
+    if measured := measured_line(status):
+        facts.append(("Measured", measured))
+    if status.asks_otherwise:
+        stands = status.observed.target or "no target"
+        facts.append(("Asked for", f"{status.asked_target}; all else here is about {stands}"))
     facts += said(status)
     if status.as_of is not UNSET:
         facts.append(("As of", f"{rfc3339(status.as_of)}, {ago(status.as_of, now)} ago"))
@@ -211,8 +254,10 @@ def _asked(status: MigrationStatus, now: datetime) -> str:
         return ""
     by = asked.by or "somebody"
     when = "" if asked.at is UNSET else f" at {rfc3339(asked.at)}, {ago(asked.at, now)} ago"
-    observed = status.observed
-    return f"Attempt {observed.attempt} to {observed.target or '-'}, asked for by {by}{when}."
+    attempt = f"Attempt {status.observed.attempt} to {status.observed.target or '-'}"
+    if status.asks_otherwise:
+        return f"{attempt}; {status.asked_target} is asked for since, by {by}{when}."
+    return f"{attempt}, asked for by {by}{when}."
 
 
 def _path(status: MigrationStatus, path: PathStatus) -> tuple[str, ...]:

@@ -27,10 +27,13 @@ ENDS: Mapping[str, Goal] = {Phase.COMPLETED: "completed", Phase.REVERTED: "rever
 def end_of(found: Found) -> Goal | None:
     """Return at which end the Service's migration is, None while it is at none.
 
-    What is reported of another target or an earlier attempt than the annotations ask for is no answer.
+    What is reported of another target or an earlier attempt than the annotations ask for is no answer, and
+    Completed none where it is another target that serves every call.
     """
     status = found.reported
-    return ENDS.get(status.phase) if status else None
+    if status is None or (status.phase == Phase.COMPLETED and status.asks_otherwise):
+        return None
+    return ENDS.get(status.phase)
 
 
 def unprinted(history: Sequence[Transition], last: Transition | None) -> Sequence[Transition]:
@@ -56,7 +59,8 @@ def not_reached(found: Found, goal: Goal, seconds: float) -> str:
             f" {status.reason}): {status.message}"
         )
     what = status.waiting_for or status.message
-    return f"{late}: it is {status.phase} at {status.share} %, {status.reason}" + (
+    to = f" to {status.observed.target}" if status.asks_otherwise else ""
+    return f"{late}: it is {status.phase}{to} at {status.share} %, {status.reason}" + (
         f": {what}" if what else ""
     )
 

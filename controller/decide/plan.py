@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controller.decide import gates, warnings
+from controller.decide import gates, origin_calls, warnings
 from controller.decide.advance import advance, begin, next_step, take_over
 from controller.decide.input import Input, input_of
 from controller.decide.orders import probe_rate, probes, traffic
 from controller.decide.repair import ask, make, repair
-from controller.decide.resolve import MigrationState
+from controller.decide.resolve import MigrationState, asked_target
 from controller.decide.roll_back import roll_back
 from controller.domain import WHOLE, Action, Hold, Observed, Phase, Plan, Reason, Revert, Ruling
 
@@ -43,9 +43,11 @@ def planned(given: Input) -> Plan:
     actions, ruling = _act(given, ruling)
     phase = _phase(given, ruling, rolling_back=rolling_back)
     following = _next(state, phase)
+    target = state.attempt.target if state.attempt else asked_target(observed)
     return Plan(
         phase=phase,
-        shares=state.shares,
+        target=target,
+        shares=state.shares if target else dict.fromkeys(state.shares),
         ruling=ruling,
         actions=tuple(actions),
         probes=probes(given),
@@ -56,6 +58,9 @@ def planned(given: Input) -> Plan:
         next=following,
         waiting_for=ruling.message if ruling and following else "",
         warnings=warnings.found(observed, state),
+        origin_calls=(
+            origin_calls.measured(observed, state)[0] if phase is Phase.COMPLETED else ""
+        ),
         requeue_after_s=ruling.requeue_after_s if ruling else None,
     )
 

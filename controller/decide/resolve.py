@@ -201,7 +201,7 @@ def _resolved(
 ) -> MigrationState:
     written = _written(observed)
     spec = spec_in_force(observed, attempt)
-    origin, target = _ends(observed, attempt, spec)
+    origin, target = _ends(observed, attempt)
     records = [record for found in written.values() for record in found]
     return MigrationState(
         origin=origin,
@@ -322,12 +322,18 @@ def spec_in_force(observed: Observed, attempt: Attempt | None) -> MigrationSpec 
     return spec
 
 
-def _ends(
-    observed: Observed, attempt: Attempt | None, spec: MigrationSpec | None
-) -> tuple[str, str]:
-    """Return the name of origin and target: of the attempt while it matters, else of the spec."""
+def asked_target(observed: Observed) -> str:
+    """Return the cluster that the annotations ask for, "" where they name none or no single one."""
+    return (observed.spec.target if observed.spec else None) or ""
+
+
+def _ends(observed: Observed, attempt: Attempt | None) -> tuple[str, str]:
+    """Return the name of origin and target: of the attempt while it matters, else of what is asked for.
+
+    Where nothing names one it is the second cluster, so that there always is one to ask about.
+    """
     one, other = observed.context.clusters
-    target = attempt.target if attempt else (spec.target if spec and spec.target else other)
+    target = attempt.target if attempt else asked_target(observed) or other
     return (other if target == one else one), target
 
 

@@ -7,12 +7,12 @@ raises on what a person wrote, and nothing that is malformed ever moves traffic 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller.domain import PREFIX, Malformed, MigrationSpec, ProbeSpec, Problem
 from controller.domain.annotation_schema import GRAMMAR, KEYS, Row, Wrong, rows, shortened
+from controller.domain.spelling import nearest
 
 MAX_VALUE_BYTES = 1024
 """A longer value is refused unread; the longest that is well-formed has a few hundred."""
@@ -131,9 +131,9 @@ def _unknown(ours: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
     for cluster, texts in ours.items():
         for key in sorted(texts.keys() - set(KEYS)):
             name = PREFIX + shortened(key, MAX_NAME)
-            nearest = difflib.get_close_matches(key, KEYS, n=1)
-            if nearest:
-                near = PREFIX + nearest[0]
+            meant = nearest(key, KEYS)
+            if meant:
+                near = PREFIX + meant
                 example = f"{near}={examples[near]}" if near in examples else near
                 write = f"write {example} instead, and remove this one with {name}-"
             else:

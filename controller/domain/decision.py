@@ -143,7 +143,9 @@ class TrafficOrder:
     ``pods`` are the addresses (``ip:port``) of the own pods.
 
     ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
-    its evidence is keyed by, and ``judges`` how many sources judge and share alpha.
+    its evidence is keyed by, and ``judges`` how many sources judge and share alpha. In the clusters of
+    ``shared_names`` a route's series may be of another Service of that name, in those of ``shared_ports`` of
+    calls to a port that its HTTPRoute does not move (facts 28).
     """
 
     key: Key
@@ -154,13 +156,20 @@ class TrafficOrder:
     success_percent: Decimal | None = None
     identity: tuple[object, ...] = ()
     judges: int = 1
+    shared_names: frozenset[str] = frozenset()
+    shared_ports: frozenset[str] = frozenset()
+
+
+OriginCalls = Literal["", "none", "some", "unknown"]
+"""Whether anybody called the origin's pods in the last two minutes; "" before a migration is completed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do next for one migration, what to probe, what to tell, and when to decide again.
 
-    ``shares`` is by cluster what the target serves of its calls (None: not known or no target).
+    ``target`` is what stands, whatever is asked for: of the attempt, before one of the annotations ("": none).
+    ``shares`` is by cluster what it serves of its calls (None: not known or no target).
     ``number`` is the attempt that all this is about. ``rate_per_s`` is what each prober would send for it.
     ``wants_slot``: every gate before the slot lets it pass, or it holds one and needs it still.
     """
@@ -174,7 +183,9 @@ class Plan:
     wants_slot: bool = False
     rate_per_s: float = 0.0
     number: int = 1
+    target: str = ""
     next: str = ""
     waiting_for: str = ""
     warnings: tuple[tuple[Reason, str], ...] = ()
+    origin_calls: OriginCalls = ""
     requeue_after_s: float | None = None

@@ -22,6 +22,14 @@ HEALTH_METHOD = "grpc.health.v1.Health/Check"
 GARBLED = "garbled"
 """What the prober says of an answer that is not of the protocol."""
 
+NO_WORK = frozenset({408, 421, 424, 425, 429, 499})
+"""Statuses below 500 that tell of a server in trouble or of the way to it, as every 5xx does: late, misdirected,
+failed elsewhere, too early, too many, given up (RFC 9110, 4918, 8470, 6585; nginx)."""
+
+_FAILED_CALLS = ("CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED")
+NO_WORK_GRPC = frozenset((*_FAILED_CALLS, "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
+"""Those of gRPC, by its own status codes and by what it makes of HTTP's 5xx and 429."""
+
 _DEFAULT = ProbeSpec()
 _MENDED = "set probe-protocol to http, h2c, grpc or tcp, or name another port in probe-port"
 
@@ -133,12 +141,27 @@ def rejection(answer: str, probe: ProbeSpec, protocol: Protocol) -> str | None:
 def _unexpected_status(answer: str, probe: ProbeSpec, protocol: Protocol) -> str | None:
     what = f"{asked(probe, protocol)} is answered {answer} on every way"
     if protocol == "grpc":
+        if answer.isdecimal() and not _works(int(answer)):
+            return f"{what}{_advice((), answer, works=False)}"
         if answer.isdecimal():
             return f"{what}, a status of HTTP that no server of gRPC gives: {_MENDED}"
         return _unexpected_grpc(answer, what, probe)
     if not answer.isdecimal() or _is_within(int(answer), probe.expect):
         return None
-    return f"{what}: set probe-path, or probe-expect={shown_expect(probe.expect)},{answer}"
+    return f"{what}{_advice(probe.expect, answer, works=_works(int(answer)))}"
+
+
+def _works(status: int) -> bool:
+    """Return whether an application that works may well answer this status of HTTP."""
+    return status < 500 and status not in NO_WORK
+
+
+def _advice(expect: tuple[tuple[int, int], ...], answer: str, *, works: bool) -> str:
+    """Return what to do about an answer. One that a broken application gives is never called good: that would
+    take the evidence away, and what it would let pass is what probes are for."""
+    if works:
+        return f": set probe-path, or probe-expect={shown_expect(expect)},{answer}"
+    return ", as by what does not work: repair it, or set probe-path to what it answers well"
 
 
 def _unexpected_grpc(answer: str, what: str, probe: ProbeSpec) -> str | None:
@@ -150,7 +173,7 @@ def _unexpected_grpc(answer: str, what: str, probe: ProbeSpec) -> str | None:
             f"{what}: set probe-grpc-service to what the server says is SERVING, or set probe-path"
         )
     if answer in GRPC_STATUSES:
-        return f"{what}: set probe-path, or probe-expect={shown_expect(expect)},{answer}"
+        return f"{what}{_advice(expect, answer, works=answer not in NO_WORK_GRPC)}"
     return None
 
 

@@ -139,9 +139,20 @@ class Reason(StrEnum):
     PIN_FOREIGN = "PinForeign"
     PROFILE_WINS = "ProfileWins"
     ROUTE_WINS = "RouteWins"
+    ROUTES_MERGED = "RoutesMerged"
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
+    TRAFFIC_AMBIGUOUS = "TrafficAmbiguous"
+
+    # Past the split.
+    CALLERS_BYPASS = "CallersBypass"
+    SAME_PODS = "SamePods"
+    SERVICE_EXPOSED = "ServiceExposed"
+    FEDERATED_MEMBER = "FederatedMember"
+    INGRESS_DIALS_PODS = "IngressDialsPods"
+    ORIGIN_CALLED = "OriginCalled"
+    ORIGIN_CALLS_UNKNOWN = "OriginCallsUnknown"
 
     # What is asked for.
     NO_TARGET = "NoTarget"
@@ -160,6 +171,7 @@ class Reason(StrEnum):
     # Writes.
     WRITE_REFUSED = "WriteRefused"
     RIGHTS_MISSING = "RightsMissing"
+    NOT_CHECKED = "NotChecked"
     WRITE_FAILED = "WriteFailed"
 
     # What only the controller finds.
@@ -250,7 +262,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
             "make them equal: callers use one set of ports for both",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
@@ -317,15 +329,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "export the Service there; then see what the service mirror's log says",
+            "what the message says: export it, a shorter name, another name, or the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
             "name the clusters in the controller's settings as the Links do",
         ),
         Reason.MIRROR_EMPTY: _block(
-            "the mirror has no endpoint, as when the other cluster has no ready pod",
-            "make the pods there ready",
+            "the mirror has no endpoint: no ready pod there, not yet repaired, or of remote discovery",
+            "what the message says; a new mirror is filled within a minute",
         ),
         Reason.GATEWAY_NOT_ALIVE: _block(
             "the other cluster's gateway does not answer the service mirror's probe",
@@ -356,12 +368,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove that backend, if no other tool uses it",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
-            "remove it",
+            "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
+            "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
             "HTTPRoutes cannot carry the Service: its ports are TCP to Linkerd, or a route names no port",
-            "do as the message says, or let it have a TrafficSplit",
+            "write what the message says, or use a TrafficSplit",
         ),
         Reason.PORTS_UNFIT: _block(
             "the annotation ports names no port of the Service, or one that cannot move by itself",
@@ -454,17 +466,53 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
             "delete it, or expect that namespace's callers to stay where it sends them",
         ),
+        Reason.ROUTES_MERGED: _warn(
+            "a younger HTTPRoute of the same calls loses to the one that splits them",
+            "remove it: it wins once the other is made anew",
+        ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
-            "a TrafficSplit was made or rewritten while callers may have been busy",
+            "a TrafficSplit was made, rewritten or converted while callers may have been busy",
             "restart them, or let them be idle for 5 s, before the origin is scaled down",
         ),
         Reason.CALLERS_DO_NOT_FOLLOW: _warn(
-            "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+            "workloads were seen that ignore the split, so the share is not theirs",
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        Reason.TRAFFIC_AMBIGUOUS: _warn(
+            "another namespace has a Service of this name, and proxies count the calls of both as one",
+            "see by other means who follows the split, before the origin is scaled down",
+        ),
+        # Past the split: calls to the address of a pod are never split (facts 33).
+        Reason.CALLERS_BYPASS: _warn(
+            "callers reach the origin's pods past the split, and stay there",
+            "have those that are named call the Service's name",
+        ),
+        Reason.SAME_PODS: _warn(
+            "another Service leads to the origin's pods, past the split",
+            "have its callers call this one",
+        ),
+        Reason.SERVICE_EXPOSED: _warn(
+            "the Service is called from outside the cluster, where no split is obeyed",
+            "lead those callers to the target yourself",
+        ),
+        Reason.FEDERATED_MEMBER: _warn(
+            "a federated Service leads to the origin's pods, past the split",
+            "remove the label mirror.linkerd.io/federated in the origin",
+        ),
+        Reason.INGRESS_DIALS_PODS: _warn(
+            "an Ingress or a Gateway sends to the origin's pods, past the split",
+            "have it send to the Service's address (docs/check.md), meshed",
+        ),
+        Reason.ORIGIN_CALLED: _warn(
+            "after completion callers still reach the origin's pods", "see its warnings for who"
+        ),
+        Reason.ORIGIN_CALLS_UNKNOWN: _warn(
+            "whether anybody still calls the origin's pods was not measured",
+            "give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),
@@ -519,6 +567,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.RIGHTS_MISSING: _block(
             "the controller's service account may not do what it must",
             "grant it: the chart's ClusterRole has all that it needs",
+        ),
+        Reason.NOT_CHECKED: _block(
+            "an error of ours ended the check of this Service; the others were checked",
+            "report it with its message; until then nothing is known of this Service",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",
@@ -628,8 +680,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         # The attempt.
         Reason.COMPLETED: _info(
-            "the target serves every call",
-            "see its warnings before you scale the origin down",
+            "both splits send every call to the target",
+            "ask kubectl migrate drained before you scale the origin down",
             quiet=True,
         ),
         Reason.SERVED_BEFORE: _warn(

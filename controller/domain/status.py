@@ -26,7 +26,7 @@ class _Part(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Reported(_Part, frozen=True):
-    """What the rest of a status is about."""
+    """What the rest of a status is about: what stands, whatever is asked for meanwhile."""
 
     target: str = ""
     attempt: int = 1
@@ -50,7 +50,11 @@ class PathStatus(_Part, frozen=True):
 
 
 class TrafficStatus(_Part, frozen=True):
-    """What real callers of one cluster see; ``unknown`` is why that is not known."""
+    """What real callers of one cluster see; ``unknown`` is why that is not known.
+
+    ``claimed_percent`` is what the split says that the target serves of their calls, ``share_percent`` what it
+    served of the last minutes' ``measured_requests``, and ``strays`` that chance does not explain the difference.
+    """
 
     callers: str
     verdict: str = ""
@@ -65,6 +69,9 @@ class TrafficStatus(_Part, frozen=True):
     bad_percent: Percent = UNSET
     origin_bad_percent: Percent = msgspec.field(default=UNSET, name="homeBadPercent")
     share_percent: Percent = UNSET
+    claimed_percent: Percent = UNSET
+    measured_requests: int = 0
+    strays: bool = False
 
 
 class WarningStatus(_Part, frozen=True):
@@ -96,9 +103,13 @@ class Condition(_Part, frozen=True):
 
 
 class AskedBy(_Part, frozen=True):
-    """Who wrote the annotations last, by field manager."""
+    """Who wrote the annotations last, by field manager, and the ``target`` they name ("": none, or no single one).
+
+    It is no part of what an older controller wrote: then it is what the rest of the status is about.
+    """
 
     by: str = ""
+    target: str | UnsetType = UNSET
     at: Moment | UnsetType = UNSET
 
 
@@ -122,6 +133,7 @@ class MigrationStatus(_Part, frozen=True):
     paths: tuple[PathStatus, ...] = msgspec.field(default=(), name="ways")
     traffic: tuple[TrafficStatus, ...] = ()
     warnings: tuple[WarningStatus, ...] = ()
+    origin_calls: str | UnsetType = UNSET
     conditions: tuple[Condition, ...] = ()
     history: tuple[Transition, ...] = ()
     asked: AskedBy | UnsetType = UNSET
@@ -139,6 +151,17 @@ class MigrationStatus(_Part, frozen=True):
         return (
             dict(zip(self.clusters, told, strict=True)) if len(told) == len(self.clusters) else {}
         )
+
+    @property
+    def asked_target(self) -> str:
+        """The target that the annotations named when this was written, "" where they named none."""
+        asked = UNSET if self.asked is UNSET else self.asked.target
+        return self.observed.target if asked is UNSET else asked
+
+    @property
+    def asks_otherwise(self) -> bool:
+        """Whether the annotations name another cluster than the one that all the rest is about."""
+        return self.asked_target not in ("", self.observed.target)
 
     @property
     def origin(self) -> str:

@@ -13,20 +13,19 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from controller.decide.resolve import asked_target
 from controller.domain import (
+    WHOLE,
     CallPath,
-    Malformed,
     MigrationKnown,
-    MigrationSpec,
     Observed,
     PathEvidence,
     Phase,
     Plan,
     Reason,
     Side,
-    TrafficEvidence,
     Verdict,
 )
 from controller.domain.status import (
@@ -41,6 +40,7 @@ from controller.domain.status import (
     WarningStatus,
     readable,
 )
+from controller.evidence.clients.claimed import AT_REST_S, strays
 
 REFRESH_S = 10.0
 """How often a status that changed without a transition is written, while there is something to watch."""
@@ -233,12 +233,9 @@ def body_of(
     conditions: Sequence[Condition],
 ) -> MigrationStatus:
     """Return the status of this decision, without its time."""
-    spec = observed.spec
-    target = spec.target if isinstance(spec, (MigrationSpec, Malformed)) else None
-    asked = known.asked
     return MigrationStatus(
         service=observed.key.service,
-        observed=Reported(target or "", plan.number),
+        observed=Reported(plan.target, plan.number),
         clusters=tuple(observed.context.clusters),
         phase=plan.phase.value,
         share=share_text(observed, plan),
@@ -250,12 +247,21 @@ def body_of(
         waiting_for=plan.waiting_for,
         alert=bool(plan.ruling and plan.ruling.alert),
         paths=tuple(_path(path, found) for path, found in sorted(observed.paths.items())),
-        traffic=tuple(_traffic(name, found) for name, found in sorted(observed.traffic.items())),
+        traffic=tuple(_traffic(observed, plan, name) for name in sorted(observed.traffic)),
         warnings=tuple(WarningStatus(reason, message) for reason, message in plan.warnings),
+        origin_calls=plan.origin_calls or UNSET,
         conditions=tuple(conditions),
         history=tuple(transitions),
-        asked=UNSET if asked is None else AskedBy(known.asked_by, _second(asked)),
+        asked=_asked(observed, known),
     )
+
+
+def _asked(observed: Observed, known: MigrationKnown) -> AskedBy | UnsetType:
+    """Return what is asked for and by whom; unset where nobody asks for anything."""
+    if known.asked is None and observed.spec is None:
+        return UNSET
+    at = UNSET if known.asked is None else _second(known.asked)
+    return AskedBy(known.asked_by, asked_target(observed), at)
 
 
 def _path(path: CallPath, found: PathEvidence) -> PathStatus:
@@ -275,7 +281,9 @@ def _path(path: CallPath, found: PathEvidence) -> PathStatus:
     )
 
 
-def _traffic(callers: str, found: TrafficEvidence) -> TrafficStatus:
+def _traffic(observed: Observed, plan: Plan, callers: str) -> TrafficStatus:
+    found, claimed = observed.traffic[callers], plan.shares.get(callers)
+    at_rest = min(observed.settled_s, observed.started_s) >= AT_REST_S
     return TrafficStatus(
         callers=callers,
         verdict=found.verdict.value if found.judged else "",
@@ -290,6 +298,9 @@ def _traffic(callers: str, found: TrafficEvidence) -> TrafficStatus:
         bad_percent=_percent(found.bad_share),
         origin_bad_percent=_percent(found.origin_bad_share),
         share_percent=_percent(found.share),
+        claimed_percent=_percent(None if claimed is None else claimed / WHOLE),
+        measured_requests=found.measured_requests,
+        strays=at_rest and strays(found, claimed),
     )
 
 

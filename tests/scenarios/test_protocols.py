@@ -160,6 +160,33 @@ def test_unfit(port: Port, probe: ProbeSpec, advice: str | None) -> None:
         assert advice in found[1]
 
 
+BROKEN = [str(status) for status in (408, 421, 424, 425, 429, 499, *range(500, 600))]
+BROKEN_GRPC = ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "ABORTED", "CANCELLED"]
+BROKEN_GRPC += ["DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "502", "503", "429"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answers"), [("http", BROKEN), ("h2c", BROKEN), ("grpc", BROKEN_GRPC)]
+)
+def test_what_a_broken_application_answers_is_never_called_good(
+    protocol: Any, answers: list[str]
+) -> None:
+    """No advice takes the evidence away: for such an answer probe-expect is not offered, and repair is."""
+    for answer in answers:
+        found = rejection(answer, ProbeSpec(), protocol)
+        assert found is not None, answer
+        assert "probe-expect" not in found, answer
+        assert "repair it, or set probe-path" in found, answer
+
+
+@pytest.mark.parametrize("answer", ["PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ARGUMENT"])
+def test_what_an_application_that_works_may_answer_is_offered(answer: str) -> None:
+    """A method that refuses an empty message, or callers without credentials, works."""
+    found = rejection(answer, ProbeSpec(path="/shop.Cart/Get"), "grpc")
+    assert found is not None
+    assert found.endswith(f"probe-expect=OK,{answer}")
+
+
 @pytest.mark.parametrize(
     ("answer", "probe", "protocol", "advice"),
     [

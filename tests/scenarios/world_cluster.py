@@ -352,7 +352,7 @@ class Connection:
         """Return what a watch tells of an event; None where nobody watches that."""
         stored, name = event.stored, self._server.name
         watched = {resource.value: resource for resource in WATCHED}
-        resource = watched.get(stored.resource.plural)
+        resource = watched.get(stored.resource.key)
         if resource is None or resource in self._server.unserved:
             return None
         if event.type == "DELETED":

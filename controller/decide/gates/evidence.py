@@ -36,6 +36,9 @@ SILENCE_ALERT_S = 30.0
 SILENCE_S = 3.0
 """A shorter one is not yet worth a word."""
 
+LOWEST_OBJECTIVE = 0.5
+"""The lowest that slo-success can be: who meets less has no lower objective to write, but a fault."""
+
 NO_DATA = frozenset({Reason.SILENT, Reason.VOID, Reason.NO_STREAM})
 """Why nobody knows how a path is."""
 
@@ -114,8 +117,10 @@ def origin_bad(given: Input) -> Hold | None:
         return None
     path, found = failed
     good, advice = found.success_share, ""
-    if good is not None:
+    if good is not None and good >= LOWEST_OBJECTIVE:
         advice = f"; the origin itself meets {good * 100:.4g} %: write a lower slo-success"
+    elif good is not None:
+        advice = "; the origin itself does not work: repair it, or probe what does"
     return hold(Reason.ORIGIN_BAD, bad_probes(path.callers, given.state.origin, found) + advice)
 
 

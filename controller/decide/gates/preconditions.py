@@ -19,6 +19,9 @@ from controller.decide.resolve import split_parts
 from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
 
+LONGEST_NAME = 63
+"""Of a Service, in characters: a DNS label."""
+
 
 @Each
 def split_defective(given: Input) -> Iterator[Hold]:
@@ -117,11 +120,33 @@ def mirror_missing(given: Input) -> Iterator[Hold]:
     """The Service is not exported to the other cluster."""
     for cluster, far, name in _mirrors(given):
         if cluster.mirror is None and not cluster.other_mirrors:
-            yield hold(
-                Reason.MIRROR_MISSING,
-                f"{cluster.name} has no mirror {name}: export the Service in {far} with the label"
-                " mirror.linkerd.io/exported=true",
-            )
+            why = _why_no_mirror(given, cluster, far, name)
+            yield hold(Reason.MIRROR_MISSING, f"{cluster.name} has no mirror {name}: {why}")
+
+
+def _why_no_mirror(given: Input, cluster: ObservedCluster, far: str, name: str) -> str:
+    """Return why Linkerd made none, or keeps none, and what to do (its service mirror, and linkerd2#11358)."""
+    service = given.observed.clusters[far].service
+    if len(name) > LONGEST_NAME:
+        return (
+            f"that would be {len(name)} characters, and the name of a Service has {LONGEST_NAME} at most: give"
+            " the Service, or the cluster in its Link, a shorter name"
+        )
+    if cluster.false_mirror:
+        return f"a Service that is no mirror has that name in {cluster.name}: give it another"
+    if service is None:
+        return f"there is no Service {given.observed.key} in {far} to be mirrored"
+    if not service.exported:
+        return (
+            f"the Service in {far} is not exported, or not any more: it needs the label"
+            " mirror.linkerd.io/exported=true, or what the Link's selector asks for"
+        )
+    if service.exported != "true":
+        return f'the label mirror.linkerd.io/exported in {far} is "{service.exported}": write true'
+    return (
+        f"the Service in {far} is exported, so see what the service mirror in {cluster.name} logs, and whether"
+        " a tool that prunes by the copied labels deleted it, as Argo CD does"
+    )
 
 
 def _unready_mirrors(given: Input) -> Iterator[_Mirror]:
@@ -150,8 +175,24 @@ def mirror_empty(given: Input) -> Iterator[Hold]:
     """Nobody stands behind a mirror."""
     for cluster, far, name in _unready_mirrors(given):
         if not cluster.mirror_endpoints.unready:
-            message = f"the mirror {name} in {cluster.name} has no endpoint: {far} has no ready pod"
+            why = _why_empty(given, cluster, far)
+            message = f"the mirror {name} in {cluster.name} has no endpoint: {why}"
             yield hold(Reason.MIRROR_EMPTY, message)
+
+
+def _why_empty(given: Input, cluster: ObservedCluster, far: str) -> str:
+    """Return why nobody stands behind a mirror, and what to do (facts 29)."""
+    if cluster.mirror and cluster.mirror.remote_discovery:
+        return (
+            "it is one of remote discovery, for a flat network, and has none of its own; a Service can be moved"
+            f" by its gateway only: write the label mirror.linkerd.io/exported=true in {far}"
+        )
+    if not given.observed.clusters[far].endpoints.ready:
+        return f"{far} has no ready pod"
+    return (
+        f"{far} has ready pods, so Linkerd's repair fills it within a minute; if it stays empty, see what the"
+        f" service mirror in {cluster.name} logs: does it resolve the gateway's address?"
+    )
 
 
 @Each

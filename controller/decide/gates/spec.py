@@ -20,6 +20,7 @@ from controller.domain import (
     SplitKind,
     TrafficMode,
 )
+from controller.domain.ports import taken_for
 from controller.domain.probe_checks import shown_ports, unfit
 
 ANSWER_S = 5.0
@@ -138,12 +139,12 @@ def ports_differ(given: Input) -> Hold | None:
         )
     spoken = {port.name: port.app_protocol for port in theirs.ports}
     for port in mine.ports:
-        other = spoken[port.name]
-        if port.app_protocol and other and port.app_protocol != other:
+        here, there = taken_for(port.app_protocol), taken_for(spoken[port.name])
+        if here and there and here != there:
             return hold(
                 Reason.PORTS_DIFFER,
-                f"the appProtocol of port {port.number} is {port.app_protocol} in {one} and {other}"
-                f" in {two}; make them equal",
+                f"port {port.number} is {here} to Linkerd in {one} by its appProtocol {port.app_protocol},"
+                f" and {there} in {two} by {spoken[port.name]}; make them equal",
             )
     return None
 
@@ -269,28 +270,28 @@ def route_unfit(given: Input) -> Iterator[Hold]:
 @Each
 def ports_unfit(given: Input) -> Iterator[Hold]:
     """The ports that are named are ports of the Service, and can move without the others."""
-    names = given.state.spec.ports if given.state.spec else ()
+    spec = given.state.spec
     for name, cluster in given.observed.clusters.items():
-        if not names or cluster.service is None:
+        if spec is None or not spec.ports or cluster.service is None:
             continue
         kind = split_choice.kind_of(given.observed, given.state, cluster)
-        wrong = _wrong_ports(cluster.service, names, kind)
+        wrong = _wrong_ports(cluster.service, spec, kind)
         if wrong:
             yield hold(Reason.PORTS_UNFIT, f"in {name} the annotation ports {wrong}")
 
 
-def _wrong_ports(
-    service: ObservedService, names: tuple[str | int, ...], kind: SplitKind | None
-) -> str:
+def _wrong_ports(service: ObservedService, spec: MigrationSpec, kind: SplitKind | None) -> str:
     """Return what is wrong with the ports that the annotation names, "" where nothing is."""
     tcp = parts.tcp_ports(service)
-    for name in names:
-        if not any(parts.is_named(port, [name]) for port in tcp):
+    for name in spec.ports:
+        if not parts.named(tcp, [name]):
             return f"names {name}, and the Service has {shown_ports(_ports(service))}"
-    named = [port for port in tcp if parts.is_named(port, names)]
+    named = parts.named(tcp, spec.ports)
     if kind is SplitKind.TRAFFICSPLIT:
         return _left_out([port for port in tcp if port not in named])
-    return _not_carried(named, service)
+    whys = (parts.why_not_carried(port, service, spec) for port in named)
+    why = next(filter(None, whys), "")
+    return f"names what no HTTPRoute can carry: {why}; or leave it out" if why else ""
 
 
 def _left_out(others: list[Port]) -> str:
@@ -299,13 +300,6 @@ def _left_out(others: list[Port]) -> str:
         return ""
     numbers = ", ".join(str(port.number) for port in others)
     return f"leaves out {numbers}, which a TrafficSplit moves too: remove it, or let the Service have HTTPRoutes"
-
-
-def _not_carried(named: list[Port], service: ObservedService) -> str:
-    """Return what is wrong where HTTPRoutes are to carry these ports."""
-    whys = (parts.why_not_carried(port, service) for port in named)
-    why = next(filter(None, whys), "")
-    return f"names what no HTTPRoute can carry: {why}; leave it out" if why else ""
 
 
 @Each

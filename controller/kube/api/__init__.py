@@ -6,7 +6,7 @@ models lose deletions, reconnect without pause, and leave an ex-leader running.
 
 from __future__ import annotations
 
-from controller.kube.api.access import ClusterAccess
+from controller.kube.api.access import ClusterAccess, unsupported
 from controller.kube.api.backoff import Backoff
 from controller.kube.api.client import Client
 from controller.kube.api.clock import ServerClock
@@ -41,4 +41,5 @@ __all__ = [
     "ServerClock",
     "ServiceRef",
     "Unavailable",
+    "unsupported",
 ]

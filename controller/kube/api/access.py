@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -17,6 +18,12 @@ from yarl import URL
 
 from controller.kube.api.errors import Unavailable
 from controller.kube.api.exec_credential import Issued, issue
+
+IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
+"""Keys of a kubeconfig's user that ask to act as somebody else."""
+
+PROVIDERS = ("gcp", "oidc")
+"""The auth-providers that are understood; kubectl itself has dropped them for exec plugins."""
 
 RENEW_AT = 0.75
 """The part of a token's life after which another is fetched: no request waits for a plugin then."""
@@ -46,6 +53,38 @@ class Credentials:
         if header and not (header.isascii() and header.isprintable()):
             raise Unavailable("credentials: the token holds characters that no token has")
         return header
+
+
+def unsupported(name: str, user: Mapping[str, Any], cluster: Mapping[str, Any]) -> str | None:
+    """Return what the user of this name, or its cluster, asks for that is not done, and what to write instead.
+
+    To leave any of it out would be to act as somebody with other rights, or to go another way than was asked.
+    """
+    for key in IMPERSONATION:
+        if user.get(key):
+            return (
+                f'the user "{name}" of the kubeconfig has {key}, and nobody is impersonated here: remove it, and'
+                " give that user credentials with the rights that are wanted"
+            )
+    provider = user.get("auth-provider")
+    kind = provider.get("name") if isinstance(provider, Mapping) else None
+    if kind is not None and kind not in PROVIDERS:
+        return f'the user "{name}" of the kubeconfig has the auth-provider {kind}: use its exec plugin instead'
+    proxy = cluster.get("proxy-url")
+    if proxy and not _is_http(str(proxy)):
+        return (
+            f'the proxy-url of the cluster of "{name}" in the kubeconfig is no http:// or https:// URL: write one, or'
+            " remove it"
+        )
+    return None
+
+
+def _is_http(text: str) -> bool:
+    try:
+        url = URL(text)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +131,17 @@ class _Loader(KubeConfigLoader):
         super().__init__(config_dict=KubeConfigMerger(kubeconfig).config, active_context=context)
         self.issued = Issued()
         self._folder = str(Path(kubeconfig).expanduser().absolute().parent)
+
+        if wrong := unsupported(*self._asked()):
+            raise ValueError(wrong)
+
+    def _asked(self) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+        """Return the name of the user that the context means, and what stands of it and of its cluster."""
+        context: Any = self._current_context
+        user: Any = self._user
+        cluster: Any = self._cluster
+        named = context["context"].safe_get("user") or ""
+        return str(named), user.value if user else {}, cluster.value
 
     async def load_from_exec_plugin(self) -> bool:
         """Take a token, or leave a certificate to the TLS context."""

@@ -4,7 +4,9 @@ The law of freshness. A resource is current from the moment a watch is open that
 list. It stops being current when no watch is open for ``stale_after_s`` (a watch that was silent for
 ``silent_s``, bookmarks included, is cut and counts as not open), and then only a new quorum list makes it
 current again: a watch that merely opens proves nothing about what was missed. A planned list, while no
-request failed, does not count as time without a watch, because its pages are being heard.
+request failed, does not count as time without a watch, because its pages are being heard. A watch that was cut
+for its silence is followed by such a list: after a restore of etcd a server takes a version that it has not
+reached again, and says nothing until it has (kubernetes#107457).
 
 The law of deletions. Who is not in a new list is reported deleted, so none is lost while no watch is open.
 """
@@ -39,6 +41,7 @@ from controller.kube.objects import (
     Freshness,
     KubeObject,
     Listed,
+    Listing,
     Resource,
     Undecodable,
     Upserted,
@@ -136,6 +139,7 @@ class Reflector:
         self._version = ""  # to watch from; "" demands a list
         self._relist_at_s = 0.0
         self._opened_s: float | None = None
+        self._heard = False
         self._current = False
         self._lapse: asyncio.TimerHandle | None = None
 
@@ -185,7 +189,8 @@ class Reflector:
 
     async def _wait_until_served(self) -> None:
         """A kind that the cluster does not know is a list of nothing, and that is current knowledge."""
-        self._replace((), served=False)
+        self._absorb(Listing(self._cluster, self._resource))
+        self._replace((), "", served=False)
         self._version = ""
         self._cancel_lapse()
         self._tell(True)
@@ -198,6 +203,7 @@ class Reflector:
         path = await self._places.path(self._resource)
         query = {"limit": str(self._pace.page)}
         found: list[KubeObject | Undecodable] = []
+        self._absorb(Listing(self._cluster, self._resource))
         while True:
             answer = await self._transport.request("GET", self._resource.value, path, query=query)
             try:
@@ -211,8 +217,8 @@ class Reflector:
             query["continue"] = page.metadata.continue_
         if not page.metadata.resource_version:
             raise Unavailable("a list without a resourceVersion")
-        self._replace(tuple(found), served=True)
         self._version = page.metadata.resource_version
+        self._replace(tuple(found), self._version, served=True)
         self._relist_at_s = self._chance.monotonic() + self._pace.relist_s * (
             0.8 + 0.4 * self._chance.draw()
         )
@@ -228,14 +234,16 @@ class Reflector:
             self._relist_at_s = self._chance.monotonic() + self._pace.relist_retry_s
             self._log.warning("planned list failed", reason=str(error))
 
-    def _replace(self, found: tuple[KubeObject | Undecodable, ...], *, served: bool) -> None:
+    def _replace(
+        self, found: tuple[KubeObject | Undecodable, ...], version: str, *, served: bool
+    ) -> None:
         before, self._known = self._known, {}
         for thing in found:
             self._remember(thing)
-        for (namespace, name), version in before.items():
+        for (namespace, name), last in before.items():
             if (namespace, name) not in self._known:
-                self._absorb(Deleted(self._cluster, self._resource, namespace, name, version))
-        self._absorb(Listed(self._cluster, self._resource, found, served))
+                self._absorb(Deleted(self._cluster, self._resource, namespace, name, last))
+        self._absorb(Listed(self._cluster, self._resource, found, served, version))
 
     def _remember(self, thing: KubeObject | Undecodable) -> str:
         namespace, name, version = identify(thing)
@@ -264,10 +272,11 @@ class Reflector:
             silent_s=self._pace.silent_s,
             lifetime_s=life_s + OVERTIME_S,
         ) as chunks:
-            self._opened_s = self._chance.monotonic()
+            self._opened_s, self._heard = self._chance.monotonic(), False
             self._up()
             lines = Lines(self._pace.line_limit_bytes)
             async for chunk in chunks:
+                self._heard = True
                 self._meter.watch_heard(self._cluster, self._resource.value)
                 try:
                     complete = lines.feed(chunk)
@@ -316,6 +325,9 @@ class Reflector:
         self._tell(True)
 
     def _down(self, reason: str) -> None:
+        now_s = self._chance.monotonic()
+        if not self._heard and self._opened_s and now_s - self._opened_s >= self._pace.silent_s:
+            self._relist_at_s = now_s
         if self._current and self._lapse is None:
             self._arm_lapse(reason)
 

@@ -8,14 +8,25 @@ ours keeps a handful of labels.
 
 from __future__ import annotations
 
-from controller.kube.objects.changes import Change, Deleted, Freshness, Listed, Resource, Upserted
+from controller.kube.objects.changes import (
+    Change,
+    Deleted,
+    Freshness,
+    Listed,
+    Listing,
+    Resource,
+    Upserted,
+)
 from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXPORTED,
     FAILOVER,
     MIRROR_CLUSTER,
+    MIRROR_OF,
     OPAQUE_PORTS,
     POLICIES,
+    REMOTE_DISCOVERY,
     ROLLOUT,
     SMI_SKIP,
     Backend,
@@ -31,6 +42,7 @@ from controller.kube.objects.values import (
     Metadata,
     MigrationObject,
     NamespaceObject,
+    OtherRouteObject,
     OwnerReference,
     ParentRef,
     RouteBackend,
@@ -48,10 +60,13 @@ from controller.kube.objects.values import (
 
 __all__ = [
     "DECODERS",
+    "EXPORTED",
     "FAILOVER",
     "MIRROR_CLUSTER",
+    "MIRROR_OF",
     "OPAQUE_PORTS",
     "POLICIES",
+    "REMOTE_DISCOVERY",
     "ROLLOUT",
     "SMI_SKIP",
     "Backend",
@@ -68,10 +83,12 @@ __all__ = [
     "LeaseObject",
     "LinkObject",
     "Listed",
+    "Listing",
     "ManagedFields",
     "Metadata",
     "MigrationObject",
     "NamespaceObject",
+    "OtherRouteObject",
     "OwnerReference",
     "ParentRef",
     "Requirement",

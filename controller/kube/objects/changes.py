@@ -9,7 +9,7 @@ from controller.kube.objects.values import KubeObject, Undecodable
 
 
 class Resource(StrEnum):
-    """What is read and written, by its plural (the last part of its path in the API)."""
+    """What is read and written, by its plural; with its group where another group has a kind of that plural."""
 
     SERVICES = "services"
     ENDPOINTSLICES = "endpointslices"
@@ -21,19 +21,38 @@ class Resource(StrEnum):
     LEASES = "leases"
     NAMESPACES = "namespaces"
     LINKS = "links"
+    INGRESSES = "ingresses"
+    TCPROUTES = "tcproutes"
+    TLSROUTES = "tlsroutes"
+    GRPCROUTES = "grpcroutes"
+    POLICY_HTTPROUTES = "httproutes.policy.linkerd.io"
+
+    @property
+    def plural(self) -> str:
+        """The last part of its path in the API."""
+        return self.value.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of a resource was asked for: what is known now is about to be replaced."""
+
+    cluster: str
+    resource: Resource
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """All that there is of a resource, of one moment: what is not in ``objects`` does not exist.
 
-    ``served`` is false where the cluster does not know the kind at all.
+    ``served`` is false where the cluster does not know the kind at all. ``version`` is that of the list itself.
     """
 
     cluster: str
     resource: Resource
     objects: tuple[KubeObject | Undecodable, ...]
     served: bool = True
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +85,4 @@ class Freshness:
     reason: str = ""
 
 
-Change = Listed | Upserted | Deleted | Freshness
+Change = Listing | Listed | Upserted | Deleted | Freshness

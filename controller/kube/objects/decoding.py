@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from sys import intern
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from controller.kube.objects.values import (
     Metadata,
     MigrationObject,
     NamespaceObject,
+    OtherRouteObject,
     OwnerReference,
     ParentRef,
     RouteBackend,
@@ -175,7 +176,15 @@ def _service(wire: wire_types.Service) -> ServiceObject:
             _port(p.name, p.port, p.protocol, p.app_protocol or "") for p in spec.ports or ()
         ),
         session_affinity=intern(spec.session_affinity),
+        exposed=_exposed(spec),
     )
+
+
+def _exposed(spec: wire_types.ServiceSpec) -> str:
+    """Return by what a Service is reached from outside the cluster, "" where it is not."""
+    if spec.type in ("LoadBalancer", "NodePort"):
+        return intern(f"type {spec.type}")
+    return "externalIPs" if spec.external_ips else ""
 
 
 def _pod(ref: wire_types.TargetRef | None, namespace: str) -> str:
@@ -276,8 +285,46 @@ def _http_route(wire: wire_types.HttpRoute) -> HTTPRouteObject:
     )
 
 
+GRPC_ROUTE = "GRPCRoute"
+POLICY_ROUTE = "HTTPRoute of policy.linkerd.io"
+
+
+def _other_route(kind: str, wire: wire_types.HttpRoute) -> OtherRouteObject:
+    """Keep whose calls a route is for, and which of them; of a GRPCRoute the rules do not matter."""
+    meta, spec = wire.metadata, wire.spec or wire_types.RouteSpec()
+    rules = bytes(spec.rules) if kind == POLICY_ROUTE else b""
+    return OtherRouteObject(
+        metadata=Metadata(
+            name=intern(meta.name),
+            namespace=intern(meta.namespace),
+            resource_version=meta.resource_version,
+            creation_timestamp=meta.creation_timestamp,
+        ),
+        kind=kind,
+        parents=tuple(
+            _parent(ref, meta.namespace)
+            for ref in _PARENTS.decode(bytes(spec.parent_refs) or b"[]") or ()
+        ),
+        rules=tuple(
+            _route_rule(rule, meta.namespace) for rule in _RULES.decode(rules or b"[]") or ()
+        ),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
+    )
+
+
+def _takes_all(wire: wire_types.RouteMatch) -> bool:
+    """Return whether a match asks for nothing: every path begins with /."""
+    path = wire.path or wire_types.PathMatch()
+    anywhere = (path.type or "PathPrefix") == "PathPrefix" and (path.value or "/") == "/"
+    method = bytes(wire.method) in (b"", b"null")
+    return anywhere and method and not wire.headers and not wire.query_params
+
+
 def _route_rule(wire: wire_types.RouteRule, namespace: str) -> RouteRule:
+    matches = [_takes_all(match) for match in wire.matches or ()]
     return RouteRule(
+        takes_all=not matches or any(matches),
+        picks=not all(matches),
         filters=tuple(intern(found.type) for found in wire.filters or ()),
         backends=tuple(_route_backend(ref, namespace) for ref in wire.backend_refs or ()),
     )
@@ -418,6 +465,10 @@ DECODERS: Mapping[Resource, Decode] = MappingProxyType(
         Resource.LEASES: _tolerant(wire_types.Lease, _lease),
         Resource.NAMESPACES: _tolerant(wire_types.Named, _namespace),
         Resource.LINKS: _tolerant(wire_types.Link, _link),
+        Resource.GRPCROUTES: _tolerant(wire_types.HttpRoute, partial(_other_route, GRPC_ROUTE)),
+        Resource.POLICY_HTTPROUTES: _tolerant(
+            wire_types.HttpRoute, partial(_other_route, POLICY_ROUTE)
+        ),
     }
 )
 """By resource: one object's JSON to what is kept of it. They never raise."""

@@ -19,8 +19,16 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
+"""On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
+
+REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
+"""Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
+
+EXPORTED = f"{MIRROR_PREFIX}exported"
+"""Label of a Service that is to be mirrored, unless a Link's selector asks for another."""
 
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
@@ -80,18 +88,25 @@ class Metadata(Value, frozen=True):
 
 
 class ServiceObject(Value, frozen=True):
-    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API."""
+    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API.
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not."""
 
     metadata: Metadata
     type: str
     cluster_ip: str
     ports: tuple[Port, ...]
     session_affinity: str
+    exposed: str = ""
 
     @property
     def is_mirror(self) -> bool:
         """Whether Linkerd made it: such a Service is never a spec (mesh facts, Mirrors)."""
         return f"{MIRROR_PREFIX}mirrored-service" in self.metadata.labels
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is a member of a federated Service, which calls its pods by their addresses."""
+        return self.metadata.labels.get(f"{MIRROR_PREFIX}federated") == "member"
 
 
 class Endpoint(Value, frozen=True):
@@ -181,10 +196,13 @@ class RouteBackend(Value, frozen=True):
 
 
 class RouteRule(Value, frozen=True):
-    """One rule of a route: the types of its filters, and its backends."""
+    """One rule of a route: the types of its filters, and its backends. ``takes_all``: every request is one of its;
+    ``picks``: a match of it asks for more than that."""
 
     filters: tuple[str, ...]
     backends: tuple[RouteBackend, ...]
+    takes_all: bool = True
+    picks: bool = False
 
 
 class RouteRuling(Value, frozen=True):
@@ -210,6 +228,22 @@ class HTTPRouteObject(Value, frozen=True):
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
+    rulings: tuple[RouteRuling, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "HTTPRoute"
+
+
+class OtherRouteObject(Value, frozen=True):
+    """A route of a kind that is never ours: a GRPCRoute, or an HTTPRoute of Linkerd's own group. ``kind`` as people
+    read it; ``rulings`` as above."""
+
+    metadata: Metadata
+    kind: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
     rulings: tuple[RouteRuling, ...] = ()
 
 
@@ -288,6 +322,7 @@ KubeObject = (
     | EventObject
     | NamespaceObject
     | LinkObject
+    | OtherRouteObject
 )
 
 

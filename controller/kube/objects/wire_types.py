@@ -63,6 +63,7 @@ class ServiceSpec(Wire):
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     ports: list[ServicePort] | None = None
     session_affinity: str = "None"
+    external_ips: list[str] | None = msgspec.field(name="externalIPs", default=None)
 
 
 class Service(Wire):
@@ -136,7 +137,22 @@ class RouteFilter(Wire):
     type: str = ""
 
 
+class PathMatch(Wire):
+    type: str | None = "PathPrefix"
+    value: str | None = "/"
+
+
+class RouteMatch(Wire):
+    """What a match asks for; of a GRPCRoute ``method`` is an object, and its like is not looked at."""
+
+    path: PathMatch | None = None
+    method: msgspec.Raw = msgspec.Raw()
+    headers: list[msgspec.Raw] | None = None
+    query_params: list[msgspec.Raw] | None = None
+
+
 class RouteRule(Wire):
+    matches: list[RouteMatch] | None = None
     filters: list[RouteFilter] | None = None
     backend_refs: list[BackendRef] | None = None
 

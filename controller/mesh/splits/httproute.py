@@ -1,7 +1,7 @@
 """HTTPRoute (``gateway.networking.k8s.io`` v1 and v1beta1) with a Service as its parent <-> Split.
 
-gRPC goes through it as any HTTP/2 does: a GRPCRoute is not needed. Linkerd follows a new route at once, also
-in busy clients (facts 11), and gateways ignore routes on HTTP (facts 9). What it does with the rest is read
+gRPC goes through it as any HTTP/2 does, where Linkerd takes the port for HTTP (facts 24). It follows a new route at
+once, also in busy clients (facts 11), and gateways ignore routes on HTTP (facts 9). What it does with the rest is read
 in linkerd2's policy controller (``outbound/index/http.rs``, ``outbound/http.rs``): a rule without backends is
 local; a backend without a port, of another kind, or that does not exist answers 500 to its part; a route with
 a filter that Linkerd does not know is ignored as a whole; an absent weight is 1.

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from controller.domain import Key, Side
-from controller.domain.status import AskedBy, MigrationStatus, PathStatus, rfc3339
+from controller.domain.status import AskedBy, MigrationStatus, PathStatus, TrafficStatus, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ def row(key: Key, shown: Shown) -> dict[str, Any]:
         "attempt": status.observed.attempt,
         "phase": status.phase,
         "shares": {name: _number(share) for name, share in status.shares.items()},
+        "measured": {one.callers: _measured(one) for one in status.traffic},
+        "asks": status.asked_target if status.asks_otherwise else "",
         "verdict": status.verdict,
         "reason": status.reason,
         "message": status.message,
@@ -68,6 +70,16 @@ def _progress(paths: Sequence[PathStatus]) -> tuple[int, int]:
     """Return the clean and the needed probes of the path that is furthest from PASS; the apex decides nothing."""
     found = [(path.clean, path.needed) for path in paths if path.side != Side.APEX]
     return min(found, key=lambda pair: pair[0] / max(pair[1], 1), default=(0, 0))
+
+
+def _measured(traffic: TrafficStatus) -> dict[str, Any]:
+    """Return what the target really served of one cluster's calls, beside what its split says."""
+    share = traffic.share_percent
+    return {
+        "percent": None if share is UNSET else share,
+        "requests": traffic.measured_requests,
+        "strays": traffic.strays,
+    }
 
 
 def _number(share: str) -> float | None:

@@ -17,6 +17,7 @@ from deploy.stand_ins.apiserver import Event, Store
 from deploy.stand_ins.apiserver.writes import Target, Writes
 from deploy.stand_ins.mesh.adaptor import SKIP, SmiAdaptor, with_overrides, without_overrides
 from deploy.stand_ins.mesh.config import (
+    DOMAIN,
     ClusterConfig,
     Key,
     Object,
@@ -28,17 +29,19 @@ from deploy.stand_ins.mesh.kube import SERVICES, KubeClient
 from deploy.stand_ins.mesh.policy import PolicyController, status_of
 from deploy.stand_ins.mesh.watch import Follow
 
+LISTED_WITHIN_S = 10.0
 ADAPTOR = "smi-adaptor"
 """The field manager of what the adaptor writes."""
 
 
 class AtOnce:
     """Obeys the splits in one store. ``acts``: while it is false nobody writes anything; ``routes``: this Linkerd
-    knows HTTPRoutes."""
+    knows HTTPRoutes; ``domain``: that of the cluster's DNS."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self.acts = True
         self.routes = True
+        self.domain = DOMAIN
         self._store = store
         self._clock = clock
         self._writes = Writes(store, clock)
@@ -70,7 +73,7 @@ class AtOnce:
     def _obey(self, plural: str, body: Object) -> None:
         if plural == "trafficsplits" and (body.get("spec") or {}).get("service"):
             profile = self._profile(body)
-            self._put(profile, with_overrides(body, profile))
+            self._put(profile, with_overrides(body, profile, self.domain))
         elif plural == "httproutes" and self.routes:
             now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
             status = status_of(body, self._config, now)
@@ -92,7 +95,7 @@ class AtOnce:
 
     def _profile(self, split: Object) -> Object | None:
         namespace = split["metadata"]["namespace"]
-        name = profile_name((namespace, str(split["spec"]["service"])))
+        name = profile_name((namespace, str(split["spec"]["service"])), self.domain)
         found = self._store.get("serviceprofiles", namespace, name)
         return found.body if found else None
 
@@ -144,12 +147,13 @@ class Answering:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """List what stands there, and follow it."""
+        """List what stands there, and follow it. Raises TimeoutError."""
         self._following = asyncio.create_task(self._services.run())
-        await self._services.listed.wait()
-        await self.adaptor.start()
-        if self._routes:
-            await self.policy_controller.start()
+        async with asyncio.timeout(LISTED_WITHIN_S):
+            await self._services.listed.wait()
+            await self.adaptor.start()
+            if self._routes:
+                await self.policy_controller.start()
 
     async def stop(self) -> None:
         """Write no more."""

@@ -98,3 +98,37 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         assert failure.value.code == Exit.USAGE
         assert sentence in failure.value.sentences[0]
         assert "\n" not in failure.value.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "sentence"),
+    [
+        ({"as": "admin"}, {}, 'context a: the user "u" of the kubeconfig has as, and nobody is'),
+        ({"as-groups": ["g"]}, {}, "has as-groups"),
+        ({"auth-provider": {"name": "azure"}}, {}, "auth-provider azure: use its exec plugin"),
+        (
+            {},
+            {"proxy-url": "socks5://me:secret@10.0.0.1:1080"},
+            'the proxy-url of the cluster of "u"',
+        ),
+    ],
+)
+def test_what_is_not_supported_is_refused_before_anything_is_asked(
+    tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any], sentence: str
+) -> None:
+    """A context that acts as somebody else, or goes by another kind of proxy, is refused, also as the other one."""
+    file = write(tmp_path / "k", ("a", None), ("b", None), current="a")
+    body = yaml.safe_load(file.read_text())
+    body |= {
+        "users": [{"name": "u", "user": user}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+    }
+    file.write_text(yaml.safe_dump(body))
+    with pytest.raises(Failure) as this:
+        find(str(file), None, None, {})
+    with pytest.raises(Failure) as other:
+        kubeconfig.other(Place(str(file), "b", "default"), "a")
+    for failure in (this.value, other.value):
+        assert failure.code == Exit.USAGE
+        assert sentence in failure.sentences[0]
+        assert "secret" not in failure.sentences[0]

@@ -80,17 +80,23 @@ def test_the_page_has_what_real_callers_see() -> None:
         "failures": 50,
         "badPercent": 5.0,
         "homeBadPercent": 0.0,
-        "sharePercent": 24.8,
+        "sharePercent": 4.8,
+        "claimedPercent": 10.0,
+        "measuredRequests": 1040,
+        "strays": True,
     }
     away = {"callers": "eks", "verdict": "UNKNOWN", "reason": "Away", "unknown": "it answers 503"}
     found = told(traffic=[observed, away], share="10?/100")
     _, facts, _, traffic, _ = show.status_page(found, NOW).split("\n\n")
-    assert facts.startswith("Share         legacy 10? %, eks 100 %")
+    assert facts.splitlines()[:2] == [
+        "Share         legacy 10? %, eks 100 % of the calls made there go to eks",
+        "Measured      legacy 4.8 % of 1040 requests, which is not what the split says, eks not known",
+    ]
     assert found.status.step_permille == 100
     assert traffic.splitlines() == [
-        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   ORIGIN   MEASURED",
-        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %      24.8 %",
-        "eks            UNKNOWN   Away            -           -         -      -        -",
+        "REAL CALLERS   VERDICT   REASON          POINTS      FAILED    LAST   ORIGIN   CLAIMED   MEASURED",
+        "legacy         FAIL      SuccessMissed   20.0/16.7   50/1000   5 %    0 %      10 %      4.8 % !",
+        "eks            UNKNOWN   Away            -           -         -      -        -         -",
         "The Prometheus of eks does not tell: it answers 503",
     ]
     assert traffic in show.explain_page(found, NOW)
@@ -100,7 +106,7 @@ def test_the_page_has_what_real_callers_see() -> None:
     ("changed", "lines"),
     [
         (ended("Reverted"), ["Message   attempt 1 was reverted: bad"]),
-        (ended("Completed"), ["Message   eks serves every call"]),
+        (ended("Completed"), ["Message   eks serves 100 % by both splits"]),
         (status(message="", waitingFor=""), []),
         (status(), ["Waiting for   412 of 764 clean probes of callers in legacy to eks"]),
         (
@@ -194,6 +200,27 @@ def test_a_status_of_another_shape_is_called_so() -> None:
         assert found.service == "service-a"
 
 
+def test_what_an_older_controller_measured_is_shown_without_its_count() -> None:
+    """A share without the number of requests behind it is shown, and is no share of none."""
+    found = told(traffic=[{"callers": "eks", "sharePercent": 24.8}])
+    assert show.measured_line(found.status) == "legacy not known, eks 24.8 %"
+    assert show.measured_line(told().status) == ""
+
+
+def test_another_target_that_is_asked_for_is_told_beside_what_stands() -> None:
+    """Target, shares and phase are of what stands, and what the annotations name is said in a line of its own."""
+    asked = {"by": "kubectl-annotate", "target": "legacy", "at": "2026-01-01T08:00:00Z"}
+    found = told(**{**ended("Completed"), "asked": asked})
+    row, facts, *_ = show.status_page(found, NOW).split("\n\n")
+    assert row.splitlines()[1].split()[:3] == ["service-a", "eks", "Completed"]
+    assert "Asked for   legacy; all else here is about eks" in facts
+    assert "Attempt 1 to eks; legacy is asked for since, by kubectl-annotate" in show.explain_page(
+        found, NOW
+    )
+    nothing = told(observed={"target": "", "attempt": 1}, asked=asked)
+    assert "all else here is about no target" in show.status_page(nothing, NOW)
+
+
 @pytest.mark.parametrize(
     ("annotations", "observed", "answers"),
     [
@@ -213,6 +240,13 @@ def test_a_status_answers_what_is_asked(
     target, attempt = observed
     found = told(observed={"target": target, "attempt": attempt})
     assert found.answers({PREFIX + k: v for k, v in annotations.items()}) is answers
+
+
+def test_a_status_that_took_the_annotations_up_answers_them() -> None:
+    """What counts is the target that the controller read, also where another one stands."""
+    found = told(asked={"by": "", "target": "legacy"})
+    assert found.answers({PREFIX + "target": "legacy"})
+    assert not found.answers({PREFIX + "target": "eks"})
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def found(spec: dict[str, str], told: dict[str, Any] | None) -> Found:
         ({"target": "eks"}, {}, None),
         ({"target": "eks"}, None, None),
         ({"target": "legacy"}, ended("Completed"), None),
+        ({"target": "legacy"}, ended("Completed", asked={"by": "", "target": "legacy"}), None),
+        ({"target": "legacy"}, ended("Reverted", asked={"by": "", "target": "legacy"}), "reverted"),
         ({"target": "eks", "attempt": "2"}, ended("Reverted"), None),
         (
             {"target": "eks", "attempt": "2"},

@@ -45,6 +45,8 @@ RESOURCES = {
     "TrafficSplit": Resource.TRAFFICSPLITS,
     "HTTPRoute": Resource.HTTPROUTES,
     "ServiceProfile": Resource.SERVICEPROFILES,
+    "GRPCRoute": Resource.GRPCROUTES,
+    "HTTPRoute of policy.linkerd.io": Resource.POLICY_HTTPROUTES,
     "Migration": Resource.MIGRATIONS,
 }
 

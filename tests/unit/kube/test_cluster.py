@@ -258,10 +258,10 @@ async def test_unreadable_line_leads_to_a_list(server: Server, tmp_path: Path, l
 
 
 async def test_silent_watch_is_cut(server: Server, tmp_path: Path) -> None:
-    """A watch on which nothing is heard, no bookmark either, is cut and opened again."""
-    server.script += [page(), watch(server), watch(server)]
+    """A watch on which nothing is heard, no bookmark either, is cut; a list says what it may have kept back."""
+    server.script += [page(), watch(server), page(version=20), watch(server)]
     async with watching(tmp_path, server, pace=Pace(silent_s=0.05)):
-        await until(lambda: server.kinds[:3] == ["list", "watch@10", "watch@10"])
+        await until(lambda: server.kinds[:4] == ["list", "watch@10", "list", "watch@20"])
 
 
 async def test_stale_without_a_watch_and_current_only_after_a_list(
@@ -472,14 +472,18 @@ async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster) -> None:
-    """Running a cluster watches six resources, in all namespaces."""
+    """Running a cluster watches every resource, in all namespaces; two groups may have one of the same plural."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         discovery = {
             "/apis/split.smi-spec.io": {"versions": [{"version": "v1alpha2"}]},
             "/apis/split.smi-spec.io/v1alpha2": SPLITS,
             "/apis/gateway.networking.k8s.io": {"versions": [{"version": "v1"}]},
-            "/apis/gateway.networking.k8s.io/v1": {"resources": [{"name": "httproutes"}]},
+            "/apis/gateway.networking.k8s.io/v1": {
+                "resources": [{"name": "httproutes"}, {"name": "grpcroutes"}]
+            },
+            "/apis/policy.linkerd.io": {"versions": [{"version": "v1beta3"}]},
+            "/apis/policy.linkerd.io/v1beta3": {"resources": [{"name": "httproutes"}]},
         }
         if request.path in discovery:
             return await answer(discovery[request.path])(request)
@@ -507,6 +511,10 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
         "/apis/gateway.networking.k8s.io",
         "/apis/gateway.networking.k8s.io/v1",
         "/apis/gateway.networking.k8s.io/v1/httproutes",
+        "/apis/gateway.networking.k8s.io/v1/grpcroutes",
+        "/apis/policy.linkerd.io",
+        "/apis/policy.linkerd.io/v1beta3",
+        "/apis/policy.linkerd.io/v1beta3/httproutes",
         "/apis/linkerd.io/v1alpha2/serviceprofiles",
         "/apis/migrate.tradeshift/v1alpha1/migrations",
     }

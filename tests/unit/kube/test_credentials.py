@@ -417,3 +417,47 @@ async def test_no_bytes_for_a_kubeconfig_break_the_controller(
     path.write_bytes(written)
     with pytest.raises(Unavailable, match="credentials: "):
         await ClusterAccess(str(path)).load()
+
+
+# --- what a kubeconfig may not ask --------------------------------------------------------------------
+
+
+UNSUPPORTED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"as": "admin"}, {}, 'the user "u" of the kubeconfig has as, and nobody is impersonated here'),
+    ({"as-uid": "7"}, {}, "has as-uid"),
+    ({"as-groups": ["system:masters"]}, {}, "has as-groups"),
+    ({"as-user-extra": {"reason": ["x"]}}, {}, "has as-user-extra"),
+    ({"auth-provider": {"name": "azure", "config": {}}}, {}, "use its exec plugin instead"),
+    ({}, {"proxy-url": "socks5://me:secret@10.0.0.1:1080"}, "is no http:// or https:// URL"),
+    ({}, {"proxy-url": "10.0.0.1:3128"}, "is no http:// or https:// URL"),
+    ({}, {"proxy-url": "http://["}, "is no http:// or https:// URL"),
+]
+
+
+@pytest.mark.parametrize(("user", "cluster", "sentence"), UNSUPPORTED)
+async def test_what_would_be_left_out_is_refused(
+    server: Server, tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any], sentence: str
+) -> None:
+    """Who is to act as somebody else, or by a proxy that is none here, asks nothing, and no password is told."""
+    access = kubeconfig(tmp_path, server.url, user)
+    rewrite(access, {"clusters": [{"name": "c", "cluster": {"server": server.url, **cluster}}]})
+    async with made_cluster(access) as asked:
+        with pytest.raises(Unavailable) as refused:
+            await asked.get(Resource.SERVICES, "n", "a")
+    assert sentence in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [{}, {"proxy-url": "http://10.0.0.1:3128"}, {"proxy-url": "https://proxy.example.com:3128"}],
+)
+async def test_what_is_supported_is_let_be(tmp_path: Path, cluster: dict[str, Any]) -> None:
+    """A user without impersonation, and no proxy or one of HTTP, are taken."""
+    access = kubeconfig(tmp_path, "http://127.0.0.1:1", {"as": "", "token": "t"})
+    rewrite(
+        access,
+        {"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1", **cluster}}]},
+    )
+    assert (await access.load()).proxy == cluster.get("proxy-url")

@@ -41,6 +41,8 @@ def test_a_row_says_what_the_status_says() -> None:
         "attempt": 1,
         "phase": "Progressing",
         "shares": {"legacy": 99.9, "eks": 99.9},
+        "measured": {},
+        "asks": "",
         "verdict": "PASS",
         "reason": "Dwelling",
         "message": "the dwell at 99.9 % ends in 42 s",
@@ -54,6 +56,21 @@ def test_a_row_says_what_the_status_says() -> None:
         "asked": "2026-01-01T08:00:00Z",
         "since": "2026-01-01T08:00:05Z",
         "warnings": 1,
+    }
+
+
+def test_a_row_has_what_was_measured_and_what_is_asked_for() -> None:
+    """Beside the split's shares stands what callers did, and beside the target another one that is asked for."""
+    told = status(asked={"by": "kubectl-annotate", "target": "legacy"})
+    told["traffic"] = [
+        {"callers": "legacy", "sharePercent": 3.5, "measuredRequests": 812, "strays": True},
+        {"callers": "eks"},
+    ]
+    found = row(A, shown(told))
+    assert (found["target"], found["asks"]) == ("eks", "legacy")
+    assert found["measured"] == {
+        "legacy": {"percent": 3.5, "requests": 812, "strays": True},
+        "eks": {"percent": None, "requests": 0, "strays": False},
     }
 
 

@@ -10,10 +10,12 @@ import pytest
 from controller.domain import PREFIX, Key, SplitKind
 from controller.kube.objects import (
     DECODERS,
+    MIRROR_OF,
     Deleted,
     Freshness,
     KubeObject,
     Listed,
+    Listing,
     Resource,
     Undecodable,
     Upserted,
@@ -111,12 +113,56 @@ def test_a_list_removes_what_is_not_in_it() -> None:
     assert away(known) == []
 
 
-def test_a_list_that_is_older_does_not_undo() -> None:
-    """An object in a list that is older than what is known of it is ignored."""
+LISTING = Listing("legacy", Resource.TRAFFICSPLITS)
+
+
+def listed(*found: Any, version: str) -> Listed:
+    """A list of all TrafficSplits, of this version."""
+    return Listed("legacy", Resource.TRAFFICSPLITS, found, version=version)
+
+
+@pytest.mark.parametrize("found", [(split(7, 1),), ()])
+def test_an_answer_to_a_write_outlives_an_older_list(found: Any) -> None:
+    """What a write of ours was answered while a list was under way stays, where it is newer than that list."""
+    known = view()
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    known.apply(listed(*found, version="8"))
+    assert away(known) == [250]
+
+
+def test_an_answer_to_a_write_does_not_outlive_a_newer_list() -> None:
+    """What changed between that answer and the list is as the list says."""
+    known = view()
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
+    assert known.apply(listed(split(10, 500), version="12")) == {A}
+    assert away(known) == [500]
+    known.apply(LISTING)
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(13, 100)))
+    assert known.apply(listed(version="14")) == {A}
+    assert away(known) == []
+
+
+def test_a_list_replaces_what_was_known_also_by_lower_versions() -> None:
+    """After a restore of etcd the list is what there is, however high the versions were that were known before."""
+    known = view()
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(900, 250)))
+    known.apply(upsert(Resource.TRAFFICSPLITS, split(901, 1, name="made-since")))
+    known.apply(LISTING)
+    assert known.apply(listed(split(450, 100), version="500")) == {A}
+    assert away(known) == [100]
+    assert known.apply(upsert(Resource.TRAFFICSPLITS, split(510, 101))) == {A}
+    assert away(known) == [101]
+
+
+def test_a_list_of_what_is_known_is_no_news() -> None:
+    """An object that is listed as it is known has nobody look at its Service."""
     known = view()
     known.apply(upsert(Resource.TRAFFICSPLITS, split(9, 250)))
-    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(7, 1),)))
-    assert away(known) == [250]
+    known.apply(Listed("legacy", Resource.TRAFFICSPLITS, (split(9, 250),), version="9"))
+    known.apply(LISTING)
+    assert known.apply(listed(split(9, 250), version="20")) == set()
 
 
 def test_a_kind_that_is_not_served_is_known_by_the_list() -> None:
@@ -183,8 +229,40 @@ def test_a_mirror_is_no_service_of_its_own() -> None:
 def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     """Without Linkerd's label a Service of the mirror's name is not taken for the mirror."""
     known = view()
-    known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
-    assert known.observed(A, writing=False).mirror is None
+    assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
+    observed = known.observed(A, writing=False)
+    assert (observed.mirror, observed.false_mirror) == (None, True)
+
+
+def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
+    """A mirror of remote discovery is marked as such, and a Service says what its export label says."""
+    labels = {
+        "mirror.linkerd.io/mirrored-service": "true",
+        "mirror.linkerd.io/remote-discovery": "eks",
+    }
+    known = view()
+    known.apply(upsert(Resource.SERVICES, service(5, MIRROR, labels=labels)))
+    known.apply(upsert(Resource.SERVICES, service(6, labels={"mirror.linkerd.io/exported": "x"})))
+    observed = known.observed(A, writing=False)
+    assert observed.mirror is not None
+    assert observed.service is not None
+    assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
+    assert (observed.false_mirror, observed.service.remote_discovery) == (False, False)
+
+
+def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
+    """Another namespace's Service of that name, a mirror too, is told of each, until it is gone."""
+    known, shop = view(), Key("shop", "service-a")
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known.apply(upsert(Resource.SERVICES, service(5)))
+    known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
+    assert known.observed(A, writing=False).also_in == ()
+    assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
+    assert known.observed(A, writing=False).also_in == ("shop",)
+    assert known.observed(shop, writing=False).also_in == ("default",)
+    gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
+    assert known.apply(gone) == {A, shop}
+    assert known.observed(A, writing=False).also_in == ()
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
@@ -223,6 +301,30 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
     assert (found.asked_by, found.asked.second) == ("joe", 2)
 
 
+def profile(version: int, name: str, namespace: str = GATEWAYS) -> KubeObject | Undecodable:
+    """A ServiceProfile of this version, with routes."""
+    body = {"metadata": {"name": name, "namespace": namespace}, "spec": {"routes": [{}]}}
+    return decoded(Resource.SERVICEPROFILES, body, version)
+
+
+def test_service_profiles_are_named_in_the_clusters_own_domain() -> None:
+    """Under another domain other profiles are pins and conflicts, and those of whom both told are news."""
+    known, b = view(), Key("default", "service-b")
+    for found in (
+        profile(5, "service-a.default.svc.cluster.local"),
+        profile(6, "service-b.default.svc.legacy.example"),
+        profile(7, "service-b.default.svc.legacy.example", "clients"),
+    ):
+        known.apply(upsert(Resource.SERVICEPROFILES, found))
+    assert (known.pin(A) is None, known.pin(b) is None) == (False, True)
+    assert known.rename("legacy.example") == {A, b}
+    assert known.domain == "legacy.example"
+    assert (known.pin(A) is None, known.pin(b) is None) == (True, False)
+    assert known.observed(b, writing=False).conflicts == (
+        "the ServiceProfile service-b.default.svc.legacy.example in clients, with routes",
+    )
+
+
 # --- the state above the views -------------------------------------------------------------------------------
 
 
@@ -249,3 +351,83 @@ def test_a_split_with_a_record_is_a_migration() -> None:
     found = decoded(Resource.TRAFFICSPLITS, body, 5)
     assert store.apply(upsert(Resource.TRAFFICSPLITS, found)) == {A}
     assert store.migrations() == {A}
+
+
+def pods_of(key: Key, version: int, *addresses: str, port: int = 8080) -> Upserted:
+    """An EndpointSlice of a Service with pods at these addresses."""
+    body = {
+        "metadata": {
+            "name": f"{key.service}-1",
+            "namespace": key.namespace,
+            "labels": {"kubernetes.io/service-name": key.service},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": "http", "port": port}],
+    }
+    return upsert(Resource.ENDPOINTSLICES, decoded(Resource.ENDPOINTSLICES, body, version))
+
+
+def test_services_of_the_same_pods_are_twins() -> None:
+    """Another Service is a twin while an endpoint and a port are both Services', and each change is about both."""
+    known, twin = view(), Key("default", "twin")
+    for key in (A, twin):
+        known.apply(upsert(Resource.SERVICES, service(1, key)))
+    known.apply(pods_of(A, 1, "10.1.0.1", "10.1.0.2"))
+    assert known.apply(pods_of(twin, 1, "10.1.0.2")) == {A, twin}
+    assert known.observed(A, writing=False).twins == ("twin",)
+    assert known.observed(twin, writing=False).twins == ("service-a",)
+    assert known.apply(pods_of(twin, 2, "10.1.0.2", port=9090)) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(pods_of(twin, 3, "10.1.0.1"))
+    gone = Deleted("legacy", Resource.ENDPOINTSLICES, "default", "twin-1", "3")
+    assert known.apply(gone) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+
+
+def test_a_twin_of_another_namespace_is_named_with_it() -> None:
+    """Endpoints made by hand in another namespace are named with that; those of no Service are nobody's."""
+    known, other = view(), Key("shop", "by-hand")
+    known.apply(upsert(Resource.SERVICES, service(1)))
+    known.apply(pods_of(A, 1, "10.1.0.1"))
+    known.apply(pods_of(other, 1, "10.1.0.1"))
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(upsert(Resource.SERVICES, service(1, other)))
+    assert known.observed(A, writing=False).twins == ("shop/by-hand",)
+
+
+def mirror_of(version: int, fqdn: str, key: Key = MIRROR) -> Upserted:
+    """A mirror in legacy of a Service that is called so in eks."""
+    labels = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "eks"}
+    found = service(version, key, labels=labels, annotations={MIRROR_OF: fqdn})
+    return upsert(Resource.SERVICES, found)
+
+
+def test_mirrors_tell_the_other_clusters_domain() -> None:
+    """A cluster has the domain that most mirrors of its Services tell, until then and without any the last one
+    that was known; what is annotated so and is no mirror tells none."""
+    store, b = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local"), Key("b", "b-eks")
+    fake = service(4, b, annotations={MIRROR_OF: "b.b.svc.fake"})
+    store.apply(upsert(Resource.SERVICES, fake))
+    assert store.views["eks"].domain == "cluster.local"
+    store.apply(mirror_of(5, "service-a.default.svc.eks.example"))
+    assert store.views["eks"].domain == "eks.example"
+    for version, name in enumerate("bcd", start=6):
+        key = Key(name, f"{name}-eks")
+        store.apply(mirror_of(version, f"{name}.{name}.svc.other", key))
+    assert store.views["eks"].domain == "other"
+    assert store.views["legacy"].domain == "cluster.local"
+    store.apply(Listed("legacy", Resource.SERVICES, ()))
+    assert store.views["eks"].domain == "other"
+
+
+def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
+    """What the settings say of one cluster's domain is not changed by any mirror."""
+    store = Store(
+        {"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local", domains={"eks": "eks.example"}
+    )
+    store.apply(mirror_of(5, "service-a.default.svc.other"))
+    assert {n: v.domain for n, v in store.views.items()} == {
+        "legacy": "cluster.local",
+        "eks": "eks.example",
+    }

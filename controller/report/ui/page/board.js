@@ -35,7 +35,9 @@ function clock(text, characters = 16) {
 
 // --- the rows -------------------------------------------------------------------------------------
 
-function share(cluster, percent) {
+function share(data, cluster) {
+  const percent = data.shares[cluster];
+  const measured = (data.measured || {})[cluster];
   const line = make("div", "share");
   const known = percent !== null;
   const text = known ? `${percent} %` : "?";
@@ -49,6 +51,12 @@ function share(cluster, percent) {
   const much = make("span", "much", text);
   much.setAttribute("aria-hidden", "true");
   line.append(make("span", "who", cluster), bar, much);
+  if (measured && measured.percent !== null) {
+    const told = make("span", "measured", `measured ${measured.percent} % of ${measured.requests}`);
+    told.dataset.strays = String(measured.strays);
+    if (measured.strays) told.title = "Chance does not explain the difference from what the split says";
+    line.append(told);
+  }
   return line;
 }
 
@@ -57,7 +65,8 @@ function fill(entry) {
   const [, target, shares, phase, verdict, why, , by] = entry.cells;
   target.replaceChildren(make("span", "", data.target || "–"));
   if (data.attempt > 1) target.append(make("span", "small", `attempt ${data.attempt}`));
-  shares.replaceChildren(...Object.entries(data.shares).map(([cluster, percent]) => share(cluster, percent)));
+  if (data.asks) target.append(make("span", "small", `${data.asks} is asked for`));
+  shares.replaceChildren(...Object.keys(data.shares).map((cluster) => share(data, cluster)));
   phase.replaceChildren(tag(data.phase || "–"));
   if (data.warnings) phase.append(make("span", "small", `${data.warnings} warning${data.warnings > 1 ? "s" : ""}`));
   verdict.replaceChildren(data.verdict ? tag(data.verdict) : make("span", "", "–"));
@@ -210,8 +219,8 @@ function tell(told) {
   const top = make("p");
   top.append(tag(told.phase), ` ${told.reason} `, make("span", "small", told.message || told.waitingFor));
   const shares = make("div");
-  shares.append(...Object.entries(told.shares).map(([cluster, percent]) => share(cluster, percent)));
-  const asked = make("p", "small", `asked by ${told.by || "somebody"} `);
+  shares.append(...Object.keys(told.shares).map((cluster) => share(told, cluster)));
+  const asked = make("p", "small", `${told.asks ? `${told.asks} is asked for` : "asked"} by ${told.by || "somebody"} `);
   asked.append(clock(told.asked));
   const next = told.next ? [make("p", "", `Next: ${told.next}`)] : [];
   const warned = make("ul");

@@ -177,7 +177,12 @@ def test_a_wrong_cluster_is_explained_by_the_path(path: tuple[str, Side], told: 
 
 
 @pytest.mark.parametrize(
-    ("good", "told"), [(0.9512, "95.12 %: write a lower slo-success"), (None, "")]
+    ("good", "told"),
+    [
+        (0.9512, "95.12 %: write a lower slo-success"),
+        (0.0, "the origin itself does not work: repair it"),
+        (None, "points, 20.0 allowed)"),
+    ],
 )
 def test_a_bad_origin_is_told_what_it_meets(good: float | None, told: str) -> None:
     """Where it is known what the origin itself meets, the ruling says so, and what to write."""
@@ -185,7 +190,7 @@ def test_a_bad_origin_is_told_what_it_meets(good: float | None, told: str) -> No
     ruling = evidence.origin_bad(given(paths={LEGACY_BACK: {**failed, "success_share": good}}))
     assert ruling is not None
     assert told in ruling.message
-    assert ("slo-success" in ruling.message) is bool(told)
+    assert ("slo-success" in ruling.message) is (good == 0.9512)
 
 
 def test_the_path_furthest_from_its_proof_is_told() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from controller.decide.gates import preconditions
-from controller.domain import Defect, Endpoints, Pin, Reason, Record, SplitKind
+from controller.decide.input import Input
+from controller.domain import Defect, Endpoints, Key, Pin, Reason, Record, SplitKind
 from tests.unit.decide.gates.inputs import (
     EARLIER,
     NOW,
@@ -160,6 +161,53 @@ def test_both_clusters_are_told() -> None:
         "legacy has no mirror service-a-eks",
         "eks has no mirror service-a-legacy",
     ]
+
+
+LONG = Key("default", "a" * 60)
+
+
+def exported(label: str) -> dict[str, object]:
+    """Return what changes a cluster whose Service has this in the label that exports it."""
+    return {"service": replace(SERVICE, exported=label)}
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (given(legacy=GONE, key=LONG), "that would be 64 characters"),
+        (
+            given(legacy={**GONE, "false_mirror": True}),
+            "a Service that is no mirror has that name in",
+        ),
+        (given(legacy=GONE, eks={"service": None}), "no Service default/service-a in eks"),
+        (given(legacy=GONE), "not exported, or not any more"),
+        (given(legacy=GONE, eks=exported("false")), 'exported in eks is "false": write true'),
+        (given(legacy=GONE, eks=exported("true")), "a tool that prunes by the copied labels"),
+    ],
+)
+def test_a_missing_mirror_is_told_by_its_cause(found: Input, told: str) -> None:
+    """Each reason why Linkerd makes no mirror, or why it is gone, has its own words."""
+    ruling = preconditions.mirror_missing(found)
+    assert ruling is not None
+    assert told in ruling.message
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (given(eks=left(0), legacy=NOWHERE), "eks has no ready pod"),
+        (given(legacy=NOWHERE), "repair fills it within a minute"),
+        (
+            given(legacy={**NOWHERE, "mirror": replace(SERVICE, remote_discovery=True)}),
+            "it is one of remote discovery",
+        ),
+    ],
+)
+def test_an_empty_mirror_is_told_by_its_cause(found: Input, told: str) -> None:
+    """A mirror without endpoints is told by what keeps it empty: no pods, no repair yet, or a flat network."""
+    ruling = preconditions.mirror_empty(found)
+    assert ruling is not None
+    assert told in ruling.message
 
 
 def test_a_shrunken_origin_is_told_what_it_needs() -> None:
