@@ -35,6 +35,7 @@ TYPOS = {
     "slo-sucess": "slo-success",
     "slo-latancy": "slo-latency",
     "probe-cluster-hedaer": "probe-cluster-header",
+    "port": "ports",
     # other spellings of the same words
     "probePath": "probe-path",
     "probe_path": "probe-path",
@@ -44,7 +45,6 @@ TYPOS = {
     "probe.rate": "probe-rate",
     "probepot": "probe-port",
     # without the family that the rest belongs to
-    "port": "ports",
     "path": "probe-path",
     "latency": "slo-latency",
     "success": "slo-success",
