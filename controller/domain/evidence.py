@@ -92,7 +92,7 @@ class TrafficEvidence:
     ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
     were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
     ``to_origin`` of these callers' were answered by the origin. ``reached`` are the last minutes' requests that the
-    cluster's own pods got, by caller and whichever way they came, ``sent`` by the callers' namespace those that
+    cluster's own pods got, by caller and whichever way they came, ``sent`` by workload those that
     were sent there by the Service's name; ``counted``: all of these minutes were.
     """
 

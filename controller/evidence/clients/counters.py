@@ -51,8 +51,8 @@ class Increase:
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
     counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
-    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by the
-    callers' namespace, and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
+    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by
+    workload (``shop/web``), and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
     """
 
     here: Counts = _NONE
@@ -337,7 +337,8 @@ def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
     sent: Counter[str] = Counter()
     for pod, by in called.items():
         total.plus(by)
-        sent[pod.workload.partition("/")[0]] += by.here.sent
+        namespace, _, owner = pod.workload.partition("/")
+        sent[f"{namespace}/{owner.rpartition(' ')[2]}"] += by.here.sent
     return Increase(total.here, total.across, total.loops, sent=sent)
 
 

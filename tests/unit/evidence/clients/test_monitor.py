@@ -326,7 +326,9 @@ def test_what_may_be_a_namesakes_judges_nobody(kind: SplitKind) -> None:
             unmeshed=rows((stranger("10.0.0.1:80"), value)),
         )
         found = one.count(told, shared, value).services[A]
-    assert found == Increase(here=Counts(4, 0), across=Counts(4, 4), sent={"shop": 4})
+    assert found == Increase(
+        here=Counts(4, 0), across=Counts(4, 4), sent={"shop/busy": 4, "shop/web": 0}
+    )
 
 
 def test_what_may_be_of_a_port_that_stays_is_left_out() -> None:

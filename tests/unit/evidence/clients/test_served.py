@@ -72,22 +72,38 @@ def test_a_caller_is_named_by_its_identity(who: str, caller: tuple[str, str]) ->
 
 
 def test_more_than_was_sent_came_past_the_split() -> None:
-    """A namespace that reached the pods more often than it sent there by name has callers past the split."""
+    """Whoever reached the pods more often than was sent there by name, from the same namespace, came past it."""
     counted = {"shop/web": 1000, "ingress/nginx": 400}
-    assert past_split(counted, {"shop": 1000}, exact=False) == {"ingress/nginx": 400}
-    assert past_split(counted, {"shop": 600, "ingress": 400}, exact=False) == {"shop/web": 1000}
+    assert past_split(counted, {"shop/web": 1000}, exact=False) == {"ingress/nginx": 400}
+    sent = {"shop/web": 600, "ingress/nginx": 400}
+    assert past_split(counted, sent, exact=False) == {"shop/web": 1000}
+
+
+def test_a_workload_that_calls_by_name_is_not_accused_for_its_neighbours() -> None:
+    """In one namespace a workload's calls count for the account of its name, and only the others came past."""
+    counted = {"shop/web": 1000, "shop/batch": 400}
+    assert past_split(counted, {"shop/web": 1000}, exact=False) == {"shop/batch": 400}
+
+
+def test_what_others_sent_may_be_anybodys_of_their_namespace() -> None:
+    """Where accounts have other names than workloads, a namespace is held to all that it sent."""
+    counted = {"shop/default": 1400}
+    assert past_split(counted, {"shop/web": 1000, "shop/batch": 400}, exact=False) == {}
+    assert past_split(counted, {"shop/web": 900}, exact=False) == {"shop/default": 1400}
+    assert past_split(counted, {"other/web": 1400}, exact=False) == {"shop/default": 1400}
 
 
 def test_scrapes_that_differ_accuse_nobody() -> None:
     """What may be due to pods and callers being scraped at other times is no call past the split."""
-    assert past_split({"shop/web": 1000}, {"shop": 700}, exact=False) == {}
+    assert past_split({"shop/web": 1000}, {"shop/web": 700}, exact=False) == {}
     assert past_split({"shop/web": SLACK}, {}, exact=False) == {}
 
 
 def test_where_the_split_sends_nothing_one_request_is_enough() -> None:
     """At rest at 100 % whoever reaches the pods without having sent anything by name came past the split."""
     assert past_split({"shop/web": 1}, {}, exact=True) == {"shop/web": 1}
-    assert past_split({"shop/web": 10}, {"shop": 9}, exact=True) == {}
+    assert past_split({"shop/web": 1}, {"shop/web": 0}, exact=True) == {"shop/web": 1}
+    assert past_split({"shop/web": 10}, {"shop/web": 9}, exact=True) == {}
     assert past_split({}, {}, exact=True) == {}
 
 
@@ -107,4 +123,4 @@ def test_where_it_is_not_known_what_was_sent_nobody_is_accused() -> None:
     """What could not be told from calls that the split does not move is taken for sent by name."""
     one = Reached(120.0)
     one.add(0.0, {"shop/web": 1000, "shop/b": 1}, None)
-    assert one.sent == {"shop": 1001}
+    assert one.sent == {"shop/web": 1000, "shop/b": 1}
