@@ -57,13 +57,12 @@ def measured(observed: Observed, state: MigrationState) -> tuple[OriginCalls, st
 
 def still_calling(observed: Observed, state: MigrationState) -> Iterator[str]:
     """Find the clusters whose callers reached the origin's pods in the last two minutes, though all calls were to
-    go to the target."""
-    if observed.settled_s < AT_REST_S:
-        return
+    go to the target: by the split, too, where that has sent them there for so long."""
     near, far = (_known(observed, name) for name in (state.origin, state.target))
-    if near and (near.reached or near.unmeshed):
+    clean = observed.settled_s >= AT_REST_S
+    if bypassing(observed, state) or (clean and near and (near.reached or near.unmeshed)):
         yield state.origin
-    if far and far.to_origin:
+    if clean and far and far.to_origin:
         yield state.target
 
 

@@ -75,6 +75,14 @@ def message(**observed: Any) -> str:
             "callers in legacy still reach legacy's pods",
         ),
         (
+            {"traffic": {**NONE, "legacy": traffic(reached={"shop/web": 99})}, "settled_s": 1.0},
+            "callers in legacy still reach legacy's pods",
+        ),
+        (
+            {"traffic": {**NONE, "legacy": traffic(reached={"shop/web": 9})}, "settled_s": 1.0},
+            "whether anybody still calls legacy's pods is being measured",
+        ),
+        (
             {
                 "traffic": {
                     "legacy": traffic(counted=True, unmeshed=1),
