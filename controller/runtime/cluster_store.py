@@ -215,7 +215,7 @@ class ClusterStore:
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
-            namesake=self.service(mirror) is not None,
+            false_mirror=self.service(mirror) is not None,
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
@@ -224,8 +224,8 @@ class ClusterStore:
             overruled=rivals.losing,
             pin=self.pin(key),
             split_kinds=self._kinds,
-            namesakes=self._index.namesakes(key),
             unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
+            namesakes=self._index.namesakes(key),
             writing=writing,
         )
 

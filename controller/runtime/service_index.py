@@ -34,8 +34,8 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of
-    other clusters, and the namespaces that have one of its name.
+    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of other
+    clusters, and the namespaces that have one of its name.
 
     ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
     gateway, whose ServiceProfiles are pins.

@@ -35,10 +35,17 @@ _WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job")
 
 _POD = ", ".join(("namespace", "pod", *_WORKLOADS))
 _COPIES = (
-    "job, instance, endpoint, container, prometheus, prometheus_replica, replica, receive,"
-    " exported_job, exported_instance"
+    "job, instance, endpoint, container, prometheus, prometheus_replica, replica, receive, receive_replica,"
+    " rule_replica, tenant_id, exported_job, exported_instance"
 )
-"""Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation."""
+"""Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation.
+
+Not those that tell clusters apart, as ``cluster``: two pods of one name in two clusters are no copies. Where copies
+differ in such a label, as a federated one that has it and a scraped one that has not, a matcher chooses one.
+"""
+
+_MOST_OTHERS = 5
+"""So many other values of the matchers' labels are named."""
 
 
 _NONE = Counts()
@@ -162,11 +169,21 @@ class Increases:
 
 class Counters:
     """One cluster's counters. ``far`` is the other cluster, ``apart`` the namespaces whose pods call for us:
-    the gateway's, which passes on the calls of the other cluster, and the probers'.
+    the gateway's, which passes on the calls of the other cluster, and the probers'. ``matchers`` are the labels
+    that tell this cluster's series from those of others.
     """
 
-    def __init__(self, cluster: str, far: str, *, gateways: str, apart: frozenset[str]) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        far: str,
+        *,
+        gateways: str,
+        apart: frozenset[str],
+        matchers: Mapping[str, str] | None = None,
+    ) -> None:
         self.cluster = cluster
+        self.matchers = {} if matchers is None else matchers
         self._far = far
         self._gateways = gateways
         self._apart = apart | {gateways}
@@ -185,7 +202,8 @@ class Counters:
         services = sorted({key.service for key in orders})
         mine = "|".join([*services, *(f"{service}-{self._far}" for service in services)])
         spaces = "|".join(sorted({key.namespace for key in orders}))
-        caller = f'pod!="", namespace!~"{"|".join(sorted(self._apart))}"'
+        pod = f'pod!=""{self._only}'
+        caller = f'{pod}, namespace!~"{"|".join(sorted(self._apart))}"'
         responses = f'response_total{{direction="outbound", dst_service=~"{mine}", {caller}}}'
         routes = (
             "outbound_http_route_backend_response_statuses_total"
@@ -207,23 +225,43 @@ class Counters:
             ),
             "loops": _summed(
                 "pod",
-                f'inbound_http_errors_total{{error="gateway loop", namespace="{self._gateways}",'
-                ' pod!=""}',
+                f'inbound_http_errors_total{{error="gateway loop", namespace="{self._gateways}", {pod}}}',
             ),
             "unmeshed": _summed(
                 "namespace, pod, target_addr",
-                f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", pod!="",'
+                f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", {pod},'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
-            "served": _summed(served.LABELS, served.series(spaces)),
+            "served": _summed(served.LABELS, served.series(spaces, pod)),
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
                 f"timestamp({series})"
-                for series in ('proxy_build_info{pod!=""}', responses, routes)
+                for series in (f"proxy_build_info{{{pod}}}", responses, routes)
             )
             + ")",
         }
+
+    @property
+    def _only(self) -> str:
+        """The matchers as a selector ends with them; what is in a value stays in it."""
+        return "".join(
+            f', {label}="{_quoted(value)}"' for label, value in sorted(self.matchers.items())
+        )
+
+    def others(self) -> str:
+        """Return the question after the values that the labels of the matchers have, whoever's series they are."""
+        return f'count by ({", ".join(sorted(self.matchers))}) (proxy_build_info{{pod!=""}})'
+
+    def why_empty(self, others: Iterable[Row]) -> str:
+        """Return what is wrong where no sample of a proxy was found, by the answer to ``others``."""
+        asked = _labelled(self.matchers, self.matchers)
+        found = sorted(_labelled(self.matchers, labels) for labels, _ in others)
+        there = f"some with {'; '.join(found[:_MOST_OTHERS])}" if found else "none at all"
+        return (
+            f"it has no sample of a Linkerd proxy with {asked}, and {there}: write under prometheus.matchers"
+            " the labels that this cluster's series have"
+        )
 
     def count(
         self, answers: Mapping[str, Iterable[Row]], orders: Mapping[Key, TrafficOrder], now_s: float
@@ -353,6 +391,15 @@ def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:
 def _series(labels: Mapping[str, str], *, across: bool) -> _Series:
     failed = labels.get("classification", "failure") != "success"
     return _Series(across, failed, labels.get("loop") == "508")
+
+
+def _labelled(names: Iterable[str], labels: Mapping[str, str]) -> str:
+    return ", ".join(f'{name}="{_quoted(labels.get(name, ""))}"' for name in sorted(names))
+
+
+def _quoted(value: str) -> str:
+    """Return a value as it stands between the quotes of PromQL."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _summed(by: str, series: str) -> str:

@@ -36,6 +36,8 @@ FUTURE_S = 5.0
 RECENT_S = 120.0
 """How long a workload that ignored the split is named, and how long nobody may do so until callers follow."""
 
+NO_SAMPLE = "it has no sample of a Linkerd proxy"
+
 AWAY_TICKS = 3
 """A Prometheus that did not answer for so many ticks is away."""
 
@@ -46,7 +48,8 @@ class Answered:
     one before it was: the increases came between (-inf: nothing was known before).
 
     ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds since 1970.
+    ``newest`` that of its newest sample of a proxy (None: it has none, and ``empty`` says so), in seconds
+    since 1970.
     """
 
     cluster: str
@@ -55,7 +58,13 @@ class Answered:
     error: str = ""
     asked: float = 0.0
     newest: float | None = None
+    empty: str = NO_SAMPLE
     increases: Increases = field(default_factory=Increases)
+
+    @property
+    def wrong(self) -> str:
+        """Return why this tells nothing, "" where it may."""
+        return self.error or (self.empty if self.newest is None else "")
 
 
 class Freshness:
@@ -77,7 +86,7 @@ class Freshness:
         self._answered_s = answered.now_s
         newest, self._error = answered.newest, ""
         if newest is None:
-            self._error = "it has no sample of a Linkerd proxy"
+            self._error = answered.empty
             return False
         age_s = answered.asked - newest
         if age_s < -FUTURE_S:

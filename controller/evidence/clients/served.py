@@ -29,12 +29,12 @@ Caller = tuple[Key, str]
 """A Service, and one of its pods that was called."""
 
 
-def series(namespaces: str) -> str:
-    """Return the series to ask for; ``namespaces`` is a regular expression.
+def series(namespaces: str, pod: str) -> str:
+    """Return the series to ask for; ``namespaces`` is a regular expression, ``pod`` selects those of pods.
 
     Ours are asked for too: a pod that somebody called is known, and so the first call of another is counted.
     """
-    return f'inbound_http_authz_allow_total{{tls="true", namespace=~"{namespaces}", pod!=""}}'
+    return f'inbound_http_authz_allow_total{{tls="true", namespace=~"{namespaces}", {pod}}}'
 
 
 def owners_of(orders: Mapping[Key, TrafficOrder], cluster: str) -> Owners:

@@ -230,7 +230,7 @@ def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     known = view()
     assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
     observed = known.observed(A, writing=False)
-    assert (observed.mirror, observed.namesake) == (None, True)
+    assert (observed.mirror, observed.false_mirror) == (None, True)
 
 
 def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
@@ -246,7 +246,7 @@ def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
     assert observed.mirror is not None
     assert observed.service is not None
     assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
-    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
+    assert (observed.false_mirror, observed.service.remote_discovery) == (False, False)
 
 
 def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
