@@ -48,11 +48,9 @@ class Pair:
         """Return the name of the other cluster."""
         return self.names[1] if name == self.names[0] else self.names[0]
 
-    @property
-    def domain(self) -> str:
-        """The DNS domain, as a Link tells it."""
-        links = (*self.here.links, *self.far.links)
-        return next((link.domain for link in links if link.domain), "cluster.local")
+    def domain(self, name: str) -> str:
+        """Return the DNS domain of a cluster, as the Link to it says, or its mirrors in the other one."""
+        return self.store.views[name].domain
 
     @cached_property
     def store(self) -> Store:
@@ -60,7 +58,16 @@ class Pair:
         gateways = {
             name: inventory.gateway_namespace for name, inventory in self.inventories.items()
         }
-        store = Store(gateways, self.domain)
+        links = {
+            name: [
+                link.domain
+                for link in self.inventories[self.other(name)].links
+                if link.cluster == name
+            ]
+            for name in self.names
+        }
+        domains = {name: told[0] for name, told in links.items() if told and told[0]}
+        store = Store(gateways, "cluster.local", domains=domains)
         for name, inventory in self.inventories.items():
             for resource, objects in inventory.objects.items():
                 served = resource not in inventory.unserved
@@ -159,11 +166,11 @@ class Pair:
         aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
         for name, inventory in self.inventories.items():
             for profile in inventory.of(ServiceProfileObject, Resource.SERVICEPROFILES):
-                about = pin.key_of(profile.metadata.name, self.domain)
+                about = pin.key_of(profile.metadata.name, self.domain(name))
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in conflicts.of(route, self.domain):
+                for about in conflicts.of(route, self.domain(name)):
                     aside[name].setdefault(about, []).append(route)
         return aside
 

@@ -136,7 +136,7 @@ def traffic(given: Input) -> TrafficOrder | None:
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
         judges=_judges(observed, state.spec) if state.spec else 1,
-        shared_names=_where(lambda cluster: bool(cluster.namesakes), observed),
+        shared_names=_where(lambda cluster: bool(cluster.also_in), observed),
         shared_ports=_where(_shares_port, observed),
     )
 

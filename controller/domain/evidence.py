@@ -89,7 +89,7 @@ class TrafficEvidence:
     target, ``origin_bad_share`` of the last 50 to the origin (None: fewer in this attempt). ``share`` is
     the part of the last minutes' ``measured_requests`` that the target answered (None: too few).
     ``looped``: callers were answered 508 while a gateway refused a loop.
-    ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
+    ``ignoring`` names the workloads that do not follow the split, and ``follow`` tells whether callers
     were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
     ``to_origin`` of these callers' were answered by the origin. ``reached`` are the last minutes' requests that the
     cluster's own pods got, by caller and whichever way they came, ``sent`` by workload those that

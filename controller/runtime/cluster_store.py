@@ -26,6 +26,7 @@ from controller.kube.objects import (
     EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    POLICIES,
     REMOTE_DISCOVERY,
     Change,
     Deleted,
@@ -43,7 +44,7 @@ from controller.kube.objects import (
     identify,
 )
 from controller.mesh import conflicts, pin
-from controller.mesh.splits import foreign_owner, mirror_name
+from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
 from controller.runtime.service_index import ServiceIndex
@@ -65,7 +66,8 @@ Name = tuple[str, str]
 
 
 class ClusterStore:
-    """One cluster, by Service. ``far`` is the other cluster, ``gateways`` the namespace of this one's gateway."""
+    """One cluster, by Service. ``far`` is the other cluster, ``domain`` this one's DNS domain and ``gateways``
+    the namespace of its gateway."""
 
     def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
@@ -154,6 +156,10 @@ class ClusterStore:
         found = self._objects[resource].pop(name, None)
         return set() if found is None else self._index.remove(resource, found)
 
+    def rename(self, domain: str) -> set[Key]:
+        """Take this for the cluster's DNS domain; return the Services of which ServiceProfiles now tell."""
+        return self._index.rename(domain, list(self._objects[Resource.SERVICEPROFILES].values()))
+
     def _note_answers(self, keys: set[Key]) -> set[Key]:
         """Note which kinds of split were seen to be answered; return who may have waited for the first answer."""
         silent = self._kinds - self._answered
@@ -166,6 +172,16 @@ class ClusterStore:
         return set(self.annotated()) if found else set()
 
     # --- what is asked ------------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> str:
+        """Return the cluster's DNS domain, by which its gateway asks for Services."""
+        return self._index.domain
+
+    @property
+    def far_domain(self) -> str:
+        """Return the other cluster's DNS domain as its mirrors here tell it, "" where there is none."""
+        return self._index.far_domain
 
     @property
     def current(self) -> bool:
@@ -224,8 +240,8 @@ class ClusterStore:
             overruled=rivals.losing,
             pin=self.pin(key),
             split_kinds=self._kinds,
+            also_in=self._index.also_in(key),
             unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
-            namesakes=self._index.namesakes(key),
             writing=writing,
         )
 
@@ -298,13 +314,10 @@ class ClusterStore:
             remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
             exported=meta.labels.get(EXPORTED, ""),
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
-            foreign=foreign_owner(
-                meta.labels,
-                [owner.kind for owner in meta.owner_references],
-                [entry.manager for entry in meta.managers],
-            ),
+            foreign=foreign_owner_of_service(meta),
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
+            policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
         )
 
 

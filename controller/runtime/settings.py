@@ -60,6 +60,15 @@ LabelName = Annotated[
 ]
 
 
+Domain = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z",
+        description="a DNS domain, in lower case, as cluster.local",
+    ),
+]
+
+
 class PrometheusSettings(_Section, frozen=True):
     """How to reach the Prometheus that has what this cluster's Linkerd proxies count.
 
@@ -145,6 +154,13 @@ class ClusterSettings(_Section, frozen=True):
     gateway_namespace: Annotated[
         Label, Meta(description="the namespace of this cluster's multicluster gateway")
     ] = "linkerd-multicluster"
+    domain: Annotated[
+        Domain | None,
+        Meta(
+            description="this cluster's DNS domain; null: what its Link says (targetClusterDomain), as its"
+            " mirrors in the other cluster have it"
+        ),
+    ] = None
     prober: Annotated[
         str,
         Meta(
@@ -193,11 +209,7 @@ class Settings(_Section, frozen=True):
     prober: ProberSettings
     traffic: TrafficSettings = TrafficSettings()
     domain: Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z",
-            description="the clusters' DNS domain, in lower case",
-        ),
+        Domain, Meta(description="the DNS domain of a cluster of which nothing else says it")
     ] = "cluster.local"
     listen: Annotated[
         str,
@@ -238,6 +250,11 @@ class Settings(_Section, frozen=True):
         Annotated[str, Meta(pattern=r"^https?://[^\s?#]+\Z")] | None,
         Meta(description="the http(s):// URL of an OpenTelemetry collector; null: no traces"),
     ] = None
+
+    @property
+    def domains(self) -> dict[str, str]:
+        """Return the DNS domain of each cluster of which it is written."""
+        return {name: c.domain for name, c in self.clusters.items() if c.domain is not None}
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
@@ -268,15 +268,17 @@ class Counters:
     ) -> Increases:
         """Read the answers to all questions (but ``newest``); return what has increased, by Service."""
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
-        by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
+        routes = list(self._routes(answers["routes"], orders))
+        by_route = self._pods("routes", routes, now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
         reached = self._served(answers["served"], orders, now_s)
         looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
+        routed = {pod for pod, _, _ in routes}
         services = {
             key: replace(
-                self._increase(order, by_response.get(key, {}), by_route.get(key, {})),
+                self._increase(order, by_response.get(key, {}), by_route.get(key, {}), routed),
                 unmeshed=strangers.get(key, 0),
                 reached=reached.get(key, {}),
             )
@@ -285,15 +287,22 @@ class Counters:
         return Increases(services, looped=bool(looped))
 
     def _increase(
-        self, order: TrafficOrder, responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]
+        self,
+        order: TrafficOrder,
+        responses: Mapping[_Pod, _Called],
+        routes: Mapping[_Pod, _Called],
+        routed: Set[_Pod],
     ) -> Increase:
-        """Put together what callers did, from what is certainly of this Service."""
-        routed = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
+        """Put together what callers did, from what is certainly of this Service; ``routed`` are the pods that have a
+        series of any route of it."""
+        by_route = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
         if self.cluster in order.shared_names:
             found = _anonymous(responses)
+        elif by_route:
+            found = _with_unrouted(_routed(routes), responses, routed)
         else:
-            found = _routed(routes) if routed else _split(responses, routes)
-        if routed and self.cluster in order.shared_ports:
+            found = _split(responses, routes)
+        if by_route and self.cluster in order.shared_ports:
             return Increase(across=found.across, loops=found.loops, whole=False)
         return found
 
@@ -356,8 +365,18 @@ class Counters:
 
 
 def _routed(called: Mapping[_Pod, _Called]) -> Increase:
-    """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
+    """Put together who calls by an HTTPRoute, and so is routed by policy (facts 20)."""
     return replace(_anonymous(called), following=frozenset(pod.workload for pod in called))
+
+
+def _with_unrouted(
+    found: Increase, responses: Mapping[_Pod, _Called], routed: Set[_Pod]
+) -> Increase:
+    """Add who calls past an HTTPRoute: a pod without a series of any route, which is still served as before it took
+    a TrafficSplit's place (facts 27). One that only calls the mirror by its own name is none."""
+    past = {pod: by for pod, by in responses.items() if pod not in routed and by.here.sent}
+    here = sum((by.here for by in past.values()), found.here)
+    return replace(found, here=here, ignoring=frozenset(pod.workload for pod in past))
 
 
 def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) -> Increase:

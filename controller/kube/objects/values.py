@@ -19,6 +19,8 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
+"""On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
 
@@ -30,6 +32,15 @@ EXPORTED = f"{MIRROR_PREFIX}exported"
 
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
+
+FAILOVER = "failover.linkerd.io/controlled-by"
+"""Label of a TrafficSplit that linkerd-failover moves."""
+
+ROLLOUT = "rollouts.argoproj.io/gatewayapi-canary"
+"""Label of a route by which a canary of Argo Rollouts is in progress (its Gateway API plugin's)."""
+
+POLICIES = ("retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/failure-accrual")
+"""Beginnings of a Service's annotations that ask Linkerd for retries, timeouts and failure accrual."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The one empty mapping that all objects without labels or annotations share."""

@@ -17,6 +17,7 @@ from deploy.stand_ins.apiserver import Event, Store
 from deploy.stand_ins.apiserver.writes import Target, Writes
 from deploy.stand_ins.mesh.adaptor import SKIP, SmiAdaptor, with_overrides, without_overrides
 from deploy.stand_ins.mesh.config import (
+    DOMAIN,
     ClusterConfig,
     Key,
     Object,
@@ -35,11 +36,12 @@ ADAPTOR = "smi-adaptor"
 
 class AtOnce:
     """Obeys the splits in one store. ``acts``: while it is false nobody writes anything; ``routes``: this Linkerd
-    knows HTTPRoutes."""
+    knows HTTPRoutes; ``domain``: that of the cluster's DNS."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self.acts = True
         self.routes = True
+        self.domain = DOMAIN
         self._store = store
         self._clock = clock
         self._writes = Writes(store, clock)
@@ -71,7 +73,7 @@ class AtOnce:
     def _obey(self, plural: str, body: Object) -> None:
         if plural == "trafficsplits" and (body.get("spec") or {}).get("service"):
             profile = self._profile(body)
-            self._put(profile, with_overrides(body, profile))
+            self._put(profile, with_overrides(body, profile, self.domain))
         elif plural == "httproutes" and self.routes:
             now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
             status = status_of(body, self._config, now)
@@ -93,7 +95,7 @@ class AtOnce:
 
     def _profile(self, split: Object) -> Object | None:
         namespace = split["metadata"]["namespace"]
-        name = profile_name((namespace, str(split["spec"]["service"])))
+        name = profile_name((namespace, str(split["spec"]["service"])), self.domain)
         found = self._store.get("serviceprofiles", namespace, name)
         return found.body if found else None
 

@@ -27,7 +27,7 @@ def ordered(*ports: Port, **legacy: Any) -> TrafficOrder:
 def test_a_namesake_shares_the_name_in_its_cluster() -> None:
     """Another namespace with a Service of that name is said of the cluster in which it is."""
     assert ordered(HTTP).shared_names == frozenset()
-    assert ordered(HTTP, namesakes=("shop",)).shared_names == {"legacy"}
+    assert ordered(HTTP, also_in=("shop",)).shared_names == {"legacy"}
 
 
 @pytest.mark.parametrize(

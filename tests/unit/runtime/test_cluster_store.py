@@ -10,6 +10,7 @@ import pytest
 from controller.domain import PREFIX, Key, SplitKind
 from controller.kube.objects import (
     DECODERS,
+    MIRROR_OF,
     Deleted,
     Freshness,
     KubeObject,
@@ -255,13 +256,13 @@ def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
     labels = {"mirror.linkerd.io/mirrored-service": "true"}
     known.apply(upsert(Resource.SERVICES, service(5)))
     known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
-    assert known.observed(A, writing=False).namesakes == ()
+    assert known.observed(A, writing=False).also_in == ()
     assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
-    assert known.observed(A, writing=False).namesakes == ("shop",)
-    assert known.observed(shop, writing=False).namesakes == ("default",)
+    assert known.observed(A, writing=False).also_in == ("shop",)
+    assert known.observed(shop, writing=False).also_in == ("default",)
     gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
     assert known.apply(gone) == {A, shop}
-    assert known.observed(A, writing=False).namesakes == ()
+    assert known.observed(A, writing=False).also_in == ()
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
@@ -298,6 +299,30 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
     assert found is not None
     assert found.asked is not None
     assert (found.asked_by, found.asked.second) == ("joe", 2)
+
+
+def profile(version: int, name: str, namespace: str = GATEWAYS) -> KubeObject | Undecodable:
+    """A ServiceProfile of this version, with routes."""
+    body = {"metadata": {"name": name, "namespace": namespace}, "spec": {"routes": [{}]}}
+    return decoded(Resource.SERVICEPROFILES, body, version)
+
+
+def test_service_profiles_are_named_in_the_clusters_own_domain() -> None:
+    """Under another domain other profiles are pins and conflicts, and those of whom both told are news."""
+    known, b = view(), Key("default", "service-b")
+    for found in (
+        profile(5, "service-a.default.svc.cluster.local"),
+        profile(6, "service-b.default.svc.legacy.example"),
+        profile(7, "service-b.default.svc.legacy.example", "clients"),
+    ):
+        known.apply(upsert(Resource.SERVICEPROFILES, found))
+    assert (known.pin(A) is None, known.pin(b) is None) == (False, True)
+    assert known.rename("legacy.example") == {A, b}
+    assert known.domain == "legacy.example"
+    assert (known.pin(A) is None, known.pin(b) is None) == (True, False)
+    assert known.observed(b, writing=False).conflicts == (
+        "the ServiceProfile service-b.default.svc.legacy.example in clients, with routes",
+    )
 
 
 # --- the state above the views -------------------------------------------------------------------------------
@@ -369,3 +394,40 @@ def test_a_twin_of_another_namespace_is_named_with_it() -> None:
     assert known.observed(A, writing=False).twins == ()
     known.apply(upsert(Resource.SERVICES, service(1, other)))
     assert known.observed(A, writing=False).twins == ("shop/by-hand",)
+
+
+def mirror_of(version: int, fqdn: str, key: Key = MIRROR) -> Upserted:
+    """A mirror in legacy of a Service that is called so in eks."""
+    labels = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "eks"}
+    found = service(version, key, labels=labels, annotations={MIRROR_OF: fqdn})
+    return upsert(Resource.SERVICES, found)
+
+
+def test_mirrors_tell_the_other_clusters_domain() -> None:
+    """A cluster has the domain that most mirrors of its Services tell, until then and without any the last one
+    that was known; what is annotated so and is no mirror tells none."""
+    store, b = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local"), Key("b", "b-eks")
+    fake = service(4, b, annotations={MIRROR_OF: "b.b.svc.fake"})
+    store.apply(upsert(Resource.SERVICES, fake))
+    assert store.views["eks"].domain == "cluster.local"
+    store.apply(mirror_of(5, "service-a.default.svc.eks.example"))
+    assert store.views["eks"].domain == "eks.example"
+    for version, name in enumerate("bcd", start=6):
+        key = Key(name, f"{name}-eks")
+        store.apply(mirror_of(version, f"{name}.{name}.svc.other", key))
+    assert store.views["eks"].domain == "other"
+    assert store.views["legacy"].domain == "cluster.local"
+    store.apply(Listed("legacy", Resource.SERVICES, ()))
+    assert store.views["eks"].domain == "other"
+
+
+def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
+    """What the settings say of one cluster's domain is not changed by any mirror."""
+    store = Store(
+        {"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local", domains={"eks": "eks.example"}
+    )
+    store.apply(mirror_of(5, "service-a.default.svc.other"))
+    assert {n: v.domain for n, v in store.views.items()} == {
+        "legacy": "cluster.local",
+        "eks": "eks.example",
+    }
