@@ -28,7 +28,10 @@ def uncounted(observed: Observed, state: MigrationState) -> str:
     found = observed.traffic.get(origin)
     if found is None or found.unknown:
         return f"is not known: the Prometheus of {origin} does not tell"
-    service = observed.clusters[origin].service
+    cluster = observed.clusters[origin]
+    if found.proxied < cluster.endpoints.ready:
+        return f"is not known: of {cluster.endpoints.ready} pods only {found.proxied} have a proxy that counts"
+    service = cluster.service
     if service is None:
         return f"is not known: {origin} has no such Service"
     if any(is_opaque(port, service.opaque_ports) for port in service.ports):

@@ -207,7 +207,8 @@ def rows(*series: tuple[tuple[str, dict[str, str]], float]) -> list[Row]:
 def answers(**told: Iterable[Row]) -> dict[str, Iterable[Row]]:
     """All answers of one tick; what is not said is empty."""
     return {
-        name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed", "served")
+        name: told.get(name, ())
+        for name in ("responses", "routes", "loops", "unmeshed", "served", "proxies")
     }
 
 
@@ -268,7 +269,7 @@ def test_the_questions_name_every_service_and_its_mirror() -> None:
     """All migrations' Services and mirrors are in one question each, our own and the gateways' pods in none."""
     b = Key("other", "service-b")
     asked = legacy().queries({**orders(), b: TrafficOrder(b, "eks", {}, {}, {})})
-    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "newest"}
+    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "proxies", "newest"}
     assert 'dst_service=~"service-a|service-b|service-a-eks|service-b-eks"' in asked["responses"]
     assert 'parent_name=~"service-a|service-b"' in asked["routes"]
     assert 'namespace!~"linkerd-multicluster|migrate"' in asked["responses"]

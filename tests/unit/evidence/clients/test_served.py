@@ -28,7 +28,7 @@ def reached(*answers: list[tuple[dict[str, str], float]]) -> dict[Key, dict[str,
     kinds = {"legacy": SplitKind.TRAFFICSPLIT}
     orders = {key: TrafficOrder(key, "eks", kinds, {}, {"legacy": (POD,)}) for key in (A, TWIN)}
     one = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"}))
-    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed"), ())
+    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed", "proxies"), ())
     found = [one.count({**none, "served": rows}, orders, 0.0) for rows in answers]
     return {key: dict(each.reached) for key, each in found[-1].services.items()}
 
@@ -124,3 +124,13 @@ def test_where_it_is_not_known_what_was_sent_nobody_is_accused() -> None:
     one = Reached(120.0)
     one.add(0.0, {"shop/web": 1000, "shop/b": 1}, None)
     assert one.sent == {"shop/web": 1000, "shop/b": 1}
+
+
+def test_own_pods_that_have_a_proxy_are_counted() -> None:
+    """Of the own pods those count whose proxy Prometheus has seen; a pod of that name elsewhere is another."""
+    names = {"legacy": frozenset({"a-1", "a-2", "a-3"})}
+    order = TrafficOrder(A, "eks", {"legacy": SplitKind.TRAFFICSPLIT}, {}, {}, names=names)
+    one = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
+    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed", "served"), ())
+    rows = [({"namespace": n, "pod": p}, 1.0) for n, p in (("default", "a-1"), ("shop", "a-2"))]
+    assert one.count({**none, "proxies": rows}, {A: order}, 0.0).services[A].proxied == 1
