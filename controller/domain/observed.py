@@ -88,12 +88,13 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Who stands behind a Service, from its EndpointSlices. ``pods`` are ``ip:port`` by port name, only
-    of Pods of the Service's own namespace. ``unready`` counts the endpoints that are there and not ready.
-    ``identity`` is the gateway's, on a mirror."""
+    of Pods of the Service's own namespace, and ``names`` what those are called. ``unready`` counts the endpoints
+    that are there and not ready. ``identity`` is the gateway's, on a mirror."""
 
     ready: int = 0
     unready: int = 0
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
     identity: str = ""
 
 

@@ -512,7 +512,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.ORIGIN_CALLS_UNKNOWN: _warn(
             "whether anybody still calls the origin's pods was not measured",
-            "give the controller both clusters' Prometheus, or count at those pods",
+            "wait, give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),

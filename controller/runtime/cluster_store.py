@@ -8,7 +8,7 @@ came since, the answer to a write of ours, stays where it is newer than the list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -235,7 +235,7 @@ class ClusterStore:
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
-            twins=tuple(sorted(self._twins(key))),
+            twins=_twins(key, map(self._objects[Resource.SERVICES].get, self._index.twins(key))),
             conflicts=rivals.winning,
             overruled=rivals.losing,
             pin=self.pin(key),
@@ -252,15 +252,6 @@ class ClusterStore:
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
-
-    def _twins(self, key: Key) -> Iterator[str]:
-        """Find the other Services that lead to the same pods; a mirror leads to a gateway."""
-        for other in self._index.twins(key):
-            found = self._objects[Resource.SERVICES].get(other)
-            if found is not None and not found.is_mirror:
-                name = other.service if other.namespace == key.namespace else str(other)
-                kind = "headless" if found.cluster_ip == "None" else found.exposed
-                yield f"{name} ({kind})" if kind else name
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
@@ -314,6 +305,18 @@ class ClusterStore:
 def _asks(found: ServiceObject) -> bool:
     """Return whether a Service itself, and not a mirror of it, carries an annotation of ours."""
     return not found.is_mirror and any(a.startswith(PREFIX) for a in found.metadata.annotations)
+
+
+def _twins(key: Key, services: Iterable[ServiceObject | None]) -> tuple[str, ...]:
+    """Return the names of other Services that lead to the same pods; a mirror leads to a gateway."""
+    return tuple(sorted(_twin(key, one) for one in services if one and not one.is_mirror))
+
+
+def _twin(key: Key, found: ServiceObject) -> str:
+    meta = found.metadata
+    name = meta.name if meta.namespace == key.namespace else f"{meta.namespace}/{meta.name}"
+    kind = "headless" if found.cluster_ip == "None" else found.exposed
+    return f"{name} ({kind})" if kind else name
 
 
 def _newer(one: str, other: str) -> bool:

@@ -39,6 +39,7 @@ from deploy.stand_ins.mesh.objects import NO_PORTS, service_object
 from deploy.stand_ins.mesh.watch import Follow
 
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
+INGRESSES = Resource("Ingress", "networking.k8s.io/v1", "ingresses")  # type: ignore[arg-type]  # as MIGRATIONS
 LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
@@ -181,6 +182,21 @@ class Pair:
                 ("default", service), caller=caller, rate_hz=rate_hz, port=port
             )
             self.loads[cluster, of_port(service, port)] = load
+
+    async def beside(self, cluster: str, name: str, twin: str) -> None:
+        """A headless Service of the pods that another has."""
+        key = ("default", twin)
+        body = service_object(key, selects=name, headless=True, exported=False)
+        await self.mesh.clusters[cluster].api.apply(SERVICES, body)
+        await self.workloads[cluster, name].also_in(key)
+
+    async def ingress(self, cluster: str, service: str, name: str) -> None:
+        """An Ingress of a controller that sends to the pods of a Service."""
+        backend = {"service": {"name": service, "port": {"number": 80}}}
+        spec = {"ingressClassName": "nginx", "defaultBackend": backend}
+        meta = {"name": name, "namespace": "default"}
+        api = self.mesh.clusters[cluster].api
+        await api.apply(INGRESSES, {"metadata": meta, "spec": spec})
 
     async def product(self) -> None:
         """Start the real probers and the real controller."""

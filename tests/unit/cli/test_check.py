@@ -22,7 +22,7 @@ from controller.cli.pair import Pair
 from controller.domain import Reason
 from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh.objects import link_object, service_object, slice_name, slice_object
-from tests.benchmarks.inventory import Inventory
+from tests.benchmarks.inventory import Inventory, service_name
 from tests.unit.cli.cli_cluster import COMMAND, condition, decoded, migration, split, until
 from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, CheckPair, Json
 
@@ -332,6 +332,24 @@ async def test_ingresses_are_told_together(pair: CheckPair) -> None:
         "in legacy these send to the Service's pods, past the split: Ingress api (nginx), Ingress shop"
         ' (nginx); write nginx.ingress.kubernetes.io/service-upstream: "true"'
     )
+
+
+async def test_nothing_leads_past_the_article_s_services(pair: CheckPair) -> None:
+    """Of the article's 460 Services, each with pods, a mirror that shares its gateway with all others and an Ingress
+    that sends to the Service, none is said to be called past its split."""
+    upstream = {"nginx.ingress.kubernetes.io/service-upstream": "true"}
+    article = Inventory(409, 51)
+    for cluster, api in pair.apis.items():
+        for resource, body in article.objects(cluster):
+            api.put({"apiVersion": resource.api, "kind": resource.kind, **body})
+    for number in range(409):
+        name = service_name(number)
+        pair.put("legacy", "ingresses", ingress(name, notes=upstream, to=name))
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    found = {each["reason"] for one in told["services"] for each in one["findings"]}
+    assert told["checked"] == 409 + 1
+    assert found.isdisjoint(reason for reason, _, _ in PAST.values())
+    assert "IngressDialsPods" not in found
 
 
 async def test_a_gateway_s_routes_are_told(pair: CheckPair) -> None:
