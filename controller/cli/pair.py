@@ -10,7 +10,7 @@ from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
-from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.decide.preflight import Entrance, Facts, ReportedStatus, Winner, asked_for
 from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
@@ -130,6 +130,11 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
+            entrances=tuple(
+                Entrance(name, *leads)
+                for name, inventory in self.inventories.items()
+                for leads in inventory.entrances.get(observed.key, ())
+            ),
             reported=_reported(self.migration(observed.key)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controller.decide import gates, warnings
+from controller.decide import gates, origin_calls, warnings
 from controller.decide.advance import advance, begin, next_step, take_over
 from controller.decide.input import Input, input_of
 from controller.decide.orders import probe_rate, probes, traffic
@@ -58,6 +58,9 @@ def planned(given: Input) -> Plan:
         next=following,
         waiting_for=ruling.message if ruling and following else "",
         warnings=warnings.found(observed, state),
+        origin_calls=(
+            origin_calls.measured(observed, state)[0] if phase is Phase.COMPLETED else ""
+        ),
         requeue_after_s=ruling.requeue_after_s if ruling else None,
     )
 

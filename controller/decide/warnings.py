@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from controller.decide import origin_calls
 from controller.decide.resolve import MigrationState
 from controller.domain import (
     WHOLE,
@@ -47,20 +48,21 @@ def found(observed: Observed, state: MigrationState) -> tuple[Warned, ...]:
 
 
 def callers_do_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
-    """Callers that were busy when a TrafficSplit was made do not see it (facts 11): real traffic names them."""
+    """Callers that were busy when a TrafficSplit was made do not see it (facts 11), nor an HTTPRoute that took its
+    place (facts 27): real traffic names them."""
     for name in observed.clusters:
         workloads = _ignoring(observed, name)
         if workloads:
             yield Warned(
                 Reason.CALLERS_DO_NOT_FOLLOW,
                 f"in {name} these callers do not follow the split, so the share is not theirs:"
-                f" {_named(workloads)}; restart them, or let them be idle for 5 s{_first(state)}",
+                f" {listed(workloads)}; restart them, or let them be idle for 5 s{_first(state)}",
             )
 
 
 def callers_may_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """A TrafficSplit does not reach callers that were busy when it was made (facts 11), nor does an HTTPRoute
-    those that were busy when it took a TrafficSplit's place (facts 12).
+    those that were busy when it took a TrafficSplit's place (facts 12, 27).
 
     Once callers were seen to follow, and nobody not to, nothing is said any more.
     """
@@ -82,9 +84,9 @@ def _has_trafficsplit(cluster: ObservedCluster) -> bool:
 
 
 def _ignoring(observed: Observed, cluster: str) -> tuple[str, ...]:
-    """Return the workloads that were seen to ignore a cluster's TrafficSplit."""
+    """Return the workloads that were seen to ignore a cluster's split."""
     traffic = observed.traffic.get(cluster)
-    return traffic.ignoring if traffic and _has_trafficsplit(observed.clusters[cluster]) else ()
+    return traffic.ignoring if traffic and observed.clusters[cluster].split else ()
 
 
 def _changed(cluster: ObservedCluster, state: MigrationState) -> datetime | None:
@@ -99,7 +101,8 @@ def _first(state: MigrationState) -> str:
     return f"; do not scale {state.origin} down before that" if state.completed else ""
 
 
-def _named(workloads: tuple[str, ...], most: int = 5) -> str:
+def listed(workloads: tuple[str, ...], most: int = 5) -> str:
+    """Return names in a sentence: the first of them, and how many more there are."""
     more = f" and {len(workloads) - most} more" if len(workloads) > most else ""
     return ", ".join(workloads[:most]) + more
 
@@ -119,7 +122,7 @@ def callers_unmeshed(observed: Observed, state: MigrationState) -> Iterator[Warn
 def traffic_ambiguous(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
     """Proxies count the calls of Services of one name together (facts 28), so those say nothing of one of them."""
     shared = [
-        f"in {name} {_named(cluster.also_in)}"
+        f"in {name} {listed(cluster.also_in)}"
         for name, cluster in observed.clusters.items()
         if cluster.also_in and name in observed.traffic
     ]
@@ -174,6 +177,55 @@ def connect_only(observed: Observed, state: MigrationState) -> Iterator[Warned]:
             f"probes only connect to port {port.number}: they see that a connection is taken and kept, not"
             " that anything is answered; say what the server says first in probe-expect-body, or probe"
             " another port",
+        )
+
+
+# --- past the split -------------------------------------------------------------------------------
+
+
+def callers_bypass(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """The pods' own proxies see who comes past the split (facts 21), and the callers' what they sent by it."""
+    found = origin_calls.bypassing(observed, state)
+    if found:
+        ordered = sorted(found, key=lambda caller: (-found[caller], caller))
+        yield Warned(
+            Reason.CALLERS_BYPASS,
+            f"in the last 2 min {sum(found.values())} requests of these callers reached the pods in"
+            f" {state.origin}, more than the split sends there: {listed(tuple(ordered))}; they dial the pods,"
+            f" or Prometheus does not see their proxies; they stay in {state.origin}",
+        )
+
+
+def same_pods(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Calls to the address of a pod are never split (facts 33), whichever Service led there."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.twins:
+        yield Warned(
+            Reason.SAME_PODS,
+            f"in {origin.name} other Services lead to the same pods: {listed(origin.twins)}; who calls"
+            f" those goes past the split, and stays in {origin.name}",
+        )
+
+
+def service_exposed(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Who comes from outside the cluster has no proxy that could obey a split."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.service and origin.service.exposed:
+        yield Warned(
+            Reason.SERVICE_EXPOSED,
+            f"in {origin.name} the Service has {origin.service.exposed}: who calls it from outside the"
+            f" cluster is not split, and stays in {origin.name}",
+        )
+
+
+def federated_member(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """A federated Service has the pods of all its members as endpoints, and knows no split (facts 33)."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.service and origin.service.federated:
+        yield Warned(
+            Reason.FEDERATED_MEMBER,
+            f"in {origin.name} the Service is a member of {observed.key.service}-federated: who calls that"
+            f" reaches the pods in {origin.name} whatever the split says",
         )
 
 
@@ -353,6 +405,10 @@ ALL: tuple[Check, ...] = (
     callers_do_not_follow,
     callers_may_not_follow,
     callers_unmeshed,
+    callers_bypass,
+    same_pods,
+    service_exposed,
+    federated_member,
     traffic_ambiguous,
     mirror_unproven,
     served_before,

@@ -154,6 +154,10 @@ class TrafficOrder:
     shared_ports: frozenset[str] = frozenset()
 
 
+OriginCalls = Literal["", "none", "some", "unknown"]
+"""Whether anybody called the origin's pods in the last two minutes; "" before a migration is completed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do next for one migration, what to probe, what to tell, and when to decide again.
@@ -177,4 +181,5 @@ class Plan:
     next: str = ""
     waiting_for: str = ""
     warnings: tuple[tuple[Reason, str], ...] = ()
+    origin_calls: OriginCalls = ""
     requeue_after_s: float | None = None

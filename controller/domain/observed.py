@@ -94,7 +94,9 @@ class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
     says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
-    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent)."""
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent).
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not; ``federated``: a federated
+    Service has its pods."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -103,6 +105,8 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    exposed: str = ""
+    federated: bool = False
     remote_discovery: bool = False
     exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -128,10 +132,11 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
     whose calls a proxy may count as this one's (facts 28)."""
@@ -142,11 +147,12 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
-    namesake: bool = False
+    false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
     overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()

@@ -141,6 +141,15 @@ class Reason(StrEnum):
     CALLERS_UNMESHED = "CallersUnmeshed"
     TRAFFIC_AMBIGUOUS = "TrafficAmbiguous"
 
+    # Past the split.
+    CALLERS_BYPASS = "CallersBypass"
+    SAME_PODS = "SamePods"
+    SERVICE_EXPOSED = "ServiceExposed"
+    FEDERATED_MEMBER = "FederatedMember"
+    INGRESS_DIALS_PODS = "IngressDialsPods"
+    ORIGIN_CALLED = "OriginCalled"
+    ORIGIN_CALLS_UNKNOWN = "OriginCallsUnknown"
+
     # What is asked for.
     NO_TARGET = "NoTarget"
     MALFORMED = "Malformed"
@@ -442,11 +451,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "remove it: it wins once the other is made anew",
         ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
-            "a TrafficSplit was made or rewritten while callers may have been busy",
+            "a TrafficSplit was made, rewritten or converted while callers may have been busy",
             "restart them, or let them be idle for 5 s, before the origin is scaled down",
         ),
         Reason.CALLERS_DO_NOT_FOLLOW: _warn(
-            "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+            "workloads were seen that ignore the split, so the share is not theirs",
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
@@ -456,6 +465,34 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.TRAFFIC_AMBIGUOUS: _warn(
             "another namespace has a Service of this name, and proxies count the calls of both as one",
             "see by other means who follows the split, before the origin is scaled down",
+        ),
+        # Past the split: calls to the address of a pod are never split (facts 33).
+        Reason.CALLERS_BYPASS: _warn(
+            "callers reach the origin's pods past the split, and stay there",
+            "have those that are named call the Service's name",
+        ),
+        Reason.SAME_PODS: _warn(
+            "another Service leads to the origin's pods, past the split",
+            "have its callers call this one",
+        ),
+        Reason.SERVICE_EXPOSED: _warn(
+            "the Service is called from outside the cluster, where no split is obeyed",
+            "lead those callers to the target yourself",
+        ),
+        Reason.FEDERATED_MEMBER: _warn(
+            "a federated Service leads to the origin's pods, past the split",
+            "remove the label mirror.linkerd.io/federated in the origin",
+        ),
+        Reason.INGRESS_DIALS_PODS: _warn(
+            "an Ingress or a Gateway sends to the origin's pods, past the split",
+            "have it send to the Service's address (docs/check.md), meshed",
+        ),
+        Reason.ORIGIN_CALLED: _warn(
+            "after completion callers still reach the origin's pods", "see its warnings for who"
+        ),
+        Reason.ORIGIN_CALLS_UNKNOWN: _warn(
+            "whether anybody still calls the origin's pods was not measured",
+            "give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),
@@ -623,8 +660,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         # The attempt.
         Reason.COMPLETED: _info(
-            "the target serves every call",
-            "see its warnings before you scale the origin down",
+            "both splits send every call to the target",
+            "ask kubectl migrate drained before you scale the origin down",
             quiet=True,
         ),
         Reason.SERVED_BEFORE: _warn(

@@ -8,7 +8,7 @@ came since, the answer to a write of ours, stays where it is newer than the list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -230,10 +230,11 @@ class ClusterStore:
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
-            namesake=self.service(mirror) is not None,
+            false_mirror=self.service(mirror) is not None,
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
+            twins=tuple(sorted(self._twins(key))),
             conflicts=rivals.winning,
             overruled=rivals.losing,
             pin=self.pin(key),
@@ -250,6 +251,15 @@ class ClusterStore:
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
+
+    def _twins(self, key: Key) -> Iterator[str]:
+        """Find the other Services that lead to the same pods; a mirror leads to a gateway."""
+        for other in self._index.twins(key):
+            found = self._objects[Resource.SERVICES].get(other)
+            if found is not None and not found.is_mirror:
+                name = other.service if other.namespace == key.namespace else str(other)
+                kind = "headless" if found.cluster_ip == "None" else found.exposed
+                yield f"{name} ({kind})" if kind else name
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
@@ -298,6 +308,8 @@ class ClusterStore:
             session_affinity=found.session_affinity,
             opaque_ports=meta.annotations.get(OPAQUE_PORTS),
             mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
+            exposed=found.exposed,
+            federated=found.is_federated,
             remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
             exported=meta.labels.get(EXPORTED, ""),
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},

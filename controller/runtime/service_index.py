@@ -20,6 +20,7 @@ from controller.kube.objects import (
 )
 from controller.mesh import conflicts, pin
 from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.runtime.addresses import Addresses, behind
 
 _ByService = defaultdict[Key, dict[Any, Any]]
 
@@ -34,8 +35,8 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of
-    other clusters, and the namespaces that have one of its name.
+    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of other
+    clusters, and the namespaces that have one of its name.
 
     ``far`` is the other cluster, whose mirrors are here, ``domain`` this cluster's DNS domain, by which
     ServiceProfiles name Services, and ``gateways`` the namespace of its gateway, where they are pins.
@@ -51,6 +52,7 @@ class ServiceIndex:
         self.profiles: _ByService = defaultdict(dict)
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
+        self._addresses = Addresses()
         self._namespaces: defaultdict[str, set[str]] = defaultdict(set)
         self._far_domains: Counter[str] = Counter()
 
@@ -63,6 +65,8 @@ class ServiceIndex:
         for table, key, name, value in self._entries(resource, found):
             table[key][name] = value
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.add(found)
         return keys
 
     def remove(self, resource: Resource, found: Any) -> set[Key]:
@@ -76,7 +80,13 @@ class ServiceIndex:
             if not table[key]:
                 del table[key]
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.remove(found)
         return keys
+
+    def twins(self, key: Key) -> set[Key]:
+        """Return the other Services of which an endpoint is this one's too."""
+        return self._addresses.shared(self.slices.get(key, {}).values()) - {key}
 
     def rename(self, domain: str, profiles: Collection[ServiceProfileObject]) -> set[Key]:
         """Take this for the cluster's DNS domain; return the Services of which one of the profiles tells, or told."""
@@ -108,7 +118,7 @@ class ServiceIndex:
     def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object says of Services, the same when it comes and when it goes."""
         if isinstance(found, EndpointSliceObject):
-            yield _Entry(self.slices, _behind(found), found.metadata.name, found)
+            yield _Entry(self.slices, behind(found), found.metadata.name, found)
         elif isinstance(found, ServiceObject):
             yield from self._mirrors(found)
         elif provider := PROVIDER_OF.get(resource):
@@ -147,7 +157,7 @@ class ServiceIndex:
     def _about(self, found: Any) -> set[Key]:
         """Return the Services of which this is a part, whatever it says: itself, and what it mirrors."""
         if isinstance(found, EndpointSliceObject):
-            return self._with_origin(_behind(found))
+            return self._with_origin(behind(found))
         if isinstance(found, (ServiceObject, MigrationObject)):
             key = Key(found.metadata.namespace, found.metadata.name)
             # A Service is also about its namesakes: what is counted of them may be its own from now on.

@@ -116,7 +116,7 @@ def _why_no_mirror(given: Input, cluster: ObservedCluster, far: str, name: str) 
             f"that would be {len(name)} characters, and the name of a Service has {LONGEST_NAME} at most: give"
             " the Service, or the cluster in its Link, a shorter name"
         )
-    if cluster.namesake:
+    if cluster.false_mirror:
         return f"a Service that is no mirror has that name in {cluster.name}: give it another"
     if service is None:
         return f"there is no Service {given.observed.key} in {far} to be mirrored"

@@ -12,12 +12,13 @@ outside the mesh, which were read in linkerd2-proxy (``inbound/src/metrics/authz
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients import served
 from prober.contract import Counts
 
 G = TypeVar("G", bound=Hashable)
@@ -57,7 +58,8 @@ class Increase:
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
     counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
-    answered could not be told from what the split does not move, and was left out.
+    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by the
+    callers' namespace, and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
     """
 
     here: Counts = _NONE
@@ -67,6 +69,8 @@ class Increase:
     ignoring: frozenset[str] = frozenset()
     unmeshed: int = 0
     whole: bool = True
+    sent: Mapping[str, int] = field(default_factory=dict)
+    reached: Mapping[str, int] = field(default_factory=dict)
 
 
 class ProxyCounters(Generic[G, S]):
@@ -188,6 +192,7 @@ class Counters:
         }
         self._gateway: ProxyCounters[str, str] = ProxyCounters()
         self._strangers: ProxyCounters[tuple[Key, str], str] = ProxyCounters()
+        self._pods_served: ProxyCounters[served.Caller, str] = ProxyCounters()
 
     def queries(self, orders: Mapping[Key, TrafficOrder]) -> dict[str, str]:
         """Return the questions by name, the same number of them for any number of migrations.
@@ -227,6 +232,7 @@ class Counters:
                 f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", {pod},'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
+            "served": _summed(served.LABELS, served.series(spaces, pod)),
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
@@ -262,30 +268,41 @@ class Counters:
     ) -> Increases:
         """Read the answers to all questions (but ``newest``); return what has increased, by Service."""
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
-        by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
+        routes = list(self._routes(answers["routes"], orders))
+        by_route = self._pods("routes", routes, now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
+        reached = self._served(answers["served"], orders, now_s)
         looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
+        routed = {pod for pod, _, _ in routes}
         services = {
             key: replace(
-                self._increase(order, by_response.get(key, {}), by_route.get(key, {})),
+                self._increase(order, by_response.get(key, {}), by_route.get(key, {}), routed),
                 unmeshed=strangers.get(key, 0),
+                reached=reached.get(key, {}),
             )
             for key, order in orders.items()
         }
         return Increases(services, looped=bool(looped))
 
     def _increase(
-        self, order: TrafficOrder, responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]
+        self,
+        order: TrafficOrder,
+        responses: Mapping[_Pod, _Called],
+        routes: Mapping[_Pod, _Called],
+        routed: Set[_Pod],
     ) -> Increase:
-        """Put together what callers did, from what is certainly of this Service."""
-        routed = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
+        """Put together what callers did, from what is certainly of this Service; ``routed`` are the pods that have a
+        series of any route of it."""
+        by_route = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
         if self.cluster in order.shared_names:
             found = _anonymous(responses)
+        elif by_route:
+            found = _with_unrouted(_routed(routes), responses, routed)
         else:
-            found = _routed(routes) if routed else _split(responses, routes)
-        if routed and self.cluster in order.shared_ports:
+            found = _split(responses, routes)
+        if by_route and self.cluster in order.shared_ports:
             return Increase(across=found.across, loops=found.loops, whole=False)
         return found
 
@@ -320,6 +337,13 @@ class Counters:
             found[pod.key][pod].add(series, count)
         return found
 
+    def _served(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
+    ) -> Mapping[Key, Mapping[str, int]]:
+        """Return what the own pods of each Service counted since the last answer, by caller."""
+        found = served.asked(rows, served.owners_of(orders, self.cluster))
+        return served.by_caller(self._pods_served.increase(found, now_s), self._apart)
+
     def _unmeshed(
         self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
     ) -> dict[Key, int]:
@@ -341,8 +365,18 @@ class Counters:
 
 
 def _routed(called: Mapping[_Pod, _Called]) -> Increase:
-    """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
+    """Put together who calls by an HTTPRoute, and so is routed by policy (facts 20)."""
     return replace(_anonymous(called), following=frozenset(pod.workload for pod in called))
+
+
+def _with_unrouted(
+    found: Increase, responses: Mapping[_Pod, _Called], routed: Set[_Pod]
+) -> Increase:
+    """Add who calls past an HTTPRoute: a pod without a series of any route, which is still served as before it took
+    a TrafficSplit's place (facts 27). One that only calls the mirror by its own name is none."""
+    past = {pod: by for pod, by in responses.items() if pod not in routed and by.here.sent}
+    here = sum((by.here for by in past.values()), found.here)
+    return replace(found, here=here, ignoring=frozenset(pod.workload for pod in past))
 
 
 def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) -> Increase:
@@ -357,9 +391,11 @@ def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) ->
 def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
     """Add up what was called, and say of nobody that they follow the split, or do not."""
     total = _Called()
-    for by in called.values():
+    sent: Counter[str] = Counter()
+    for pod, by in called.items():
         total.plus(by)
-    return Increase(total.here, total.across, total.loops)
+        sent[pod.workload.partition("/")[0]] += by.here.sent
+    return Increase(total.here, total.across, total.loops, sent=sent)
 
 
 def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:

@@ -23,6 +23,7 @@ from controller.domain import (
 )
 from controller.evidence.clients.counters import Increase, Increases
 from controller.evidence.clients.judgement import ENOUGH, ClientJudgement
+from controller.evidence.clients.served import Reached, past_split
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import Counts
 
@@ -163,6 +164,7 @@ class _Cluster:
         self.judgement = judgement
         self.opened_s = now_s
         self.recent = _Recent()
+        self.reached = Reached(RECENT_S)
         self.own_loop_s = -inf
         self.gateway_loop_s = -inf
         self.loops_discarded_until_s = -inf
@@ -174,6 +176,7 @@ class _Cluster:
             target, origin = origin, target
         now_s = answered.now_s
         self.recent.add(now_s, target, origin, increase)
+        self.reached.add(now_s, increase.reached, increase.sent if increase.whole else None)
         if self.judgement is None or answered.since_s < self.opened_s:
             return
         self.judgement.apply(target, origin)
@@ -187,6 +190,7 @@ class _Cluster:
     def evidence(self, unknown: str, now_s: float) -> TrafficEvidence:
         recent, judgement = self.recent, self.judgement
         recent.forget(now_s)
+        self.reached.forget(now_s)
         verdict, reason = self._verdict(unknown)
         return TrafficEvidence(
             verdict,
@@ -205,12 +209,18 @@ class _Cluster:
             ignoring=tuple(sorted(recent.ignoring)),
             follow=recent.follow(now_s),
             unmeshed=recent.unmeshed,
+            to_origin=recent.to_origin,
+            counted=not unknown and self.reached.counted(now_s),
+            reached=dict(self.reached.callers),
+            sent=dict(self.reached.sent),
         )
 
     def said(self, unknown: str, now_s: float) -> object:
         """Return what makes a migration worth a reconcile when it changes."""
         recent = self.recent
         recent.forget(now_s)
+        self.reached.forget(now_s)
+        reached = self.reached.callers
         return (
             self._verdict(unknown),
             unknown == "",
@@ -218,6 +228,10 @@ class _Cluster:
             frozenset(recent.ignoring),
             recent.follow(now_s),
             recent.unmeshed > 0,
+            recent.to_origin > 0,
+            self.reached.counted(now_s),
+            frozenset(reached),
+            frozenset(past_split(reached, self.reached.sent, exact=False)),
         )
 
     @property
@@ -258,7 +272,7 @@ class ClientMonitor:
             if known is None or before is None or before.identity != order.identity:
                 opened = _Cluster(self._judgement(order), now_s)
                 if known is not None:
-                    opened.recent = known.recent
+                    opened.recent, opened.reached = known.recent, known.reached
                 self._clusters[name] = opened
             if before is not None and _told_of(before, name) != _told_of(order, name):
                 self._clusters[name].recent = _Recent()

@@ -42,7 +42,12 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.LINKS: Place(
             "multicluster.linkerd.io", ("v1alpha3", "v1alpha2", "v1alpha1"), "Link"
         ),
+        Resource.INGRESSES: Place("networking.k8s.io", ("v1",), "Ingress"),
         Resource.GRPCROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "GRPCRoute"),
+        Resource.TCPROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "TCPRoute"),
+        Resource.TLSROUTES: Place(
+            "gateway.networking.k8s.io", ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"
+        ),
         Resource.POLICY_HTTPROUTES: Place(
             "policy.linkerd.io", ("v1beta3", "v1beta2", "v1beta1", "v1alpha1"), "HTTPRoute"
         ),

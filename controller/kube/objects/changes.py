@@ -21,6 +21,9 @@ class Resource(StrEnum):
     LEASES = "leases"
     NAMESPACES = "namespaces"
     LINKS = "links"
+    INGRESSES = "ingresses"
+    TCPROUTES = "tcproutes"
+    TLSROUTES = "tlsroutes"
     GRPCROUTES = "grpcroutes"
     POLICY_HTTPROUTES = "httproutes.policy.linkerd.io"
 

@@ -171,7 +171,15 @@ def _service(wire: wire_types.Service) -> ServiceObject:
             _port(p.name, p.port, p.protocol, p.app_protocol or "") for p in spec.ports or ()
         ),
         session_affinity=intern(spec.session_affinity),
+        exposed=_exposed(spec),
     )
+
+
+def _exposed(spec: wire_types.ServiceSpec) -> str:
+    """Return by what a Service is reached from outside the cluster, "" where it is not."""
+    if spec.type in ("LoadBalancer", "NodePort"):
+        return intern(f"type {spec.type}")
+    return "externalIPs" if spec.external_ips else ""
 
 
 def _pod(ref: wire_types.TargetRef | None, namespace: str) -> str:

@@ -79,18 +79,25 @@ class Metadata(Value, frozen=True):
 
 
 class ServiceObject(Value, frozen=True):
-    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API."""
+    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API.
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not."""
 
     metadata: Metadata
     type: str
     cluster_ip: str
     ports: tuple[Port, ...]
     session_affinity: str
+    exposed: str = ""
 
     @property
     def is_mirror(self) -> bool:
         """Whether Linkerd made it: such a Service is never a spec (mesh facts, Mirrors)."""
         return f"{MIRROR_PREFIX}mirrored-service" in self.metadata.labels
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is a member of a federated Service, which calls its pods by their addresses."""
+        return self.metadata.labels.get(f"{MIRROR_PREFIX}federated") == "member"
 
 
 class Endpoint(Value, frozen=True):

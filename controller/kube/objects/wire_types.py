@@ -63,6 +63,7 @@ class ServiceSpec(Wire):
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     ports: list[ServicePort] | None = None
     session_affinity: str = "None"
+    external_ips: list[str] | None = msgspec.field(name="externalIPs", default=None)
 
 
 class Service(Wire):

@@ -111,6 +111,11 @@ BUILTIN = (
         builtin=True, has_generation=True, unconditional_update=True,
     ),
     Resource("coordination.k8s.io", ("v1",), "leases", "Lease", builtin=True),
+    Resource(
+        "networking.k8s.io", ("v1",), "ingresses", "Ingress",
+        short_names=("ing",), builtin=True, has_status=True, has_generation=True,
+        unconditional_update=True,
+    ),
 )  # fmt: skip
 
 # Of the Gateway API's CRD neither the defaults nor the rules in CEL are obeyed here: a route is kept as it

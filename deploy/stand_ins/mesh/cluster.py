@@ -148,6 +148,7 @@ class MeshCluster:
             addresses=self._addresses,
             rng=self._rng(f"{self.name}/workload/{service}"),
             port_name=port_name,
+            count=partial(self._counts, service[1], service[0]),
         )
         self._workloads[service] = workload
         await workload.start(pods)
@@ -195,8 +196,9 @@ class MeshCluster:
         found = self.config.endpoints(service).get(port, ())
         return [f"{each.ip}:{each.port}" for each in found]
 
-    def _counts(self, name: str, namespace: str) -> Counts:
-        return self.metrics.add(Counts(namespace=namespace, name=name, far=self._far))
+    def _counts(self, name: str, namespace: str, pod: str = "") -> Counts:
+        counts = Counts(namespace=namespace, name=name, far=self._far, pod=pod)
+        return self.metrics.add(counts)
 
     def _follower(self, kind: Kind, resource: Resource) -> Follow:
         return Follow(

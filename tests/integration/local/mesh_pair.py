@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from deploy.stand_ins.mesh.adaptor import with_overrides, without_overrides
 from deploy.stand_ins.mesh.addresses import AddressBlock
 from deploy.stand_ins.mesh.config import DOMAIN, ClusterConfig, Key, Object, profile_name
-from deploy.stand_ins.mesh.counts import Counts
+from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from deploy.stand_ins.mesh.gateway import NAMESPACE, Gateway
 from deploy.stand_ins.mesh.http1 import Response, first, parse_response, response_body
 from deploy.stand_ins.mesh.kube import Resource
@@ -231,6 +231,7 @@ class Side:
     workload: Workload
     pair: Pair
     counts: Counts
+    page: MetricsPage
     sidecars: list[Sidecar] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
@@ -352,17 +353,19 @@ async def _side(
         trust_domain=trust_domain,
         loop_penalty_s=0.0,
     )
+    page = MetricsPage()
     workload = Workload(
         WEB,
         name,
         objects=Store(config),
         addresses=pair.addresses,
         rng=random.Random(pair.seed),
+        count=lambda pod: page.add(Counts(namespace="default", name="web", far=other, pod=pod)),
     )
     config.put("Service", service_object(WEB))
     await workload.start(pods)
     await gateway.start()
-    return Side(name, other, config, Store(config), gateway, workload, pair, counts)
+    return Side(name, other, config, Store(config), gateway, workload, pair, counts, page)
 
 
 async def until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:

@@ -15,6 +15,7 @@ from deploy.stand_ins.mesh.addresses import wire
 from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from tests.integration.local.mesh_pair import (
     Pair,
+    Side,
     route_object,
     running_pair,
     split_object,
@@ -113,11 +114,36 @@ async def test_a_loop_is_counted_where_it_is_refused_and_by_the_caller(pair: Pai
     }
 
 
+async def test_fact_21_a_pod_counts_who_called_it_whichever_way_they_came(pair: Pair) -> None:
+    """Each request is counted at the pod that got it, by its caller's identity: by name, by address, by the gateway."""
+    pair.legacy.split(1.0)
+    client = await pair.legacy.client()
+    by_name = [await client.get(URL) for _ in range(6)]
+    (address, *_) = [f"{pod.ip}:8080" for pod in pair.legacy.workload.pods]
+    by_address = [await client.get(f"http://{address}/") for _ in range(4)]
+    assert {each.cluster for each in by_name} == {"eks"}
+    assert {each.cluster for each in by_address} == {"legacy"}
+    identity = "client.default.serviceaccount.identity.linkerd.cluster.local"
+    assert inbound(pair.legacy) == {(address, "true", identity): 4}
+    through = {(who, count) for (_, _, who), count in inbound(pair.eks).items()}
+    assert {who for who, _ in through} == {pair.legacy.gateway.identity}
+    assert sum(inbound(pair.eks).values()) == 6
+
+
+def inbound(side: Side) -> Counter[tuple[str, ...]]:
+    """What the proxies of a cluster's pods counted, by address and caller."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for counts in side.page.proxies:
+        found += told(counts, "inbound_http_authz_allow_total", "target_addr", "tls", "client_id")
+    return found
+
+
 ANSWERED = {
     "responses": "response_total",
     "routes": "outbound_http_route_backend_response_statuses_total",
     "loops": "inbound_http_errors_total",
     "unmeshed": "inbound_http_authz_allow_total",
+    "served": "inbound_http_authz_allow_total",
 }
 """Which metric each of the product's questions is about."""
 

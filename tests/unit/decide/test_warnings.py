@@ -102,7 +102,65 @@ ROWS = [
     Row(
         warnings.callers_do_not_follow,
         given(legacy=ROUTES, traffic={"legacy": traffic(ignoring=("web",))}),
+        "in legacy these callers do not follow the split",
     ),
+    Row(
+        warnings.callers_do_not_follow,
+        given(legacy={"splits": ()}, traffic={"legacy": traffic(ignoring=("web",))}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(
+            1000,
+            traffic={"legacy": traffic(reached={"shop/web": 1, "ingress/nginx": 4})},
+        ),
+        "5 requests of these callers reached the pods in legacy, more than the split sends there:"
+        " ingress/nginx, shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"other": 90})}),
+        "shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"shop": 90})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, settled_s=249.0, traffic={"legacy": traffic(reached={"shop/web": 1})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, traffic={"legacy": traffic(reached={"shop/web": 90}, unknown="away")}),
+    ),
+    Row(warnings.callers_bypass, given(1000, traffic={"eks": traffic(reached={"shop/web": 90})})),
+    Row(
+        warnings.same_pods,
+        given(legacy={"twins": ("pods (headless)", "twin")}),
+        "in legacy other Services lead to the same pods: pods (headless), twin; who calls those",
+    ),
+    Row(warnings.same_pods, given(eks={"twins": ("twin",)})),
+    Row(warnings.same_pods, given(legacy={"twins": ("twin",), "current": False})),
+    Row(
+        warnings.service_exposed,
+        given(legacy=serves(exposed="type NodePort")),
+        "in legacy the Service has type NodePort",
+    ),
+    Row(warnings.service_exposed, given(eks=serves(exposed="type NodePort"))),
+    Row(warnings.service_exposed, given(legacy={"service": None})),
+    Row(
+        warnings.service_exposed,
+        given(legacy={**serves(exposed="type NodePort"), "current": False}),
+    ),
+    Row(
+        warnings.federated_member,
+        given(legacy=serves(federated=True)),
+        "in legacy the Service is a member of service-a-federated",
+    ),
+    Row(warnings.federated_member, given(eks=serves(federated=True))),
+    Row(warnings.federated_member, given(legacy={"service": None})),
+    Row(warnings.federated_member, given(legacy={**serves(federated=True), "current": False})),
     Row(
         warnings.callers_may_not_follow,
         given(100, record=MADE),

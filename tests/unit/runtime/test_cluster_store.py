@@ -231,7 +231,7 @@ def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     known = view()
     assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
     observed = known.observed(A, writing=False)
-    assert (observed.mirror, observed.namesake) == (None, True)
+    assert (observed.mirror, observed.false_mirror) == (None, True)
 
 
 def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
@@ -247,7 +247,7 @@ def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
     assert observed.mirror is not None
     assert observed.service is not None
     assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
-    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
+    assert (observed.false_mirror, observed.service.remote_discovery) == (False, False)
 
 
 def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
@@ -351,6 +351,49 @@ def test_a_split_with_a_record_is_a_migration() -> None:
     found = decoded(Resource.TRAFFICSPLITS, body, 5)
     assert store.apply(upsert(Resource.TRAFFICSPLITS, found)) == {A}
     assert store.migrations() == {A}
+
+
+def pods_of(key: Key, version: int, *addresses: str, port: int = 8080) -> Upserted:
+    """An EndpointSlice of a Service with pods at these addresses."""
+    body = {
+        "metadata": {
+            "name": f"{key.service}-1",
+            "namespace": key.namespace,
+            "labels": {"kubernetes.io/service-name": key.service},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": "http", "port": port}],
+    }
+    return upsert(Resource.ENDPOINTSLICES, decoded(Resource.ENDPOINTSLICES, body, version))
+
+
+def test_services_of_the_same_pods_are_twins() -> None:
+    """Another Service is a twin while an endpoint and a port are both Services', and each change is about both."""
+    known, twin = view(), Key("default", "twin")
+    for key in (A, twin):
+        known.apply(upsert(Resource.SERVICES, service(1, key)))
+    known.apply(pods_of(A, 1, "10.1.0.1", "10.1.0.2"))
+    assert known.apply(pods_of(twin, 1, "10.1.0.2")) == {A, twin}
+    assert known.observed(A, writing=False).twins == ("twin",)
+    assert known.observed(twin, writing=False).twins == ("service-a",)
+    assert known.apply(pods_of(twin, 2, "10.1.0.2", port=9090)) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(pods_of(twin, 3, "10.1.0.1"))
+    gone = Deleted("legacy", Resource.ENDPOINTSLICES, "default", "twin-1", "3")
+    assert known.apply(gone) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+
+
+def test_a_twin_of_another_namespace_is_named_with_it() -> None:
+    """Endpoints made by hand in another namespace are named with that; those of no Service are nobody's."""
+    known, other = view(), Key("shop", "by-hand")
+    known.apply(upsert(Resource.SERVICES, service(1)))
+    known.apply(pods_of(A, 1, "10.1.0.1"))
+    known.apply(pods_of(other, 1, "10.1.0.1"))
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(upsert(Resource.SERVICES, service(1, other)))
+    assert known.observed(A, writing=False).twins == ("shop/by-hand",)
 
 
 def mirror_of(version: int, fqdn: str, key: Key = MIRROR) -> Upserted:

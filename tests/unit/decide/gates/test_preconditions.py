@@ -159,7 +159,10 @@ def exported(label: str) -> dict[str, object]:
     ("found", "told"),
     [
         (given(legacy=GONE, key=LONG), "that would be 64 characters"),
-        (given(legacy={**GONE, "namesake": True}), "a Service that is no mirror has that name in"),
+        (
+            given(legacy={**GONE, "false_mirror": True}),
+            "a Service that is no mirror has that name in",
+        ),
         (given(legacy=GONE, eks={"service": None}), "no Service default/service-a in eks"),
         (given(legacy=GONE), "not exported, or not any more"),
         (given(legacy=GONE, eks=exported("false")), 'exported in eks is "false": write true'),

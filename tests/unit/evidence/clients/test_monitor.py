@@ -206,7 +206,9 @@ def rows(*series: tuple[tuple[str, dict[str, str]], float]) -> list[Row]:
 
 def answers(**told: Iterable[Row]) -> dict[str, Iterable[Row]]:
     """All answers of one tick; what is not said is empty."""
-    return {name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed")}
+    return {
+        name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed", "served")
+    }
 
 
 def legacy() -> Counters:
@@ -266,7 +268,7 @@ def test_the_questions_name_every_service_and_its_mirror() -> None:
     """All migrations' Services and mirrors are in one question each, our own and the gateways' pods in none."""
     b = Key("other", "service-b")
     asked = legacy().queries({**orders(), b: TrafficOrder(b, "eks", {}, {}, {})})
-    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "newest"}
+    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "newest"}
     assert 'dst_service=~"service-a|service-b|service-a-eks|service-b-eks"' in asked["responses"]
     assert 'parent_name=~"service-a|service-b"' in asked["routes"]
     assert 'namespace!~"linkerd-multicluster|migrate"' in asked["responses"]
@@ -279,8 +281,8 @@ def routed(backend: str, status: int = 200, pod: str = "web-1") -> tuple[str, di
     return name, {**labels, "classification": "success" if status < 500 else "failure"}
 
 
-def test_by_an_httproute_every_caller_follows() -> None:
-    """Callers of a Service with an HTTPRoute are counted by route, and all of them are routed by policy."""
+def test_by_an_httproute_callers_follow_who_are_routed() -> None:
+    """Callers of a Service with an HTTPRoute are counted by route: those follow, whatever else their proxies count."""
     one = legacy()
     for value in (1.0, 5.0):
         told = answers(
@@ -292,6 +294,26 @@ def test_by_an_httproute_every_caller_follows() -> None:
     assert (found.here, found.across) == (Counts(4, 0), Counts(4, 4))
     assert found.following == {"shop/deployment web"}
     assert found.ignoring == frozenset()
+
+
+def test_past_an_httproute_call_those_who_have_no_series_of_a_route() -> None:
+    """A pod that stayed busy while a TrafficSplit was converted ignores the route, and its calls are local ones.
+
+    Whoever has a series of a route is routed, though it has not grown yet; and whoever calls the mirror by its own
+    name is no caller of the Service.
+    """
+    one = legacy()
+    busy = response("service-a", pod="busy-1", deployment="busy")
+    direct = response("service-a-eks", pod="direct-1", deployment="direct")
+    for value in (1.0, 5.0):
+        told = answers(
+            responses=rows((response("service-a"), value), (busy, value), (direct, value)),
+            routes=rows((routed("service-a"), 7.0)),
+        )
+        increases = one.count(told, orders(SplitKind.HTTPROUTE), value)
+    found = increases.services[A]
+    assert (found.here, found.across) == (Counts(4, 0), Counts())
+    assert found.ignoring == {"shop/deployment busy"}
 
 
 def test_past_a_trafficsplit_only_those_are_routed_who_ignore_it() -> None:
@@ -324,7 +346,7 @@ def test_what_may_be_a_namesakes_judges_nobody(kind: SplitKind) -> None:
             unmeshed=rows((stranger("10.0.0.1:80"), value)),
         )
         found = one.count(told, shared, value).services[A]
-    assert found == Increase(here=Counts(4, 0), across=Counts(4, 4))
+    assert found == Increase(here=Counts(4, 0), across=Counts(4, 4), sent={"shop": 4})
 
 
 def test_what_may_be_of_a_port_that_stays_is_left_out() -> None:
