@@ -111,7 +111,7 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     given = input_of(observed, now)
     blocks = [(ruling.reason, ruling.message) for ruling in held(given, pins_read=facts.pins_read)]
     blocks += _from_facts(observed, facts)
-    warns: list[tuple[Reason, str]] = [*warnings.found(observed, given.state)]
+    warns: list[tuple[Reason, str]] = [*warnings.found(given.observed, given.state)]
     warns += _winners(observed, facts, _reasons([*blocks, *warns]))
     warns += _dials(facts.entrances, given.state.origin)
     if facts.reported is not None:

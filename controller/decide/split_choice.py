@@ -6,17 +6,9 @@ have different kinds.
 
 from __future__ import annotations
 
-from controller.decide.resolve import MigrationState
-from controller.domain import (
-    MigrationSpec,
-    Observed,
-    ObservedCluster,
-    Port,
-    ProbeSpec,
-    SplitChoice,
-    SplitKind,
-    ports,
-)
+from controller.decide import parts
+from controller.decide.resolve import MigrationState, split_parts
+from controller.domain import Observed, ObservedCluster, Port, SplitChoice, SplitKind
 
 PREFERRED = (SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT)
 """Of two kinds that are served, and that can carry the Service, the first."""
@@ -44,7 +36,9 @@ def candidates(
 ) -> tuple[SplitKind, ...]:
     """Return the kinds of split that come into question, the best first.
 
-    ``auto`` is an HTTPRoute where it is served and can carry the Service, else a TrafficSplit (docs/how-it-works.md).
+    ``auto`` is an HTTPRoute where it is served and can carry every port that is to move, else a TrafficSplit
+    (docs/how-it-works.md). Where a TrafficSplit would switch off what the Service's annotations ask for (facts 32), an
+    HTTPRoute that carries any is preferred.
     """
     if cluster.split is not None:
         return (cluster.split.kind,)
@@ -53,8 +47,7 @@ def candidates(
     wanted = asked(observed, state)
     if wanted != "auto":
         return (SplitKind(wanted),)
-    fits = why_no_route(observed, cluster) == ""
-    order = PREFERRED if fits else PREFERRED[::-1]
+    order = PREFERRED if _prefers_route(observed, state, cluster) else PREFERRED[::-1]
     return tuple(kind for kind in order if kind in cluster.split_kinds)
 
 
@@ -72,23 +65,41 @@ def unasked(
     return None
 
 
-def why_no_route(observed: Observed, cluster: ObservedCluster) -> str:
-    """Return why an HTTPRoute cannot carry the Service in a cluster, and what to write; "" where it can.
+def _prefers_route(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> bool:
+    if why_no_route(observed, state, cluster):
+        return False
+    service = parts.service_of(observed, cluster)
+    named = bool(state.spec and state.spec.ports)
+    stays = parts.ports_of(observed, cluster, state.spec).staying
+    return named or not stays or bool(service and service.policies)
 
-    Each backend of a route names one port, so a route of a Service with two would send the calls to one of
-    them to the other; and nobody obeys an HTTPRoute on a port that Linkerd takes for TCP there (facts 24).
-    A cluster that has no such Service yet is taken to get one as the other has.
+
+def why_no_route(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> str:
+    """Return why HTTPRoutes cannot carry the Service in a cluster, "" where they carry one of its ports at least.
+
+    Linkerd follows no HTTPRoute for a port that it takes for TCP. And a route whose parent names no port is for every
+    port of the Service, while its backends name one.
     """
-    services = (each.service for each in (cluster, *observed.clusters.values()))
-    service = next((found for found in services if found), None)
-    if service is None:
+    if parts.service_of(observed, cluster) is None:
         return ""
-    if len(service.ports) != 1:
-        numbers = ", ".join(str(port.number) for port in service.ports) or "none"
-        return f"{observed.key} has the ports {numbers}, and it sends all calls to one: make a Service for each"
-    probe = observed.spec.probe if isinstance(observed.spec, MigrationSpec) else ProbeSpec()
-    spoken = ports.asked_of(service.ports[0], service.ports, probe)
-    return ports.why_no_route(service.ports[0], service.opaque_ports, spoken)
+    moving, staying = parts.ports_of(observed, cluster, state.spec)
+    if moving:
+        return _why_not_each(cluster, moving)
+    whys = (why for _, why in staying if why != parts.NOT_NAMED)
+    return next(whys, f"{observed.key} has no port that could be carried")
+
+
+def _why_not_each(cluster: ObservedCluster, moving: tuple[Port, ...]) -> str:
+    """Return why these ports cannot have a route each, "" where they can."""
+    routes = (part for part in split_parts(cluster) if part.kind is SplitKind.HTTPROUTE)
+    greedy = next((route for route in routes if route.parent_port is None), None)
+    if greedy is None or len(moving) < 2:
+        return ""
+    numbers = ", ".join(str(port.number) for port in moving)
+    return (
+        f"the HTTPRoute {greedy.name} names no port in its parentRefs, so it takes the calls to each of {numbers}"
+        f" to port {greedy.port}: write the port there, or let the annotation ports name the one that moves"
+    )
 
 
 def port_of(observed: Observed, cluster: ObservedCluster) -> int | None:

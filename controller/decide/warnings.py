@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from controller.decide import origin_calls
+from controller.decide import origin_calls, parts
 from controller.decide.resolve import MigrationState
+from controller.decide.split_choice import kind_of
 from controller.domain import (
     WHOLE,
     CallPath,
@@ -289,6 +290,73 @@ def _shared_ports(observed: Observed) -> Iterator[tuple[str, Port, str, Port]]:
             yield one, port, two, others[port.name]
 
 
+def ports_stay(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """An HTTPRoute moves only what Linkerd takes for HTTP, and no split moves UDP: those calls stay local."""
+    for name, cluster in observed.clusters.items():
+        stays = dict(_stays(observed, state, cluster)) if cluster.service and state.spec else {}
+        if stays:
+            told = "; ".join(f"{_shown(port)} ({why})" for port, why in stays.items())
+            yield Warned(
+                Reason.PORTS_STAY,
+                f"in {name} calls to these ports of {observed.key} stay local: {told}",
+            )
+
+
+def _stays(
+    observed: Observed, state: MigrationState, cluster: ObservedCluster
+) -> Iterator[tuple[Port, str]]:
+    """Yield the ports that the split of a cluster does not move, each with why."""
+    service = cluster.service
+    for port in service.ports if service else ():
+        if port.protocol != "TCP":
+            yield port, f"Linkerd carries no {port.protocol}"
+    if kind_of(observed, state, cluster) is SplitKind.HTTPROUTE:
+        yield from parts.ports_of(observed, cluster, state.spec).staying
+
+
+def _shown(port: Port) -> str:
+    return f"{port.number} {port.name}".rstrip()
+
+
+def ports_not_probed(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Probes ask one port: what moves beside it moves unproven."""
+    service, spec = observed.clusters[state.target].service, state.spec
+    probed = port_to_probe(service.ports, spec.probe) if service and spec else None
+    others = _moved_beside(observed, state, probed)
+    if probed and others:
+        yield Warned(
+            Reason.PORTS_NOT_PROBED,
+            f"probes ask port {_shown(probed)} only, and with it move"
+            f" {', '.join(_shown(port) for port in others)}: what those answer is not probed",
+        )
+
+
+def _moved_beside(
+    observed: Observed, state: MigrationState, probed: Port | None
+) -> tuple[Port, ...]:
+    moved = {port for c in observed.clusters.values() for port in _moved(observed, state, c)}
+    tcp = parts.tcp_ports(observed.clusters[state.target].service)
+    return tuple(port for port in tcp if port in moved and port != probed)
+
+
+def _moved(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> tuple[Port, ...]:
+    if kind_of(observed, state, cluster) is SplitKind.HTTPROUTE:
+        return parts.ports_of(observed, cluster, state.spec).moving
+    return parts.tcp_ports(cluster.service)
+
+
+def policies_off(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """The profile that the adaptor makes of a TrafficSplit stands before the Service's own policies (facts 32)."""
+    for name, cluster in observed.clusters.items():
+        policies = cluster.service.policies if cluster.service and state.spec else ()
+        if policies and kind_of(observed, state, cluster) is SplitKind.TRAFFICSPLIT:
+            yield Warned(
+                Reason.POLICIES_OFF,
+                f"in {name} the TrafficSplit switches off {', '.join(policies)} of {observed.key} for all its"
+                " callers, as long as it is there",
+            )
+
+
 def host_header_matters(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """Through a mirror the application sees its full name as Host, whatever the client sent (facts 18).
 
@@ -422,5 +490,8 @@ ALL: tuple[Check, ...] = (
     session_affinity,
     app_protocol_differs,
     connections_stay,
+    ports_stay,
+    ports_not_probed,
+    policies_off,
     host_header_matters,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -60,7 +60,8 @@ class WriteSplit:
     """Put this share's weights and this record on the split of ``cluster``, or make the split.
 
     ``away_permille`` is the mirror's weight; the local Service has the rest. ``port`` and
-    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease.
+    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease. ``beside`` are the writes
+    of the split's other objects, where it has several: they are made at once.
     """
 
     cluster: str
@@ -74,6 +75,11 @@ class WriteSplit:
     carried: str = ""
     revert: bool = False
     event: EventText | None = None
+    beside: tuple[WriteSplit, ...] = ()
+
+    def each(self) -> tuple[WriteSplit, ...]:
+        """Return the writes of single objects that it consists of, first this one's."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -38,7 +38,9 @@ class Split:
     ``away_permille`` is what really goes to the mirror now (the effective share: a split that Linkerd
     ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
     ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
-    stands beside the weights in lists that are written whole, for the provider alone.
+    stands beside the weights in lists that are written whole, for the provider alone. ``parent_port`` is the
+    port whose calls an HTTPRoute is for (None: every port's), and ``beside`` are the Service's other HTTPRoutes: each
+    has weights and a record of its own, and all of them together are one split.
 
     ``not_in_force`` says why its weights are not seen to stand where proxies read them ("": they are), and
     ``in_force_permille`` what goes to the mirror by what stands there (None: what the object says).
@@ -57,6 +59,8 @@ class Split:
     edited: datetime | None = None
     port: int | None = None
     carried: str = ""
+    parent_port: int | None = None
+    beside: tuple[Split, ...] = ()
     not_in_force: str = ""
     in_force_permille: int | None = None
     answered: bool = True
@@ -65,6 +69,10 @@ class Split:
     def moves_otherwise(self) -> bool:
         """Whether proxies are seen to send another share to the mirror than the object says."""
         return self.in_force_permille not in (None, self.away_permille)
+
+    def each(self) -> tuple[Split, ...]:
+        """Return every object that it consists of, first this one."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class ObservedService:
     says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
     without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent).
     ``exposed`` is by what it is reached from outside the cluster, "" where it is not; ``federated``: a federated
-    Service has its pods."""
+    Service has its pods. ``policies`` are Linkerd's annotations that a TrafficSplit switches off (facts 32)."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -113,6 +121,7 @@ class ObservedService:
     foreign: str = ""
     asked: datetime | None = None
     asked_by: str = ""
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,9 @@ class ObservedCluster:
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
-    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
+    routes of ports that stay (controller.decide.parts). ``twins`` are the other Services here that lead to its pods,
+    each with what is special about it.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
     whose calls a proxy may count as this one's (facts 28)."""
@@ -151,6 +162,8 @@ class ObservedCluster:
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
+    missing: tuple[int, ...] = ()
+    aside: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     overruled: tuple[str, ...] = ()
@@ -162,10 +175,21 @@ class ObservedCluster:
 
     @property
     def split(self) -> Split | None:
-        """The one split of the Service; ours (with a record) first where somebody added a second."""
-        return next((s for s in self.splits if s.record is not None), None) or (
-            self.splits[0] if self.splits else None
-        )
+        """The one split of the Service; ours (with a record) first where somebody added a second.
+
+        HTTPRoutes are one split, however many they are: of ports, or of paths.
+        """
+        ours = (split for split in self.splits if split.record is not None)
+        first = next(ours, next(iter(self.splits), None))
+        if first is None or first.kind is SplitKind.TRAFFICSPLIT or len(self.splits) < 2:
+            return first
+        beside = (s for s in self.splits if s is not first and s.kind is first.kind)
+        return replace(first, beside=tuple(beside))
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the split consists of several objects."""
+        return self.split is not None and bool(self.split.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ class Reason(StrEnum):
     APP_PROTOCOL_DIFFERS = "AppProtocolDiffers"
     SESSION_AFFINITY = "SessionAffinity"
     CONNECTIONS_STAY = "ConnectionsStay"
+    PORTS_STAY = "PortsStay"
+    PORTS_NOT_PROBED = "PortsNotProbed"
+    POLICIES_OFF = "PoliciesOff"
     CONNECT_ONLY = "ConnectOnly"
     HOST_HEADER_MATTERS = "HostHeaderMatters"
 
@@ -114,6 +117,7 @@ class Reason(StrEnum):
     BACKEND_FOREIGN = "BackendForeign"
     TWO_MECHANISMS = "TwoMechanisms"
     ROUTE_UNFIT = "RouteUnfit"
+    PORTS_UNFIT = "PortsUnfit"
     WEIGHTS_ALL_ZERO = "WeightsAllZero"
     BACKEND_WITHOUT_PORT = "BackendWithoutPort"
     PARENTS_FOREIGN = "ParentsForeign"
@@ -280,6 +284,18 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
             "nothing; open connections stay where they began, also in a revert, until callers reconnect",
         ),
+        Reason.PORTS_STAY: _warn(
+            "calls to some ports stay local, because no split moves them",
+            "serve them in both clusters, or keep the origin for them",
+        ),
+        Reason.PORTS_NOT_PROBED: _warn(
+            "ports move that no probe asks",
+            "set probe-port to the one that matters most, and see that the others are served in the target",
+        ),
+        Reason.POLICIES_OFF: _warn(
+            "a TrafficSplit switches off the Service's retries, timeouts or failure accrual for all its callers",
+            "use an HTTPRoute, or expect callers to go without them",
+        ),
         Reason.CONNECT_ONLY: _warn(
             "probes only connect, and so do not see whether anything is answered",
             "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
@@ -348,16 +364,20 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "write the short name",
         ),
         Reason.BACKEND_FOREIGN: _block(
-            "a split sends calls to a Service that is neither the local one nor the mirror",
-            "remove that backend",
+            "a split names a Service that is neither the local one nor the mirror",
+            "remove that backend, if no other tool uses it",
         ),
         Reason.TWO_MECHANISMS: _block(
             "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
             "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
-            "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "write what the message says, or use a TrafficSplit",
+            "HTTPRoutes cannot carry the Service: its ports are TCP to Linkerd, or a route names no port",
+            "do as the message says, or let it have a TrafficSplit",
+        ),
+        Reason.PORTS_UNFIT: _block(
+            "the annotation ports names no port of the Service, or one that cannot move by itself",
+            "name other ports, or remove it",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",

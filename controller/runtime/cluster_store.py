@@ -26,6 +26,7 @@ from controller.kube.objects import (
     EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    POLICIES,
     REMOTE_DISCOVERY,
     Change,
     Deleted,
@@ -43,7 +44,7 @@ from controller.kube.objects import (
     identify,
 )
 from controller.mesh import conflicts, pin
-from controller.mesh.splits import foreign_owner, mirror_name
+from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
 from controller.runtime.service_index import ServiceIndex
@@ -304,13 +305,10 @@ class ClusterStore:
             remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
             exported=meta.labels.get(EXPORTED, ""),
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
-            foreign=foreign_owner(
-                meta.labels,
-                [owner.kind for owner in meta.owner_references],
-                [entry.manager for entry in meta.managers],
-            ),
+            foreign=foreign_owner_of_service(meta),
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
+            policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
         )
 
 

@@ -36,7 +36,7 @@ class _Migration:
     """What is remembered of one migration between two decisions."""
 
     first_seen_s: float
-    weights: dict[str, int | None] = field(default_factory=dict)
+    weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
     changed_s: float = -inf
     generation: int = 0
     settled: bool = True
@@ -189,7 +189,10 @@ class Store:
         migration: _Migration, observed: dict[str, ObservedCluster], now_s: float
     ) -> bool:
         """Notice a change of the weights, and report when, a second later, it has settled: a new generation."""
-        weights = {n: c.split.away_permille if c.split else None for n, c in observed.items()}
+        weights = {
+            n: tuple(part.away_permille for part in c.split.each()) if c.split else ()
+            for n, c in observed.items()
+        }
         if weights != migration.weights:
             migration.weights = weights
             migration.changed_s = now_s

@@ -87,9 +87,22 @@ class Writes:
             await self._report(action)
 
     async def _put_split(self, action: WriteSplit) -> bool:
-        """Write a split; report whether that was done, and not left out because another kind stands there."""
+        """Write every object of a split at once; report whether any was written. Raises what the first that failed
+        raised: the others are written all the same, and the next decision sees what is left."""
+        if not action.beside:
+            return await self._put_part(action)
+        found = await asyncio.gather(
+            *(self._put_part(write) for write in action.each()), return_exceptions=True
+        )
+        for outcome in found:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(found)
+
+    async def _put_part(self, action: WriteSplit) -> bool:
+        """Write one object; report whether that was done, and not left out because another split stands there."""
         create = action.resource_version is None
-        if create and await self._has_other_kind(action):
+        if create and await self._has_another(action):
             return False
         provider = PROVIDERS[action.kind]
         far = next(name for name in self._store.clusters if name != action.cluster)
@@ -98,18 +111,17 @@ class Writes:
         await self._objects.put(at, body, create=create)
         return True
 
-    async def _has_other_kind(self, action: WriteSplit) -> bool:
-        """Return whether a split of another kind stands there, of which the streams do not know yet.
+    async def _has_another(self, action: WriteSplit) -> bool:
+        """Return whether there is a split of another kind, or of the same port, of which the streams did not know.
 
         Each kind has a stream of its own, so a split that was converted may be seen to go before its
         successor is seen to come.
         """
         for kind, provider in PROVIDERS.items():
             if kind is not action.kind:
-                await self._objects.read(
-                    ObjectName(action.cluster, provider.RESOURCE, action.key.namespace, action.name)
-                )
-        return bool(self._store.views[action.cluster].splits(action.key))
+                await self._objects.read(ObjectName(action.cluster, provider.RESOURCE, *action.key))
+        there = self._store.views[action.cluster].splits(action.key)
+        return any(s.kind is not action.kind or s.parent_port in (None, action.port) for s in there)
 
     def _span(self, action: WriteSplit) -> AbstractContextManager[object]:
         """Trace a write of an attempt; one that only enrols belongs to none."""

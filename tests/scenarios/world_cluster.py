@@ -18,7 +18,7 @@ import msgspec
 
 from controller.domain import FIELD_MANAGER
 from controller.kube.api import Absorb, Pace, Unavailable
-from controller.kube.api.errors import NotServed, failure
+from controller.kube.api.errors import NotServed, Refused, failure
 from controller.kube.api.transport import DEADLINE_S
 from controller.kube.objects import (
     DECODERS,
@@ -31,6 +31,7 @@ from controller.kube.objects import (
     Undecodable,
     Upserted,
 )
+from controller.mesh.splits.kinds import PROVIDER_OF
 from controller.runtime.cluster_store import WATCHED
 from deploy.stand_ins.apiserver import Event, Store, Stored, known_resources
 from deploy.stand_ins.apiserver import Resource as Kind
@@ -90,6 +91,8 @@ class ApiServer:
         self.requests = 0
         self.away = False
         self.lose = 0
+        self.refused: set[str] = set()
+        """Names of splits that an admission webhook lets no controller write."""
         self.unserved: set[Resource] = set()
         self.delay_s = 0.0
         for namespace in NAMESPACES:
@@ -277,7 +280,7 @@ class Connection:
         self._server.requests += 1
         try:
             stored = self._done(resource, act, request)
-        except (Unavailable, NotServed) as error:
+        except (Unavailable, NotServed, Refused) as error:
             self._fail(answer, error)
         except ApiError as error:
             told = msgspec.json.encode(error.body)
@@ -295,6 +298,8 @@ class Connection:
             raise Unavailable(f"{self._server.name} is away")
         if resource in self._server.unserved:
             raise NotServed(f"{resource} is not served", status=404)
+        if request is not None and self._is_refused(request):
+            raise Refused("a webhook denied the request", status=403)
         stored = act()
         if request is not None:
             self._notes.sent(request, stored)
@@ -302,6 +307,10 @@ class Connection:
                 self._server.lose -= 1
                 raise Unavailable("the answer was lost", outcome_unknown=True)
         return stored
+
+    def _is_refused(self, request: Request) -> bool:
+        named = request.body["metadata"]["name"] in self._server.refused
+        return named and request.resource in PROVIDER_OF
 
     @staticmethod
     def _fail(answer: asyncio.Future[Stored], error: Exception) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
+from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
     CallPath,
     Hold,
@@ -117,9 +117,10 @@ def unproven(given: Input) -> dict[str, str]:
     A split with a defect is not what Linkerd reads anyway: its defects say more.
     """
     return {
-        name: f"the {split.kind.api_kind} {split.name} is not in force: {split.not_in_force}"
+        name: f"the {part.kind.api_kind} {part.name} is not in force: {part.not_in_force}"
         for name, cluster in given.observed.clusters.items()
-        if cluster.current and (split := cluster.split) and split.not_in_force and not split.defects
+        for part in split_parts(cluster)
+        if cluster.current and part.not_in_force and not part.defects
     }
 
 

@@ -15,6 +15,7 @@ from controller.decide.gates.gate import (
     unproven,
 )
 from controller.decide.input import Input
+from controller.decide.resolve import split_parts
 from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
 
@@ -31,6 +32,21 @@ def split_defective(given: Input) -> Iterator[Hold]:
                 if not defect.repairable or given.state.unfinished:
                     message = f"in {name} the {split.kind} {split.name}: {defect.message}"
                     yield hold(defect.reason, message)
+
+
+@Each
+def rules_differ(given: Input) -> Iterator[Hold]:
+    """Routes that are to move as one stand at one share when they begin."""
+    for name, cluster in given.observed.clusters.items():
+        routes = split_parts(cluster)
+        if given.state.unfinished or len({route.away_permille for route in routes}) < 2:
+            continue
+        found = " and ".join(f"{route.name} {route.away_permille / 10:g} %" for route in routes)
+        yield hold(
+            Reason.RULES_DIFFER,
+            f"in {name} the HTTPRoutes of {given.observed.key} send different shares to the mirror, {found}:"
+            " give them all the same weights, or let the annotation ports name those that move",
+        )
 
 
 @Each
@@ -214,6 +230,7 @@ def origin_shrunk(given: Input) -> Hold | None:
 
 GATES: tuple[Gate, ...] = (
     split_defective,
+    rules_differ,
     split_not_in_force,
     pin_foreign,
     target_without_endpoints,

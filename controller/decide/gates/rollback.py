@@ -12,8 +12,17 @@ from controller.decide.gates.gate import (
     target_is_empty,
 )
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
-from controller.domain import Malformed, MigrationSpec, Reason, Revert, Side, TrafficEvidence
+from controller.decide.resolve import MigrationState, part_share, split_parts
+from controller.domain import (
+    Malformed,
+    MigrationSpec,
+    Reason,
+    Record,
+    Revert,
+    Side,
+    Split,
+    TrafficEvidence,
+)
 from controller.evidence import cluster_fails, traffic_fails
 
 LINK_SILENCE_S = 1.0
@@ -43,15 +52,21 @@ def _not_back(given: Input) -> Iterator[str]:
 
     Where somebody has changed the weights since, that is theirs.
     """
-    for name, record in given.state.records.items():
-        cluster = given.observed.clusters[name]
-        split = cluster.split
-        ours = record.reverted and given.state.shares[name] == record.share_permille
-        if ours and cluster.current and split and split.moves_otherwise:
-            yield (
-                f"callers in {name} are not rolled back yet, though it is written: the"
-                f" {split.kind.api_kind} {split.name} is not in force: {split.not_in_force}"
-            )
+    for name, cluster in given.observed.clusters.items():
+        for part in split_parts(cluster) if cluster.current else ():
+            if part.moves_otherwise and _stands_reverted(given, name, part):
+                yield (
+                    f"callers in {name} are not rolled back yet, though it is written: the"
+                    f" {part.kind.api_kind} {part.name} is not in force: {part.not_in_force}"
+                )
+
+
+def _stands_reverted(given: Input, cluster: str, part: Split) -> bool:
+    """Return whether an object's weights are those that a revert wrote."""
+    record = part.record if isinstance(part.record, Record) else None
+    if record is None or record.reverted is None:
+        return False
+    return part_share(part, is_target=cluster == given.state.target) == record.share_permille
 
 
 def aborted(given: Input) -> Revert | None:

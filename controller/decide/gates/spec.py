@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.decide import split_choice
+from controller.decide import parts, split_choice
 from controller.decide.gates.gate import Each, Gate, hold, wait
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
+from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
     Hold,
     Malformed,
@@ -15,6 +15,7 @@ from controller.domain import (
     Observed,
     ObservedCluster,
     ObservedService,
+    Port,
     Reason,
     SplitKind,
     TrafficMode,
@@ -43,7 +44,7 @@ def foreign_owner(given: Input) -> Iterator[Hold]:
 def second_split(given: Input) -> Iterator[Hold]:
     """Two splits say where the calls go."""
     for name, cluster in given.observed.clusters.items():
-        if len(cluster.splits) > 1:
+        if len(cluster.splits) > len(split_parts(cluster)):
             names = " and ".join(f"the {s.kind.api_kind} {s.name}" for s in cluster.splits)
             yield hold(
                 Reason.SECOND_SPLIT,
@@ -258,12 +259,54 @@ def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
 def route_unfit(given: Input) -> Iterator[Hold]:
     """An HTTPRoute can carry the Service."""
     for name, cluster in _with_route(given):
-        why = split_choice.why_no_route(given.observed, cluster)
+        why = split_choice.why_no_route(given.observed, given.state, cluster)
         if why:
             yield hold(
                 Reason.ROUTE_UNFIT,
                 f"an HTTPRoute cannot carry the calls in {name}: {why}; or let it have a TrafficSplit",
             )
+
+
+@Each
+def ports_unfit(given: Input) -> Iterator[Hold]:
+    """The ports that are named are ports of the Service, and can move without the others."""
+    names = given.state.spec.ports if given.state.spec else ()
+    for name, cluster in given.observed.clusters.items():
+        if not names or cluster.service is None:
+            continue
+        kind = split_choice.kind_of(given.observed, given.state, cluster)
+        wrong = _wrong_ports(cluster.service, given.state.spec, kind)
+        if wrong:
+            yield hold(Reason.PORTS_UNFIT, f"in {name} the annotation ports {wrong}")
+
+
+def _wrong_ports(
+    service: ObservedService, spec: MigrationSpec | None, kind: SplitKind | None
+) -> str:
+    """Return what is wrong with the ports that the annotation names, "" where nothing is."""
+    tcp, names = parts.tcp_ports(service), spec.ports if spec else ()
+    for name in names:
+        if not any(parts.is_named(port, [name]) for port in tcp):
+            return f"names {name}, and the Service has {shown_ports(_ports(service))}"
+    named = [port for port in tcp if parts.is_named(port, names)]
+    if kind is SplitKind.TRAFFICSPLIT:
+        return _left_out([port for port in tcp if port not in named])
+    return _not_carried(named, service, spec)
+
+
+def _left_out(others: list[Port]) -> str:
+    """Return what is wrong where a TrafficSplit is to leave these ports out."""
+    if not others:
+        return ""
+    numbers = ", ".join(str(port.number) for port in others)
+    return f"leaves out {numbers}, which a TrafficSplit moves too: remove it, or let the Service have HTTPRoutes"
+
+
+def _not_carried(named: list[Port], service: ObservedService, spec: MigrationSpec | None) -> str:
+    """Return what is wrong where HTTPRoutes are to carry these ports."""
+    whys = (parts.why_not_carried(port, service, spec) for port in named)
+    why = next(filter(None, whys), "")
+    return f"names what no HTTPRoute can carry: {why}; leave it out" if why else ""
 
 
 @Each
@@ -320,6 +363,7 @@ GATES: tuple[Gate, ...] = (
     split_kind_fixed,
     split_kind_unserved,
     route_unfit,
+    ports_unfit,
     two_mechanisms,
     traffic_unavailable,
     service_missing,

@@ -21,10 +21,13 @@ from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
     EXPORTED,
+    FAILOVER,
     MIRROR_CLUSTER,
     MIRROR_OF,
     OPAQUE_PORTS,
+    POLICIES,
     REMOTE_DISCOVERY,
+    ROLLOUT,
     SMI_SKIP,
     Backend,
     Endpoint,
@@ -58,10 +61,13 @@ from controller.kube.objects.values import (
 __all__ = [
     "DECODERS",
     "EXPORTED",
+    "FAILOVER",
     "MIRROR_CLUSTER",
     "MIRROR_OF",
     "OPAQUE_PORTS",
+    "POLICIES",
     "REMOTE_DISCOVERY",
+    "ROLLOUT",
     "SMI_SKIP",
     "Backend",
     "Change",

@@ -17,9 +17,12 @@ from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    FAILOVER,
     MIRROR_PREFIX,
     NOTHING,
     OPAQUE_PORTS,
+    POLICIES,
+    ROLLOUT,
     SMI_SKIP,
     Backend,
     Endpoint,
@@ -47,7 +50,7 @@ from controller.kube.objects.values import (
     Undecodable,
 )
 
-KEPT_LABELS = frozenset({"failover.linkerd.io/controlled-by", "app.kubernetes.io/managed-by"})
+KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, "app.kubernetes.io/managed-by"})
 """Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -132,7 +135,9 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
     """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
-    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS, SMI_SKIP))
+    annotations = _kept(
+        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
+    )
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(

@@ -33,6 +33,15 @@ EXPORTED = f"{MIRROR_PREFIX}exported"
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
 
+FAILOVER = "failover.linkerd.io/controlled-by"
+"""Label of a TrafficSplit that linkerd-failover moves."""
+
+ROLLOUT = "rollouts.argoproj.io/gatewayapi-canary"
+"""Label of a route by which a canary of Argo Rollouts is in progress (its Gateway API plugin's)."""
+
+POLICIES = ("retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/failure-accrual")
+"""Beginnings of a Service's annotations that ask Linkerd for retries, timeouts and failure accrual."""
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The one empty mapping that all objects without labels or annotations share."""
 

@@ -35,6 +35,7 @@ from controller.mesh.splits import (
     last_editor,
     metadata_for,
     short_name,
+    stranger,
     weights_for,
 )
 
@@ -45,6 +46,8 @@ FOLLOWED = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier"})
 """The filters that Linkerd follows and that leave the choice of a backend to the weights."""
 
 REDIRECT = "RequestRedirect"
+
+_SERVICE = (("", "Service"), ("core", "Service"))
 
 
 def services_of(found: HTTPRouteObject) -> tuple[Key, ...]:
@@ -89,14 +92,11 @@ def read(
         weights=weights,
         record=decode_record(meta.annotations),
         defects=defects,
-        foreign=foreign_owner(
-            meta.labels,
-            [owner.kind for owner in meta.owner_references],
-            [entry.manager for entry in meta.managers],
-        ),
+        foreign=foreign_owner(meta, ("spec", "rules")),
         editor=editor,
         edited=edited,
         port=_port(found, key),
+        parent_port=next(p.port for p in found.parents if _service_of(p, key.namespace) == key),
         carried=f'{{"parentRefs":{found.parents_written},"rules":{found.rules_written}}}',
         not_in_force=not_in_force,
         in_force_permille=0 if not_in_force else away,
@@ -138,17 +138,31 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
 
 
 def _rewritten(rule: dict[str, Any], sides: dict[str, int], write: WriteSplit) -> dict[str, Any]:
-    """Return a rule with these weights: what else it says stays, and so does what a backend says of itself."""
+    """Return a rule with these weights: what else it says stays, and so does what a backend says of itself.
+
+    A backend that is no side of the Service is somebody's: it stays too, and gets no calls.
+    """
     found: dict[str | None, dict[str, Any]] = {}
+    others: list[dict[str, Any]] = []
     for ref in rule.get("backendRefs") or ():
-        found.setdefault(short_name(str(ref.get("name", "")), write.key.namespace), ref)
+        name = short_name(str(ref.get("name", "")), write.key.namespace)
+        if name in sides and _is_own(ref, write.key):
+            found.setdefault(name, ref)
+        else:
+            others.append({**ref, "weight": 0})
     refs = [
         {"group": "", "kind": "Service", "port": write.port}
         | found.get(name, {})
         | {"name": name, "weight": weight}
         for name, weight in sides.items()
     ]
-    return {**rule, "backendRefs": refs}
+    return {**rule, "backendRefs": refs + others}
+
+
+def _is_own(ref: dict[str, Any], key: Key) -> bool:
+    """Return whether a backend as it is written is a Service of this namespace."""
+    kind = (ref.get("group") or "", ref.get("kind") or "Service")
+    return kind in _SERVICE and (ref.get("namespace") or key.namespace) == key.namespace
 
 
 def _short_parent(parent: dict[str, Any], key: Key) -> dict[str, Any]:
@@ -212,9 +226,8 @@ def _backend_flaws(backend: RouteBackend, key: Key, mirror: str) -> Iterable[Def
         kind = "" if backend.is_service else f"{backend.kind} "
         yield Defect(
             Reason.BACKEND_FOREIGN,
-            f"the backend {kind}{backend.name} (weight {backend.weight}) is neither {key.service} nor"
-            f" {mirror}: remove it from the route",
-            repairable=backend.weight == 0,
+            stranger(f"{kind}{backend.name}", backend.weight, key.service, mirror),
+            repairable=False,
         )
     elif "." in backend.name:
         yield Defect(

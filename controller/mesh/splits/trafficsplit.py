@@ -27,6 +27,7 @@ from controller.mesh.splits import (
     last_editor,
     metadata_for,
     short_name,
+    stranger,
     weights_for,
 )
 
@@ -67,13 +68,10 @@ def read(
         weights=weights,
         record=decode_record(meta.annotations),
         defects=defects,
-        foreign=foreign_owner(
-            meta.labels,
-            [owner.kind for owner in meta.owner_references],
-            [entry.manager for entry in meta.managers],
-        ),
+        foreign=foreign_owner(meta, ("spec", "backends")),
         editor=editor,
         edited=edited,
+        carried=_strangers(found, key, mirror),
         not_in_force=_not_in_force(found, profile, stands)
         if stands != away or not overrides
         else "",
@@ -103,7 +101,10 @@ def _not_in_force(
 
 
 def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
-    """Return the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
+    """Return the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion.
+
+    ``write.carried`` names the backends that stay beside the two sides.
+    """
     local, away = weights_for(write.away_permille)
     return {
         "metadata": metadata_for(write),
@@ -112,9 +113,19 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
             "backends": [
                 {"service": write.key.service, "weight": local},
                 {"service": mirror, "weight": away},
+                *({"service": name, "weight": 0} for name in write.carried.split()),
             ],
         },
     }
+
+
+def _strangers(found: TrafficSplitObject, key: Key, mirror: str) -> str:
+    """Return the backends that are no side of the Service, which are somebody's and stay, without calls.
+
+    A dotted one does not: it answers 500 to every call, whatever its weight.
+    """
+    names = [b.service for b in found.spec.backends if b.service not in (key.service, mirror)]
+    return " ".join(dict.fromkeys(name for name in names if name and "." not in name))
 
 
 def _obeyed(found: TrafficSplitObject) -> bool:
@@ -135,7 +146,8 @@ def _weights(
         elif name in (key.service, mirror):
             sums[name] = sums.get(name, Decimal(0)) + backend.weight
         else:
-            defects.append(_stranger(backend.service, backend.weight, key.service, mirror))
+            message = stranger(backend.service, backend.weight, key.service, mirror)
+            defects.append(Defect(Reason.BACKEND_FOREIGN, message, repairable=False))
     written = [b.weight for b in backends if b.weight is not None]
     defects += _out_of_bounds(written)
     if written and not defects and sum(written) == 0:
@@ -165,15 +177,6 @@ def _harmful(what: str) -> Defect:
         f"{what}: proxies that read this freeze at their old weights and ignore good ones later;"
         " write weights of 0 to 1,000 and restart the callers",
         repairable=False,
-    )
-
-
-def _stranger(backend: str, weight: Decimal, service: str, mirror: str) -> Defect:
-    return Defect(
-        Reason.BACKEND_FOREIGN,
-        f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: remove it from"
-        " the split",
-        repairable=weight == 0,
     )
 
 

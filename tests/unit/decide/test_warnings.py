@@ -87,7 +87,49 @@ class Row:
         return f"{self.warning.__name__}: {self.told or 'silent'}"
 
 
+PORTS = (Port("http", 80), Port("grpc", 9090), Port("mysql", 3306), Port("dns", 53, "UDP"))
+ROUTED = {**ROUTES, **serves(ports=PORTS)}
+SPLIT = serves(ports=PORTS)
+RETRIES = serves(policies=("retry.linkerd.io/http", "timeout.linkerd.io/request"))
+
 ROWS = [
+    Row(
+        warnings.ports_stay,
+        given(eks=ROUTED),
+        "in eks calls to these ports of default/service-a stay local: 53 dns (Linkerd carries no UDP);"
+        " 3306 mysql (port 3306",
+    ),
+    Row(
+        warnings.ports_stay,
+        given(asked=spec(ports=("http", 9090)), legacy=ROUTED),
+        "3306 mysql (the annotation ports does not name it)",
+    ),
+    Row(warnings.ports_stay, given(eks=SPLIT), "stay local: 53 dns (Linkerd carries no UDP)"),
+    Row(warnings.ports_stay, given()),
+    Row(warnings.ports_stay, given(asked=None, eks=ROUTED)),
+    Row(warnings.ports_stay, given(eks={**ROUTED, "service": None})),
+    Row(
+        warnings.ports_not_probed,
+        given(legacy=ROUTED, eks=ROUTED),
+        "probes ask port 80 http only, and with it move 9090 grpc: what those answer",
+    ),
+    Row(
+        warnings.ports_not_probed,
+        given(legacy=SPLIT, eks=ROUTED),
+        "with it move 9090 grpc, 3306 mysql:",
+    ),
+    Row(warnings.ports_not_probed, given()),
+    Row(warnings.ports_not_probed, given(asked=None, eks=ROUTED)),
+    Row(warnings.ports_not_probed, given(eks={"service": None})),
+    Row(warnings.ports_not_probed, given(asked=spec(ports=("http",)), legacy=ROUTED, eks=ROUTED)),
+    Row(
+        warnings.policies_off,
+        given(legacy=RETRIES),
+        "in legacy the TrafficSplit switches off retry.linkerd.io/http, timeout.linkerd.io/request of",
+    ),
+    Row(warnings.policies_off, given(legacy={**ROUTES, **RETRIES})),
+    Row(warnings.policies_off, given(asked=None, legacy=RETRIES)),
+    Row(warnings.policies_off, given(legacy={"service": None})),
     Row(
         warnings.callers_do_not_follow,
         given(100, traffic={"legacy": traffic(ignoring=("web", "shop"))}),

@@ -190,6 +190,15 @@ def test_what_cannot_be_carried_is_refused(
     assert told in defect.message
 
 
+def test_a_backend_of_another_kind_or_namespace_is_nobodys_side() -> None:
+    """A backend that only shares a side's name is kept beside the sides, and gets no calls."""
+    elsewhere = {**AWAY, "namespace": "elsewhere"}
+    imported = {**LOCAL, "kind": "ServiceImport", "group": "multicluster.x-k8s.io"}
+    (rule,) = written(read({"backendRefs": [elsewhere, imported, LOCAL]}), 250)["rules"]
+    assert [b["weight"] for b in rule["backendRefs"]] == [750, 250, 0, 0]
+    assert rule["backendRefs"][2:] == [{**elsewhere, "weight": 0}, {**imported, "weight": 0}]
+
+
 def test_the_way_home_leaves_other_parents_alone() -> None:
     """A revert writes also over a route that somebody gave another parent: the parents stay as they are."""
     assert "parentRefs" not in written(read(RULE, parents=[PARENT, GATEWAY]), 0)

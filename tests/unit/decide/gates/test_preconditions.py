@@ -8,13 +8,14 @@ import pytest
 
 from controller.decide.gates import preconditions
 from controller.decide.input import Input
-from controller.domain import Defect, Endpoints, Key, Pin, Reason
+from controller.domain import Defect, Endpoints, Key, Pin, Reason, Record, SplitKind
 from tests.unit.decide.gates.inputs import (
     EARLIER,
     NOW,
     PODS,
     SERVICE,
     Row,
+    attempt,
     given,
     one_sided,
     said,
@@ -36,8 +37,23 @@ def left(ready: int, **changed: object) -> dict[str, object]:
     return {"endpoints": replace(PODS, ready=ready), **changed}
 
 
+def routes(*aways: int, record: Record | None = None) -> dict[str, object]:
+    """Return what changes a cluster with so many HTTPRoutes, which send this much to the mirror."""
+    made = [
+        split(away, record, kind=SplitKind.HTTPROUTE, name=f"r{number}")
+        for number, away in enumerate(aways)
+    ]
+    return {"splits": tuple(made)}
+
+
 SILENT: dict[str, object] = {"splits": (split(not_in_force="nobody acts"),)}
 ROWS = [
+    Row(preconditions.rules_differ, given(legacy=routes(0, 100)), "hold RulesDiffer"),
+    Row(preconditions.rules_differ, given(legacy=routes(0, 0))),
+    Row(
+        preconditions.rules_differ,
+        given(100, legacy=routes(100, 0, record=Record(SplitKind.HTTPROUTE, attempt=attempt()))),
+    ),
     Row(
         preconditions.split_defective,
         given(legacy={"splits": (split(defects=(HARMFUL,)),)}),

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from controller.decide.gates import spec as gates
+from controller.decide.input import Input
 from controller.domain import Malformed, Port, Problem, SplitKind
 from tests.unit.decide.gates.inputs import (
     NOW,
@@ -53,7 +54,22 @@ def speaks(app_protocol: str) -> dict[str, object]:
     return serves(ports=(Port("http", 80, app_protocol=app_protocol),))
 
 
+def named(*names: str | int, kind: SplitKind = SplitKind.HTTPROUTE) -> Input:
+    """Return a Service of one port of HTTP and one of MySQL, of which the annotation names these to move."""
+    ports = (Port("http", 80), Port("mysql", 3306))
+    routed = {**serves(ports=ports), "splits": (split(kind=kind, port=80, parent_port=80),)}
+    return given(asked=spec(ports=names), legacy=routed, eks=routed)
+
+
 ROWS = [
+    Row(gates.ports_unfit, named("grpc"), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", 3306), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", kind=SplitKind.TRAFFICSPLIT), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", "mysql", kind=SplitKind.TRAFFICSPLIT)),
+    Row(gates.ports_unfit, named("http")),
+    Row(gates.ports_unfit, named(80)),
+    Row(gates.ports_unfit, given(asked=spec(ports=("grpc",)), legacy=NOTHING, eks=NOTHING)),
+    Row(gates.ports_unfit, given(asked=None)),
     Row(gates.foreign_owner, given(legacy=serves(foreign="Flagger")), "hold ForeignOwner"),
     Row(
         gates.foreign_owner,
@@ -217,3 +233,35 @@ def test_an_unserved_kind_is_told_with_its_group(eks: dict[str, object], told: s
     ruling = gates.split_kind_unserved(given(asked=asked, eks=eks))
     assert ruling is not None
     assert ruling.message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "told"),
+    [
+        (
+            ("grpc",),
+            SplitKind.HTTPROUTE,
+            "names grpc, and the Service has http 80/TCP, mysql",
+        ),
+        (("mysql",), SplitKind.HTTPROUTE, "no HTTPRoute can carry: port 3306"),
+        (("http",), SplitKind.TRAFFICSPLIT, "leaves out 3306, which a TrafficSplit moves too"),
+    ],
+)
+def test_what_is_wrong_with_named_ports_is_told(
+    names: tuple[str, ...], kind: SplitKind, told: str
+) -> None:
+    """The sentence names the port that there is not, that cannot be carried, or that moves all the same."""
+    ruling = gates.ports_unfit(named(*names, kind=kind))
+    assert ruling is not None
+    assert told in ruling.message
+
+
+def test_routes_of_one_service_are_one_split() -> None:
+    """Several HTTPRoutes are no second split, of whatever ports or paths; a TrafficSplit beside them is."""
+    routes = (ROUTE, split(kind=SplitKind.HTTPROUTE, name="paths"))
+    assert gates.second_split(given(eks={"splits": routes})) is None
+    ruling = gates.second_split(given(eks={"splits": (*routes, split(name="smi"))}))
+    assert ruling is not None
+    assert (
+        "the HTTPRoute service-a and the HTTPRoute paths and the TrafficSplit smi" in ruling.message
+    )
