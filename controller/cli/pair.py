@@ -50,7 +50,7 @@ class Pair:
 
     def domain(self, name: str) -> str:
         """Return the DNS domain of a cluster, as the Link to it says, or its mirrors in the other one."""
-        return self.store.views[name].domain
+        return self.store.domain(name)
 
     @cached_property
     def store(self) -> Store:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from controller.decide import gates
 from controller.decide.input import Input
+from controller.decide.resolve import split_parts
 from controller.domain import (
     Attempt,
     CallPath,
@@ -148,9 +149,9 @@ def _where(so: Callable[[ObservedCluster], bool], observed: Observed) -> frozens
 
 def _shares_port(cluster: ObservedCluster) -> bool:
     """Return whether another port than those that HTTPRoutes move may have a route's series of this Service."""
-    moved = {split.port for split in cluster.splits if split.kind is SplitKind.HTTPROUTE}
-    service = cluster.service
-    if not moved or service is None:
+    routes = (part for part in split_parts(cluster) if part.kind is SplitKind.HTTPROUTE)
+    moved, service = {route.parent_port for route in routes}, cluster.service
+    if not moved or None in moved or service is None:
         return False
     return any(
         port.protocol == "TCP"

@@ -173,14 +173,9 @@ class ClusterStore:
     # --- what is asked ------------------------------------------------------------------------------
 
     @property
-    def domain(self) -> str:
-        """Return the cluster's DNS domain, by which its gateway asks for Services."""
-        return self._index.domain
-
-    @property
-    def far_domain(self) -> str:
-        """Return the other cluster's DNS domain as its mirrors here tell it, "" where there is none."""
-        return self._index.far_domain
+    def domains(self) -> tuple[str, str]:
+        """Return the DNS domain of this cluster, and that of the other as its mirrors here say it ("": none does)."""
+        return self._index.domain, self._index.far_domain
 
     @property
     def current(self) -> bool:
@@ -208,11 +203,7 @@ class ClusterStore:
 
     def has_record(self, key: Key) -> bool:
         """Return whether a split of the Service carries our record."""
-        return any(
-            a.startswith(PREFIX)
-            for found in self._index.splits.get(key, {}).values()
-            for a in found.metadata.annotations
-        )
+        return self._index.has_record(key)
 
     def migration(self, key: Key) -> MigrationObject | None:
         """Return the Migration of this Service in this cluster."""

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from controller.domain import Key, Port
+from controller.domain import PREFIX, Key, Port
 from controller.kube.objects import (
     MIRROR_CLUSTER,
     MIRROR_OF,
@@ -105,6 +105,14 @@ class ServiceIndex:
         for found in profiles:
             keys |= self.add(resource, found)
         return keys
+
+    def has_record(self, key: Key) -> bool:
+        """Return whether a split of the Service carries our record."""
+        return any(
+            annotation.startswith(PREFIX)
+            for found in self.splits.get(key, {}).values()
+            for annotation in found.metadata.annotations
+        )
 
     def also_in(self, key: Key) -> tuple[str, ...]:
         """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""

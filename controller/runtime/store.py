@@ -86,8 +86,8 @@ class Store:
     def _renamed(self, by: str) -> set[Key]:
         """Take the DNS domain of the other cluster from its mirrors in this one, unless it was said."""
         far = next(name for name in self.clusters if name != by)
-        told = self.views[by].far_domain
-        if far in self._domains or told in ("", self.views[far].domain):
+        told = self.views[by].domains[1]
+        if far in self._domains or told in ("", self.domain(far)):
             return set()
         return self.views[far].rename(told)
 
@@ -116,6 +116,10 @@ class Store:
             source.forget(key)
 
     # --- what is asked ------------------------------------------------------------------------------
+
+    def domain(self, cluster: str) -> str:
+        """Return a cluster's DNS domain, by which its gateway asks for Services."""
+        return self.views[cluster].domains[0]
 
     def is_migration(self, key: Key) -> bool:
         """Return whether a Service is annotated, or has a record on a split."""

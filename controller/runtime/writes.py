@@ -138,7 +138,7 @@ class Writes:
 
     async def _write_pin(self, action: WritePin) -> None:
         namespace = self._settings.clusters[action.cluster].gateway_namespace
-        domain = self._store.views[action.cluster].domain
+        domain = self._store.domain(action.cluster)
         create = action.resource_version is None
         name = pin.name(action.key, domain)
         at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)

@@ -92,6 +92,16 @@ def test_probers_are_where_the_controller_looks(values: Path) -> None:
     assert [port["port"] for port in service["spec"]["ports"]] == [8080]
 
 
+def test_each_cluster_may_have_its_own_domain(tmp_path: Path) -> None:
+    """The cluster's own DNS domain is in the settings; the other's where it is written, else its Link is asked."""
+    domains = "--set=clusterDomain=one.example", "--set=peer.clusterDomain=two.example"
+    for written, expected in (((), {}), (domains, {"legacy": "one.example", "eks": "two.example"})):
+        found = one(render(example("legacy"), *written), "ConfigMap", "migrate-controller")
+        path = tmp_path / "controller.yaml"
+        path.write_text(found["data"]["controller.yaml"])
+        assert load_controller(path, {}).domains == (expected or {"legacy": "cluster.local"})
+
+
 @every_example
 def test_pods_are_two_and_apart(values: Path) -> None:
     """Each program has two replicas at least, spread, with a budget that never blocks a broken one."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.domain import Observed, Phase, Plan, Side, Verdict, WriteSplit
+from controller.domain import PREFIX, Observed, Phase, Plan, Side, Verdict, WriteSplit
 from controller.kube.objects import Resource
 from tests.scenarios.world import QUICK, A, World, Written
 from tests.scenarios.world_kinds import MIXED, told_with
@@ -456,7 +456,8 @@ def test_two_clusters_may_have_two_dns_domains() -> None:
     world.ask(**QUICK)  # type: ignore[arg-type]  # no key is called key
     world.until_phase(Phase.COMPLETED)
     for cluster, api in world.apis.items():
-        names = [body["metadata"]["name"] for body in api.bodies(Resource.SERVICEPROFILES)]
-        assert names == [f"service-a.default.svc.{world.domains[cluster]}"]
+        found = [body["metadata"] for body in api.bodies(Resource.SERVICEPROFILES)]
+        pins = [meta["name"] for meta in found if PREFIX + "pin" in meta.get("annotations", {})]
+        assert pins == [f"service-a.default.svc.{world.domains[cluster]}"]
     world.delete_pin("eks")
     world.until(lambda: world.pin("eks") is not None, 10)

@@ -211,15 +211,8 @@ def split_unanswered(given: Input) -> Iterator[Hold]:
         if given.state.spec is None or not cluster.current or cluster.split is not None:
             continue
         kinds = split_choice.candidates(given.observed, given.state, cluster)
-        for kind in kinds:
-            left = _answer_due_s(given, cluster, kind)
-            if left > 0:
-                message = f"whether anybody in {name} obeys {_ARTICLES[kind]} {kind.api_kind}"
-                yield wait(Reason.SPLIT_UNANSWERED, message, left)
-            if left > 0 or kind not in cluster.unanswered:
-                break
-        else:
-            yield from (_unanswered(name, kind) for kind in kinds[:1])
+        if ruling := _first_answer(given, cluster, kinds):
+            yield ruling
 
 
 _ARTICLES = {SplitKind.TRAFFICSPLIT: "a", SplitKind.HTTPROUTE: "an"}
@@ -229,10 +222,22 @@ _ANSWERED_BY = {
 }
 
 
+def _first_answer(
+    given: Input, cluster: ObservedCluster, kinds: tuple[SplitKind, ...]
+) -> Hold | None:
+    """Return what is to be waited for, or that nobody answers for the best of these; None where one is obeyed."""
+    for kind in kinds:
+        if kind not in cluster.unanswered:
+            return None
+        left = _answer_due_s(given, cluster, kind)
+        if left > 0:
+            message = f"whether anybody in {cluster.name} obeys {_ARTICLES[kind]} {kind.api_kind}"
+            return wait(Reason.SPLIT_UNANSWERED, message, left)
+    return _unanswered(cluster.name, kinds[0]) if kinds else None
+
+
 def _answer_due_s(given: Input, cluster: ObservedCluster, kind: SplitKind) -> float:
     """Return for how long the canary of a kind is still waited for, 0 or less: no more."""
-    if kind not in cluster.unanswered:
-        return 0.0
     asked = cluster.unanswered[kind]
     if asked is None:
         return ANSWER_S

@@ -59,6 +59,21 @@ async def test_a_service_that_may_migrate(pair: CheckPair) -> None:
     assert pair.apis["eks"].store.get("serviceprofiles", GATEWAYS, PROFILE) is None
 
 
+async def test_profiles_of_the_other_cluster_are_read_in_its_own_domain(pair: CheckPair) -> None:
+    """Where the Link to eks says another DNS domain, a profile in eks is a pin by a name in that domain only."""
+    link = link_object("eks", "10.9.9.9", IDENTITY, domain="eks.example.com")
+    pair.put("legacy", "links", link)
+    overrides = {"dstOverrides": [{"authority": "x", "weight": "1"}]}
+    meta = {"namespace": GATEWAYS, "name": PROFILE}
+    pair.put("eks", "serviceprofiles", {"metadata": meta, "spec": overrides})
+    assert (await pair.run("check", "service-a")).code == Exit.OK
+    meta = {"namespace": GATEWAYS, "name": "service-a.default.svc.eks.example.com"}
+    pair.put("eks", "serviceprofiles", {"metadata": meta, "spec": overrides})
+    done = await pair.run("check", "service-a")
+    assert done.code != Exit.OK
+    assert "PinForeign" in done.out
+
+
 # --- findings -------------------------------------------------------------------------------------
 
 

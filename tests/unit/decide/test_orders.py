@@ -12,7 +12,8 @@ from controller.domain import Port, SplitKind, TrafficOrder
 from tests.unit.decide.gates.inputs import SERVICE, given, split
 
 HTTP, ADMIN = Port("http", 80), Port("admin", 9990)
-ROUTE = split(kind=SplitKind.HTTPROUTE, port=80)
+ROUTE = split(kind=SplitKind.HTTPROUTE, port=80, parent_port=80)
+ADMINS = replace(ROUTE, name="admin", port=9990, parent_port=9990)
 
 
 def ordered(*ports: Port, **legacy: Any) -> TrafficOrder:
@@ -35,11 +36,12 @@ def test_a_namesake_shares_the_name_in_its_cluster() -> None:
     [
         ((HTTP,), (ROUTE,), False),
         ((HTTP, ADMIN), (ROUTE,), True),
-        ((HTTP, ADMIN), (ROUTE, replace(ROUTE, name="admin", port=9990)), False),
+        ((HTTP, ADMIN), (replace(ROUTE, beside=(ADMINS,)),), False),
+        ((HTTP, ADMIN), (replace(ROUTE, parent_port=None),), False),
         ((HTTP, ADMIN), (split(),), False),
         ((HTTP, Port("db", 5432), Port("dns", 53, protocol="UDP")), (ROUTE,), False),
     ],
-    ids=["one port", "one of two", "each has a route", "a TrafficSplit", "no HTTP"],
+    ids=["one port", "one of two", "each has a route", "of all", "a TrafficSplit", "no HTTP"],
 )
 def test_a_port_that_no_route_moves_is_said(
     ports: tuple[Port, ...], splits: tuple[Any, ...], shares: bool

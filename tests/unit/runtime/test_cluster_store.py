@@ -318,7 +318,7 @@ def test_service_profiles_are_named_in_the_clusters_own_domain() -> None:
         known.apply(upsert(Resource.SERVICEPROFILES, found))
     assert (known.pin(A) is None, known.pin(b) is None) == (False, True)
     assert known.rename("legacy.example") == {A, b}
-    assert known.domain == "legacy.example"
+    assert known.domains[0] == "legacy.example"
     assert (known.pin(A) is None, known.pin(b) is None) == (True, False)
     assert known.observed(b, writing=False).conflicts == (
         "the ServiceProfile service-b.default.svc.legacy.example in clients, with routes",
@@ -409,16 +409,16 @@ def test_mirrors_tell_the_other_clusters_domain() -> None:
     store, b = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local"), Key("b", "b-eks")
     fake = service(4, b, annotations={MIRROR_OF: "b.b.svc.fake"})
     store.apply(upsert(Resource.SERVICES, fake))
-    assert store.views["eks"].domain == "cluster.local"
+    assert store.domain("eks") == "cluster.local"
     store.apply(mirror_of(5, "service-a.default.svc.eks.example"))
-    assert store.views["eks"].domain == "eks.example"
+    assert store.domain("eks") == "eks.example"
     for version, name in enumerate("bcd", start=6):
         key = Key(name, f"{name}-eks")
         store.apply(mirror_of(version, f"{name}.{name}.svc.other", key))
-    assert store.views["eks"].domain == "other"
-    assert store.views["legacy"].domain == "cluster.local"
+    assert store.domain("eks") == "other"
+    assert store.domain("legacy") == "cluster.local"
     store.apply(Listed("legacy", Resource.SERVICES, ()))
-    assert store.views["eks"].domain == "other"
+    assert store.domain("eks") == "other"
 
 
 def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
@@ -427,7 +427,7 @@ def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
         {"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local", domains={"eks": "eks.example"}
     )
     store.apply(mirror_of(5, "service-a.default.svc.other"))
-    assert {n: v.domain for n, v in store.views.items()} == {
+    assert {name: store.domain(name) for name in store.clusters} == {
         "legacy": "cluster.local",
         "eks": "eks.example",
     }
