@@ -106,6 +106,7 @@ class Controller:
         self._store = Store(
             {name: c.gateway_namespace for name, c in settings.clusters.items()},
             settings.domain,
+            domains=settings.domains,
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
             tick_s=settings.traffic.tick_s,
             further=self._further,

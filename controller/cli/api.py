@@ -15,7 +15,14 @@ from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
 from controller.domain import PREFIX, Key, Record, WriteSplit
 from controller.kube.api import Client, ClusterAccess, NotFound, Refused, Unavailable
-from controller.kube.objects import DECODERS, Metadata, Resource, ServiceObject, SplitObject
+from controller.kube.objects import (
+    DECODERS,
+    LeaseObject,
+    Metadata,
+    Resource,
+    ServiceObject,
+    SplitObject,
+)
 from controller.mesh.splits import decode_record
 from controller.mesh.splits.kinds import PROVIDER_OF
 
@@ -85,6 +92,14 @@ class Api:
             ) from error
         assert isinstance(found, ServiceObject)  # noqa: S101 - DECODERS says so by its key
         return found
+
+    async def lease(self, namespace: str, name: str) -> LeaseObject | None:
+        """Read a Lease, None where there is none. Raises Refused where that may not be read."""
+        try:
+            found = await self._client.get(Resource.LEASES, namespace, name)
+        except NotFound:
+            return None
+        return found if isinstance(found, LeaseObject) else None
 
     async def migration(self, name: str) -> Migration | None:
         """Read the Migration of a Service, None where there is none."""

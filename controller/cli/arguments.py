@@ -22,13 +22,13 @@ exit codes:
   2  wrong usage or input
   3  wait: the migration came to the other end
   4  wait: not reached in time
-  5  check: something blocks a migration
-  6  check: a cluster was not reached, so nothing is known
+  5  check: something blocks a migration; drained: the origin is still needed
+  6  check: a cluster was not reached, so nothing is known; drained: the same, or it was not measured
 """
 
 _ABOUT = """\
 Moves Services between two Linkerd-linked clusters, and shows how that goes. It works on one cluster,
-that of the kubeconfig's context: the one where the Service is annotated. Only check reads both.
+that of the kubeconfig's context: the one where the Service is annotated. Only check and drained read both.
 """
 
 
@@ -156,6 +156,7 @@ def _parser() -> _Parser:
         "service-a",
     )
     _add_wait(verbs)
+    _add_drained(verbs)
     _add(verbs, "version", "print the version", "", service=None)
     return parser
 
@@ -250,21 +251,36 @@ def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
         metavar="CLUSTER",
         help="where they would go; else what is annotated, else the other cluster",
     )
-    check.add_argument(
+    _add_both(check, "the controller's service account, whose rights are asked for")
+
+
+def _add_both(parser: _Parser, controller: str) -> None:
+    """Add the flags of what reads both clusters."""
+    parser.add_argument(
         "--other-context",
         metavar="NAME",
         help="the other cluster's context; else the one called as the Link calls that cluster",
     )
-    check.add_argument(
+    parser.add_argument(
         "--controller",
         metavar="NAMESPACE/NAME",
         type=_account,
         default="migrate/migrate-controller",
-        help="the controller's service account, whose rights are asked for; default: %(default)s",
+        help=f"{controller}; default: %(default)s",
     )
-    check.add_argument(
+    parser.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="default: table"
     )
+
+
+def _add_drained(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    drained = _add(
+        verbs,
+        "drained",
+        "say whether the origin may be scaled down: yes, no and why, or what is not known",
+        "service-a",
+    )
+    _add_both(drained, "the controller's Lease, by which it is seen to run")
 
 
 def _account(text: str) -> str:

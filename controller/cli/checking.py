@@ -1,14 +1,16 @@
-"""``check``, done: both clusters are read, writes are tried, and everything found is printed."""
+"""``check`` and ``drained``, done: both clusters are read, writes are tried, and what was found is printed."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 
 import msgspec
 
+from controller.cli import drained as drainage
 from controller.cli import kubeconfig, report
 from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
@@ -18,11 +20,15 @@ from controller.cli.inventory import Inventory, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.look import look
 from controller.cli.pair import Pair, paired
-from controller.cli.verbs import refuse_mirror
-from controller.decide.preflight import Finding
+from controller.cli.verbs import Found, no_migration, refuse_mirror
+from controller.decide.preflight import Finding, findings
 from controller.domain import Key
 from controller.domain.reasons import Level, Reason
+from controller.kube.api import Refused
 from controller.kube.objects import Resource, ServiceObject
+
+LATE_S = 60.0
+"""A Lease that was not renewed for so long has no controller behind it: it is renewed every few seconds."""
 
 
 async def check(api: Api, asked: Asked) -> Exit:
@@ -31,15 +37,7 @@ async def check(api: Api, asked: Asked) -> Exit:
         say = stack.enter_context(_progress())
         say(f"reading {api.place}")
         namespace = None if asked.everywhere else api.place.namespace
-        if asked.other_context is None:
-            here = await read_inventory(api, namespace)
-            there = Api(_other(here))
-            far = await read_inventory(await stack.enter_async_context(there), namespace)
-        else:
-            there = Api(_place(api.place, asked.other_context))
-            await stack.enter_async_context(there)
-            here, far = await _both(api, there, namespace)
-        pair = paired(here, far)
+        pair, there = await read_pair(stack, api, asked, namespace)
         account = _account(asked.controller)
         actors = {}
         for name, each in zip(pair.names, (api, there), strict=True):
@@ -50,7 +48,67 @@ async def check(api: Api, asked: Asked) -> Exit:
     return Exit.BLOCKED if found.blocks else Exit.OK
 
 
+async def drained(api: Api, asked: Asked) -> Exit:
+    """Return whether the origin of one Service's migration may be scaled down. Raises Failure."""
+    async with AsyncExitStack() as stack:
+        say = stack.enter_context(_progress())
+        say(f"reading {api.place}")
+        pair, there = await read_pair(stack, api, asked, api.place.namespace)
+        (key,) = _keys(pair, asked, pair.names[1])
+        migration = pair.migration(key)
+        if migration is None:
+            raise Failure(no_migration(Found(await api.service(key.service))))
+        now = api.now()
+        runs = [await _runs(each, asked, now) for each in (api, there)]
+    observed = pair.observed(key, migration.status.observed.target or None)
+    found = drainage.answer(
+        observed,
+        findings(observed, pair.facts(observed), now),
+        migration,
+        now,
+        [*pair.here.notes, *pair.far.notes, *_stopped(runs)],
+    )
+    if asked.output == "json":
+        _json(drainage.as_json(found))
+    else:
+        sys.stdout.write(f"{drainage.page(found)}\n")
+    return drainage.CODES[found.verdict]
+
+
+async def _runs(api: Api, asked: Asked, now: datetime) -> bool | None:
+    """Return whether a controller renews its Lease in this cluster; None where it is not to be seen."""
+    try:
+        lease = await api.lease(*_account(asked.controller))
+    except Refused:
+        return None
+    if lease is None or not lease.renew_time:
+        return False
+    renewed = datetime.fromisoformat(lease.renew_time)
+    return bool(lease.holder) and (now - renewed).total_seconds() < LATE_S
+
+
+def _stopped(runs: Sequence[bool | None]) -> Iterator[str]:
+    if True not in runs:
+        why = "may not be read" if None in runs else "is not renewed"
+        yield f"the controller's Lease {why}, so what its Migration says may be old"
+
+
 # --- which clusters -------------------------------------------------------------------------------
+
+
+async def read_pair(
+    stack: AsyncExitStack, api: Api, asked: Asked, namespace: str | None
+) -> tuple[Pair, Api]:
+    """Read both clusters, and return them with the connection to the other one. Raises Failure."""
+    if asked.other_context is None:
+        here = await read_inventory(api, namespace)
+        there = Api(_other(here))
+        far = await read_inventory(await stack.enter_async_context(there), namespace)
+    else:
+        there = Api(_place(api.place, asked.other_context))
+        await stack.enter_async_context(there)
+        here, far = await _both(api, there, namespace)
+    return paired(here, far), there
 
 
 async def _both(here: Api, far: Api, namespace: str | None) -> tuple[Inventory, Inventory]:
@@ -178,8 +236,7 @@ def _gateways(pair: Pair) -> Iterator[Finding]:
 
 def _show(found: report.Report, asked: Asked) -> None:
     if asked.output == "json":
-        text = msgspec.json.format(msgspec.json.encode(report.as_json(found)), indent=2).decode()
-        sys.stdout.write(f"{text}\n")
+        _json(report.as_json(found))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 - a command in a pipe needs none of it
 
@@ -188,6 +245,11 @@ def _show(found: report.Report, asked: Asked) -> None:
             console.print(part)
     else:
         sys.stdout.write(f"{report.page(found, namespaces=asked.everywhere)}\n")
+
+
+def _json(value: object) -> None:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(f"{text}\n")
 
 
 @contextmanager

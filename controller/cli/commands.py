@@ -14,7 +14,7 @@ import msgspec
 from controller.cli import converting, forecast, kubeconfig, show, verbs, waiting, watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
-from controller.cli.checking import check
+from controller.cli.checking import check, drained
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration
 from controller.cli.verbs import Found
@@ -144,6 +144,7 @@ COMMANDS: Mapping[str, Callable[[Api, Asked], Awaitable[Exit]]] = MappingProxyTy
         "explain": _explain,
         "wait": _wait,
         "check": check,
+        "drained": drained,
         "convert": _convert,
         **dict.fromkeys(verbs.VERBS, _write),
     }

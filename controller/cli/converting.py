@@ -18,15 +18,20 @@ import msgspec
 
 from controller.cli.api import Api
 from controller.cli.exit_codes import Failure
-from controller.domain import WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
-from controller.domain.ports import is_opaque
+from controller.domain import PREFIX, WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
+from controller.domain.ports import why_no_route
 from controller.kube.api import Backoff, Conflict, NotFound
 from controller.kube.api.discovery import PLACES
-from controller.kube.objects import Resource, ServiceObject, SplitObject, TrafficSplitObject
+from controller.kube.objects import (
+    OPAQUE_PORTS,
+    Resource,
+    ServiceObject,
+    SplitObject,
+    TrafficSplitObject,
+)
 from controller.mesh.splits import httproute, short_name
 from controller.mesh.splits.kinds import PROVIDERS
 
-OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 TRIES = 5
 ADAPTOR_S = 10.0
 """The SMI adaptor removes its overrides as soon as it sees the split go."""
@@ -87,7 +92,7 @@ def route_for(found: ServiceSplits, now: datetime) -> WriteSplit | None:
 
 def _begun(found: ServiceSplits) -> tuple[Split, Record]:
     """Return the route that an earlier convert made, and its record. Raises Failure where it is another's."""
-    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror)
+    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror, None)
     record = route.record if route and len(found.routes) == 1 else None
     if route and isinstance(record, Record) and record.converted:
         return route, record
@@ -110,7 +115,7 @@ def _split(found: ServiceSplits) -> Split:
         raise Failure(
             f"the TrafficSplit of {name} names no mirror, so nobody can be sent there: enrol it"
         )
-    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(found.splits[0], found.key, found.mirror)
+    split = PROVIDERS[SplitKind.TRAFFICSPLIT].read(found.splits[0], found.key, found.mirror, None)
     assert split is not None  # noqa: S101 - it was found by its Service
     for defect in split.defects:
         if not defect.repairable:
@@ -129,14 +134,17 @@ def _record(split: Split) -> Record:
 
 def _refuse_service(found: ServiceSplits) -> None:
     service, name = found.service, found.key.service
-    if len(service.ports) != 1 or is_opaque(
-        service.ports[0], service.metadata.annotations.get(OPAQUE_PORTS)
-    ):
+    annotations = service.metadata.annotations
+    if len(service.ports) != 1:
         raise Failure(
-            f"an HTTPRoute cannot carry {name}: it sends all calls to one port, and Linkerd follows none for"
-            " TCP; keep the TrafficSplit, or make a Service for each port"
+            f"an HTTPRoute cannot carry {name}: it sends all calls to one port; keep the TrafficSplit, or make"
+            " a Service for each port"
         )
-    if service.metadata.annotations.get("migrate.tradeshift/split") == SplitKind.TRAFFICSPLIT:
+    asked: Any = annotations.get(PREFIX + "probe-protocol")
+    why = why_no_route(service.ports[0], annotations.get(OPAQUE_PORTS), asked)
+    if why:
+        raise Failure(f"an HTTPRoute cannot carry {name}: {why}; or keep the TrafficSplit")
+    if annotations.get(PREFIX + "split") == SplitKind.TRAFFICSPLIT:
         raise Failure(f"the annotation split of {name} says trafficsplit: remove it first")
 
 

@@ -22,6 +22,7 @@ from controller.decide import gates
 from controller.decide.input import Input, input_of
 from controller.decide.plan import plan
 from controller.decide.preflight import Finding
+from controller.decide.resolve import split_parts
 from controller.decide.writes import write_away
 from controller.domain import Key, Observed, Record, WritePin, WriteSplit
 from controller.domain.reasons import Level, Reason
@@ -74,7 +75,7 @@ class Right:
         """Return it as an access review has it."""
         asked = {
             "group": PLACES[self.resource].group,
-            "resource": self.resource.value,
+            "resource": self.resource.plural,
             "verb": self.verb,
             "subresource": self.subresource,
             "namespace": self.namespace or "",
@@ -84,7 +85,7 @@ class Right:
     def __str__(self) -> str:
         """Return it in words."""
         group = PLACES[self.resource].group
-        what = f"{self.resource.value}{'.' if group else ''}{group}"
+        what = f"{self.resource.plural}{'.' if group else ''}{group}"
         part = f"{what}/{self.subresource}" if self.subresource else what
         where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
         return f"{self.verb} {part} {where}"
@@ -103,7 +104,12 @@ def writes_of(observed: Observed, pair: Pair, now: datetime) -> list[Write]:
     given = input_of(observed, now)
     enrols = gates.first(gates.SERVABLE, given) is None
     steps = _steps(given, planned) if given.state.records or enrols else ()
-    return [_write(action, pair) for action in (*planned, *steps)]
+    return [_write(single, pair) for action in (*planned, *steps) for single in _singles(action)]
+
+
+def _singles(action: WriteSplit | WritePin) -> tuple[WriteSplit | WritePin, ...]:
+    """Return the writes of single objects that an action consists of."""
+    return action.each() if isinstance(action, WriteSplit) else (action,)
 
 
 def _is_latch(action: WriteSplit | WritePin) -> bool:
@@ -112,19 +118,24 @@ def _is_latch(action: WriteSplit | WritePin) -> bool:
 
 def _steps(given: Input, planned: Iterable[WriteSplit | WritePin]) -> Iterator[WriteSplit]:
     """Find the splits that no write is planned of, each as it is now: what a step writes but for its weights."""
-    written = {action.cluster for action in planned if isinstance(action, WriteSplit)}
+    written = {
+        (action.cluster, single.name)
+        for action in planned
+        if isinstance(action, WriteSplit)
+        for single in action.each()
+    }
     for name, cluster in given.observed.clusters.items():
-        split = cluster.split
-        if split and name not in written:
-            record = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
-            yield write_away(given, cluster, record, split.away_permille)
+        for part in split_parts(cluster):
+            if (name, part.name) not in written:
+                record = part.record if isinstance(part.record, Record) else Record(kind=part.kind)
+                yield write_away(given, cluster, record, part.away_permille, part=part)
 
 
 def _write(action: WriteSplit | WritePin, pair: Pair) -> Write:
     key, cluster = action.key, action.cluster
     if isinstance(action, WritePin):
         namespace = pair.inventories[cluster].gateway_namespace
-        body = pin.body(action, namespace, pair.domain)
+        body = pin.body(action, namespace, pair.domain(cluster))
         return Write(key, cluster, Resource.SERVICEPROFILES, namespace, None, body)
     provider = PROVIDERS[action.kind]
     body = provider.body(action, mirror_name(key.service, pair.other(cluster)))
@@ -285,7 +296,13 @@ def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> 
     ``pins`` is the gateway's namespace; lists are of all namespaces, writes are asked for in each.
     """
     splits = tuple(splits)
-    lists = (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.SERVICEPROFILES)
+    lists = (
+        Resource.SERVICES,
+        Resource.ENDPOINTSLICES,
+        Resource.SERVICEPROFILES,
+        Resource.GRPCROUTES,
+        Resource.POLICY_HTTPROUTES,
+    )
     read = dict.fromkeys(lists, LIST) | {Resource.MIGRATIONS: GET}
     for resource, verbs in (read | dict.fromkeys(splits, GET)).items():
         yield from (Right(resource, verb) for verb in verbs)

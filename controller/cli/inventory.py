@@ -15,11 +15,13 @@ from typing import TypeVar
 import msgspec
 
 from controller.cli.api import Api
+from controller.cli.entrances import Entrances, entrances
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
 from controller.domain import Key
 from controller.kube.api import ApiError, NotFound, Refused, Unavailable
+from controller.kube.api.discovery import PLACES
 from controller.kube.objects import (
     DECODERS,
     MIRROR_CLUSTER,
@@ -38,11 +40,26 @@ NEEDED = (Resource.SERVICES, Resource.ENDPOINTSLICES, *PROVIDER_OF)
 WIDE = (
     Resource.SERVICEPROFILES,
     Resource.HTTPROUTES,
+    Resource.GRPCROUTES,
+    Resource.TCPROUTES,
+    Resource.TLSROUTES,
+    Resource.POLICY_HTTPROUTES,
     Resource.LINKS,
     Resource.NAMESPACES,
 )
 """What is read of the whole cluster, whatever namespace is asked about: profiles and routes of the callers'
-namespaces count too."""
+namespaces count too, and a Gateway's may be anywhere."""
+
+BESIDE = (
+    Resource.INGRESSES,
+    Resource.TCPROUTES,
+    Resource.TLSROUTES,
+    Resource.MIGRATIONS,
+)
+"""What the controller's store does not take in."""
+
+ROUTES = (Resource.HTTPROUTES, Resource.GRPCROUTES, Resource.TCPROUTES, Resource.TLSROUTES)
+"""What may lead from a Gateway to a Service."""
 
 GATEWAYS = "linkerd-multicluster"
 """Where Linkerd's multicluster extension, and so the gateway, is unless a Link says otherwise."""
@@ -55,19 +72,21 @@ class _Meta(msgspec.Struct):
     name: str = ""
     namespace: str = ""
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class _Labelled(msgspec.Struct):
     metadata: _Meta
 
 
-_LABELS = msgspec.json.Decoder(_Labelled)
+_LABELLED = msgspec.json.Decoder(_Labelled)
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """All that was read of one cluster. ``unserved`` are kinds it does not know, ``unread`` those that may not
-    be read; ``notes`` say so to people. ``labels`` are all of each Service's."""
+    be read; ``notes`` say so to people. ``labels`` are all of each Service's, and ``entrances`` what leads to its
+    pods from outside the cluster."""
 
     place: Place
     objects: Mapping[Resource, Objects]
@@ -76,6 +95,7 @@ class Inventory:
     notes: tuple[str, ...]
     labels: Mapping[Key, Mapping[str, str]]
     migrations: Mapping[Key, Migration]
+    entrances: Entrances
 
     def of(self, kind: type[O], resource: Resource) -> tuple[O, ...]:
         """Return the readable objects of a resource."""
@@ -113,26 +133,38 @@ async def read_inventory(api: Api, namespace: str | None) -> Inventory:
 
     Raises Failure where the cluster is not reached, or lets not even the Services be read.
     """
-    resources = (*NEEDED, *WIDE, Resource.MIGRATIONS)
+    resources = tuple(dict.fromkeys((*NEEDED, *WIDE, *BESIDE)))
     try:
         parts = await asyncio.gather(*(_read(api, each, namespace) for each in resources))
     except Unavailable as error:
         raise Failure(f"{api.place} is not reached: {error}", code=Exit.UNREACHED) from error
     except ApiError as error:
         raise Failure(f"{api.place} refused: {error}") from error
-    read = dict(zip(resources, parts, strict=True))
+    return _inventory(api.place, dict(zip(resources, parts, strict=True)))
+
+
+def _inventory(place: Place, read: Mapping[Resource, _Part]) -> Inventory:
     refused = {each: part.refused for each, part in read.items() if part.refused}
-    migrations = read.pop(Resource.MIGRATIONS)
+    metas = _metas(read[Resource.SERVICES].raw)
     return Inventory(
-        place=api.place,
-        objects={each: _objects(each, part.raw) for each, part in read.items()},
+        place=place,
+        objects={
+            each: _objects(each, part.raw) for each, part in read.items() if each not in BESIDE
+        },
         unserved=frozenset(each for each, part in read.items() if not part.served),
         unread=frozenset(refused),
-        notes=tuple(
-            f"{api.place}: {each.value} were not read: {why}" for each, why in refused.items()
-        ),
-        labels=_labels(read[Resource.SERVICES].raw),
-        migrations=_migrations(migrations.raw),
+        notes=tuple(f"{place}: {each.value} were not read: {why}" for each, why in refused.items()),
+        labels={key: meta.labels or {} for key, meta in metas.items()},
+        migrations=_migrations(read[Resource.MIGRATIONS].raw),
+        entrances=_entrances(read, metas),
+    )
+
+
+def _entrances(read: Mapping[Resource, _Part], metas: Mapping[Key, _Meta]) -> Entrances:
+    return entrances(
+        read[Resource.INGRESSES].raw,
+        {PLACES[each].kind: read[each].raw for each in ROUTES},
+        {key: meta.annotations or {} for key, meta in metas.items()},
     )
 
 
@@ -174,14 +206,14 @@ def _objects(resource: Resource, raw: list[msgspec.Raw]) -> Objects:
     return tuple(DECODERS[resource](each) for each in raw)
 
 
-def _labels(raw: list[msgspec.Raw]) -> dict[Key, Mapping[str, str]]:
-    found: dict[Key, Mapping[str, str]] = {}
+def _metas(raw: list[msgspec.Raw]) -> dict[Key, _Meta]:
+    found: dict[Key, _Meta] = {}
     for each in raw:
         try:
-            meta = _LABELS.decode(each).metadata
+            meta = _LABELLED.decode(each).metadata
         except (msgspec.MsgspecError, RecursionError):
             continue  # no Service that could be checked
-        found[Key(meta.namespace, meta.name)] = meta.labels or {}
+        found[Key(meta.namespace, meta.name)] = meta
     return found
 
 

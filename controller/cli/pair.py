@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
-from controller.decide.preflight import Facts, ReportedStatus, Winner, asked_for
+from controller.decide.preflight import Entrance, Facts, ReportedStatus, Winner, asked_for
 from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
 from controller.kube.objects import (
     Freshness,
@@ -48,11 +48,9 @@ class Pair:
         """Return the name of the other cluster."""
         return self.names[1] if name == self.names[0] else self.names[0]
 
-    @property
-    def domain(self) -> str:
-        """The DNS domain, as a Link tells it."""
-        links = (*self.here.links, *self.far.links)
-        return next((link.domain for link in links if link.domain), "cluster.local")
+    def domain(self, name: str) -> str:
+        """Return the DNS domain of a cluster, as the Link to it says, or its mirrors in the other one."""
+        return self.store.views[name].domain
 
     @cached_property
     def store(self) -> Store:
@@ -60,7 +58,16 @@ class Pair:
         gateways = {
             name: inventory.gateway_namespace for name, inventory in self.inventories.items()
         }
-        store = Store(gateways, self.domain)
+        links = {
+            name: [
+                link.domain
+                for link in self.inventories[self.other(name)].links
+                if link.cluster == name
+            ]
+            for name in self.names
+        }
+        domains = {name: told[0] for name, told in links.items() if told and told[0]}
+        store = Store(gateways, "cluster.local", domains=domains)
         for name, inventory in self.inventories.items():
             for resource, objects in inventory.objects.items():
                 served = resource not in inventory.unserved
@@ -105,7 +112,7 @@ class Pair:
         context = GlobalContext(
             self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
         )
-        observed = self.store.observe(key, context, 0.0)
+        observed = _as_asked(self.store.observe(key, context, 0.0))
         own = (
             observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
         )
@@ -123,6 +130,11 @@ class Pair:
             unexported=dict(self._unexported(observed)),
             refused=refused,
             winners=tuple(self._winners(observed.key)),
+            entrances=tuple(
+                Entrance(name, *leads)
+                for name, inventory in self.inventories.items()
+                for leads in inventory.entrances.get(observed.key, ())
+            ),
             reported=_reported(self.migration(observed.key)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
@@ -154,11 +166,11 @@ class Pair:
         aside: dict[str, dict[Key, list[KubeObject]]] = {name: {} for name in self.names}
         for name, inventory in self.inventories.items():
             for profile in inventory.of(ServiceProfileObject, Resource.SERVICEPROFILES):
-                about = pin.key_of(profile.metadata.name, self.domain)
+                about = pin.key_of(profile.metadata.name, self.domain(name))
                 if about is not None:
                     aside[name].setdefault(about, []).append(profile)
             for route in inventory.of(HTTPRouteObject, Resource.HTTPROUTES):
-                for about in conflicts.of(route, self.domain)[0]:
+                for about in conflicts.of(route, self.domain(name)):
                     aside[name].setdefault(about, []).append(route)
         return aside
 
@@ -166,6 +178,20 @@ class Pair:
         """Return the Service's Migration, which the controller keeps in one of the clusters."""
         found = (inventory.migrations.get(key) for inventory in self.inventories.values())
         return next((migration for migration in found if migration), None)
+
+
+def _as_asked(observed: Observed) -> Observed:
+    """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split."""
+    return replace(
+        observed,
+        clusters={
+            name: replace(
+                cluster,
+                unanswered={kind: at for kind, at in cluster.unanswered.items() if at is not None},
+            )
+            for name, cluster in observed.clusters.items()
+        },
+    )
 
 
 def _reason(winner: KubeObject) -> Reason:

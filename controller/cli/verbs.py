@@ -16,13 +16,12 @@ from controller.cli.migration import Migration, asked_attempt
 from controller.domain import PREFIX, Malformed, Phase, Record
 from controller.domain.annotations import read
 from controller.domain.status import MigrationStatus
-from controller.kube.objects import ServiceObject
+from controller.kube.objects import MIRROR_OF, ServiceObject
 
 Change = dict[str, str | None]
 
 MIRRORED = "mirror.linkerd.io/mirrored-service"
 MIRRORED_FROM = "mirror.linkerd.io/cluster-name"
-MIRROR_OF = "mirror.linkerd.io/remote-svc-fq-name"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState, stored
-from controller.decide.writes import kind_for, write_share
+from controller.decide.resolve import MigrationState, part_share, split_parts, stored
+from controller.decide.writes import kind_for, together, write_share
 from controller.domain import (
     SOAK_SHARE,
     WHOLE,
@@ -18,6 +19,7 @@ from controller.domain import (
     MigrationSpec,
     ReadSplits,
     Record,
+    Split,
     WriteSplit,
 )
 
@@ -31,8 +33,9 @@ def advance(given: Input) -> list[Action]:
     done = given.now if step >= WHOLE else None
     actions: list[Action] = []
     for name in given.observed.clusters if done else state.moving:
-        share = max(state.shares[name] or 0, step)
-        actions += rewrite_record(given, name, share, given.now, completed=done)
+        actions += rewrite_records(
+            given, name, lambda _part, share: max(share, step), given.now, completed=done
+        )
     return actions
 
 
@@ -58,12 +61,12 @@ def begin(given: Input) -> list[Action]:
         return [ReadSplits(observed.key)]
     attempt = state.attempt or _new_attempt(given, state.spec)
     begun = replace(given, state=replace(state, attempt=attempt))
+    since = _stood_since(begun.state, given.now)
     return [
         write
         for name in observed.clusters
-        if not _is_of(begun.state, name)
-        for write in rewrite_record(
-            begun, name, state.shares[name] or 0, _stood_since(begun.state, given.now)
+        for write in rewrite_records(
+            begun, name, lambda part, share: None if _is_of(begun.state, part) else share, since
         )
     ]
 
@@ -73,9 +76,7 @@ def take_over(given: Input) -> list[Action]:
     return [
         write
         for name in given.observed.clusters
-        for write in rewrite_record(
-            given, name, given.state.records[name].share_permille, given.now
-        )
+        for write in rewrite_records(given, name, lambda part, _: _recorded(part), given.now)
     ]
 
 
@@ -93,9 +94,12 @@ def _new_attempt(given: Input, spec: MigrationSpec) -> Attempt:
     )
 
 
-def _is_of(begun: MigrationState, cluster: str) -> bool:
-    record = begun.records.get(cluster)
-    return record is not None and begun.is_of_attempt(record)
+def _is_of(begun: MigrationState, part: Split) -> bool:
+    return isinstance(part.record, Record) and begun.is_of_attempt(part.record)
+
+
+def _recorded(part: Split) -> int | None:
+    return part.record.share_permille if isinstance(part.record, Record) else None
 
 
 def _stood_since(begun: MigrationState, now: datetime) -> datetime | None:
@@ -103,36 +107,51 @@ def _stood_since(begun: MigrationState, now: datetime) -> datetime | None:
 
     A record that was lost in mid-flight is another thing: nobody knows how long its share has stood.
     """
-    under_way = any(r.since for r in begun.records.values() if begun.is_of_attempt(r))
+    under_way = any(r.since for r in begun.every_record if begun.is_of_attempt(r))
     at_the_end = all((begun.shares[name] or 0) >= SOAK_SHARE for name in begun.moving)
     return now if under_way or at_the_end else None
 
 
-def rewrite_record(
+def rewrite_records(
     given: Input,
     name: str,
-    share_permille: int,
+    share_of_part: Callable[[Split, int], int | None],
     since: datetime | None,
     *,
     completed: datetime | None = None,
 ) -> list[WriteSplit]:
-    """Write one split with its record brought up to date; nothing where it says all this already."""
-    cluster, state = given.observed.clusters[name], given.state
-    if state.attempt is None or state.spec is None or cluster.split is None:
-        return []
-    before = state.records.get(name) or Record(kind=cluster.split.kind)
-    stays = state.is_of_attempt(before) and before.share_permille == share_permille
-    record = Record(
-        kind=cluster.split.kind,
+    """Write one cluster's split with its records brought up to date; nothing of what says all this already.
+
+    ``share_of_part`` tells the share that an object of it is to have, of the object and the share that it has; None
+    leaves that object alone.
+    """
+    cluster, is_target = given.observed.clusters[name], name == given.state.target
+    writes: list[WriteSplit] = []
+    for part in split_parts(cluster):
+        share = share_of_part(part, part_share(part, is_target=is_target))
+        record = None if share is None else _record(given, part, share, since, completed)
+        if record is not None and share is not None and record != part.record:
+            writes.append(write_share(given, cluster, record, share, part=part))
+    return together(writes)
+
+
+def _record(
+    given: Input, part: Split, share: int, since: datetime | None, completed: datetime | None
+) -> Record | None:
+    """Return an object's record with this share, up to date; None where no attempt is known."""
+    state = given.state
+    if state.attempt is None or state.spec is None:
+        return None
+    before = part.record if isinstance(part.record, Record) else Record(kind=part.kind)
+    stays = state.is_of_attempt(before) and before.share_permille == share
+    return Record(
+        kind=part.kind,
         fencing_token=given.observed.context.fencing_token,
         made=before.made,
         converted=before.converted,
         attempt=msgspec.structs.replace(state.attempt, spec=stored(state.spec)),
-        share_permille=share_permille,
+        share_permille=share,
         since=before.since if stays else since,
         # Else each decision completes it anew while the other cluster's write is under way.
         completed=before.completed if stays and before.completed else completed,
     )
-    if record == state.records.get(name):
-        return []
-    return [write_share(given, cluster, record, share_permille)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from controller.decide.parts import arranged
 from controller.decide.resolve import MigrationState, resolve
 from controller.domain import Observed
 
@@ -19,5 +20,6 @@ class Input:
 
 
 def input_of(observed: Observed, now: datetime) -> Input:
-    """Return the input of a decision, resolved once."""
+    """Return the input of a decision, arranged and resolved once."""
+    observed = arranged(observed)
     return Input(observed, resolve(observed), now)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from controller.decide.input import Input
-from controller.decide.resolve import share_of, share_without_split
+from controller.decide.resolve import part_share, share_without_split, split_parts
 from controller.domain import (
     WHOLE,
     Attempt,
     MigrationSpec,
     Plan,
     Side,
+    Split,
     Verdict,
     WritePin,
     WriteSplit,
@@ -43,7 +44,8 @@ def raises(given: Input, write: WriteSplit) -> bool:
     A split made where no local pod is ready takes nothing from anybody: it sends the calls to who is there.
     """
     cluster = given.observed.clusters[write.cluster]
-    if cluster.split is None and not cluster.endpoints.ready and write.record.attempt is None:
+    made = _part(given, write) is None
+    if made and not cluster.endpoints.ready and write.record.attempt is None:
         return False
     return _after(given, write) > _before(given, write)
 
@@ -87,7 +89,7 @@ def only_raises(given: Input, plan: Plan) -> bool:
     for write in _splits(plan):
         if write.revert:
             continue
-        existed = given.observed.clusters[write.cluster].split is not None
+        existed = _part(given, write) is not None
         if existed and _after(given, write) < _before(given, write):
             return False
         if not given.observed.context.leads or not _same_baseline(given, write):
@@ -106,13 +108,13 @@ def makes_what_can_be_served(given: Input, plan: Plan) -> bool:
 
 def settles(given: Input, plan: Plan) -> bool:
     """Law 5: no write says what already stands, so that planning again after it was applied is quiet."""
+    for write in _splits(plan):
+        split = _part(given, write)
+        same = (write.away_permille, write.record)
+        if split and not split.defects and (split.away_permille, split.record) == same:
+            return False
     for action in plan.actions:
-        if isinstance(action, WriteSplit):
-            split = given.observed.clusters[action.cluster].split
-            same = (action.away_permille, action.record)
-            if split and not split.defects and (split.away_permille, split.record) == same:
-                return False
-        elif isinstance(action, WritePin):
+        if isinstance(action, WritePin):
             pin = given.observed.clusters[action.cluster].pin
             if pin and pin.latch == action.latch:
                 return False
@@ -135,7 +137,16 @@ LAWS: Mapping[str, Law] = MappingProxyType(
 
 
 def _splits(plan: Plan) -> Iterator[WriteSplit]:
-    return (action for action in plan.actions if isinstance(action, WriteSplit))
+    """Yield the writes of single objects."""
+    for action in plan.actions:
+        if isinstance(action, WriteSplit):
+            yield from action.each()
+
+
+def _part(given: Input, write: WriteSplit) -> Split | None:
+    """Return the object that a write is about, None where it makes one."""
+    parts = split_parts(given.observed.clusters[write.cluster])
+    return next((part for part in parts if part.name == write.name), None)
 
 
 def _is_target(given: Input, write: WriteSplit) -> bool:
@@ -145,9 +156,10 @@ def _is_target(given: Input, write: WriteSplit) -> bool:
 
 def _before(given: Input, write: WriteSplit) -> int:
     """Return the share before a write; of a split that was never seen, what its cluster's own pods serve."""
-    is_target = _is_target(given, write)
-    share = share_of(given.observed.clusters[write.cluster], is_target=is_target)
-    return share_without_split(is_target=is_target) if share is None else share
+    is_target, part = _is_target(given, write), _part(given, write)
+    if part is None:
+        return share_without_split(is_target=is_target)
+    return part_share(part, is_target=is_target)
 
 
 def _after(given: Input, write: WriteSplit) -> int:
@@ -159,7 +171,7 @@ def _is_over(given: Input, attempt: Attempt) -> bool:
     """Return whether any record or pin says that this attempt was reverted."""
     over = {
         (record.attempt.target, record.attempt.number)
-        for record in given.state.records.values()
+        for record in given.state.every_record
         if record.attempt and record.reverted
     }
     over |= {
@@ -171,8 +183,7 @@ def _is_over(given: Input, attempt: Attempt) -> bool:
 
 
 def _same_baseline(given: Input, write: WriteSplit) -> bool:
-    attempt, before = write.record.attempt, given.state.records.get(write.cluster)
-    known = before.attempt if before else None
-    if attempt is None or known is None or not attempt.is_same(known):
-        return True
-    return known.baseline == attempt.baseline
+    attempt = write.record.attempt
+    known = (record.attempt for record in given.state.written.get(write.cluster, ()))
+    same = [before for before in known if before and attempt and attempt.is_same(before)]
+    return all(attempt is not None and before.baseline == attempt.baseline for before in same)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from controller.decide import gates
@@ -16,9 +16,10 @@ from controller.domain import (
     Port,
     ProbeOrder,
     Side,
+    SplitKind,
     TrafficOrder,
 )
-from controller.domain.ports import port_to_probe, protocol_to_probe
+from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
 
 PATHS_PER_CLUSTER = 3
 """To the target, to the origin, and the apex."""
@@ -135,6 +136,26 @@ def traffic(given: Input) -> TrafficOrder | None:
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
         judges=_judges(observed, state.spec) if state.spec else 1,
+        shared_names=_where(lambda cluster: bool(cluster.also_in), observed),
+        shared_ports=_where(_shares_port, observed),
+    )
+
+
+def _where(so: Callable[[ObservedCluster], bool], observed: Observed) -> frozenset[str]:
+    return frozenset(name for name, cluster in observed.clusters.items() if so(cluster))
+
+
+def _shares_port(cluster: ObservedCluster) -> bool:
+    """Return whether another port than those that HTTPRoutes move may have a route's series of this Service."""
+    moved = {split.port for split in cluster.splits if split.kind is SplitKind.HTTPROUTE}
+    service = cluster.service
+    if not moved or service is None:
+        return False
+    return any(
+        port.protocol == "TCP"
+        and port.number not in moved
+        and not is_opaque(port, service.opaque_ports)
+        for port in service.ports
     )
 
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controller.decide import gates, warnings
+from controller.decide import gates, origin_calls, warnings
 from controller.decide.advance import advance, begin, next_step, take_over
 from controller.decide.input import Input, input_of
 from controller.decide.orders import probe_rate, probes, traffic
-from controller.decide.repair import make, repair
+from controller.decide.repair import ask, make, repair
 from controller.decide.resolve import MigrationState, asked_target
 from controller.decide.roll_back import roll_back
 from controller.domain import WHOLE, Action, Hold, Observed, Phase, Plan, Reason, Revert, Ruling
@@ -58,6 +58,9 @@ def planned(given: Input) -> Plan:
         next=following,
         waiting_for=ruling.message if ruling and following else "",
         warnings=warnings.found(observed, state),
+        origin_calls=(
+            origin_calls.measured(observed, state)[0] if phase is Phase.COMPLETED else ""
+        ),
         requeue_after_s=ruling.requeue_after_s if ruling else None,
     )
 
@@ -72,7 +75,10 @@ def _act(given: Input, ruling: Ruling | None) -> tuple[list[Action], Ruling | No
 
 
 def _of_attempt(given: Input, ruling: Hold) -> list[Action]:
-    """Return the writes that the attempt itself waits for: its beginning, or its records brought up to date."""
+    """Return the writes that the attempt itself waits for: a canary, its beginning, or its records brought up to
+    date."""
+    if ruling.reason is Reason.SPLIT_UNANSWERED:
+        return [*ask(given)]
     if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING):
         return take_over(given)
     return begin(given) if ruling.reason is Reason.BEGINNING else []
@@ -94,9 +100,17 @@ def _phase(given: Input, ruling: Ruling | None, *, rolling_back: bool) -> Phase:
         return Phase.REVERTING
     if state.reverted or gates.pin_latched(given):
         return Phase.REVERTED
+    flowing = ruling is None or ruling.waits
     if state.completed:
+        return _phase_completed(given, flowing=flowing)
+    return _phase_under_way(given, flowing=flowing)
+
+
+def _phase_completed(given: Input, *, flowing: bool) -> Phase:
+    """Return the phase of what is written to be complete: so it is once that is seen to be in force."""
+    if not gates.unproven(given):
         return Phase.COMPLETED
-    return _phase_under_way(given, flowing=ruling is None or ruling.waits)
+    return Phase.SOAKING if flowing else Phase.HOLDING
 
 
 def _phase_under_way(given: Input, *, flowing: bool) -> Phase:

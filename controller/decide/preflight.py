@@ -71,6 +71,16 @@ class Winner:
 
 
 @dataclass(frozen=True, slots=True)
+class Entrance:
+    """Something that leads to the pods of a Service from outside the cluster. ``write`` is what would have it send
+    to the Service's address, "" where nothing would."""
+
+    cluster: str
+    name: str
+    write: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of one Service beside what the controller observes.
 
@@ -83,6 +93,7 @@ class Facts:
     unexported: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     winners: tuple[Winner, ...] = ()
+    entrances: tuple[Entrance, ...] = ()
     reported: ReportedStatus | None = None
     pins_read: bool = True
 
@@ -100,9 +111,9 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     given = input_of(observed, now)
     blocks = [(ruling.reason, ruling.message) for ruling in held(given, pins_read=facts.pins_read)]
     blocks += _from_facts(observed, facts)
-    warns: list[tuple[Reason, str]] = [*warnings.found(observed, given.state)]
-    if Reason.TWO_MECHANISMS not in _reasons(blocks):  # which names them already
-        warns += [(winner.reason, _wins(observed, winner)) for winner in facts.winners]
+    warns: list[tuple[Reason, str]] = [*warnings.found(given.observed, given.state)]
+    warns += _winners(observed, facts, _reasons([*blocks, *warns]))
+    warns += _dials(facts.entrances, given.state.origin)
     if facts.reported is not None:
         known = _reasons([*blocks, *warns])
         blocks += _holds_for(facts.reported, known)
@@ -110,6 +121,14 @@ def findings(observed: Observed, facts: Facts, now: datetime) -> tuple[Finding, 
     found = [Finding(Level.BLOCK, *block) for block in blocks]
     found += [Finding(Level.WARN, *warned) for warned in warns]
     return tuple(dict.fromkeys(found))
+
+
+def _winners(observed: Observed, facts: Facts, known: set[Reason]) -> Iterator[tuple[Reason, str]]:
+    """Return what decides for the callers of a namespace, and was not named already."""
+    for winner in facts.winners:
+        merged = winner.reason is Reason.ROUTE_WINS and Reason.ROUTES_MERGED in known
+        if Reason.TWO_MECHANISMS not in known and not merged:
+            yield winner.reason, _wins(observed, winner)
 
 
 def held(given: Input, *, pins_read: bool = True) -> Iterator[Ruling]:
@@ -151,6 +170,19 @@ def _wins(observed: Observed, winner: Winner) -> str:
         f"in {winner.cluster} the {kind} {winner.name} in namespace {winner.namespace} decides for the"
         f" callers of {observed.key} there"
     )
+
+
+def _dials(entrances: Iterable[Entrance], origin: str) -> Iterator[tuple[Reason, str]]:
+    """Tell of everything that leads to the origin's pods at once; who reaches the target already need not move."""
+    found = [entrance for entrance in entrances if entrance.cluster == origin]
+    if found:
+        names = warnings.listed(tuple(dict.fromkeys(entrance.name for entrance in found)))
+        words = dict.fromkeys(entrance.write for entrance in found if entrance.write)
+        write = f"; write {' and '.join(words)}" if words else ""
+        yield (
+            Reason.INGRESS_DIALS_PODS,
+            f"in {origin} these send to the Service's pods, past the split: {names}{write}",
+        )
 
 
 def document(found: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import share_without_split
-from controller.decide.writes import kind_for, write_away, write_share
+from controller.decide.split_choice import unasked
+from controller.decide.writes import kind_for, made_anew, together, write_away, write_share
 from controller.domain import (
     WHOLE,
     Action,
@@ -22,6 +23,7 @@ from controller.domain import (
     Reason,
     Record,
     Split,
+    WriteCanary,
     WritePin,
     WriteSplit,
 )
@@ -45,12 +47,26 @@ def make(given: Input) -> list[Action]:
     for name, cluster in given.observed.clusters.items():
         if cluster.pin is None:
             actions.append(WritePin(name, given.observed.key, None))
-        split = cluster.split
-        if split is None:
+        if cluster.split is None or cluster.missing:
             actions.append(_made(given, cluster))
-        elif split.defects and all(defect.repairable for defect in split.defects):
-            actions.append(_rewritten(given, cluster, split))
+        else:
+            actions += together(
+                _rewritten(given, cluster, part)
+                for part in cluster.split.each()
+                if part.defects and all(defect.repairable for defect in part.defects)
+            )
     return actions
+
+
+def ask(given: Input) -> list[WriteCanary]:
+    """Ask by a canary whether anybody obeys the kind of split that the Service would get, the best first."""
+    if not _leads(given):
+        return []
+    return [
+        WriteCanary(name, given.observed.key, kind)
+        for name, cluster in given.observed.clusters.items()
+        if cluster.current and (kind := unasked(given.observed, given.state, cluster))
+    ]
 
 
 def _leads(given: Input) -> bool:
@@ -86,7 +102,7 @@ def _splits_put_back(given: Input) -> Iterator[WriteSplit]:
     if attempt is None or not given.state.unfinished:
         return
     for cluster in given.observed.clusters.values():
-        if cluster.current and cluster.split is None:
+        if cluster.current and (cluster.split is None or cluster.missing):
             yield _recreated(given, attempt, cluster)
 
 
@@ -102,12 +118,18 @@ def _recreated(given: Input, attempt: Attempt, cluster: ObservedCluster) -> Writ
         share_permille=share,
         since=given.now,
     )
+    what = "the split" if cluster.split is None else f"the HTTPRoute of {_shown(cluster.missing)}"
     event = EventText(
         Reason.SPLIT_REMADE,
-        f"the split in {cluster.name} was deleted during the attempt and is made anew, at"
+        f"{what} in {cluster.name} was deleted during the attempt and is made anew, at"
         f" {share / 10:g} %",
     )
-    return replace(write_share(given, cluster, record, share), event=event)
+    write = made_anew(given, cluster, write_share(given, cluster, record, share))
+    return replace(write, event=event)
+
+
+def _shown(ports: Sequence[int]) -> str:
+    return f"port {' and '.join(str(port) for port in ports)}"
 
 
 def _may_make(given: Input) -> bool:
@@ -126,12 +148,13 @@ def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
     away = 0 if cluster.endpoints.ready else WHOLE
     token = given.observed.context.fencing_token
     record = Record(kind=kind_for(given, cluster), fencing_token=token, made=given.now)
+    write = made_anew(given, cluster, write_away(given, cluster, record, away))
+    names = " and ".join(each.name for each in write.each())
     event = EventText(
         Reason.SPLIT_MADE,
-        f"made the {record.kind.api_kind} {given.observed.key.service} in {cluster.name}, which"
-        " changes nothing yet",
+        f"made the {record.kind.api_kind} {names} in {cluster.name}, which changes nothing yet",
     )
-    return replace(write_away(given, cluster, record, away), event=event)
+    return replace(write, event=event)
 
 
 def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSplit:
@@ -145,4 +168,5 @@ def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSpl
         Reason.SPLIT_REWRITTEN,
         f"rewrote {split.name} in {cluster.name} without moving traffic: {what}",
     )
-    return replace(write_away(given, cluster, record, split.away_permille), event=event)
+    write = write_away(given, cluster, record, split.away_permille, part=split)
+    return replace(write, event=event)

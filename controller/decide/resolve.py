@@ -6,7 +6,7 @@ module settles which attempt is meant and where each cluster stands; gates and p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from controller.domain import (
     ObservedCluster,
     Record,
     Reverted,
+    Split,
 )
 from controller.domain.probe_checks import unfit
 
@@ -34,6 +35,10 @@ class MigrationState:
     or gone. ``shares`` is by cluster the effective share of the target, None where it is not known.
     ``attempt`` is the newest that any record names, and None where another is to begin: then ``previous``
     is the one that is over, and ``number`` the one to come.
+
+    Where a split consists of several routes, ``written`` has the record of each, and ``records`` what all of them say
+    at least: nothing where one has none. ``shares`` is of the one that is furthest, ``lowest`` of the one
+    that is left behind.
     """
 
     origin: str
@@ -44,7 +49,9 @@ class MigrationState:
     previous: Attempt | None
     previous_completed: bool
     records: Mapping[str, Record]
+    written: Mapping[str, tuple[Record, ...]]
     shares: Mapping[str, int | None]
+    lowest: Mapping[str, int | None]
     reverted: Reverted | None
     completed: datetime | None
 
@@ -77,17 +84,30 @@ class MigrationState:
     def _out(self, cluster: str) -> int:
         record = self.records.get(cluster)
         if self.reverted and record and record.reverted and self.is_of_attempt(record):
-            return record.share_permille
+            return max(each.share_permille for each in self.written[cluster])
         return self.shares[cluster] or 0
 
     def unlatched(self) -> tuple[str, ...]:
-        """Return the clusters whose record does not say yet that the attempt was reverted."""
+        """Return the clusters of which a record does not say yet that the attempt was reverted."""
         return tuple(
             c
-            for c, record in self.records.items()
-            if self.reverted
-            and not (self.is_of_attempt(record) and record.reverted == self.reverted)
+            for c, records in self.written.items()
+            if self.reverted and not all(self.is_latched(record) for record in records)
         )
+
+    def is_latched(self, record: Record) -> bool:
+        """Return whether a record says that the attempt was reverted, and as it was."""
+        return self.is_of_attempt(record) and record.reverted == self.reverted
+
+    @property
+    def every_record(self) -> tuple[Record, ...]:
+        """Every record that there is."""
+        return tuple(record for records in self.written.values() for record in records)
+
+    @property
+    def newest_token(self) -> int:
+        """The fencing token of the newest leader that wrote a record; 0 where none did."""
+        return max((record.fencing_token for record in self.every_record), default=0)
 
     @property
     def shifted(self) -> bool:
@@ -100,12 +120,12 @@ class MigrationState:
 
         Where callers stood when it began is no step: they may be ahead of the others.
         """
-        reached = [
-            record.share_permille
-            for c in self.moving
-            if (record := self.records.get(c)) and self.is_of_attempt(record) and record.since
-        ]
-        return max(reached, default=0)
+        return max((record.share_permille for record in self._of_steps()), default=0)
+
+    def _of_steps(self) -> list[Record]:
+        """Return the records of moving clusters' splits that a step of this attempt wrote."""
+        records = (record for c in self.moving for record in self.written.get(c, ()))
+        return [record for record in records if self.is_of_attempt(record) and record.since]
 
     @property
     def soaking(self) -> bool:
@@ -115,51 +135,74 @@ class MigrationState:
     @property
     def since(self) -> datetime | None:
         """When the present step was last written on a moving cluster's split."""
-        times = [
-            record.since
-            for c in self.moving
-            if (record := self.records.get(c)) and self.is_of_attempt(record) and record.since
-        ]
-        return max(times, default=None)
+        return max((record.since for record in self._of_steps() if record.since), default=None)
 
     def is_of_attempt(self, record: Record) -> bool:
         """Return whether a record is of the attempt that is meant."""
         return self.attempt is not None and self.attempt.is_same(record.attempt)
 
     def lagging(self) -> tuple[str, ...]:
-        """Return the moving clusters whose split stands below the step: a step made by half."""
-        return tuple(c for c in self.moving if (self.shares[c] or 0) < self.step)
+        """Return the moving clusters whose split, or a part of it, stands below the step: a step made by half."""
+        return tuple(c for c in self.moving if (self.lowest[c] or 0) < self.step)
 
 
 def resolve(observed: Observed) -> MigrationState:
     """Settle what everything that was seen says together."""
-    records = {
-        name: split.record
-        for name, cluster in observed.clusters.items()
-        if (split := cluster.split)
-        and isinstance(split.record, Record)
-        and of_these_clusters(observed, split.record)
-    }
-    attempts = [record.attempt for record in records.values() if record.attempt]
-    attempt = max(attempts, key=lambda a: (a.started, a.number), default=None)
-    current = _resolved(observed, records, attempt, previous=None, previous_completed=False)
+    attempt = attempt_of(observed)
+    current = _resolved(observed, attempt, previous=None, previous_completed=False)
     if attempt is None or current.shifted or not _begins_anew(observed, current):
         return current
     return _resolved(
-        observed, records, None, previous=attempt, previous_completed=current.completed is not None
+        observed, None, previous=attempt, previous_completed=current.completed is not None
     )
+
+
+def attempt_of(observed: Observed) -> Attempt | None:
+    """Return the newest attempt that any record names."""
+    records = (record for records in _written(observed).values() for record in records)
+    attempts = (record.attempt for record in records if record.attempt)
+    return max(attempts, key=lambda a: (a.started, a.number), default=None)
+
+
+def _written(observed: Observed) -> dict[str, tuple[Record, ...]]:
+    """Return by cluster the record of each object that its split consists of, as far as they have one."""
+    found = {
+        name: tuple(
+            part.record
+            for part in cluster.split.each()
+            if isinstance(part.record, Record) and of_these_clusters(observed, part.record)
+        )
+        for name, cluster in observed.clusters.items()
+        if cluster.split
+    }
+    return {name: records for name, records in found.items() if records}
+
+
+def _agreed(
+    observed: Observed, written: Mapping[str, tuple[Record, ...]], attempt: Attempt | None
+) -> dict[str, Record]:
+    """Return by cluster what every object of its split says at least: a write may have landed on some of them only."""
+
+    def so_far(record: Record) -> tuple[bool, bool, bool, int, int]:
+        of_it = attempt is not None and attempt.is_same(record.attempt)
+        over = (record.reverted is not None, record.completed is not None)
+        return (of_it, *over, record.fencing_token, record.share_permille)
+
+    whole = {n: len(c.split.each()) for n, c in observed.clusters.items() if c.split}
+    return {n: min(found, key=so_far) for n, found in written.items() if len(found) == whole[n]}
 
 
 def _resolved(
     observed: Observed,
-    records: Mapping[str, Record],
     attempt: Attempt | None,
     *,
     previous: Attempt | None,
     previous_completed: bool,
 ) -> MigrationState:
-    spec = _spec_in_force(observed, attempt)
+    written = _written(observed)
+    spec = spec_in_force(observed, attempt)
     origin, target = _ends(observed, attempt)
+    records = [record for found in written.values() for record in found]
     return MigrationState(
         origin=origin,
         target=target,
@@ -168,19 +211,18 @@ def _resolved(
         attempt=attempt,
         previous=previous,
         previous_completed=previous_completed,
-        records=records,
-        shares={
-            name: share_of(cluster, is_target=name == target)
-            for name, cluster in observed.clusters.items()
-        },
+        records=_agreed(observed, written, attempt),
+        written=written,
+        shares={n: share_of(c, is_target=n == target) for n, c in observed.clusters.items()},
+        lowest={n: lowest_of(c, is_target=n == target) for n, c in observed.clusters.items()},
         reverted=_latch(observed, attempt, records),
         completed=_completed(records, attempt),
     )
 
 
-def _completed(records: Mapping[str, Record], attempt: Attempt | None) -> datetime | None:
+def _completed(records: Sequence[Record], attempt: Attempt | None) -> datetime | None:
     """Return when an attempt was completed: every record of it must say so."""
-    mine = [r for r in records.values() if attempt and attempt.is_same(r.attempt)]
+    mine = [r for r in records if attempt and attempt.is_same(r.attempt)]
     finished = [record.completed for record in mine if record.completed]
     return max(finished) if finished and len(finished) == len(mine) else None
 
@@ -188,12 +230,33 @@ def _completed(records: Mapping[str, Record], attempt: Attempt | None) -> dateti
 def share_of(cluster: ObservedCluster, *, is_target: bool) -> int | None:
     """Return the target's share of one cluster's calls, None where that is not known.
 
-    In the target itself that is the local part. Without a split all callers reach the local Service.
+    In the target itself that is the local part. Without a split all callers reach the local Service. Of several
+    objects it is the share of the one that is furthest.
     """
-    if cluster.split is None:
-        return share_without_split(is_target=is_target) if cluster.current else None
-    away = cluster.split.away_permille
-    return WHOLE - away if is_target else away
+    return max(_shares(cluster, is_target=is_target), default=None)
+
+
+def lowest_of(cluster: ObservedCluster, *, is_target: bool) -> int | None:
+    """Return the same of the object that is left furthest behind."""
+    return min(_shares(cluster, is_target=is_target), default=None)
+
+
+def _shares(cluster: ObservedCluster, *, is_target: bool) -> list[int]:
+    """Return the shares that the callers of one cluster have, by port; none where that is not known."""
+    shares = [part_share(part, is_target=is_target) for part in split_parts(cluster)]
+    if cluster.missing or (cluster.split is None and cluster.current):
+        shares.append(share_without_split(is_target=is_target))
+    return shares
+
+
+def split_parts(cluster: ObservedCluster) -> tuple[Split, ...]:
+    """Return every object that a cluster's split consists of."""
+    return cluster.split.each() if cluster.split else ()
+
+
+def part_share(part: Split, *, is_target: bool) -> int:
+    """Return the target's share of the calls that one object is for."""
+    return WHOLE - part.away_permille if is_target else part.away_permille
 
 
 def away_for(share_permille: int, *, is_target: bool) -> int:
@@ -245,7 +308,7 @@ def latches(observed: Observed) -> list[Latch]:
     return [c.pin.latch for c in observed.clusters.values() if c.pin and c.pin.latch]
 
 
-def _spec_in_force(observed: Observed, attempt: Attempt | None) -> MigrationSpec | None:
+def spec_in_force(observed: Observed, attempt: Attempt | None) -> MigrationSpec | None:
     """Return what is asked for, else what the attempt began with or took on later.
 
     Also of a spec that cannot be probed: nothing that a person writes takes the evidence away.
@@ -275,7 +338,7 @@ def _ends(observed: Observed, attempt: Attempt | None) -> tuple[str, str]:
 
 
 def _latch(
-    observed: Observed, attempt: Attempt | None, records: Mapping[str, Record]
+    observed: Observed, attempt: Attempt | None, records: Sequence[Record]
 ) -> Reverted | None:
     """Find the latch of an attempt, by its target and number alone.
 
@@ -286,7 +349,7 @@ def _latch(
         return None
     latched = [
         record.reverted
-        for record in records.values()
+        for record in records
         if record.attempt
         and record.reverted
         and (record.attempt.target, record.attempt.number) == (attempt.target, attempt.number)

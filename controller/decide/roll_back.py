@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from controller.decide import gates
 from controller.decide.input import Input
-from controller.decide.writes import kind_for, write_share
+from controller.decide.resolve import part_share, share_without_split, split_parts
+from controller.decide.writes import kind_for, made_anew, together, write_share
 from controller.domain import (
     Action,
     Attempt,
@@ -17,6 +18,9 @@ from controller.domain import (
     Record,
     Revert,
     Reverted,
+    Split,
+    SplitKind,
+    Unreadable,
     WritePin,
     WriteSplit,
 )
@@ -47,7 +51,7 @@ def may_roll_back(given: Input) -> bool:
 
     That needs no lease, only that no newer leader has shown itself (docs/how-it-works.md).
     """
-    newest = max((record.fencing_token for record in given.state.records.values()), default=0)
+    newest = given.state.newest_token
     context = given.observed.context
     mine = context.fencing_token
     return context.leads or (context.may_roll_back and (mine == 0 or newest <= mine))
@@ -76,25 +80,46 @@ def _split_back(
     given: Input, attempt: Attempt, cluster: ObservedCluster, latch: Reverted, *, stays: bool
 ) -> Iterator[WriteSplit]:
     """Yield the write that brings one cluster to its baseline, or only latches its record where it is."""
-    state, name = given.state, cluster.name
-    goes = name in state.shifted_clusters and not stays
-    if not goes and (cluster.split is None or _is_latched(given, name, latch)):
-        return
-    share = attempt.baseline[name] if goes else (state.shares[name] or 0)
-    record = _latched_record(given, attempt, cluster, share, latch)
-    yield write_share(given, cluster, record, share, revert=True)
+    name, is_target = cluster.name, cluster.name == given.state.target
+    baseline = attempt.baseline[name]
+    goes = name in given.state.shifted_clusters and not stays
+    writes: list[WriteSplit] = []
+    for part in split_parts(cluster):
+        stands = part_share(part, is_target=is_target)
+        share = baseline if goes else stands
+        if share != stands or not _is_latched(given, part, latch, share if goes else None):
+            record = _latched_record(given, attempt, part.kind, part.record, share, latch)
+            writes.append(write_share(given, cluster, record, share, part=part, revert=True))
+    if goes and _is_made(cluster) and share_without_split(is_target=is_target) != baseline:
+        record = _latched_record(given, attempt, kind_for(given, cluster), None, baseline, latch)
+        write = write_share(given, cluster, record, baseline, revert=True)
+        writes += made_anew(given, cluster, write).each()
+    yield from together(writes)
 
 
-def _is_latched(given: Input, cluster: str, latch: Reverted) -> bool:
-    record = given.state.records.get(cluster)
-    return record is not None and given.state.is_of_attempt(record) and record.reverted == latch
+def _is_made(cluster: ObservedCluster) -> bool:
+    """Return whether an object that is not there must be made to roll its callers back."""
+    return cluster.split is None or bool(cluster.missing)
+
+
+def _is_latched(given: Input, part: Split, latch: Reverted, share: int | None) -> bool:
+    """Return whether an object's record says that it was rolled back, and to this share (None: to any)."""
+    record = part.record if isinstance(part.record, Record) else None
+    if record is None or not given.state.is_of_attempt(record) or record.reverted != latch:
+        return False
+    return share in (None, record.share_permille)
 
 
 def _latched_record(
-    given: Input, attempt: Attempt, cluster: ObservedCluster, share: int, latch: Reverted
+    given: Input,
+    attempt: Attempt,
+    kind: SplitKind,
+    found: Record | Unreadable | None,
+    share: int,
+    latch: Reverted,
 ) -> Record:
-    kind = kind_for(given, cluster)
-    before = given.state.records.get(cluster.name) or Record(kind=kind)
+    known = found if isinstance(found, Record) and found in given.state.every_record else None
+    before = known or Record(kind=kind)
     context = given.observed.context
     return Record(
         kind=kind,

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from controller.decide import origin_calls, parts
 from controller.decide.resolve import MigrationState
+from controller.decide.split_choice import kind_of
 from controller.domain import (
     WHOLE,
     CallPath,
@@ -19,11 +21,12 @@ from controller.domain import (
     Observed,
     ObservedCluster,
     Port,
+    ProbeSpec,
     Reason,
     Side,
     SplitKind,
 )
-from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
+from controller.domain.ports import asked_of, is_opaque, port_to_probe, protocol_to_probe, taken_for
 from controller.domain.probe_checks import is_connect_only
 
 
@@ -46,20 +49,21 @@ def found(observed: Observed, state: MigrationState) -> tuple[Warned, ...]:
 
 
 def callers_do_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
-    """Callers that were busy when a TrafficSplit was made do not see it (facts 11): real traffic names them."""
+    """Callers that were busy when a TrafficSplit was made do not see it (facts 11), nor an HTTPRoute that took its
+    place (facts 27): real traffic names them."""
     for name in observed.clusters:
         workloads = _ignoring(observed, name)
         if workloads:
             yield Warned(
                 Reason.CALLERS_DO_NOT_FOLLOW,
                 f"in {name} these callers do not follow the split, so the share is not theirs:"
-                f" {_named(workloads)}; restart them, or let them be idle for 5 s{_first(state)}",
+                f" {listed(workloads)}; restart them, or let them be idle for 5 s{_first(state)}",
             )
 
 
 def callers_may_not_follow(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """A TrafficSplit does not reach callers that were busy when it was made (facts 11), nor does an HTTPRoute
-    those that were busy when it took a TrafficSplit's place (facts 12).
+    those that were busy when it took a TrafficSplit's place (facts 12, 27).
 
     Once callers were seen to follow, and nobody not to, nothing is said any more.
     """
@@ -81,9 +85,9 @@ def _has_trafficsplit(cluster: ObservedCluster) -> bool:
 
 
 def _ignoring(observed: Observed, cluster: str) -> tuple[str, ...]:
-    """Return the workloads that were seen to ignore a cluster's TrafficSplit."""
+    """Return the workloads that were seen to ignore a cluster's split."""
     traffic = observed.traffic.get(cluster)
-    return traffic.ignoring if traffic and _has_trafficsplit(observed.clusters[cluster]) else ()
+    return traffic.ignoring if traffic and observed.clusters[cluster].split else ()
 
 
 def _changed(cluster: ObservedCluster, state: MigrationState) -> datetime | None:
@@ -98,7 +102,8 @@ def _first(state: MigrationState) -> str:
     return f"; do not scale {state.origin} down before that" if state.completed else ""
 
 
-def _named(workloads: tuple[str, ...], most: int = 5) -> str:
+def listed(workloads: tuple[str, ...], most: int = 5) -> str:
+    """Return names in a sentence: the first of them, and how many more there are."""
     more = f" and {len(workloads) - most} more" if len(workloads) > most else ""
     return ", ".join(workloads[:most]) + more
 
@@ -112,6 +117,22 @@ def callers_unmeshed(observed: Observed, state: MigrationState) -> Iterator[Warn
             f"{traffic.unmeshed} requests of the last 2 minutes reached the pods in {state.origin} from"
             f" outside the mesh: such callers never follow a split and stay in {state.origin}; give them"
             " a proxy (linkerd.io/inject), or move them yourself",
+        )
+
+
+def traffic_ambiguous(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+    """Proxies count the calls of Services of one name together (facts 28), so those say nothing of one of them."""
+    shared = [
+        f"in {name} {listed(cluster.also_in)}"
+        for name, cluster in observed.clusters.items()
+        if cluster.also_in and name in observed.traffic
+    ]
+    if shared:
+        yield Warned(
+            Reason.TRAFFIC_AMBIGUOUS,
+            f"other namespaces have a Service {observed.key.service} too ({'; '.join(shared)}), and a proxy"
+            " that calls several of them counts the calls to their routes as one's: who follows the split"
+            " is not known there",
         )
 
 
@@ -160,6 +181,55 @@ def connect_only(observed: Observed, state: MigrationState) -> Iterator[Warned]:
         )
 
 
+# --- past the split -------------------------------------------------------------------------------
+
+
+def callers_bypass(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """The pods' own proxies see who comes past the split (facts 21), and the callers' what they sent by it."""
+    found = origin_calls.bypassing(observed, state)
+    if found:
+        ordered = sorted(found, key=lambda caller: (-found[caller], caller))
+        yield Warned(
+            Reason.CALLERS_BYPASS,
+            f"in the last 2 min {sum(found.values())} requests of these callers reached the pods in"
+            f" {state.origin}, more than the split sends there: {listed(tuple(ordered))}; they dial the pods,"
+            f" or Prometheus does not see their proxies; they stay in {state.origin}",
+        )
+
+
+def same_pods(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Calls to the address of a pod are never split (facts 33), whichever Service led there."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.twins:
+        yield Warned(
+            Reason.SAME_PODS,
+            f"in {origin.name} other Services lead to the same pods: {listed(origin.twins)}; who calls"
+            f" those goes past the split, and stays in {origin.name}",
+        )
+
+
+def service_exposed(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Who comes from outside the cluster has no proxy that could obey a split."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.service and origin.service.exposed:
+        yield Warned(
+            Reason.SERVICE_EXPOSED,
+            f"in {origin.name} the Service has {origin.service.exposed}: who calls it from outside the"
+            f" cluster is not split, and stays in {origin.name}",
+        )
+
+
+def federated_member(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """A federated Service has the pods of all its members as endpoints, and knows no split (facts 33)."""
+    origin = observed.clusters[state.origin]
+    if origin.current and origin.service and origin.service.federated:
+        yield Warned(
+            Reason.FEDERATED_MEMBER,
+            f"in {origin.name} the Service is a member of {observed.key.service}-federated: who calls that"
+            f" reaches the pods in {origin.name} whatever the split says",
+        )
+
+
 # --- of the two Services --------------------------------------------------------------------------
 
 
@@ -195,7 +265,7 @@ def session_affinity(observed: Observed, _state: MigrationState) -> Iterator[War
 
 
 def app_protocol_differs(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
-    """A port whose protocol is told in one cluster only; two that are told and differ are a gate."""
+    """A port whose protocol is told in one cluster only; two that Linkerd takes for different ones are a gate."""
     for one, port, two, other in _shared_ports(observed):
         if bool(port.app_protocol) == bool(other.app_protocol):
             continue
@@ -203,8 +273,8 @@ def app_protocol_differs(observed: Observed, _state: MigrationState) -> Iterator
         spoken = port.app_protocol or other.app_protocol
         yield Warned(
             Reason.APP_PROTOCOL_DIFFERS,
-            f"port {port.number} has an appProtocol ({spoken}) in {where} only: callers may be"
-            " routed in two manners; make them equal",
+            f"port {port.number} has an appProtocol ({spoken}) in {where} only, where it is"
+            f" {taken_for(spoken)} to Linkerd, which elsewhere looks at each connection: make them equal",
         )
 
 
@@ -218,6 +288,73 @@ def _shared_ports(observed: Observed) -> Iterator[tuple[str, Port, str, Port]]:
     for port in mine.ports:
         if port.name in others:
             yield one, port, two, others[port.name]
+
+
+def ports_stay(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """An HTTPRoute moves only what Linkerd takes for HTTP, and no split moves UDP: those calls stay local."""
+    for name, cluster in observed.clusters.items():
+        stays = dict(_stays(observed, state, cluster)) if cluster.service and state.spec else {}
+        if stays:
+            told = "; ".join(f"{_shown(port)} ({why})" for port, why in stays.items())
+            yield Warned(
+                Reason.PORTS_STAY,
+                f"in {name} calls to these ports of {observed.key} stay local: {told}",
+            )
+
+
+def _stays(
+    observed: Observed, state: MigrationState, cluster: ObservedCluster
+) -> Iterator[tuple[Port, str]]:
+    """Yield the ports that the split of a cluster does not move, each with why."""
+    service = cluster.service
+    for port in service.ports if service else ():
+        if port.protocol != "TCP":
+            yield port, f"Linkerd carries no {port.protocol}"
+    if kind_of(observed, state, cluster) is SplitKind.HTTPROUTE:
+        yield from parts.ports_of(observed, cluster, state.spec).staying
+
+
+def _shown(port: Port) -> str:
+    return f"{port.number} {port.name}".rstrip()
+
+
+def ports_not_probed(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """Probes ask one port: what moves beside it moves unproven."""
+    service, spec = observed.clusters[state.target].service, state.spec
+    probed = port_to_probe(service.ports, spec.probe) if service and spec else None
+    others = _moved_beside(observed, state, probed)
+    if probed and others:
+        yield Warned(
+            Reason.PORTS_NOT_PROBED,
+            f"probes ask port {_shown(probed)} only, and with it move"
+            f" {', '.join(_shown(port) for port in others)}: what those answer is not probed",
+        )
+
+
+def _moved_beside(
+    observed: Observed, state: MigrationState, probed: Port | None
+) -> tuple[Port, ...]:
+    moved = {port for c in observed.clusters.values() for port in _moved(observed, state, c)}
+    tcp = parts.tcp_ports(observed.clusters[state.target].service)
+    return tuple(port for port in tcp if port in moved and port != probed)
+
+
+def _moved(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> tuple[Port, ...]:
+    if kind_of(observed, state, cluster) is SplitKind.HTTPROUTE:
+        return parts.ports_of(observed, cluster, state.spec).moving
+    return parts.tcp_ports(cluster.service)
+
+
+def policies_off(observed: Observed, state: MigrationState) -> Iterator[Warned]:
+    """The profile that the adaptor makes of a TrafficSplit stands before the Service's own policies (facts 32)."""
+    for name, cluster in observed.clusters.items():
+        policies = cluster.service.policies if cluster.service and state.spec else ()
+        if policies and kind_of(observed, state, cluster) is SplitKind.TRAFFICSPLIT:
+            yield Warned(
+                Reason.POLICIES_OFF,
+                f"in {name} the TrafficSplit switches off {', '.join(policies)} of {observed.key} for all its"
+                " callers, as long as it is there",
+            )
 
 
 def host_header_matters(observed: Observed, state: MigrationState) -> Iterator[Warned]:
@@ -256,11 +393,14 @@ def _is_good(status: int, spec: MigrationSpec) -> bool:
     return any(low <= status <= high for low, high in spec.probe.expect)
 
 
-def connections_stay(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+def connections_stay(observed: Observed, state: MigrationState) -> Iterator[Warned]:
     """TCP may migrate, and its connections stay where they began (facts 14)."""
+    probe = state.spec.probe if state.spec else ProbeSpec()
     for name, cluster in observed.clusters.items():
         service = cluster.service
-        found = [p for p in service.ports if is_opaque(p, service.opaque_ports)] if service else []
+        every = service.ports if service else ()
+        notes = service.opaque_ports if service else None
+        found = [p for p in every if is_opaque(p, notes, asked_of(p, every, probe))]
         if found:
             numbers = ", ".join(str(port.number) for port in found)
             yield Warned(
@@ -268,6 +408,19 @@ def connections_stay(observed: Observed, _state: MigrationState) -> Iterator[War
                 f"in {name} Linkerd takes port {numbers} for TCP: new connections follow the split,"
                 " open ones stay where they began, also in a revert; restart their callers to move"
                 " them",
+            )
+
+
+def routes_merged(observed: Observed, _state: MigrationState) -> Iterator[Warned]:
+    """A younger route of the same Service loses to its HTTPRoute, until that is made anew (facts 26)."""
+    for name, cluster in observed.clusters.items():
+        if cluster.split is None or cluster.split.kind is not SplitKind.HTTPROUTE:
+            continue
+        for route in cluster.overruled:
+            yield Warned(
+                Reason.ROUTES_MERGED,
+                f"in {name} {route} is for the calls to {observed.key} too: Linkerd follows the older"
+                f" {cluster.split.kind} {cluster.split.name}, and this one should that be made anew; remove it",
             )
 
 
@@ -320,16 +473,25 @@ ALL: tuple[Check, ...] = (
     callers_do_not_follow,
     callers_may_not_follow,
     callers_unmeshed,
+    callers_bypass,
+    same_pods,
+    service_exposed,
+    federated_member,
+    traffic_ambiguous,
     mirror_unproven,
     served_before,
     moved_since,
     attempt_waits,
     probes_lowered,
     connect_only,
+    routes_merged,
     split_will_be_rewritten,
     fewer_endpoints,
     session_affinity,
     app_protocol_differs,
     connections_stay,
+    ports_stay,
+    ports_not_probed,
+    policies_off,
     host_header_matters,
 )

@@ -29,6 +29,8 @@ MAX_STRETCH_S = 7 * 24 * 3600
 PROBE_TIMEOUT_MS = 1000
 """A probe is given up after 1 s, so that no latency objective above it can be measured."""
 
+MAX_PORTS = 20
+
 _UNITS_S = {"h": 3600, "m": 60, "s": 1}
 _PERCENT_STEP = re.compile(r"[0-9]{1,4}(\.[0-9])?")
 _PERCENT_OBJECTIVE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
@@ -138,6 +140,18 @@ def _port(text: str) -> str | int | Wrong:
         number = _whole(text, low=1, high=65535)
         return Wrong("which is not within 1 to 65535") if isinstance(number, Wrong) else number
     return text if _PORT_NAME.fullmatch(text) else Wrong("which is no port name and no port number")
+
+
+def _ports(text: str) -> tuple[str | int, ...] | Wrong:
+    found: list[str | int] = []
+    for item in text.split(","):
+        port = _port(item)
+        if isinstance(port, Wrong):
+            return Wrong(f'where "{shortened(item)}" is no name and no number of a port')
+        found.append(port)
+    if len(found) > MAX_PORTS:
+        return Wrong(f"which are {len(found)} ports, more than {MAX_PORTS}")
+    return tuple(found)
 
 
 def _path(text: str) -> str | Wrong:
@@ -289,6 +303,10 @@ def _shown_stretch(seconds: float) -> str:
     whole = int(seconds)
     unit = next(unit for unit, length in _UNITS_S.items() if whole % length == 0)
     return f"{whole // _UNITS_S[unit]}{unit}"
+
+
+def _shown_ports(ports: tuple[str | int, ...]) -> str:
+    return ",".join(str(port) for port in ports)
 
 
 def shown_expect(ranges: tuple[tuple[int, int], ...]) -> str:
@@ -546,6 +564,16 @@ GRAMMAR = (
             " convert` changes it."
         ),
         absent="the settings' `split`, else `auto`",
+    ),
+    Row(
+        "ports",
+        "ports",
+        _ports,
+        _shown_ports,
+        "names or numbers of ports of the Service, with commas and no spaces",
+        "http,9090",
+        does="The ports that move with HTTPRoutes, one for each; the others stay local.",
+        absent="all that Linkerd takes for HTTP",
     ),
     Row(
         "traffic",

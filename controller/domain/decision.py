@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -60,7 +60,8 @@ class WriteSplit:
     """Put this share's weights and this record on the split of ``cluster``, or make the split.
 
     ``away_permille`` is the mirror's weight; the local Service has the rest. ``port`` and
-    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease.
+    ``carried`` are as on Split. ``revert`` goes ahead of everything and needs no lease. ``beside`` are the writes
+    of the split's other objects, where it has several: they are made at once.
     """
 
     cluster: str
@@ -74,6 +75,11 @@ class WriteSplit:
     carried: str = ""
     revert: bool = False
     event: EventText | None = None
+    beside: tuple[WriteSplit, ...] = ()
+
+    def each(self) -> tuple[WriteSplit, ...]:
+        """Return the writes of single objects that it consists of, first this one's."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +94,22 @@ class WritePin:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteCanary:
+    """Make the split of ``cluster`` by which one sees whether anybody obeys its kind; ``key`` waits for that."""
+
+    cluster: str
+    key: Key
+    kind: SplitKind
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadSplits
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +143,9 @@ class TrafficOrder:
     ``pods`` are the addresses (``ip:port``) of the own pods.
 
     ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
-    its evidence is keyed by, and ``judges`` how many sources judge and share alpha.
+    its evidence is keyed by, and ``judges`` how many sources judge and share alpha. In the clusters of
+    ``shared_names`` a route's series may be of another Service of that name, in those of ``shared_ports`` of
+    calls to a port that its HTTPRoute does not move (facts 28).
     """
 
     key: Key
@@ -139,6 +156,12 @@ class TrafficOrder:
     success_percent: Decimal | None = None
     identity: tuple[object, ...] = ()
     judges: int = 1
+    shared_names: frozenset[str] = frozenset()
+    shared_ports: frozenset[str] = frozenset()
+
+
+OriginCalls = Literal["", "none", "some", "unknown"]
+"""Whether anybody called the origin's pods in the last two minutes; "" before a migration is completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +187,5 @@ class Plan:
     next: str = ""
     waiting_for: str = ""
     warnings: tuple[tuple[Reason, str], ...] = ()
+    origin_calls: OriginCalls = ""
     requeue_after_s: float | None = None

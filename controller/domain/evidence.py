@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -88,8 +89,11 @@ class TrafficEvidence:
     target, ``origin_bad_share`` of the last 50 to the origin (None: fewer in this attempt). ``share`` is
     the part of the last minutes' ``measured_requests`` that the target answered (None: too few).
     ``looped``: callers were answered 508 while a gateway refused a loop.
-    ``ignoring`` names the workloads that do not follow a TrafficSplit, and ``follow`` tells whether callers
+    ``ignoring`` names the workloads that do not follow the split, and ``follow`` tells whether callers
     were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
+    ``to_origin`` of these callers' were answered by the origin. ``reached`` are the last minutes' requests that the
+    cluster's own pods got, by caller and whichever way they came, ``sent`` by the callers' namespace those that
+    were sent there by the Service's name; ``counted``: all of these minutes were.
     """
 
     verdict: Verdict
@@ -108,3 +112,7 @@ class TrafficEvidence:
     ignoring: tuple[str, ...] = ()
     follow: bool | None = None
     unmeshed: int = 0
+    to_origin: int = 0
+    counted: bool = False
+    reached: Mapping[str, int] = field(default_factory=dict)
+    sent: Mapping[str, int] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -38,7 +38,13 @@ class Split:
     ``away_permille`` is what really goes to the mirror now (the effective share: a split that Linkerd
     ignores sends all calls to the local Service). ``editor`` is the field manager that wrote the weights last,
     ``edited`` when. ``port`` is where an HTTPRoute sends the calls, None in a TrafficSplit; ``carried`` is what
-    stands beside the weights in lists that are written whole, for the provider alone.
+    stands beside the weights in lists that are written whole, for the provider alone. ``parent_port`` is the
+    port whose calls an HTTPRoute is for (None: every port's), and ``beside`` are the Service's other HTTPRoutes: each
+    has weights and a record of its own, and all of them together are one split.
+
+    ``not_in_force`` says why its weights are not seen to stand where proxies read them ("": they are), and
+    ``in_force_permille`` what goes to the mirror by what stands there (None: what the object says).
+    ``answered``: whoever makes it mean something, the SMI adaptor or Linkerd, was seen to say anything of it.
     """
 
     kind: SplitKind
@@ -53,6 +59,20 @@ class Split:
     edited: datetime | None = None
     port: int | None = None
     carried: str = ""
+    parent_port: int | None = None
+    beside: tuple[Split, ...] = ()
+    not_in_force: str = ""
+    in_force_permille: int | None = None
+    answered: bool = True
+
+    @property
+    def moves_otherwise(self) -> bool:
+        """Whether proxies are seen to send another share to the mirror than the object says."""
+        return self.in_force_permille not in (None, self.away_permille)
+
+    def each(self) -> tuple[Split, ...]:
+        """Return every object that it consists of, first this one."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,9 @@ class ObservedService:
     """A Service. ``annotations`` are those under our prefix; ``asked`` is when its target was last written
     and ``asked_by`` the field manager that did it. ``opaque_ports`` is what Linkerd's annotation of this name
     says (None: it is absent). ``mirror_of`` names the cluster that a mirror leads to, ``remote_discovery`` marks one
-    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent)."""
+    without endpoints of its own, and ``exported`` is what the label that asks for a mirror says ("": absent).
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not; ``federated``: a federated
+    Service has its pods. ``policies`` are Linkerd's annotations that a TrafficSplit switches off (facts 32)."""
 
     uid: str
     ports: tuple[Port, ...]
@@ -91,12 +113,15 @@ class ObservedService:
     session_affinity: str = "None"
     opaque_ports: str | None = None
     mirror_of: str = ""
+    exposed: str = ""
+    federated: bool = False
     remote_discovery: bool = False
     exported: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: str = ""
     asked: datetime | None = None
     asked_by: str = ""
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +141,16 @@ class Pin:
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
-    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``namesake``
+    ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
-    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13)."""
+    name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
+    ``overruled`` what its HTTPRoute beats for now.
+    ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
+    routes of ports that stay (controller.decide.parts). ``twins`` are the other Services here that lead to its pods,
+    each with what is special about it.
+    ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
+    when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
+    whose calls a proxy may count as this one's (facts 28)."""
 
     name: str
     current: bool
@@ -126,21 +158,38 @@ class ObservedCluster:
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
-    namesake: bool = False
+    false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
     splits: tuple[Split, ...] = ()
+    missing: tuple[int, ...] = ()
+    aside: tuple[Split, ...] = ()
     conflicts: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
     pin: Pin | None = None
     split_kinds: frozenset[SplitKind] = frozenset()
+    also_in: tuple[str, ...] = ()
+    unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
     writing: bool = False
 
     @property
     def split(self) -> Split | None:
-        """The one split of the Service; ours (with a record) first where somebody added a second."""
-        return next((s for s in self.splits if s.record is not None), None) or (
-            self.splits[0] if self.splits else None
-        )
+        """The one split of the Service; ours (with a record) first where somebody added a second.
+
+        HTTPRoutes are one split, however many they are: of ports, or of paths.
+        """
+        ours = (split for split in self.splits if split.record is not None)
+        first = next(ours, next(iter(self.splits), None))
+        if first is None or first.kind is SplitKind.TRAFFICSPLIT or len(self.splits) < 2:
+            return first
+        beside = (s for s in self.splits if s is not first and s.kind is first.kind)
+        return replace(first, beside=tuple(beside))
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the split consists of several objects."""
+        return self.split is not None and bool(self.split.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ class Reason(StrEnum):
     APP_PROTOCOL_DIFFERS = "AppProtocolDiffers"
     SESSION_AFFINITY = "SessionAffinity"
     CONNECTIONS_STAY = "ConnectionsStay"
+    PORTS_STAY = "PortsStay"
+    PORTS_NOT_PROBED = "PortsNotProbed"
+    POLICIES_OFF = "PoliciesOff"
     CONNECT_ONLY = "ConnectOnly"
     HOST_HEADER_MATTERS = "HostHeaderMatters"
 
@@ -114,6 +117,7 @@ class Reason(StrEnum):
     BACKEND_FOREIGN = "BackendForeign"
     TWO_MECHANISMS = "TwoMechanisms"
     ROUTE_UNFIT = "RouteUnfit"
+    PORTS_UNFIT = "PortsUnfit"
     WEIGHTS_ALL_ZERO = "WeightsAllZero"
     BACKEND_WITHOUT_PORT = "BackendWithoutPort"
     PARENTS_FOREIGN = "ParentsForeign"
@@ -124,6 +128,8 @@ class Reason(StrEnum):
     WEIGHTS_HARMFUL = "WeightsHarmful"
     SPLIT_KIND_FIXED = "SplitKindFixed"
     SPLIT_KIND_UNSERVED = "SplitKindUnserved"
+    SPLIT_UNANSWERED = "SplitUnanswered"
+    SPLIT_NOT_IN_FORCE = "SplitNotInForce"
     SPLIT_FLAWED = "SplitFlawed"
     SPLIT_MISSING = "SplitMissing"
     SPLIT_WILL_BE_REWRITTEN = "SplitWillBeRewritten"
@@ -133,9 +139,20 @@ class Reason(StrEnum):
     PIN_FOREIGN = "PinForeign"
     PROFILE_WINS = "ProfileWins"
     ROUTE_WINS = "RouteWins"
+    ROUTES_MERGED = "RoutesMerged"
     CALLERS_MAY_NOT_FOLLOW = "CallersMayNotFollow"
     CALLERS_DO_NOT_FOLLOW = "CallersDoNotFollow"
     CALLERS_UNMESHED = "CallersUnmeshed"
+    TRAFFIC_AMBIGUOUS = "TrafficAmbiguous"
+
+    # Past the split.
+    CALLERS_BYPASS = "CallersBypass"
+    SAME_PODS = "SamePods"
+    SERVICE_EXPOSED = "ServiceExposed"
+    FEDERATED_MEMBER = "FederatedMember"
+    INGRESS_DIALS_PODS = "IngressDialsPods"
+    ORIGIN_CALLED = "OriginCalled"
+    ORIGIN_CALLS_UNKNOWN = "OriginCallsUnknown"
 
     # What is asked for.
     NO_TARGET = "NoTarget"
@@ -245,7 +262,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or appProtocols are not equal in both clusters",
+            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
             "make them equal: callers use one set of ports for both",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
@@ -266,6 +283,18 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CONNECTIONS_STAY: _warn(
             "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
             "nothing; open connections stay where they began, also in a revert, until callers reconnect",
+        ),
+        Reason.PORTS_STAY: _warn(
+            "calls to some ports stay local, because no split moves them",
+            "serve them in both clusters, or keep the origin for them",
+        ),
+        Reason.PORTS_NOT_PROBED: _warn(
+            "ports move that no probe asks",
+            "set probe-port to the one that matters most, and see that the others are served in the target",
+        ),
+        Reason.POLICIES_OFF: _warn(
+            "a TrafficSplit switches off the Service's retries, timeouts or failure accrual for all its callers",
+            "use an HTTPRoute, or expect callers to go without them",
         ),
         Reason.CONNECT_ONLY: _warn(
             "probes only connect, and so do not see whether anything is answered",
@@ -335,16 +364,20 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "write the short name",
         ),
         Reason.BACKEND_FOREIGN: _block(
-            "a split sends calls to a Service that is neither the local one nor the mirror",
-            "remove that backend",
+            "a split names a Service that is neither the local one nor the mirror",
+            "remove that backend, if no other tool uses it",
         ),
         Reason.TWO_MECHANISMS: _block(
-            "a ServiceProfile, or an HTTPRoute in a client's namespace, beats the Service's own HTTPRoute",
-            "remove it",
+            "a ServiceProfile, a GRPCRoute, or an older or more specific HTTPRoute beats the Service's own",
+            "remove it; its timeouts and retries may be annotations of the Service",
         ),
         Reason.ROUTE_UNFIT: _block(
-            "an HTTPRoute cannot carry the Service: it has several ports, or its port is TCP to Linkerd",
-            "let it have a TrafficSplit, or make a Service for each port",
+            "HTTPRoutes cannot carry the Service: its ports are TCP to Linkerd, or a route names no port",
+            "do as the message says, or let it have a TrafficSplit",
+        ),
+        Reason.PORTS_UNFIT: _block(
+            "the annotation ports names no port of the Service, or one that cannot move by itself",
+            "name other ports, or remove it",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
@@ -385,6 +418,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "a cluster does not serve the kind of split that is asked for",
             "install what serves it, or write another kind",
         ),
+        Reason.SPLIT_UNANSWERED: _block(
+            "the kind of split is served, and nobody was seen to make it mean anything",
+            "install Linkerd's SMI extension for a TrafficSplit, or a Linkerd that knows HTTPRoutes",
+        ),
+        Reason.SPLIT_NOT_IN_FORCE: _block(
+            "the weights of a split are not seen to stand where proxies read them",
+            "see to the SMI adaptor, or to Linkerd's policy controller; callers are where the message says",
+            pages=True,
+        ),
         Reason.SPLIT_FLAWED: _block(
             "a split of ours is being repaired",
             "nothing; where it stays, see the controller's log",
@@ -424,17 +466,53 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
             "delete it, or expect that namespace's callers to stay where it sends them",
         ),
+        Reason.ROUTES_MERGED: _warn(
+            "a younger HTTPRoute of the same calls loses to the one that splits them",
+            "remove it: it wins once the other is made anew",
+        ),
         Reason.CALLERS_MAY_NOT_FOLLOW: _warn(
-            "a TrafficSplit was made or rewritten while callers may have been busy",
+            "a TrafficSplit was made, rewritten or converted while callers may have been busy",
             "restart them, or let them be idle for 5 s, before the origin is scaled down",
         ),
         Reason.CALLERS_DO_NOT_FOLLOW: _warn(
-            "workloads were seen that ignore the TrafficSplit, so the share is not theirs",
+            "workloads were seen that ignore the split, so the share is not theirs",
             "restart the workloads that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
+        ),
+        Reason.TRAFFIC_AMBIGUOUS: _warn(
+            "another namespace has a Service of this name, and proxies count the calls of both as one",
+            "see by other means who follows the split, before the origin is scaled down",
+        ),
+        # Past the split: calls to the address of a pod are never split (facts 33).
+        Reason.CALLERS_BYPASS: _warn(
+            "callers reach the origin's pods past the split, and stay there",
+            "have those that are named call the Service's name",
+        ),
+        Reason.SAME_PODS: _warn(
+            "another Service leads to the origin's pods, past the split",
+            "have its callers call this one",
+        ),
+        Reason.SERVICE_EXPOSED: _warn(
+            "the Service is called from outside the cluster, where no split is obeyed",
+            "lead those callers to the target yourself",
+        ),
+        Reason.FEDERATED_MEMBER: _warn(
+            "a federated Service leads to the origin's pods, past the split",
+            "remove the label mirror.linkerd.io/federated in the origin",
+        ),
+        Reason.INGRESS_DIALS_PODS: _warn(
+            "an Ingress or a Gateway sends to the origin's pods, past the split",
+            "have it send to the Service's address (docs/check.md), meshed",
+        ),
+        Reason.ORIGIN_CALLED: _warn(
+            "after completion callers still reach the origin's pods", "see its warnings for who"
+        ),
+        Reason.ORIGIN_CALLS_UNKNOWN: _warn(
+            "whether anybody still calls the origin's pods was not measured",
+            "give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),
@@ -602,8 +680,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         # The attempt.
         Reason.COMPLETED: _info(
-            "the target serves every call",
-            "see its warnings before you scale the origin down",
+            "both splits send every call to the target",
+            "ask kubectl migrate drained before you scale the origin down",
             quiet=True,
         ),
         Reason.SERVED_BEFORE: _warn(

@@ -65,7 +65,8 @@ class LatencySpec(Frozen, frozen=True):
 class MigrationSpec(Frozen, frozen=True):
     """What the owner asks for. ``steps`` are per mille, rising; ``"now"`` is one raise to the soak's share.
 
-    ``attempt``, ``split`` and ``traffic`` are None where the annotations do not say.
+    ``attempt``, ``split`` and ``traffic`` are None where the annotations do not say. ``ports`` are names and
+    numbers of the Service's ports that HTTPRoutes move (empty: all that they can).
     """
 
     target: str | None = None
@@ -81,6 +82,7 @@ class MigrationSpec(Frozen, frozen=True):
     origin_floor_percent: int = 50
     split: SplitChoice | None = None
     traffic: TrafficMode | None = None
+    ports: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an objective that cannot be judged: a record may come from any hand. Raises ValueError."""

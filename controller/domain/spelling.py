@@ -12,6 +12,9 @@ from collections.abc import Iterable
 FAMILIES = ("probe", "slo")
 """First words that say what the rest is about anyway: ``latency`` is ``slo-latency``."""
 
+IN_A_FILE = "file"
+"""A last word that says where the rest is to be read: who writes ``password`` is told of ``password_file``."""
+
 SHORT = 4
 """In a word of so few letters another letter makes another word (host, port, post): only a letter that is missing,
 doubled or swapped with its neighbour is a slip there."""
@@ -43,9 +46,14 @@ def _slips(written: list[str], known: list[str]) -> int | None:
     if len(written) == len(known):
         slips = [_slip(one, other) for one, other in zip(written, known, strict=True)]
         return None if None in slips else sum(slip or 0 for slip in slips)
+    return 2 if _is_short_for(known, written) else _slip("".join(written), "".join(known))
+
+
+def _is_short_for(known: list[str], written: list[str]) -> bool:
+    """Return whether only that word is left out which says what the rest is about anyway."""
     if known[0] in FAMILIES and written == known[1:]:
-        return 2
-    return _slip("".join(written), "".join(known))
+        return True
+    return known[-1] == IN_A_FILE and written == known[:-1]
 
 
 def _slip(written: str, known: str) -> int | None:

@@ -133,6 +133,7 @@ class MigrationStatus(_Part, frozen=True):
     paths: tuple[PathStatus, ...] = msgspec.field(default=(), name="ways")
     traffic: tuple[TrafficStatus, ...] = ()
     warnings: tuple[WarningStatus, ...] = ()
+    origin_calls: str | UnsetType = UNSET
     conditions: tuple[Condition, ...] = ()
     history: tuple[Transition, ...] = ()
     asked: AskedBy | UnsetType = UNSET

@@ -48,7 +48,7 @@ def read(found: ServiceProfileObject) -> Pin:
         foreign=(
             f"the ServiceProfile {meta.name} in {meta.namespace} has dstOverrides, so it sends the"
             " gateway's calls elsewhere: remove them"
-            if found.has_overrides
+            if found.overrides
             else ""
         ),
     )

@@ -249,6 +249,7 @@ def body_of(
         paths=tuple(_path(path, found) for path, found in sorted(observed.paths.items())),
         traffic=tuple(_traffic(observed, plan, name) for name in sorted(observed.traffic)),
         warnings=tuple(WarningStatus(reason, message) for reason, message in plan.warnings),
+        origin_calls=plan.origin_calls or UNSET,
         conditions=tuple(conditions),
         history=tuple(transitions),
         asked=_asked(observed, known),

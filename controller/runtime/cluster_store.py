@@ -8,7 +8,8 @@ came since, the answer to a write of ours, stays where it is newer than the list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from controller.domain import (
@@ -25,10 +26,12 @@ from controller.kube.objects import (
     EXPORTED,
     MIRROR_CLUSTER,
     OPAQUE_PORTS,
+    POLICIES,
     REMOTE_DISCOVERY,
     Change,
     Deleted,
     Freshness,
+    HTTPRouteObject,
     Listed,
     Listing,
     ManagedFields,
@@ -40,9 +43,10 @@ from controller.kube.objects import (
     endpoints_of,
     identify,
 )
-from controller.mesh import pin
-from controller.mesh.splits import foreign_owner, mirror_name
-from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.mesh import conflicts, pin
+from controller.mesh.splits import foreign_owner_of_service, mirror_name
+from controller.mesh.splits.canary import CANARY
+from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
 from controller.runtime.service_index import ServiceIndex
 
 NEEDED = (
@@ -50,8 +54,10 @@ NEEDED = (
     Resource.ENDPOINTSLICES,
     *PROVIDER_OF,
     Resource.SERVICEPROFILES,
+    Resource.GRPCROUTES,
+    Resource.POLICY_HTTPROUTES,
 )
-"""What must have been listed, and be current, before anything rises."""
+"""What must have been listed, and be current, before anything rises. What is not served is current, and empty."""
 
 WATCHED = (*NEEDED, Resource.MIGRATIONS)
 """What is followed in each cluster."""
@@ -60,15 +66,18 @@ Name = tuple[str, str]
 
 
 class ClusterStore:
-    """One cluster, by Service. ``far`` is the other cluster, ``gateways`` the namespace of this one's gateway."""
+    """One cluster, by Service. ``far`` is the other cluster, ``domain`` this one's DNS domain and ``gateways``
+    the namespace of its gateway."""
 
     def __init__(self, name: str, far: str, domain: str, gateways: str) -> None:
         self.name = name
         self._far = far
+        self._gateways = gateways
         self._index = ServiceIndex(far, domain, gateways)
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
+        self._answered: set[SplitKind] = set()
         self._since_listing: dict[Resource, set[Name]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------
@@ -109,6 +118,8 @@ class ClusterStore:
         if provider := PROVIDER_OF.get(change.resource):
             before, kind = self._kinds, {provider.KIND}
             self._kinds = before | kind if change.served else before - kind
+            self._answered &= self._kinds
+            keys |= self._note_answers(set(self._index.splits))
             if self._kinds != before:  # every migration may have waited for that
                 keys |= set(self.annotated())
         return keys
@@ -121,30 +132,52 @@ class ClusterStore:
         return self._drop(change.resource, name)
 
     def _upsert(self, change: Upserted) -> set[Key]:
-        namespace, called, version = identify(change.object)
-        name = (namespace, called)
+        name, version = identify(change.object)[:2], identify(change.object)[2]
         known = self._objects[change.resource].get(name)
         if known is not None:
             before = identify(known)[2]
             if before == version or _newer(before, version):
                 return set()
-        if change.resource in self._since_listing:
-            self._since_listing[change.resource].add(name)
+        self._since_listing.get(change.resource, set()).add(name)
         return self._put(change.resource, name, change.object)
 
     def _put(self, resource: Resource, name: Name, found: Any) -> set[Key]:
         """Let an object take the place of what is known by its name."""
         keys = self._drop(resource, name)
-        if isinstance(found, Undecodable):
-            return keys
-        self._objects[resource][name] = found
-        return keys | self._index.add(resource, found)
+        if not isinstance(found, Undecodable):
+            self._objects[resource][name] = found
+            keys |= self._index.add(resource, found)
+        return keys | self._note_answers(keys)
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
         return set() if found is None else self._index.remove(resource, found)
 
+    def rename(self, domain: str) -> set[Key]:
+        """Take this for the cluster's DNS domain; return the Services of which ServiceProfiles now tell."""
+        return self._index.rename(domain, list(self._objects[Resource.SERVICEPROFILES].values()))
+
+    def _note_answers(self, keys: set[Key]) -> set[Key]:
+        """Note which kinds of split were seen to be answered; return who may have waited for the first answer."""
+        silent = self._kinds - self._answered
+        if not silent:
+            return set()
+        splits = (split for key in keys for split in self.splits(key))
+        found = {split.kind for split in splits if split.answered and split.kind in silent}
+        self._answered |= found
+        return set(self.annotated()) if found else set()
+
     # --- what is asked ------------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> str:
+        """Return the cluster's DNS domain, by which its gateway asks for Services."""
+        return self._index.domain
+
+    @property
+    def far_domain(self) -> str:
+        """Return the other cluster's DNS domain as its mirrors here tell it, "" where there is none."""
+        return self._index.far_domain
 
     @property
     def current(self) -> bool:
@@ -186,6 +219,7 @@ class ClusterStore:
     def observed(self, key: Key, *, writing: bool) -> ObservedCluster:
         """Return one Service as it is seen here."""
         mirror = Key(key.namespace, mirror_name(key.service, self._far))
+        rivals = self._conflicts(key)
         return ObservedCluster(
             name=self.name,
             current=self.current,
@@ -193,13 +227,17 @@ class ClusterStore:
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
-            namesake=self.service(mirror) is not None,
+            false_mirror=self.service(mirror) is not None,
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
-            conflicts=tuple(what for _, what in sorted(self._index.conflicts.get(key, {}).items())),
+            twins=tuple(sorted(self._twins(key))),
+            conflicts=rivals.winning,
+            overruled=rivals.losing,
             pin=self.pin(key),
             split_kinds=self._kinds,
+            also_in=self._index.also_in(key),
+            unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
             writing=writing,
         )
 
@@ -211,17 +249,42 @@ class ClusterStore:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
 
+    def _twins(self, key: Key) -> Iterator[str]:
+        """Find the other Services that lead to the same pods; a mirror leads to a gateway."""
+        for other in self._index.twins(key):
+            found = self._objects[Resource.SERVICES].get(other)
+            if found is not None and not found.is_mirror:
+                name = other.service if other.namespace == key.namespace else str(other)
+                kind = "headless" if found.cluster_ip == "None" else found.exposed
+                yield f"{name} ({kind})" if kind else name
+
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)
         here = self._index.splits.get(key, {})
+        profile = next(iter(self._index.profiles.get(key, {}).values()), None)
         found = [
-            provider.read(here[name, of], key, mirror)
+            provider.read(here[name, of], key, mirror, profile)
             for resource, provider in PROVIDER_OF.items()
             for name, of in sorted(here)
             if of is resource
         ]
         return tuple(split for split in found if split is not None)
+
+    def _canary(self, kind: SplitKind) -> datetime | None:
+        """Return when the canary of a kind was made, None where there is none."""
+        made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
+        return made.metadata.creation_timestamp if made else None
+
+    def _conflicts(self, key: Key) -> conflicts.Judged:
+        """Judge what else routes the calls to this Service beside the HTTPRoutes that split it."""
+        found = [each for _, each in sorted(self._index.conflicts.get(key, {}).items())]
+        if not found:
+            return conflicts.Judged()
+        splits = self._index.splits.get(key, {}).values()
+        own = [split for split in splits if isinstance(split, HTTPRouteObject)]
+        service = self._objects[Resource.SERVICES].get(key)
+        return conflicts.judge(found, own, service.ports if service else ())
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""
@@ -242,16 +305,15 @@ class ClusterStore:
             session_affinity=found.session_affinity,
             opaque_ports=meta.annotations.get(OPAQUE_PORTS),
             mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
+            exposed=found.exposed,
+            federated=found.is_federated,
             remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
             exported=meta.labels.get(EXPORTED, ""),
             annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
-            foreign=foreign_owner(
-                meta.labels,
-                [owner.kind for owner in meta.owner_references],
-                [entry.manager for entry in meta.managers],
-            ),
+            foreign=foreign_owner_of_service(meta),
             asked=asked or meta.creation_timestamp,
             asked_by=asked_by,
+            policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
         )
 
 

@@ -8,37 +8,34 @@ is not known is never taken for none or for all.
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
 import requests
 import urllib3
-from prometheus_api_client.exceptions import PrometheusApiClientException
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from structlog.typing import FilteringBoundLogger
 
 from controller.domain import Key, TrafficOrder
 from controller.evidence.clients.counters import Counters, Row
-from controller.evidence.clients.monitor import Answered
-from controller.runtime.settings import Settings
+from controller.evidence.clients.monitor import NO_SAMPLE, Answered
+from controller.runtime import prometheus_session
+from controller.runtime.prometheus_session import (
+    PrometheusError,
+    RefusedError,
+    Session,
+    credentials,
+)
+from controller.runtime.settings import PrometheusSettings, Settings
 
 TIMEOUT_S = (1.0, 3.0)
 """To connect, and from one byte to the next."""
 
-ROUND_S = 8.0
-"""All questions of one tick together, bodies read to their end."""
-
 _PROBER = re.compile(r"wss?://[^./:]+\.([^./:]+)\.svc[.:/]")
-
-MOST_BYTES = 64 * 1024 * 1024
-"""Of one answer: a hundred times what 400 migrations were seen to need."""
 
 
 class TrafficMeter(Protocol):
@@ -48,48 +45,35 @@ class TrafficMeter(Protocol):
         """Count one question: ``ok``, or the kind of error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How one cluster's Prometheus is reached."""
-
-    url: str
-    token_file: Path | None = None
-    ca_file: Path | None = None
-
-
-class PrometheusError(Exception):
-    """An answer that cannot be used; the text says why, as the end of "Prometheus does not tell: ..."."""
-
-
 class Prometheus:
     """One cluster's Prometheus. It blocks, and belongs to one thread."""
 
     def __init__(
         self,
-        access: Access,
+        settings: PrometheusSettings,
         counters: Counters,
         meter: TrafficMeter,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._access = access
+        self._settings = settings
         self._counters = counters
         self._meter = meter
         self._clock = clock
-        self._session = _Session(clock)
-        if access.ca_file is not None:
-            self._session.verify = str(access.ca_file)
+        self._session = Session(settings, clock)
         self._before_s = -math.inf
 
     def query(self, orders: Mapping[Key, TrafficOrder]) -> Answered:
         """Ask every question of one tick; the answers are counted together, or not at all."""
         cluster = self._counters.cluster
-        self._session.deadline_s = self._clock() + ROUND_S
+        self._session.deadline_s = self._clock() + prometheus_session.ROUND_S
         try:
             connection = self._connect()
             found = {
                 name: self._ask(connection, query)
                 for name, query in self._counters.queries(orders).items()
             }
+            asked, newest = _newest(found["newest"])
+            empty = NO_SAMPLE if newest is not None else self._why_empty(connection)
         except PrometheusError as error:
             return Answered(cluster, self._clock(), error=str(error))
         now_s = self._clock()
@@ -97,14 +81,8 @@ class Prometheus:
             {name: rows for name, (_, rows) in found.items()}, orders, now_s
         )
         since_s, self._before_s = self._before_s, now_s
-        asked, newest = found["newest"]
         return Answered(
-            cluster,
-            now_s,
-            since_s,
-            asked=asked,
-            newest=next((value for _, value in newest if math.isfinite(value)), None),
-            increases=increases,
+            cluster, now_s, since_s, asked=asked, newest=newest, empty=empty, increases=increases
         )
 
     def close(self) -> None:
@@ -112,20 +90,24 @@ class Prometheus:
         self._session.close()
 
     def _connect(self) -> PrometheusConnect:
-        headers = {}
-        if self._access.token_file is not None:
-            try:
-                token = self._access.token_file.read_text().strip()
-            except OSError as error:
-                raise PrometheusError(f"its token cannot be read: {error}") from error
-            headers["Authorization"] = f"Bearer {token}"
+        self._session.known = known = credentials(self._settings)
         return PrometheusConnect(
-            self._access.url.rstrip("/"),
-            headers=headers,
+            (self._settings.url or "").rstrip("/"),
+            headers=dict(known.headers),
             retry=urllib3.Retry(0),
             session=self._session,
             timeout=TIMEOUT_S,  # type: ignore[arg-type]  # passed on to requests, which takes a pair
             method="POST",
+        )
+
+    def _why_empty(self, connection: PrometheusConnect) -> str:
+        """Return what to say where no sample of a proxy was found: by matchers, what there is to match."""
+        if not self._counters.matchers:
+            return NO_SAMPLE
+        told = self._session.known.told
+        _, others = self._ask(connection, self._counters.others())
+        return self._counters.why_empty(
+            [({label: told(text) for label, text in labels.items()}, n) for labels, n in others]
         )
 
     def _ask(self, connection: PrometheusConnect, query: str) -> tuple[float, list[Row]]:
@@ -133,23 +115,54 @@ class Prometheus:
         began_s, outcome = self._clock(), "ok"
         try:
             return _read(connection.custom_query(query))
-        except requests.Timeout as error:
-            outcome = "timeout"
-            raise PrometheusError(f"it did not answer within {TIMEOUT_S[1]:g} s") from error
-        except requests.ConnectionError as error:
-            outcome = "unreachable"
-            raise PrometheusError(f"it cannot be reached at {self._access.url}") from error
-        except PrometheusApiClientException as error:
-            outcome = "refused"
-            raise PrometheusError(f"it answers {_shortened(str(error))}") from error
-        except (requests.RequestException, ValueError, TypeError, KeyError, IndexError) as error:
-            outcome = "unreadable"
-            raise PrometheusError(f"its answer cannot be read: {error!r}") from error
-        except PrometheusError:
-            outcome = "timeout"
-            raise
+        except _FAILURES as error:
+            outcome, said = self._failure(error)
+            raise PrometheusError(said) from None  # what it came from may quote what was sent
         finally:
             self._meter.asked_prometheus(self._counters.cluster, outcome, self._clock() - began_s)
+
+    def _failure(self, error: Exception) -> tuple[str, str]:
+        """Return the kind of an error, and the sentence for it."""
+        told = self._session.known.told
+        match error:
+            case RefusedError():
+                return "refused", str(error)
+            case PrometheusError():
+                return "timeout", str(error)
+            case requests.Timeout() | urllib3.exceptions.TimeoutError():
+                return "timeout", f"it did not answer within {TIMEOUT_S[1]:g} s"
+            case requests.exceptions.SSLError():
+                return "unreachable", f"TLS with it fails: {told(_inner(error))}"
+            case requests.ConnectionError():
+                return "unreachable", f"it cannot be reached at {self._settings.url}"
+            case OSError() if not isinstance(error, requests.RequestException):
+                return "unreachable", f"a file for it cannot be used: {told(str(error))}"
+        return "unreadable", f"its answer cannot be read: {told(str(error) or repr(error))}"
+
+
+_FAILURES = (
+    PrometheusError,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+)
+"""What the library, what it is made of, and a body of another shape raise; those of requests are OSErrors."""
+
+
+def _inner(error: Exception) -> str:
+    """Return what TLS itself said, out of what wraps it."""
+    cause: Any = error
+    while cause.args and isinstance(getattr(cause.args[0], "reason", None), Exception):
+        cause = cause.args[0].reason
+    return str(cause)
+
+
+def _newest(answer: tuple[float, list[Row]]) -> tuple[float, float | None]:
+    """Return the time of the answer, and that of the newest sample (None: there is none)."""
+    asked, rows = answer
+    return asked, next((value for _, value in rows if math.isfinite(value)), None)
 
 
 def _read(result: Any) -> tuple[float, list[Row]]:
@@ -161,40 +174,6 @@ def _read(result: Any) -> tuple[float, list[Row]]:
         asked = float(at)
         rows.append((dict(sample["metric"]), float(text)))
     return asked, rows
-
-
-def _shortened(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else f"{text[:most]} ..."
-
-
-class _Session(requests.Session):
-    """A session that puts the query into the body, as its length needs, and bounds what it reads.
-
-    The timeout of requests is from byte to byte: a server that drips would hold the thread for ever.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-        self.trust_env = False
-        self.deadline_s = math.inf
-
-    def request(self, method: Any, url: Any, **asked: Any) -> requests.Response:  # type: ignore[override]  # requests lists 15 arguments, of which the library uses these
-        """Send one request and read all of the answer."""
-        if self._clock() >= self.deadline_s:
-            raise PrometheusError(f"it has not answered all questions within {ROUND_S:g} s")
-        asked["data"] = asked.pop("params", None)
-        response = super().request(method, url, stream=True, **asked)
-        with response:
-            body = bytearray()
-            while part := response.raw.read1(65536, decode_content=True):
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise PrometheusError(f"its answer has more than {MOST_BYTES} bytes")
-                if self._clock() >= self.deadline_s:
-                    raise PrometheusError(f"its answer was not complete within {ROUND_S:g} s")
-        response.raw = io.BytesIO(bytes(body))
-        return response
 
 
 def prometheus_of(settings: Settings, meter: TrafficMeter) -> dict[str, Prometheus]:
@@ -212,13 +191,14 @@ def prometheus_of(settings: Settings, meter: TrafficMeter) -> dict[str, Promethe
         if asked.url is None:
             continue
         far = next(other for other in settings.clusters if other != name)
-        counters = Counters(name, far, gateways=cluster.gateway_namespace, apart=frozenset(ours))
-        access = Access(
-            asked.url,
-            Path(asked.token_file) if asked.token_file else None,
-            Path(asked.ca_file) if asked.ca_file else None,
+        counters = Counters(
+            name,
+            far,
+            gateways=cluster.gateway_namespace,
+            apart=frozenset(ours),
+            matchers=asked.matchers,
         )
-        found[name] = Prometheus(access, counters, meter)
+        found[name] = Prometheus(asked, counters, meter)
     return found
 
 
@@ -269,12 +249,12 @@ class Traffic:
         while True:
             if self._orders or asking is not None:
                 asking = asking or loop.run_in_executor(executor, source.query, dict(self._orders))
-                done, _ = await asyncio.wait({asking}, timeout=ROUND_S)
+                done, _ = await asyncio.wait({asking}, timeout=prometheus_session.ROUND_S)
                 if done:
                     self._pass_on(asking.result())
                     asking = None
                 else:
-                    late = f"it has not answered for {ROUND_S:g} s"
+                    late = f"it has not answered for {prometheus_session.ROUND_S:g} s"
                     self._pass_on(Answered(cluster, self._clock(), error=late))
             due_s = max(due_s + self._tick_s, self._clock())  # late ticks are not caught up
             await asyncio.sleep(due_s - self._clock())
@@ -282,11 +262,9 @@ class Traffic:
     def _pass_on(self, answered: Answered) -> None:
         """Pass an answer on, and log where what is wrong has changed."""
         before = self._errors.get(answered.cluster, "")
-        self._errors[answered.cluster] = answered.error
-        if answered.error and answered.error != before:
-            self._log.warning(
-                "prometheus does not tell", cluster=answered.cluster, error=answered.error
-            )
-        elif before and not answered.error:
+        self._errors[answered.cluster] = wrong = answered.wrong
+        if wrong and wrong != before:
+            self._log.warning("prometheus does not tell", cluster=answered.cluster, error=wrong)
+        elif before and not wrong:
             self._log.info("prometheus tells again", cluster=answered.cluster)
         self._answered(answered)

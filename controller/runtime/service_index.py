@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from controller.domain import Key
 from controller.kube.objects import (
     MIRROR_CLUSTER,
+    MIRROR_OF,
     EndpointSliceObject,
     MigrationObject,
+    OtherRouteObject,
     Resource,
     ServiceObject,
     ServiceProfileObject,
@@ -18,6 +20,7 @@ from controller.kube.objects import (
 )
 from controller.mesh import conflicts, pin
 from controller.mesh.splits.kinds import PROVIDER_OF
+from controller.runtime.addresses import Addresses, behind
 
 _ByService = defaultdict[Key, dict[Any, Any]]
 
@@ -32,61 +35,116 @@ class _Entry(NamedTuple):
 
 
 class ServiceIndex:
-    """By Service: its slices, its splits, its pin, what conflicts with it, and its mirrors of other clusters.
+    """By Service: its slices, its splits, its pin, its ServiceProfile, what conflicts with it, its mirrors of other
+    clusters, and the namespaces that have one of its name.
 
-    ``far`` is the other cluster, whose mirrors are here, and ``gateways`` the namespace of this cluster's
-    gateway, whose ServiceProfiles are pins.
+    ``far`` is the other cluster, whose mirrors are here, ``domain`` this cluster's DNS domain, by which
+    ServiceProfiles name Services, and ``gateways`` the namespace of its gateway, where they are pins.
     """
 
     def __init__(self, far: str, domain: str, gateways: str) -> None:
         self._far = far
-        self._domain = domain
+        self.domain = domain
         self._gateways = gateways
         self.slices: _ByService = defaultdict(dict)
         self.splits: _ByService = defaultdict(dict)
         self.pins: _ByService = defaultdict(dict)
+        self.profiles: _ByService = defaultdict(dict)
         self.conflicts: _ByService = defaultdict(dict)
         self.other_mirrors: _ByService = defaultdict(dict)
+        self._addresses = Addresses()
+        self._namespaces: defaultdict[str, set[str]] = defaultdict(set)
+        self._far_domains: Counter[str] = Counter()
 
     def add(self, resource: Resource, found: Any) -> set[Key]:
         """Take an object in; return the Services that it is about."""
         keys = self._about(found)
+        if isinstance(found, ServiceObject):
+            self._namespaces[found.metadata.name].add(found.metadata.namespace)
+            self._far_domains[self._far_domain_of(found)] += 1
         for table, key, name, value in self._entries(resource, found):
             table[key][name] = value
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.add(found)
         return keys
 
     def remove(self, resource: Resource, found: Any) -> set[Key]:
         """Let go of an object; return the Services that it was about."""
         keys = self._about(found)
+        if isinstance(found, ServiceObject):
+            self._namespaces[found.metadata.name].discard(found.metadata.namespace)
+            self._far_domains[self._far_domain_of(found)] -= 1
         for table, key, name, _ in self._entries(resource, found):
             table[key].pop(name, None)
             if not table[key]:
                 del table[key]
             keys.add(key)
+        if isinstance(found, EndpointSliceObject):
+            keys |= self._addresses.remove(found)
         return keys
+
+    def twins(self, key: Key) -> set[Key]:
+        """Return the other Services of which an endpoint is this one's too."""
+        return self._addresses.shared(self.slices.get(key, {}).values()) - {key}
+
+    def rename(self, domain: str, profiles: Collection[ServiceProfileObject]) -> set[Key]:
+        """Take this for the cluster's DNS domain; return the Services of which one of the profiles tells, or told."""
+        resource, keys = Resource.SERVICEPROFILES, set[Key]()
+        for found in profiles:
+            keys |= self.remove(resource, found)
+        self.domain = domain
+        for found in profiles:
+            keys |= self.add(resource, found)
+        return keys
+
+    def also_in(self, key: Key) -> tuple[str, ...]:
+        """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""
+        return tuple(sorted(self._namespaces.get(key.service, set()) - {key.namespace}))
+
+    @property
+    def far_domain(self) -> str:
+        """Return the other cluster's DNS domain, as most mirrors of its Services say it, and so does their Link;
+        "" where there is none."""
+        told = {domain: n for domain, n in self._far_domains.items() if domain and n}
+        return max(sorted(told), key=lambda domain: told[domain], default="")
+
+    def _far_domain_of(self, found: ServiceObject) -> str:
+        meta = found.metadata
+        if not found.is_mirror or meta.labels.get(MIRROR_CLUSTER) != self._far:
+            return ""
+        return meta.annotations.get(MIRROR_OF, "").partition(f".{meta.namespace}.svc.")[2]
 
     def _entries(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object says of Services, the same when it comes and when it goes."""
         if isinstance(found, EndpointSliceObject):
-            yield _Entry(self.slices, _behind(found), found.metadata.name, found)
+            yield _Entry(self.slices, behind(found), found.metadata.name, found)
         elif isinstance(found, ServiceObject):
             yield from self._mirrors(found)
         elif provider := PROVIDER_OF.get(resource):
             for key in provider.services_of(found):
                 yield _Entry(self.splits, key, (found.metadata.name, resource), found)
             yield from self._conflicting(resource, found)
+        elif isinstance(found, OtherRouteObject):
+            yield from self._conflicting(resource, found)
         elif isinstance(found, ServiceProfileObject):
-            if found.metadata.namespace != self._gateways:
-                yield from self._conflicting(resource, found)
-            elif pinned := pin.key_of(found.metadata.name, self._domain):
-                yield _Entry(self.pins, pinned, found.metadata.name, found)
+            yield from self._profiled(resource, found)
+
+    def _profiled(self, resource: Resource, found: ServiceProfileObject) -> Iterator[_Entry]:
+        """Yield whose pin a profile is, or whose calls it takes, and the one that stands beside its Service."""
+        name, namespace = found.metadata.name, found.metadata.namespace
+        about = pin.key_of(name, self.domain)
+        if about and about.namespace == namespace:
+            yield _Entry(self.profiles, about, name, found)
+        if namespace != self._gateways:
+            yield from self._conflicting(resource, found)
+        elif about:
+            yield _Entry(self.pins, about, name, found)
 
     def _conflicting(self, resource: Resource, found: Any) -> Iterator[_Entry]:
         """Yield what an object takes from an HTTPRoute of the Services themselves."""
-        keys, what = conflicts.of(found, self._domain)
-        for key in keys if what else ():
-            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), what)
+        for key, conflict in conflicts.of(found, self.domain).items():
+            yield _Entry(self.conflicts, key, (resource, identify(found)[:2]), conflict)
 
     def _mirrors(self, found: ServiceObject) -> Iterator[_Entry]:
         """Yield of which Service this is the mirror, and to which cluster, where that is not the far one."""
@@ -99,9 +157,11 @@ class ServiceIndex:
     def _about(self, found: Any) -> set[Key]:
         """Return the Services of which this is a part, whatever it says: itself, and what it mirrors."""
         if isinstance(found, EndpointSliceObject):
-            return self._with_origin(_behind(found))
+            return self._with_origin(behind(found))
         if isinstance(found, (ServiceObject, MigrationObject)):
-            return self._with_origin(Key(found.metadata.namespace, found.metadata.name))
+            key = Key(found.metadata.namespace, found.metadata.name)
+            # A Service is also about its namesakes: what is counted of them may be its own from now on.
+            return self._with_origin(key) | {Key(n, key.service) for n in self.also_in(key)}
         return set()
 
     def _with_origin(self, key: Key) -> set[Key]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -37,6 +38,11 @@ Label = Annotated[
 ]
 
 
+# What of a URL may be secret: all before its last @, and what follows ? or #.
+_USER = re.compile(r"://[^\s'\"]*@")
+_QUERY = re.compile(r"(://[^\s'\"?#]*[?#])[^\s'\"]*")
+
+
 class SettingsError(Exception):
     """Settings that cannot be used; the text is one sentence that begins with the place."""
 
@@ -45,18 +51,73 @@ class _Section(msgspec.Struct, frozen=True):
     """A mapping of the file. Each field's description says, in words, what may be written there."""
 
 
+LabelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z",
+        description="a label's name: letters, digits and _, with no digit and no __ at its beginning",
+    ),
+]
+
+
+Domain = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z",
+        description="a DNS domain, in lower case, as cluster.local",
+    ),
+]
+
+
 class PrometheusSettings(_Section, frozen=True):
-    """How to reach the Prometheus that has what this cluster's Linkerd proxies count."""
+    """How to reach the Prometheus that has what this cluster's Linkerd proxies count.
+
+    What is secret stands in files, and the URL holds none.
+    """
 
     url: Annotated[
-        Annotated[str, Meta(pattern=r"^https?://[^\s?#]+\Z")] | None,
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^https?://([^\s/?#@:\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?\Z"
+            ),
+        ]
+        | None,
         Meta(
-            description="the http(s):// URL of a Prometheus with this cluster's Linkerd metrics;"
-            " null: none"
+            description="the http(s):// URL of a Prometheus with this cluster's Linkerd metrics, with"
+            " no user or password in it; null: none"
         ),
+    ] = None
+    matchers: Annotated[
+        dict[LabelName, Annotated[str, Meta(description="the label's value, as text")]],
+        Meta(
+            description="labels of this cluster's series, as {cluster: legacy}, where that Prometheus"
+            " has another cluster's too"
+        ),
+    ] = msgspec.field(default_factory=dict)
+    tenant: Annotated[
+        Annotated[str, Meta(pattern=r"^[!-~]+\Z")] | None,
+        Meta(description="what is sent as X-Scope-OrgID, for Mimir or Cortex; null: nothing"),
+    ] = None
+    headers_file: Annotated[
+        str | None,
+        Meta(description="the path of a file with a header in each line, NAME: VALUE; null: none"),
     ] = None
     token_file: Annotated[
         str | None, Meta(description="the path of a file with a bearer token for it; null: none")
+    ] = None
+    username_file: Annotated[
+        str | None,
+        Meta(description="the path of a file with the user for basic authentication; null: none"),
+    ] = None
+    password_file: Annotated[
+        str | None, Meta(description="the path of a file with that user's password; null: none")
+    ] = None
+    cert_file: Annotated[
+        str | None, Meta(description="the path of a client certificate for it; null: none")
+    ] = None
+    key_file: Annotated[
+        str | None, Meta(description="the path of that certificate's key; null: none")
     ] = None
     ca_file: Annotated[
         str | None,
@@ -93,6 +154,13 @@ class ClusterSettings(_Section, frozen=True):
     gateway_namespace: Annotated[
         Label, Meta(description="the namespace of this cluster's multicluster gateway")
     ] = "linkerd-multicluster"
+    domain: Annotated[
+        Domain | None,
+        Meta(
+            description="this cluster's DNS domain; null: what its Link says (targetClusterDomain), as its"
+            " mirrors in the other cluster have it"
+        ),
+    ] = None
     prober: Annotated[
         str,
         Meta(
@@ -141,11 +209,7 @@ class Settings(_Section, frozen=True):
     prober: ProberSettings
     traffic: TrafficSettings = TrafficSettings()
     domain: Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z",
-            description="the clusters' DNS domain, in lower case",
-        ),
+        Domain, Meta(description="the DNS domain of a cluster of which nothing else says it")
     ] = "cluster.local"
     listen: Annotated[
         str,
@@ -186,6 +250,11 @@ class Settings(_Section, frozen=True):
         Annotated[str, Meta(pattern=r"^https?://[^\s?#]+\Z")] | None,
         Meta(description="the http(s):// URL of an OpenTelemetry collector; null: no traces"),
     ] = None
+
+    @property
+    def domains(self) -> dict[str, str]:
+        """Return the DNS domain of each cluster of which it is written."""
+        return {name: c.domain for name, c in self.clusters.items() if c.domain is not None}
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -381,7 +450,9 @@ def _mapping(raw: object, path: str) -> dict[Any, Any]:
 
 
 def _shown(value: object) -> str:
-    return "null" if value is None else repr(value)
+    """Return a value as it may be told: what of a URL may be secret is left out."""
+    text = "null" if value is None else repr(value)
+    return _QUERY.sub(r"\1***", _USER.sub("://***@", text))
 
 
 def _place(raw: object, path: str) -> str:
@@ -411,6 +482,7 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             f"lease.cluster: is {settings.lease.cluster!r}; write {' or '.join(names)}"
         )
+    _check_prometheus(settings)
     without = [name for name in names if settings.clusters[name].prometheus.url is None]
     if settings.traffic.mode == "required" and without:
         raise SettingsError(
@@ -435,6 +507,46 @@ def _check_clusters(settings: Settings) -> None:
         )
 
 
+_PAIRS = (("username_file", "password_file"), ("cert_file", "key_file"))
+"""Settings of a Prometheus of which each is nothing without the other."""
+
+
+def _check_prometheus(settings: Settings) -> None:
+    """Raise :class:`SettingsError` for half of a pair, two authentications, or one Prometheus taken for two."""
+    for name, cluster in settings.clusters.items():
+        asked, place = cluster.prometheus, f"clusters.{name}.prometheus"
+        for one, other in (*_PAIRS, *(pair[::-1] for pair in _PAIRS)):
+            if getattr(asked, one) is not None and getattr(asked, other) is None:
+                raise SettingsError(f"{place}.{other}: is missing; {one} needs it")
+        if asked.token_file is not None and asked.username_file is not None:
+            raise SettingsError(
+                f"{place}.token_file: stands beside username_file; write one of the two"
+            )
+    (one_name, one_cluster), (other_name, other_cluster) = settings.clusters.items()
+    if _is_shared(one_cluster.prometheus, other_cluster.prometheus):
+        raise SettingsError(
+            f"clusters.{other_name}.prometheus.url: is that of {one_name} too, and nothing tells their"
+            " series apart; give both matchers in which a label differs, as"
+            f" {{cluster: {one_name}}} and {{cluster: {other_name}}}, or tenants that differ"
+        )
+
+
+def _is_shared(one: PrometheusSettings, other: PrometheusSettings) -> bool:
+    """Return whether two clusters have one Prometheus, and the same series of it."""
+    if one.url is None or other.url is None or _endpoint(one.url) != _endpoint(other.url):
+        return False
+    labels = one.matchers.keys() & other.matchers.keys()
+    differ = any(one.matchers[label] != other.matchers[label] for label in labels)
+    return not differ and (None in (one.tenant, other.tenant) or one.tenant == other.tenant)
+
+
+def _endpoint(url: str) -> tuple[str, str | None, int | None, str]:
+    """Return what a URL leads to, the same for each of its spellings."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
 def _written(section: _Section, indent: str) -> list[str]:
     """Return the section as YAML lines, each value under the words that describe it."""
     lines = []
@@ -443,7 +555,7 @@ def _written(section: _Section, indent: str) -> list[str]:
         lines += [f"{indent}# {words}" for words in _descriptions(types[name])[-1:]]
         if isinstance(value, _Section):
             lines += [f"{indent}{name}:", *_written(value, f"{indent}  ")]
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value:
             lines.append(f"{indent}{name}:")
             for key, inner in value.items():
                 lines += [f"{indent}  {key}:", *_written(inner, f"{indent}    ")]

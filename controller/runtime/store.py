@@ -36,7 +36,7 @@ class _Migration:
     """What is remembered of one migration between two decisions."""
 
     first_seen_s: float
-    weights: dict[str, int | None] = field(default_factory=dict)
+    weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
     changed_s: float = -inf
     generation: int = 0
     settled: bool = True
@@ -46,7 +46,8 @@ class _Migration:
 
 class Store:
     """Both clusters and all migrations. ``gateways`` are the namespaces of the gateways by the two clusters'
-    names, ``domain`` is the DNS domain.
+    names. ``domains`` are the DNS domains of clusters by which each is said; another's is what the mirrors of its
+    Services say, and ``domain`` until there are some.
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
     evidence beside the probes and real traffic.
@@ -57,15 +58,17 @@ class Store:
         gateways: Mapping[str, str],
         domain: str,
         *,
+        domains: Mapping[str, str] | None = None,
         prometheus: Iterable[str] = (),
         tick_s: float = 10.0,
         further: Iterable[Source] = (),
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
+        self._domains = domains or {}
         self.views = {
-            one: ClusterStore(one, other, domain, gateways[one]),
-            other: ClusterStore(other, one, domain, gateways[other]),
+            name: ClusterStore(name, far, self._domains.get(name, domain), gateways[name])
+            for name, far in ((one, other), (other, one))
         }
         self._known: dict[Key, _Migration] = {}
         self._probes = Probes()
@@ -77,8 +80,16 @@ class Store:
 
     def apply(self, change: Change) -> set[Key]:
         """Take a change of a cluster in; return the migrations it is about, also one that just ended."""
-        keys = self.views[change.cluster].apply(change)
+        keys = self.views[change.cluster].apply(change) | self._renamed(change.cluster)
         return {key for key in keys if key in self._known or self.is_migration(key)}
+
+    def _renamed(self, by: str) -> set[Key]:
+        """Take the DNS domain of the other cluster from its mirrors in this one, unless it was said."""
+        far = next(name for name in self.clusters if name != by)
+        told = self.views[by].far_domain
+        if far in self._domains or told in ("", self.views[far].domain):
+            return set()
+        return self.views[far].rename(told)
 
     def on_report(self, report: ProberReport) -> None:
         """Take one report of a prober in: its samples count at the next tick."""
@@ -174,7 +185,10 @@ class Store:
         migration: _Migration, observed: dict[str, ObservedCluster], now_s: float
     ) -> bool:
         """Notice a change of the weights, and report when, a second later, it has settled: a new generation."""
-        weights = {n: c.split.away_permille if c.split else None for n, c in observed.items()}
+        weights = {
+            n: tuple(part.away_permille for part in c.split.each()) if c.split else ()
+            for n, c in observed.items()
+        }
         if weights != migration.weights:
             migration.weights = weights
             migration.changed_s = now_s

@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.domain import Key, Reason
 from controller.kube.api import ApiError, Backoff, NotFound, Unavailable
 
-What = Literal["split", "pin", "read", "status", "event"]
+What = Literal["split", "pin", "canary", "read", "status", "event"]
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 PAUSE_S = 0.1

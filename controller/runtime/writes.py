@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
-from controller.domain import Action, Key, ReadSplits, WritePin, WriteSplit
-from controller.kube.api import Unavailable
+from controller.domain import Action, Key, ReadSplits, WriteCanary, WritePin, WriteSplit
+from controller.kube.api import AlreadyExists, Unavailable
 from controller.kube.objects import Resource
 from controller.mesh import pin
-from controller.mesh.splits import mirror_name
+from controller.mesh.splits import canary, mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
 from controller.report.tracing import Tracing
 from controller.runtime.objects import ObjectName, Objects
@@ -65,6 +65,9 @@ class Writes:
         elif isinstance(action, WritePin):
             place = Place(action.key, action.cluster, "pin")
             self._writer.submit(place, lambda: self._write_pin(action))
+        elif isinstance(action, WriteCanary):
+            place = Place(action.key, action.cluster, "canary")
+            self._writer.submit(place, lambda: self._write_canary(action))
         else:
             place = Place(action.key, action.cluster, "split")
             self._writer.submit(place, lambda: self._write_split(action), urgent=action.revert)
@@ -84,9 +87,22 @@ class Writes:
             await self._report(action)
 
     async def _put_split(self, action: WriteSplit) -> bool:
-        """Write a split; report whether that was done, and not left out because another kind stands there."""
+        """Write every object of a split at once; report whether any was written. Raises what the first that failed
+        raised: the others are written all the same, and the next decision sees what is left."""
+        if not action.beside:
+            return await self._put_part(action)
+        found = await asyncio.gather(
+            *(self._put_part(write) for write in action.each()), return_exceptions=True
+        )
+        for outcome in found:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(found)
+
+    async def _put_part(self, action: WriteSplit) -> bool:
+        """Write one object; report whether that was done, and not left out because another split stands there."""
         create = action.resource_version is None
-        if create and await self._has_other_kind(action):
+        if create and await self._has_another(action):
             return False
         provider = PROVIDERS[action.kind]
         far = next(name for name in self._store.clusters if name != action.cluster)
@@ -95,18 +111,17 @@ class Writes:
         await self._objects.put(at, body, create=create)
         return True
 
-    async def _has_other_kind(self, action: WriteSplit) -> bool:
-        """Return whether a split of another kind stands there, of which the streams do not know yet.
+    async def _has_another(self, action: WriteSplit) -> bool:
+        """Return whether there is a split of another kind, or of the same port, of which the streams did not know.
 
         Each kind has a stream of its own, so a split that was converted may be seen to go before its
         successor is seen to come.
         """
         for kind, provider in PROVIDERS.items():
             if kind is not action.kind:
-                await self._objects.read(
-                    ObjectName(action.cluster, provider.RESOURCE, action.key.namespace, action.name)
-                )
-        return bool(self._store.views[action.cluster].splits(action.key))
+                await self._objects.read(ObjectName(action.cluster, provider.RESOURCE, *action.key))
+        there = self._store.views[action.cluster].splits(action.key)
+        return any(s.kind is not action.kind or s.parent_port in (None, action.port) for s in there)
 
     def _span(self, action: WriteSplit) -> AbstractContextManager[object]:
         """Trace a write of an attempt; one that only enrols belongs to none."""
@@ -123,12 +138,20 @@ class Writes:
 
     async def _write_pin(self, action: WritePin) -> None:
         namespace = self._settings.clusters[action.cluster].gateway_namespace
-        domain = self._settings.domain
+        domain = self._store.views[action.cluster].domain
         create = action.resource_version is None
         name = pin.name(action.key, domain)
         at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)
         await self._objects.put(at, pin.body(action, namespace, domain), create=create)
         await self._report(action)
+
+    async def _write_canary(self, action: WriteCanary) -> None:
+        """Make the canary; that another migration has made it meanwhile is as good."""
+        namespace = self._settings.clusters[action.cluster].gateway_namespace
+        resource = PROVIDERS[action.kind].RESOURCE
+        at = ObjectName(action.cluster, resource, namespace, canary.CANARY)
+        with suppress(AlreadyExists):
+            await self._objects.put(at, canary.body(action.kind, namespace), create=True)
 
     async def _read_splits(self, key: Key) -> None:
         """Read both splits from the API servers themselves: what is decided next is decided on that."""

@@ -136,11 +136,11 @@ class Pair:
         await asyncio.gather(*(api.stop() for api in self.apis.values()))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def service(self, name: str, pods: int = 2) -> None:
+    async def service(self, name: str, pods: int = 2, app_protocol: str | None = None) -> None:
         """A Service with pods in both clusters, exported by both."""
         for cluster in CLUSTERS:
             api = self.mesh.clusters[cluster].api
-            await api.apply(SERVICES, service_object(("default", name)))
+            await api.apply(SERVICES, service_object(("default", name), app_protocol=app_protocol))
             workload = await self.mesh.workload(("default", name), cluster, pods)
             self.workloads[cluster, name] = workload
         await self.mesh.mirrored()
@@ -217,6 +217,14 @@ class Pair:
         body = {"metadata": {"annotations": {PREFIX + key: value for key, value in wishes.items()}}}
         api = self.mesh.clusters[cluster].api
         await api.merge(SERVICES, ("default", service), body, "kubectl-annotate")
+
+    async def speak(self, service: str, app_protocol: str) -> None:
+        """``kubectl edit`` of a Service's port, in both clusters."""
+        found = service_object(("default", service), app_protocol=app_protocol)
+        body = {"spec": {"ports": found["spec"]["ports"]}}
+        for cluster in CLUSTERS:
+            api = self.mesh.clusters[cluster].api
+            await api.merge(SERVICES, ("default", service), body, "kubectl-edit")
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Run ``kubectl migrate`` as a person would; give its exit code and what it said."""

@@ -85,9 +85,9 @@ class Stage:
         self.screen = screen
         self.result = result
 
-    async def set_up(self) -> None:
+    async def set_up(self, app_protocol: str | None = None) -> None:
         """Everything on legacy, by short-name splits that are older than the clients."""
-        await self.pair.service(SERVICE)
+        await self.pair.service(SERVICE, app_protocol=app_protocol)
         await self.pair.split(LEGACY, SERVICE, local=100, mirror=0)
         await self.pair.split(EKS, SERVICE, local=0, mirror=100)
         await self.until(self.pair.observed.splits_known, "the mesh does not see the splits", 10.0)

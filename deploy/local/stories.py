@@ -187,6 +187,48 @@ async def _converted(stage: Stage, cluster: str, *, refused: str = "") -> None:
         stage.result.broken.append(f"nobody called in {cluster} while it was converted")
 
 
+async def opaque(stage: Stage) -> None:
+    """A port of appProtocol grpc is TCP to Linkerd: a TrafficSplit moves its connections, an HTTPRoute nobody."""
+    pair = stage.pair
+    await stage.set_up(app_protocol="grpc")
+    # Probes by gRPC are another story: what answers here is HTTP.
+    await pair.annotate(LEGACY, SERVICE, {**WISHES, "probe-protocol": "http"})
+    if set(pair.observed.split_kinds.values()) == {"HTTPRoute"}:
+        await _refused(stage)
+        stage.screen.tell("appProtocol is kubernetes.io/h2c from now on, as the message says")
+        await pair.speak(SERVICE, "kubernetes.io/h2c")
+    await stage.move(EKS)
+    if not warned(pair, "ConnectionsStay") and "TrafficSplit" in pair.observed.split_kinds.values():
+        stage.result.broken.append("nobody is told that open connections stay")
+    stage.screen.tell("the callers hang up, and call again")
+    for cluster in CLUSTERS:
+        await pair.rest(cluster, 6.0)
+    await stage.measure({LEGACY: 100.0, EKS: 100.0})
+
+
+async def _refused(stage: Stage) -> None:
+    """On routes that nobody obeys nothing moves, and nothing is claimed: status, check and callers agree."""
+    pair = stage.pair
+    await stage.ask(target=EKS)
+    await stage.until(
+        lambda: pair.observed.status(SERVICE).get("reason") == "RouteUnfit",
+        "RouteUnfit was not told",
+        20.0,
+    )
+    await pair.watch.rest(SETTLED_S)
+    status = pair.observed.status(SERVICE)
+    stage.screen.tell(f"status: {status['phase']}, {status['reason']}: {status['message']}")
+    code, said = await pair.command("check", SERVICE, "--context", LEGACY, "--other-context", EKS)
+    stage.screen.tell(f"kubectl migrate check {SERVICE} ends with {code}")
+    if status["phase"] != "Pending" or "write kubernetes.io/h2c" not in status["message"]:
+        stage.result.broken.append(f"a route that nobody obeys is {status['phase']}: {status}")
+    if code == 0 or "RouteUnfit" not in said:
+        stage.result.broken.append(f"check does not name it: {code} {said}")
+    served = pair.served(SERVICE, 2)
+    if served[LEGACY][EKS] or served[EKS][LEGACY]:
+        stage.result.broken.append(f"a route on an opaque port was obeyed: {served}")
+
+
 def at_share(pair: Pair, percent: float) -> bool:
     """Report whether both splits stand at this share."""
     return all(abs(pair.observed.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
@@ -212,6 +254,7 @@ STORIES: dict[str, Story] = {
     "crash": crash,
     "article": article,
     "convert": convert,
+    "opaque": opaque,
 }
 """By name, in the order in which all of them are told."""
 

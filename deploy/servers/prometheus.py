@@ -11,14 +11,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import aiohttp
 import yaml
 
 from deploy.servers.processes import ServerFailed, Servers
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _READY_S = 30.0
-_REQUEST_S = 2.0
+_READY = 'msg="Server is ready to receive web requests."'
 _LISTENING = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
 
 MISSING = (
@@ -38,8 +37,9 @@ class Prometheus:
     """One server, with an empty data folder or a given one.
 
     ``jobs`` maps a job's name to the ``host:port`` of its targets (their ``/metrics`` is scraped every
-    ``every_s``) or to a whole ``scrape_config`` without its name. It ends with `stop`, with this
-    process however it dies (on Linux), and after ``lifetime_s`` in any case.
+    ``every_s``) or to a whole ``scrape_config`` without its name. ``external_labels`` are on what others
+    federate, ``web`` is its web configuration (TLS, users). It ends with `stop`, with this process however it
+    dies (on Linux), and after ``lifetime_s`` in any case.
     """
 
     def __init__(
@@ -49,10 +49,13 @@ class Prometheus:
         every_s: float = 1.0,
         data: Path | None = None,
         rules: Sequence[Path] = (),
+        external_labels: Mapping[str, str] | None = None,
+        web: Mapping[str, object] | None = None,
         lifetime_s: float = 3600.0,
     ) -> None:
         self.url = ""
-        self._config = _config(jobs, every_s, rules)
+        self._config = _config(jobs, every_s, rules, external_labels or {})
+        self._web = web or {}
         self._data = data
         self._lifetime_s = lifetime_s
         self._servers: Servers | None = None
@@ -65,9 +68,12 @@ class Prometheus:
         servers = self._servers = Servers("prometheus", self._lifetime_s)
         config = servers.folder / "prometheus.yaml"
         config.write_text(yaml.safe_dump(self._config))
+        web = servers.folder / "web.yaml"
+        web.write_text(yaml.safe_dump(dict(self._web)))
         command = [
             str(binary),
             f"--config.file={config}",
+            f"--web.config.file={web}",
             f"--storage.tsdb.path={self._data or servers.folder / 'data'}",
             # It says in its log which port it got.
             "--web.listen-address=127.0.0.1:0",
@@ -93,25 +99,21 @@ class Prometheus:
         await self.stop()
 
     async def _is_ready(self, servers: Servers) -> bool:
-        listening = _LISTENING.search(servers.log("prometheus"))
-        if listening is None:
+        """Find out by its log, which it also writes where nobody may ask it."""
+        log = servers.log("prometheus")
+        listening = _LISTENING.search(log)
+        if listening is None or _READY not in log:
             return False
-        self.url = f"http://{listening[1]}"
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_S)
-        try:
-            async with (
-                aiohttp.ClientSession(self.url, timeout=timeout) as session,
-                session.get("/-/ready") as response,
-            ):
-                return response.status == 200
-        except (TimeoutError, OSError, aiohttp.ClientError):
-            return False
+        scheme = "https" if "tls_server_config" in self._web else "http"
+        self.url = f"{scheme}://{listening[1]}"
+        return True
 
 
 def _config(
     jobs: Mapping[str, Sequence[str] | Mapping[str, object]],
     every_s: float,
     rules: Sequence[Path],
+    external_labels: Mapping[str, str],
 ) -> dict[str, object]:
     """Build a configuration file; an interval has whole milliseconds."""
     every = f"{round(every_s * 1000)}ms"
@@ -125,6 +127,7 @@ def _config(
             "scrape_interval": every,
             "scrape_timeout": every,
             "evaluation_interval": every,
+            "external_labels": dict(external_labels),
         },
         "rule_files": [str(path) for path in rules],
         "scrape_configs": scrapes,

@@ -18,7 +18,8 @@ from time import perf_counter
 from controller.domain import Key, SplitKind, TrafficOrder
 from controller.evidence.clients.counters import Counters
 from controller.evidence.clients.monitor import Answered, ClientMonitor, Freshness
-from controller.runtime.prometheus import Access, Prometheus
+from controller.runtime.prometheus import Prometheus
+from controller.runtime.settings import PrometheusSettings
 from deploy.servers import prometheus
 from tests.benchmarks.product import Progress
 from tests.benchmarks.result import CannotMeasure, Line, Result, percentile, spread
@@ -107,7 +108,7 @@ async def _ticks(proxies: Proxies, url: str, keys: list[Key]) -> _Measured:
     counters = Counters(
         "legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"})
     )
-    client = Prometheus(Access(url), counters, meter)
+    client = Prometheus(PrometheusSettings(url=url), counters, meter)
     kinds = {"legacy": SplitKind.TRAFFICSPLIT}
     began = datetime.now(UTC)
     orders = {

@@ -157,6 +157,11 @@ def test_no_secret_is_written(values: Path) -> None:
         ("guards.action=Audit", "action"),
         ("guards.editorGroups[0]=it's", "editorGroups"),
         ("images.registry=", "registry"),
+        ("cluster.prometheus.matchers.a-b=c", "a-b"),
+        (
+            "cluster.prometheus.url=prometheus:9090",
+            "the prometheus.url of legacy is no http(s):// URL",
+        ),
     ],
 )
 def test_wrong_values_are_refused(written: str, said: str) -> None:
@@ -164,6 +169,48 @@ def test_wrong_values_are_refused(written: str, said: str) -> None:
     done = template(example("legacy"), f"--set={written}")
     assert done.returncode != 0
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://jane:hunter2@thanos:9090", "https://thanos?token=hunter2"])
+def test_a_prometheus_url_with_a_secret_is_refused_and_not_quoted(url: str) -> None:
+    """A user, a password or a query in the URL of a Prometheus stops helm, which names the Secret's place."""
+    done = template(example("legacy"), f"--set=peer.prometheus.url={url}")
+    assert done.returncode != 0
+    assert (
+        "the prometheus.url of eks is no http(s):// URL, or has a user, a password" in done.stderr
+    )
+    assert "basicAuthSecret" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_every_way_to_say_who_one_is_comes_from_secrets(tmp_path: Path) -> None:
+    """Each Secret of a Prometheus is mounted by its keys where the settings look for them, and the ConfigMap
+    has the paths alone."""
+    ways = {
+        "headersSecret": {"headers_file": "headers"},
+        "tokenSecret": {"token_file": "token"},
+        "basicAuthSecret": {"username_file": "username", "password_file": "password"},
+        "clientCertSecret": {"cert_file": "tls.crt", "key_file": "tls.key"},
+        "caSecret": {"ca_file": "ca.crt"},
+    }
+    url = "--set=cluster.prometheus.url=https://p"
+    for way, files in ways.items():
+        objects = render(example("legacy"), url, f"--set=cluster.prometheus.{way}=s3")
+        path = tmp_path / "controller.yaml"
+        path.write_text(one(objects, "ConfigMap", "migrate-controller")["data"]["controller.yaml"])
+        settings = load_controller(path, {}).clusters["legacy"].prometheus
+        folder = "/etc/migrate/prometheus-legacy"
+        assert {name: getattr(settings, name) for name in files} == {
+            name: f"{folder}/{key}" for name, key in files.items()
+        }
+        pod = one(objects, "Deployment", "migrate-controller")["spec"]["template"]["spec"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert volumes["prometheus-legacy"]["projected"]["sources"] == [
+            {"secret": {"name": "s3", "items": [{"key": k, "path": k} for k in files.values()]}}
+        ]
+        mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
+        assert mounts["prometheus-legacy"] == folder
+        assert "prometheus-eks" not in volumes
 
 
 def test_every_value_is_in_the_schema() -> None:

@@ -71,7 +71,7 @@ class Grant:
         """The role without it."""
         less = copy.deepcopy(role)
         for rule in less["rules"]:
-            if self.resource in rule["resources"]:
+            if self.group in rule["apiGroups"] and self.resource in rule["resources"]:
                 rule["verbs"] = [verb for verb in rule["verbs"] if verb != self.verb]
         less["rules"] = [rule for rule in less["rules"] if rule["verbs"]]
         return less
@@ -230,7 +230,7 @@ def test_check_asks_for_what_the_chart_grants() -> None:
     """The rights that kubectl migrate check asks for are those of the manifest, but for the lease."""
     splits = [provider.RESOURCE for provider in PROVIDERS.values()]
     asked = {
-        (f"{right.resource}{right.subresource and '/'}{right.subresource}", right.verb)
+        (f"{right.resource.plural}{right.subresource and '/'}{right.subresource}", right.verb)
         for right in needed("linkerd-multicluster", splits, ["default"])
     }
     assert asked == {(grant.resource, grant.verb) for grant in grants("eks")}

@@ -15,6 +15,7 @@ from deploy.local.observed import MIGRATIONS
 from deploy.local.pair import LEASES
 from deploy.servers.kube_apiserver import RealApi
 from deploy.stand_ins.apiserver import EmbeddedApi, Store, known_resources
+from deploy.stand_ins.mesh.answering import Answering, AtOnce
 from deploy.stand_ins.mesh.config import Key, Object, key_of
 from deploy.stand_ins.mesh.kube import (
     PROFILES,
@@ -77,6 +78,7 @@ class Embedded:
         self.token = "any"
         self._api = EmbeddedApi(name, resources=known_resources(http_routes=routes), clock=now)
         self.store = self._api.store
+        self.answering = AtOnce(self.store, now)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -116,6 +118,7 @@ class Real:
         self._following: list[asyncio.Task[None]] = []
         self._writes: set[asyncio.Task[None]] = set()
         self._client: KubeClient
+        self._answering: Answering
 
     @property
     def address(self) -> tuple[str, int]:
@@ -147,9 +150,12 @@ class Real:
             for resource in COPIED
         ]
         self._following = [asyncio.create_task(follower.run()) for follower in followers]
+        self._answering = Answering(self._client, random.Random(0))
+        await self._answering.start()
 
     async def stop(self) -> None:
         """End it."""
+        await self._answering.stop()
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)

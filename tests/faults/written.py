@@ -32,7 +32,7 @@ from tests.faults.proxy import Call, CallFault, Cut, Event, EventFault, Reply
 from tests.faults.run import LEG_LIMIT_S, in_child
 from tests.faults.splits import backends_of
 from tests.faults.virtual import Process, VirtualLoop
-from tests.faults.world import World
+from tests.faults.world import GATEWAYS, World
 
 Json = dict[str, Any]
 
@@ -80,8 +80,10 @@ class Written:
         return f"{self.kind}-{self.moment}"
 
     def of(self, cluster: str, kind: str, name: str = SERVICE) -> Json:
-        """Return an object of one cluster, {} where it is not there."""
-        found = (o for o in self.objects[cluster] if o["kind"] == kind)
+        """Return an object of one cluster, {} where it is not there; of ServiceProfiles a pin."""
+        found = [o for o in self.objects[cluster] if o["kind"] == kind]
+        if kind == "ServiceProfile":
+            found = [o for o in found if o["metadata"]["namespace"] == GATEWAYS]
         return next((o for o in found if o["metadata"]["name"] == name), {})
 
     def annotations(self, cluster: str, kind: str, name: str = SERVICE) -> Mapping[str, str]:

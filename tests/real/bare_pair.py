@@ -1,13 +1,15 @@
 """Two API servers with nothing behind them, the real controller process, and probers that say as told.
 
-There is no mesh: mirrors and EndpointSlices are plain objects that the test makes, and FakeProber stands in
-for the probers. So what a test sees is what the controller and the API servers do with each other.
+There is no mesh: mirrors and EndpointSlices are plain objects that the test makes, FakeProber stands in for the
+probers, and the stand-ins of the SMI adaptor and the policy controller obey the splits. So what a test sees is what
+the controller and the API servers do with each other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,6 +23,8 @@ from deploy.local.observed import weights_of
 from deploy.servers.kube_apiserver import RealApi
 from deploy.servers.processes import Program
 from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh.answering import Answering
+from deploy.stand_ins.mesh.kube import ApiAccess, KubeClient
 from tests.fakes.prober import FakeProber
 from tests.real.client import Client, Json, connected, route, service, split
 
@@ -268,6 +272,20 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
+async def obeying(server: Server) -> AsyncIterator[Answering]:
+    """Let the SMI adaptor and the policy controller of the stand-in follow a server meanwhile."""
+    ca = server.ca_pem().decode() if isinstance(server, RealApi) else None
+    client = KubeClient(ApiAccess(server.url, next(iter(server.tokens), None), ca))
+    answering = Answering(client, random.Random(0))
+    try:
+        await answering.start()
+        yield answering
+    finally:
+        await answering.stop()
+        await client.close()
+
+
+@asynccontextmanager
 async def running(
     servers: dict[str, Server],
     folder: Path,
@@ -284,6 +302,8 @@ async def running(
             for name, server in servers.items()
         }
         pair = BarePair(clients, folder, users, kind)
+        for server in servers.values():
+            await stack.enter_async_context(obeying(server))
         try:
             await pair.start()
             yield pair

@@ -14,7 +14,8 @@ import pytest
 from controller.domain import Key, SplitKind, TrafficOrder
 from controller.evidence.clients.counters import Counters, Increase
 from controller.evidence.clients.monitor import Answered, Freshness
-from controller.runtime.prometheus import Access, Prometheus
+from controller.runtime.prometheus import Prometheus
+from controller.runtime.settings import PrometheusSettings
 from deploy.servers import prometheus
 from prober.contract import Counts
 from tests.unit.runtime.proxy_metrics import Proxies, loops, response, route, stranger
@@ -51,7 +52,7 @@ class Watched:
         tally = Counters(
             "legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"})
         )
-        self.client = Prometheus(Access(url), tally, self.meter)
+        self.client = Prometheus(PrometheusSettings(url=url), tally, self.meter)
         self.orders = orders
         self.last = Answered("legacy", 0.0)
         self.total = Increase()
@@ -229,7 +230,10 @@ async def test_a_federation_tells_nothing_twice(honor_labels: bool, copies: str)
 
 async def _copies(found: Watched, query: str, expected: str) -> None:
     """Wait until the series is there so often, so that the test proves what it says."""
-    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession(found.client._access.url) as session:
+    async with (
+        asyncio.timeout(LIMIT_S),
+        aiohttp.ClientSession(found.client._settings.url or None) as session,
+    ):
         while True:
             async with session.get("/api/v1/query", params={"query": query}) as answer:
                 result = (await answer.json())["data"]["result"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.domain import Phase, SplitKind
+from controller.domain import Phase, Reason, SplitKind
 from controller.kube.objects import Resource
 from controller.mesh.splits.kinds import PROVIDERS
 from tests.scenarios.world import DOMAIN, GATEWAYS, PORTS, A, World
@@ -137,18 +137,20 @@ def test_a_kind_not_yet_known_is_not_unserved() -> None:
     assert kinds(world) == [[], []]
 
 
-TWO_PORTS = [*PORTS, {"name": "admin", "port": 9000}]
 OPAQUE = {"config.linkerd.io/opaque-ports": "80"}
 
 
 @pytest.mark.parametrize(
     ("ports", "notes", "told"),
-    [(TWO_PORTS, {}, "has the ports 80, 9000"), (PORTS, OPAQUE, "port 80")],
+    [
+        (PORTS, OPAQUE, "port 80 is TCP to Linkerd by config.linkerd.io/opaque-ports"),
+        ([{**PORTS[0], "appProtocol": "http2"}], {}, "write kubernetes.io/h2c, or none"),
+    ],
 )
 def test_auto_is_a_trafficsplit_where_a_route_cannot_carry_it(
     ports: list[dict[str, Any]], notes: dict[str, str], told: str
 ) -> None:
-    """A Service of two ports, or of an opaque one, gets a TrafficSplit; asked for an HTTPRoute it is refused."""
+    """A Service of an opaque port gets a TrafficSplit; asked for an HTTPRoute it is refused."""
     for asked, made in ((None, [[SPLIT], [SPLIT]]), ("httproute", [[], []])):
         world = World(serving=BOTH)
         set_ports(world, ports, annotations=notes)
@@ -157,7 +159,7 @@ def test_auto_is_a_trafficsplit_where_a_route_cannot_carry_it(
         world.run(2)
         assert kinds(world) == made
     assert (world.phase, world.reason) == (Phase.PENDING, "RouteUnfit")
-    assert told in world.message
+    assert "port 80" in world.message
 
 
 @pytest.mark.parametrize("cluster", ["legacy", "eks"])
@@ -232,6 +234,42 @@ def test_a_rival_that_appears_holds_the_rise_and_not_the_way_home() -> None:
     world.fault("legacy", "target")
     world.until_phase(Phase.REVERTED)
     assert world.aways() == (0, 1000)
+
+
+@pytest.mark.parametrize("resource", [Resource.POLICY_HTTPROUTES, Resource.GRPCROUTES])
+def test_a_route_that_was_there_before_ours_is_refused(resource: Resource) -> None:
+    """An older route of Linkerd's own group, as people set timeouts with, and a GRPCRoute hold until they are gone."""
+    world = World(kinds=ROUTES)
+    world.apis["eks"].put(resource, somebodys_route())
+    world.ask()
+    world.run(3)
+    assert (world.phase, world.reason) == (Phase.PENDING, "TwoMechanisms")
+    assert "mine in default" in world.message
+    assert kinds(world) == [[], []]
+    world.apis["eks"].delete(resource, "default", "mine")
+    world.until(lambda: world.recorded() == (10, 1000))
+
+
+def test_a_younger_route_loses_and_a_grpcroute_wins() -> None:
+    """In mid-flight a younger route of Linkerd's own group is told and holds nothing; a GRPCRoute holds the rise."""
+    world = World(kinds=ROUTES)
+    world.begin_on_legacy()
+    world.ask()
+    world.until_share(100)
+    world.apis["legacy"].put(Resource.POLICY_HTTPROUTES, somebodys_route())
+    world.until_share(250)
+    told = dict(world.decided.warnings)
+    assert "HTTPRoute of policy.linkerd.io mine in default" in told[Reason.ROUTES_MERGED]
+    world.apis["legacy"].put(Resource.GRPCROUTES, somebodys_route())
+    world.run(10)
+    assert (world.phase, world.reason) == (Phase.HOLDING, "TwoMechanisms")
+
+
+def somebodys_route() -> dict[str, Any]:
+    """A route that takes every request to the Service."""
+    parent = {"group": "", "kind": "Service", "name": "service-a"}
+    metadata = {"name": "mine", "namespace": "default"}
+    return {"metadata": metadata, "spec": {"parentRefs": [parent], "rules": [{}]}}
 
 
 def test_a_second_split_of_another_kind_is_named() -> None:

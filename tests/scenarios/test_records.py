@@ -28,7 +28,7 @@ from controller.domain import (
 )
 from controller.kube.objects import DECODERS, Resource, ServiceProfileObject
 from controller.mesh import pin
-from controller.mesh.splits import RECORD, decode_record, encode_record, foreign_owner
+from controller.mesh.splits import RECORD, decode_record, encode_record
 from tests.scenarios.world import World
 
 KEY = Key("default", "service-a")
@@ -285,31 +285,3 @@ def test_a_profile_that_overrides_is_no_pin() -> None:
     assert "remove them" in found.foreign
     assert pin.read(profile()).foreign == ""
     assert pin.read(profile()).created == datetime(2026, 1, 1, tzinfo=UTC)
-
-
-# --- owners ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("labels", "kinds", "managers", "owner"),
-    [
-        ({}, [], [], ""),
-        (
-            {"app.kubernetes.io/managed-by": "Helm"},
-            ["Deployment"],
-            ["argocd-controller", "helm"],
-            "",
-        ),
-        ({"failover.linkerd.io/controlled-by": "x"}, [], [], "linkerd-failover"),
-        ({}, ["Canary"], [], "Flagger"),
-        ({}, [], ["flagger"], "Flagger"),
-        ({}, ["Rollout"], [], "Argo Rollouts"),
-        ({}, [], ["rollouts-controller"], "Argo Rollouts"),
-    ],
-)
-def test_who_moves_traffic_is_a_foreign_owner(
-    labels: dict[str, str], kinds: list[str], managers: list[str], owner: str
-) -> None:
-    """Failover, Flagger and Argo Rollouts are named; who only keeps manifests is none."""
-    assert foreign_owner(labels, kinds, managers).startswith(owner)
-    assert bool(foreign_owner(labels, kinds, managers)) == bool(owner)

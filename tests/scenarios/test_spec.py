@@ -384,6 +384,7 @@ def test_the_articles_objects_are_taken_over_without_moving_traffic() -> None:
             "write service-a",
         ),
         ([("service-a", 90), ("service-a-canary", 10)], "BackendForeign", "service-a-canary"),
+        ([("service-a", 100), ("service-a-canary", 0)], "BackendForeign", "another tool"),
     ],
 )
 def test_a_harmful_split_is_refused(
@@ -436,6 +437,7 @@ def test_weights_that_sum_to_anything_are_shares(local: Any, mirror: Any, share:
     [
         ("split", {"failover.linkerd.io/controlled-by": "x"}, [], "linkerd-failover"),
         ("split", {}, [{"kind": "Canary", "name": "x", "apiVersion": "v1"}], "Flagger"),
+        ("split", {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}, [], "Argo Rollouts"),
         ("service", {}, [{"kind": "Rollout", "name": "x", "apiVersion": "v1"}], "Argo Rollouts"),
     ],
 )
@@ -465,6 +467,43 @@ def test_who_keeps_manifests_is_no_foreign_owner(manager: str) -> None:
     world.put_split("legacy", [{"service": "service-a", "weight": 1}], by=manager, labels=labels)
     world.ask()
     world.until(lambda: world.recorded() == (10, 1000))
+
+
+def test_the_gateway_api_plugin_of_argo_rollouts_is_a_foreign_owner() -> None:
+    """The plugin's Rollout owns a split's weights, also between its canaries; the canary's backend stays."""
+    world = World()
+    backends = [
+        {"service": "service-a", "weight": 100},
+        {"service": "service-a-canary", "weight": 0},
+    ]
+    world.put_split("eks", backends, by="gatewayAPI")
+    before = world.split("eks")
+    world.ask()
+    world.run(10)
+    assert (world.phase, world.reason) == (Phase.PENDING, "ForeignOwner")
+    assert "Gateway API plugin" in world.message
+    assert world.split("eks") == before
+
+
+def test_a_blue_green_rollout_is_no_foreign_owner() -> None:
+    """A Rollout that only chooses among a Service's own pods, by its selector, moves no calls between clusters."""
+    world = World()
+    for name in world.clusters:
+        blue = {"spec": {"selector": {"rollouts-pod-template-hash": "6f5d"}}}
+        world.apis[name].patch(Resource.SERVICES, *A, blue, manager="rollouts-controller")
+    world.ask()
+    world.until(lambda: world.recorded() == (10, 1000))
+
+
+def test_flagger_is_a_foreign_owner_of_a_service_whose_spec_it_writes() -> None:
+    """Flagger points a Service at its primary pods and moves its calls by a split: both are its to write."""
+    world = World()
+    world.ask(paused="true")
+    primary = {"spec": {"selector": {"app": "service-a-primary"}}}
+    world.apis["legacy"].patch(Resource.SERVICES, *A, primary, manager="flagger")
+    world.run(5)
+    assert (world.phase, world.reason) == (Phase.PENDING, "ForeignOwner")
+    assert "field manager flagger of spec" in world.message
 
 
 # --- hands ---------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.domain import Phase, Verdict
+from controller.domain import Key, Phase, Verdict
+from controller.kube.objects import Resource
 from prober.contract import Counts
 from tests.scenarios.test_rollback import assert_home, risen
-from tests.scenarios.world import A, World
+from tests.scenarios.world import A, World, service_body
 from tests.scenarios.world_traffic import BOTH, ClientMonitor
 
 
@@ -228,6 +229,27 @@ def test_who_follows_is_found_out_again_after_a_restart() -> None:
     callers.until(lambda: not warned(world), 200)
 
 
+def test_a_namesake_is_told_once_and_ends_what_was_said_of_callers() -> None:
+    """When another namespace gets a Service of that name, who follows is known no more: the warning says so
+    in one sentence that stays, what nobody can clear is not cleared, and traffic goes on being judged."""
+    world, callers = risen_with_callers(dwell="10m")
+    callers.until(lambda: not warned(world), 200)
+    for cluster in BOTH:
+        world.apis[cluster].put(Resource.SERVICES, service_body(Key("shop", A.service)))
+    callers.extra = {cluster: {"following": frozenset()} for cluster in BOTH}
+    callers.until(lambda: len(warned(world)) == 2, 30)
+    before = world.decided.warnings
+    callers.run(200)
+    assert world.decided.warnings == before
+    assert set(warned(world)) == {"TrafficAmbiguous", "CallersMayNotFollow"}
+    assert "(in legacy shop; in eks shop)" in warned(world)["TrafficAmbiguous"]
+    assert world.replica.observed[A].traffic["legacy"].judged
+    for cluster in BOTH:
+        world.apis[cluster].delete(Resource.SERVICES, "shop", A.service)
+    callers.extra = {}
+    callers.until(lambda: not warned(world), 200)
+
+
 def test_callers_outside_the_mesh_are_told() -> None:
     """Requests that reach the origin's pods from outside the mesh never follow, and the status says so."""
     world, callers = risen_with_callers()
@@ -240,3 +262,41 @@ def test_callers_outside_the_mesh_are_told() -> None:
         "7 requests of the last 2 minutes reached the pods in legacy"
         in (warned(world)["CallersUnmeshed"])
     )
+
+
+def test_completed_claims_of_the_origin_what_was_measured() -> None:
+    """A migration whose callers all follow says so of the origin's pods once two clean minutes were counted, and
+    not before; nobody is told to bypass the split all the while."""
+    world, callers = risen_with_callers()
+    callers.until(lambda: world.phase is Phase.COMPLETED)
+    assert world.message.endswith("whether anybody still calls legacy's pods is being measured")
+    callers.run(300)
+    assert world.message == (
+        "eks serves 100 % by both splits; no request reached legacy's pods in the last 2 min (Prometheus)"
+    )
+    assert "CallersBypass" not in warned(world)
+
+
+@pytest.mark.parametrize("requests", [1, 400])
+def test_who_dials_the_pods_is_named_and_completed_does_not_deny_it(requests: int) -> None:
+    """An ingress that dials the origin's pods, however seldom, is told by name once all others have left."""
+    world, callers = risen_with_callers()
+    dials = {"ingress/nginx": requests}
+    callers.until(lambda: world.phase is Phase.COMPLETED)
+    callers.extra = {"legacy": {"reached": dials}}
+    callers.run(300)
+    assert "ingress/nginx" in warned(world)["CallersBypass"]
+    assert world.message.endswith("callers in legacy still reach legacy's pods")
+
+
+def test_who_dials_the_pods_is_named_before_anything_moves() -> None:
+    """Calls that nobody sent by the Service's name are told while everything is served by the origin."""
+    world = World(prometheus=BOTH)
+    world.begin_on_legacy()
+    world.ask(paused="true")
+    callers = ClientMonitor(world)
+    dials = {"ingress/nginx": 400, "shop/web": 1000}
+    callers.extra = {"legacy": {"reached": dials}}
+    callers.run(30)
+    assert "ingress/nginx;" in warned(world)["CallersBypass"]
+    assert "shop/web" not in warned(world)["CallersBypass"]

@@ -30,9 +30,10 @@ from controller.domain import (
     SplitKind,
     TrafficMode,
 )
-from controller.kube.objects import Resource
+from controller.kube.objects import MIRROR_OF, Resource
 from controller.mesh import pin
 from controller.mesh.splits import RECORD, decode_record, mirror_name
+from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDERS
 from deploy.stand_ins.apiserver import Stored
 from tests.faults.virtual import VirtualLoop
@@ -59,6 +60,9 @@ MOST_REQUESTS = 100
 
 ONE_KIND = dict.fromkeys(CLUSTERS, SplitKind.TRAFFICSPLIT)
 """By cluster the kind of split that it has, unless a test says otherwise (world_kinds)."""
+
+SAME_DOMAIN = dict.fromkeys(CLUSTERS, DOMAIN)
+"""By cluster the domain of its DNS, unless a test says otherwise."""
 
 SPLITS = frozenset(provider.RESOURCE for provider in PROVIDERS.values())
 
@@ -106,7 +110,8 @@ class World(Notes):
     """Two linked clusters with a Service in both, and one controller, in ``at``.
 
     ``kinds`` is by cluster the kind of split that people write there; it serves that one, and ``serving``.
-    ``split`` and ``traffic`` are the controllers' settings. Another world ends the one before it.
+    ``split`` and ``traffic`` are the controllers' settings, ``domains`` the clusters' DNS domains, which nobody
+    tells them. Another world ends the one before it.
     """
 
     kinds: Mapping[str, SplitKind] = ONE_KIND
@@ -122,6 +127,7 @@ class World(Notes):
         serving: Collection[SplitKind] = (),
         split: SplitChoice = "auto",
         traffic: TrafficMode = "advisory",
+        domains: Mapping[str, str] = SAME_DOMAIN,
     ) -> None:
         World.end_of_all()
         World._present = self
@@ -131,15 +137,17 @@ class World(Notes):
         self.failures: list[BaseException] = []
         self.clusters = CLUSTERS
         self.prometheus = prometheus
+        self.domains = domains
         self.kinds = kinds or type(self).kinds
         self.fleet_split: SplitChoice = split
         self.traffic: TrafficMode = traffic
         self.ticks = 0
         self.apis = {name: ApiServer(name, lambda: self.now) for name in CLUSTERS}
         for name, api in self.apis.items():
+            api.answering.domain = self.domains[name]
             served = {self.kinds[name], *serving}
             api.unserved = {p.RESOURCE for kind, p in PROVIDERS.items() if kind not in served}
-        self.mesh = Mesh(self._away, self._pinned, FAR)
+        self.mesh = Mesh(self._obeyed, self._pinned, FAR)
         self.silent: set[tuple[str, int]] = set()
         self.void: dict[str, str] = {}
         self.refusing: dict[str, tuple[str, str]] = {}
@@ -316,7 +324,7 @@ class World(Notes):
 
     def pin(self, cluster: str, key: Key = A) -> Json | None:
         """Return the pin, as JSON."""
-        at = (Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
+        at = (Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, self.domains[cluster]))
         return self.apis[cluster].get(*at) if self.apis[cluster].has(*at) else None
 
     def status(self) -> Any:
@@ -375,7 +383,9 @@ class World(Notes):
         self.apis[cluster].put(Resource.ENDPOINTSLICES, slice_body(key, ready, name))
         far = FAR[cluster]
         mirror = Key(key.namespace, mirror_name(key.service, cluster))
-        self.apis[far].put(Resource.SERVICES, mirror_body(mirror, cluster, service))
+        self.apis[far].put(
+            Resource.SERVICES, mirror_body(mirror, cluster, service, self.domains[cluster])
+        )
         self.apis[far].put(Resource.ENDPOINTSLICES, gateway_body(mirror, ready=bool(ready)))
 
     def annotate(self, cluster: str = "legacy", key: Key = A, **notes: str | None) -> None:
@@ -456,7 +466,8 @@ class World(Notes):
 
     def delete_pin(self, cluster: str, key: Key = A) -> None:
         """Delete a gateway's pin."""
-        self.apis[cluster].delete(Resource.SERVICEPROFILES, GATEWAYS, pin.name(key, DOMAIN))
+        name = pin.name(key, self.domains[cluster])
+        self.apis[cluster].delete(Resource.SERVICEPROFILES, GATEWAYS, name)
 
     def fault(self, callers: str, side: str, answer: str = "500", every: int = 1) -> None:
         """Let the probes of one path be answered so, each ``every``-th."""
@@ -512,6 +523,7 @@ class World(Notes):
         if (
             self.on_write
             and request.resource in SPLITS
+            and request.body["metadata"]["name"] != CANARY
             and (request.made or self._is_there(request))
         ):
             written = self._written(request)
@@ -524,7 +536,7 @@ class World(Notes):
 
     def sent(self, request: Request, stored: Stored) -> None:
         """Keep what a controller wrote."""
-        if request.resource in SPLITS:
+        if request.resource in SPLITS and request.body["metadata"]["name"] != CANARY:
             self.writes.append(self._written(request))
         elif request.resource is Resource.MIGRATIONS and request.subresource == "status":
             key = Key(stored.namespace, stored.name)
@@ -559,22 +571,41 @@ class World(Notes):
         )
 
     def _away(self, cluster: str, key: Key) -> int:
-        """What a cluster's proxies really send to the mirror (facts 15 and 17), of the first split by name."""
+        """What a cluster's split would send to the mirror (facts 15 and 17), were it obeyed."""
         split = self.split(cluster, key)
-        if split is None:
+        if split is None or "." in spelled(split["spec"]):
             return 0
-        if "." in spelled(split["spec"]):
-            return 0
-        weights = weights_of(split["spec"])
-        total = sum(weights.values())
-        mirror = weights.get(mirror_name(key.service, FAR[cluster]), 0.0)
-        return round(WHOLE * mirror / total) if total else 0
+        return share_of(weights_of(split["spec"]), mirror_name(key.service, FAR[cluster]))
+
+    def _obeyed(self, cluster: str, key: Key) -> int:
+        """What a cluster's proxies really send to the mirror: by the Service's ServiceProfile, or by a route that
+        Linkerd accepts (facts 26 and 32)."""
+        if self.kinds[cluster] is SplitKind.HTTPROUTE:
+            split = self.split(cluster, key) or {}
+            parents = split.get("status", {}).get("parents", ())
+            said = [
+                c["status"] for p in parents for c in p["conditions"] if c["type"] == "Accepted"
+            ]
+            return self._away(cluster, key) if said == ["True"] else 0
+        at = (Resource.SERVICEPROFILES, key.namespace, pin.name(key, self.domains[cluster]))
+        profile = self.apis[cluster].get(*at) if self.apis[cluster].has(*at) else {"spec": {}}
+        weights = {
+            o["authority"]: float(o["weight"]) for o in profile["spec"].get("dstOverrides") or ()
+        }
+        mirror = Key(key.namespace, mirror_name(key.service, FAR[cluster]))
+        return share_of(weights, pin.name(mirror, self.domains[cluster]))
 
     def _pinned(self, cluster: str, key: Key) -> bool:
         return self.pin(cluster, key) is not None
 
 
 atexit.register(World.end_of_all)
+
+
+def share_of(weights: Mapping[str, float], name: str) -> int:
+    """The part of one backend, in per mille; all zero is local."""
+    total = sum(weights.values())
+    return round(WHOLE * weights.get(name, 0.0) / total) if total else 0
 
 
 def path(callers: str, side: str) -> CallPath:
@@ -623,8 +654,9 @@ def service_body(key: Key, **metadata: Any) -> Json:
     }
 
 
-def mirror_body(mirror: Key, cluster: str, service: Json) -> Json:
-    """The mirror that Linkerd makes, with the annotations of what it mirrors."""
+def mirror_body(mirror: Key, cluster: str, service: Json, domain: str = DOMAIN) -> Json:
+    """The mirror that Linkerd makes, with the annotations of what it mirrors, and by what name it is known there."""
+    of = Key(mirror.namespace, mirror.service.removesuffix(f"-{cluster}"))
     return {
         "metadata": {
             "name": mirror.service,
@@ -633,7 +665,10 @@ def mirror_body(mirror: Key, cluster: str, service: Json) -> Json:
                 "mirror.linkerd.io/mirrored-service": "true",
                 "mirror.linkerd.io/cluster-name": cluster,
             },
-            "annotations": dict(service["metadata"].get("annotations", {})),
+            "annotations": {
+                **service["metadata"].get("annotations", {}),
+                MIRROR_OF: pin.name(of, domain),
+            },
         },
         "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.2", "ports": service["spec"]["ports"]},
     }

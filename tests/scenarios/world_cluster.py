@@ -18,7 +18,7 @@ import msgspec
 
 from controller.domain import FIELD_MANAGER
 from controller.kube.api import Absorb, Pace, Unavailable
-from controller.kube.api.errors import NotServed, failure
+from controller.kube.api.errors import NotServed, Refused, failure
 from controller.kube.api.transport import DEADLINE_S
 from controller.kube.objects import (
     DECODERS,
@@ -31,11 +31,13 @@ from controller.kube.objects import (
     Undecodable,
     Upserted,
 )
+from controller.mesh.splits.kinds import PROVIDER_OF
 from controller.runtime.cluster_store import WATCHED
 from deploy.stand_ins.apiserver import Event, Store, Stored, known_resources
 from deploy.stand_ins.apiserver import Resource as Kind
 from deploy.stand_ins.apiserver.failures import ApiError
 from deploy.stand_ins.apiserver.writes import MERGE_PATCH, Target, Writes
+from deploy.stand_ins.mesh.answering import AtOnce
 
 Json = dict[str, Any]
 
@@ -89,11 +91,14 @@ class ApiServer:
         self.requests = 0
         self.away = False
         self.lose = 0
+        self.refused: set[str] = set()
+        """Names of splits that an admission webhook lets no controller write."""
         self.unserved: set[Resource] = set()
         self.delay_s = 0.0
         for namespace in NAMESPACES:
             self.store.put(self.store.resources["namespaces"], {"metadata": {"name": namespace}})
         self.store.listen(self._changed)
+        self.answering = AtOnce(self.store, clock)
 
     def _changed(self, event: Event) -> None:
         self.log.append(event)
@@ -275,7 +280,7 @@ class Connection:
         self._server.requests += 1
         try:
             stored = self._done(resource, act, request)
-        except (Unavailable, NotServed) as error:
+        except (Unavailable, NotServed, Refused) as error:
             self._fail(answer, error)
         except ApiError as error:
             told = msgspec.json.encode(error.body)
@@ -293,6 +298,8 @@ class Connection:
             raise Unavailable(f"{self._server.name} is away")
         if resource in self._server.unserved:
             raise NotServed(f"{resource} is not served", status=404)
+        if request is not None and self._is_refused(request):
+            raise Refused("a webhook denied the request", status=403)
         stored = act()
         if request is not None:
             self._notes.sent(request, stored)
@@ -300,6 +307,10 @@ class Connection:
                 self._server.lose -= 1
                 raise Unavailable("the answer was lost", outcome_unknown=True)
         return stored
+
+    def _is_refused(self, request: Request) -> bool:
+        named = request.body["metadata"]["name"] in self._server.refused
+        return named and request.resource in PROVIDER_OF
 
     @staticmethod
     def _fail(answer: asyncio.Future[Stored], error: Exception) -> None:
@@ -341,7 +352,7 @@ class Connection:
         """Return what a watch tells of an event; None where nobody watches that."""
         stored, name = event.stored, self._server.name
         watched = {resource.value: resource for resource in WATCHED}
-        resource = watched.get(stored.resource.plural)
+        resource = watched.get(stored.resource.key)
         if resource is None or resource in self._server.unserved:
             return None
         if event.type == "DELETED":

@@ -28,9 +28,9 @@ from controller.decide.gates import (
     spec,
 )
 from controller.decide.gates.finished import pin_latched
-from controller.decide.gates.gate import Each, Gate, first
+from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven
 from controller.decide.gates.rollback_guard import stays
-from controller.decide.gates.safety import SETTLE_S, no_lease
+from controller.decide.gates.safety import no_lease
 from controller.decide.gates.spec import traffic_mode
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "pin_latched",
     "stays",
     "traffic_mode",
+    "unproven",
 ]
 
 SERVABLE: tuple[Gate, ...] = (*finished.GATES, *spec.GATES)

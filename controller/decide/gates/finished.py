@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from controller.decide.gates.gate import Gate, hold
+from controller.decide import origin_calls
+from controller.decide.gates.gate import Gate, hold, not_in_force, unproven
 from controller.decide.input import Input
 from controller.decide.resolve import latches
-from controller.domain import Hold, Latch, Malformed, MigrationSpec, Reason
+from controller.domain import WHOLE, Hold, Latch, Malformed, MigrationSpec, Reason
+from controller.evidence.clients.claimed import AT_REST_S
 
 
 def reverted(given: Input) -> Hold | None:
@@ -21,7 +23,16 @@ def completed(given: Input) -> Hold | None:
     observed, state = given.observed, given.state
     if state.completed is None or isinstance(observed.spec, Malformed):
         return None
-    return hold(Reason.COMPLETED, f"{state.target} serves every call of {observed.key}")
+    for name, why in unproven(given).items():
+        message = f"every call was to go to {state.target}, but in {name} {why}"
+        return not_in_force(given, message)
+    stands = all(share == WHOLE for share in state.shares.values())
+    what = "serves" if stands else "served, when it was completed,"
+    return hold(
+        Reason.COMPLETED,
+        f"{state.target} {what} 100 % by both splits; {origin_calls.measured(observed, state)[1]}",
+        requeue_after_s=AT_REST_S - observed.settled_s if observed.settled_s < AT_REST_S else None,
+    )
 
 
 def pin_latched(given: Input) -> Hold | None:

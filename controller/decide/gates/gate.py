@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
+from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
     CallPath,
     Hold,
@@ -17,6 +17,12 @@ from controller.domain import (
     Side,
     Verdict,
 )
+
+SETTLE_S = 1.0
+"""Proxies follow a write in 45 ms at most (facts 10); what is probed before this is of before the step."""
+
+IN_FORCE_S = 5.0
+"""The adaptor, or Linkerd, has acted on a write long before this (facts 10 and 26); later, it does not act."""
 
 Gate = Callable[[Input], Ruling | None]
 
@@ -94,6 +100,28 @@ def four_paths(given: Input) -> list[tuple[CallPath, PathEvidence]]:
 def far_end(state: MigrationState, path: CallPath) -> str:
     """Return the name of the cluster that a path leads to."""
     return state.target if path.side is Side.TARGET else state.origin
+
+
+def not_in_force(given: Input, message: str) -> Hold:
+    """Return a decision to stay for what is written and not seen to be in force: a moment, then somebody's."""
+    left = IN_FORCE_S - given.observed.settled_s
+    if left > 0:
+        return wait(Reason.SPLIT_NOT_IN_FORCE, message, left)
+    depend = given.state.shifted or given.state.completed is not None
+    return hold(Reason.SPLIT_NOT_IN_FORCE, message, alert=depend)
+
+
+def unproven(given: Input) -> dict[str, str]:
+    """Return, by cluster, why its split is not seen to be in force; what is not current is not known.
+
+    A split with a defect is not what Linkerd reads anyway: its defects say more.
+    """
+    return {
+        name: f"the {part.kind.api_kind} {part.name} is not in force: {part.not_in_force}"
+        for name, cluster in given.observed.clusters.items()
+        for part in split_parts(cluster)
+        if cluster.current and part.not_in_force and not part.defects
+    }
 
 
 def target_is_empty(given: Input) -> bool:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from controller.decide.gates.gate import Each, Gate, hold
 from controller.decide.input import Input
-from controller.decide.resolve import of_these_clusters
+from controller.decide.resolve import of_these_clusters, part_share, split_parts
 from controller.domain import (
     Hold,
     MigrationSpec,
-    ObservedCluster,
     Reason,
     Record,
+    Split,
     SplitKind,
     Unreadable,
 )
@@ -22,33 +22,36 @@ from controller.domain import (
 def record_unreadable(given: Input) -> Iterator[Hold]:
     """A record that somebody wrote in, or that a newer controller wrote, is not written over for a raise."""
     for name, cluster in given.observed.clusters.items():
-        record = cluster.split.record if cluster.split else None
-        message = record.message if isinstance(record, Unreadable) else ""
-        if isinstance(record, Record) and not of_these_clusters(given.observed, record):
-            message = "the record on the split is of clusters with other names"
-        if message:
-            yield hold(Reason.RECORD_UNREADABLE, f"in {name} {message}; put it back, or remove it")
+        for record in (part.record for part in split_parts(cluster)):
+            message = record.message if isinstance(record, Unreadable) else ""
+            if isinstance(record, Record) and not of_these_clusters(given.observed, record):
+                message = "the record on the split is of clusters with other names"
+            if message:
+                message = f"in {name} {message}; put it back, or remove it"
+                yield hold(Reason.RECORD_UNREADABLE, message)
 
 
 def hand_edited(given: Input) -> Hold | None:
     """Somebody wrote other weights than ours: we never fight a human."""
-    observed, state = given.observed, given.state
+    state = given.state
     if not state.unfinished:
         return None
-    for name, record in state.records.items():
-        found, recorded = state.shares[name], record.share_permille
-        if state.is_of_attempt(record) and found != recorded and found is not None:
-            drift = _drift(name, observed.clusters[name], found, recorded)
-            return hold(Reason.HAND_EDITED, drift)
+    for name, cluster in given.observed.clusters.items():
+        for part in split_parts(cluster):
+            found = part_share(part, is_target=name == state.target)
+            record = part.record if isinstance(part.record, Record) else None
+            if record and state.is_of_attempt(record) and found != record.share_permille:
+                of = f" of the HTTPRoute {part.name}" if cluster.has_parts else ""
+                drift = _drift(f"{of} in {name}", part, found, record.share_permille)
+                return hold(Reason.HAND_EDITED, drift)
     return None
 
 
-def _drift(name: str, cluster: ObservedCluster, found: int, recorded: int) -> str:
-    split = cluster.split
-    who = (split.editor if split else "") or "somebody"
-    spec = "spec.backends" if split and split.kind is SplitKind.TRAFFICSPLIT else "spec.rules"
+def _drift(where: str, split: Split, found: int, recorded: int) -> str:
+    who = split.editor or "somebody"
+    spec = "spec.backends" if split.kind is SplitKind.TRAFFICSPLIT else "spec.rules"
     return (
-        f"{who} set the share in {name} to {found / 10:g} %, the record says {recorded / 10:g} %:"
+        f"{who} set the share{where} to {found / 10:g} %, the record says {recorded / 10:g} %:"
         f" put the weights back, or set abort; where they are kept in Git, ignore {spec} there"
     )
 

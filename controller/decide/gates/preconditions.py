@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.decide.gates.gate import Each, Gate, hold, target_is_empty
+from controller.decide.gates.gate import (
+    SETTLE_S,
+    Each,
+    Gate,
+    hold,
+    not_in_force,
+    target_is_empty,
+    unproven,
+)
 from controller.decide.input import Input
+from controller.decide.resolve import split_parts
 from controller.domain import Hold, ObservedCluster, Reason
 from controller.domain.ports import port_to_probe
 
@@ -23,6 +32,32 @@ def split_defective(given: Input) -> Iterator[Hold]:
                 if not defect.repairable or given.state.unfinished:
                     message = f"in {name} the {split.kind} {split.name}: {defect.message}"
                     yield hold(defect.reason, message)
+
+
+@Each
+def rules_differ(given: Input) -> Iterator[Hold]:
+    """Routes that are to move as one stand at one share when they begin."""
+    for name, cluster in given.observed.clusters.items():
+        routes = split_parts(cluster)
+        if given.state.unfinished or len({route.away_permille for route in routes}) < 2:
+            continue
+        found = " and ".join(f"{route.name} {route.away_permille / 10:g} %" for route in routes)
+        yield hold(
+            Reason.RULES_DIFFER,
+            f"in {name} the HTTPRoutes of {given.observed.key} send different shares to the mirror, {found}:"
+            " give them all the same weights, or let the annotation ports name those that move",
+        )
+
+
+@Each
+def split_not_in_force(given: Input) -> Iterator[Hold]:
+    """What a split says is seen to stand where proxies read it.
+
+    In the first second after a step the gate ``settling`` holds, and the adaptor is at work.
+    """
+    if given.state.attempt is None or given.observed.settled_s >= SETTLE_S:
+        for name, why in unproven(given).items():
+            yield not_in_force(given, f"in {name} {why}")
 
 
 @Each
@@ -97,7 +132,7 @@ def _why_no_mirror(given: Input, cluster: ObservedCluster, far: str, name: str) 
             f"that would be {len(name)} characters, and the name of a Service has {LONGEST_NAME} at most: give"
             " the Service, or the cluster in its Link, a shorter name"
         )
-    if cluster.namesake:
+    if cluster.false_mirror:
         return f"a Service that is no mirror has that name in {cluster.name}: give it another"
     if service is None:
         return f"there is no Service {given.observed.key} in {far} to be mirrored"
@@ -195,6 +230,8 @@ def origin_shrunk(given: Input) -> Hold | None:
 
 GATES: tuple[Gate, ...] = (
     split_defective,
+    rules_differ,
+    split_not_in_force,
     pin_foreign,
     target_without_endpoints,
     mirror_other_cluster,

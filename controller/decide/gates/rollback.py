@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from controller.decide.gates.gate import Gate, bad_probes, known_of, target_is_empty
+from collections.abc import Iterator
+
+from controller.decide.gates.gate import (
+    IN_FORCE_S,
+    Gate,
+    bad_probes,
+    known_of,
+    target_is_empty,
+)
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
-from controller.domain import Malformed, MigrationSpec, Reason, Revert, Side, TrafficEvidence
+from controller.decide.resolve import MigrationState, part_share, split_parts
+from controller.domain import (
+    Malformed,
+    MigrationSpec,
+    Reason,
+    Record,
+    Revert,
+    Side,
+    Split,
+    TrafficEvidence,
+)
 from controller.evidence import cluster_fails, traffic_fails
 
 LINK_SILENCE_S = 1.0
@@ -14,9 +31,42 @@ LINK_SILENCE_S = 1.0
 def latched(given: Input) -> Revert | None:
     """A revert that began is finished, whatever has changed since."""
     state = given.state
-    if state.reverted and (state.shifted or state.unlatched()):
-        return Revert(Reason(state.reverted.reason), state.reverted.message)
+    if state.reverted is None:
+        return None
+    reason, message = Reason(state.reverted.reason), state.reverted.message
+    if state.shifted or state.unlatched():
+        return Revert(reason, message)
+    for cluster in _not_back(given):
+        left = IN_FORCE_S - given.observed.settled_s
+        return Revert(
+            reason,
+            f"{message}; {cluster}",
+            requeue_after_s=left if left > 0 else None,
+            alert=left <= 0,
+        )
     return None
+
+
+def _not_back(given: Input) -> Iterator[str]:
+    """Say of whom the baseline is written, and not seen to stand where proxies read it.
+
+    Where somebody has changed the weights since, that is theirs.
+    """
+    for name, cluster in given.observed.clusters.items():
+        for part in split_parts(cluster) if cluster.current else ():
+            if part.moves_otherwise and _stands_reverted(given, name, part):
+                yield (
+                    f"callers in {name} are not rolled back yet, though it is written: the"
+                    f" {part.kind.api_kind} {part.name} is not in force: {part.not_in_force}"
+                )
+
+
+def _stands_reverted(given: Input, cluster: str, part: Split) -> bool:
+    """Return whether an object's weights are those that a revert wrote."""
+    record = part.record if isinstance(part.record, Record) else None
+    if record is None or record.reverted is None:
+        return False
+    return part_share(part, is_target=cluster == given.state.target) == record.share_permille
 
 
 def aborted(given: Input) -> Revert | None:

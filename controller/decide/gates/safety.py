@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.decide.gates.gate import Each, Gate, hold, known_of
+from controller.decide.gates.gate import SETTLE_S, Each, Gate, hold, known_of
 from controller.decide.input import Input
-from controller.decide.resolve import stored
+from controller.decide.resolve import split_parts, stored
 from controller.domain import Hold, Reason, Side
 
 CLOCKS_DIFFER_S = 2.0
@@ -17,9 +17,6 @@ PIN_AGE_S = 5.0
 
 LOOP_FREE_S = 1.0
 """How long a mirror must have answered other than 508 before the first step."""
-
-SETTLE_S = 1.0
-"""Proxies follow a write in 45 ms at most (facts 10); what is probed before this is of before the step."""
 
 
 def cluster_stale(given: Input) -> Hold | None:
@@ -35,7 +32,7 @@ def cluster_stale(given: Input) -> Hold | None:
 def no_lease(given: Input) -> Hold | None:
     """Only one process raises."""
     context = given.observed.context
-    newest = max((record.fencing_token for record in given.state.records.values()), default=0)
+    newest = given.state.newest_token
     if not context.leads:
         return hold(Reason.NO_LEASE, "this controller does not hold the lease")
     if newest > context.fencing_token:
@@ -57,13 +54,15 @@ def split_missing(given: Input) -> Iterator[Hold]:
     for name, cluster in given.observed.clusters.items():
         if cluster.split is None:
             yield hold(Reason.SPLIT_MISSING, f"{name} has no split yet")
+        for port in cluster.missing:
+            yield hold(Reason.SPLIT_MISSING, f"{name} has no HTTPRoute for port {port} yet")
 
 
 @Each
 def split_flawed(given: Input) -> Iterator[Hold]:
     """Both splits are as Linkerd reads them before anything moves."""
     for name, cluster in given.observed.clusters.items():
-        if cluster.split is not None and cluster.split.defects:
+        if any(part.defects for part in split_parts(cluster)):
             yield hold(Reason.SPLIT_FLAWED, f"the split in {name} is being repaired")
 
 
@@ -81,7 +80,7 @@ def beginning(given: Input) -> Hold | None:
 def taking_over(given: Input) -> Hold | None:
     """Both records are of this leader's fencing token."""
     mine = given.observed.context.fencing_token
-    if any(record.fencing_token != mine for record in given.state.records.values()):
+    if any(record.fencing_token != mine for record in given.state.every_record):
         return hold(Reason.TAKING_OVER, "this leader's fencing token in both records")
     return None
 
@@ -91,7 +90,7 @@ def recording(given: Input) -> Hold | None:
     spec = given.state.spec
     if spec is None:
         return None
-    for record in given.state.records.values():
+    for record in given.state.every_record:
         if record.attempt and record.attempt.spec != stored(spec):
             return hold(Reason.RECORDING, "the changed annotations in both records")
     return None

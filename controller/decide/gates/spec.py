@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.decide import split_choice
-from controller.decide.gates.gate import Each, Gate, hold
+from controller.decide import parts, split_choice
+from controller.decide.gates.gate import Each, Gate, hold, wait
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState
+from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
     Hold,
     Malformed,
@@ -15,11 +15,16 @@ from controller.domain import (
     Observed,
     ObservedCluster,
     ObservedService,
+    Port,
     Reason,
     SplitKind,
     TrafficMode,
 )
+from controller.domain.ports import taken_for
 from controller.domain.probe_checks import shown_ports, unfit
+
+ANSWER_S = 5.0
+"""The SMI adaptor and the policy controller act within about 0.1 s (facts 26): this, with room for a slow one."""
 
 
 @Each
@@ -39,7 +44,7 @@ def foreign_owner(given: Input) -> Iterator[Hold]:
 def second_split(given: Input) -> Iterator[Hold]:
     """Two splits say where the calls go."""
     for name, cluster in given.observed.clusters.items():
-        if len(cluster.splits) > 1:
+        if len(cluster.splits) > len(split_parts(cluster)):
             names = " and ".join(f"the {s.kind.api_kind} {s.name}" for s in cluster.splits)
             yield hold(
                 Reason.SECOND_SPLIT,
@@ -134,12 +139,12 @@ def ports_differ(given: Input) -> Hold | None:
         )
     spoken = {port.name: port.app_protocol for port in theirs.ports}
     for port in mine.ports:
-        other = spoken[port.name]
-        if port.app_protocol and other and port.app_protocol != other:
+        here, there = taken_for(port.app_protocol), taken_for(spoken[port.name])
+        if here and there and here != there:
             return hold(
                 Reason.PORTS_DIFFER,
-                f"the appProtocol of port {port.number} is {port.app_protocol} in {one} and {other}"
-                f" in {two}; make them equal",
+                f"port {port.number} is {here} to Linkerd in {one} by its appProtocol {port.app_protocol},"
+                f" and {there} in {two} by {spoken[port.name]}; make them equal",
             )
     return None
 
@@ -199,6 +204,49 @@ def _unserved(name: str, kind: SplitKind | None, asked: str) -> str:
     )
 
 
+@Each
+def split_unanswered(given: Input) -> Iterator[Hold]:
+    """Somebody is seen to make the kind of split mean something that the Service is to have."""
+    for name, cluster in given.observed.clusters.items():
+        if given.state.spec is None or not cluster.current or cluster.split is not None:
+            continue
+        kinds = split_choice.candidates(given.observed, given.state, cluster)
+        for kind in kinds:
+            left = _answer_due_s(given, cluster, kind)
+            if left > 0:
+                message = f"whether anybody in {name} obeys {_ARTICLES[kind]} {kind.api_kind}"
+                yield wait(Reason.SPLIT_UNANSWERED, message, left)
+            if left > 0 or kind not in cluster.unanswered:
+                break
+        else:
+            yield from (_unanswered(name, kind) for kind in kinds[:1])
+
+
+_ARTICLES = {SplitKind.TRAFFICSPLIT: "a", SplitKind.HTTPROUTE: "an"}
+_ANSWERED_BY = {
+    SplitKind.TRAFFICSPLIT: "the SMI adaptor writes no ServiceProfile for it: see to Linkerd's SMI extension",
+    SplitKind.HTTPROUTE: "Linkerd's policy controller writes no status for it: see to Linkerd's version",
+}
+
+
+def _answer_due_s(given: Input, cluster: ObservedCluster, kind: SplitKind) -> float:
+    """Return for how long the canary of a kind is still waited for, 0 or less: no more."""
+    if kind not in cluster.unanswered:
+        return 0.0
+    asked = cluster.unanswered[kind]
+    if asked is None:
+        return ANSWER_S
+    waited_s = (given.now - asked).total_seconds()
+    return ANSWER_S - (waited_s if waited_s >= 0 else given.observed.started_s)
+
+
+def _unanswered(cluster: str, kind: SplitKind) -> Hold:
+    return hold(
+        Reason.SPLIT_UNANSWERED,
+        f"{cluster} serves {kind.api_kind} ({kind.api_group}), but {_ANSWERED_BY[kind]}",
+    )
+
+
 def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
     """Return the clusters in which the Service has, or is to have, an HTTPRoute."""
     for name, cluster in given.observed.clusters.items():
@@ -210,13 +258,55 @@ def _with_route(given: Input) -> Iterator[tuple[str, ObservedCluster]]:
 @Each
 def route_unfit(given: Input) -> Iterator[Hold]:
     """An HTTPRoute can carry the Service."""
-    why = split_choice.why_no_route(given.observed)
-    for name, _ in _with_route(given) if why else ():
-        yield hold(
-            Reason.ROUTE_UNFIT,
-            f"an HTTPRoute cannot carry the calls in {name}: {why}; use a TrafficSplit, or a Service"
-            " for each port",
-        )
+    for name, cluster in _with_route(given):
+        why = split_choice.why_no_route(given.observed, given.state, cluster)
+        if why:
+            yield hold(
+                Reason.ROUTE_UNFIT,
+                f"an HTTPRoute cannot carry the calls in {name}: {why}; or let it have a TrafficSplit",
+            )
+
+
+@Each
+def ports_unfit(given: Input) -> Iterator[Hold]:
+    """The ports that are named are ports of the Service, and can move without the others."""
+    names = given.state.spec.ports if given.state.spec else ()
+    for name, cluster in given.observed.clusters.items():
+        if not names or cluster.service is None:
+            continue
+        kind = split_choice.kind_of(given.observed, given.state, cluster)
+        wrong = _wrong_ports(cluster.service, given.state.spec, kind)
+        if wrong:
+            yield hold(Reason.PORTS_UNFIT, f"in {name} the annotation ports {wrong}")
+
+
+def _wrong_ports(
+    service: ObservedService, spec: MigrationSpec | None, kind: SplitKind | None
+) -> str:
+    """Return what is wrong with the ports that the annotation names, "" where nothing is."""
+    tcp, names = parts.tcp_ports(service), spec.ports if spec else ()
+    for name in names:
+        if not any(parts.is_named(port, [name]) for port in tcp):
+            return f"names {name}, and the Service has {shown_ports(_ports(service))}"
+    named = [port for port in tcp if parts.is_named(port, names)]
+    if kind is SplitKind.TRAFFICSPLIT:
+        return _left_out([port for port in tcp if port not in named])
+    return _not_carried(named, service, spec)
+
+
+def _left_out(others: list[Port]) -> str:
+    """Return what is wrong where a TrafficSplit is to leave these ports out."""
+    if not others:
+        return ""
+    numbers = ", ".join(str(port.number) for port in others)
+    return f"leaves out {numbers}, which a TrafficSplit moves too: remove it, or let the Service have HTTPRoutes"
+
+
+def _not_carried(named: list[Port], service: ObservedService, spec: MigrationSpec | None) -> str:
+    """Return what is wrong where HTTPRoutes are to carry these ports."""
+    whys = (parts.why_not_carried(port, service, spec) for port in named)
+    why = next(filter(None, whys), "")
+    return f"names what no HTTPRoute can carry: {why}; leave it out" if why else ""
 
 
 @Each
@@ -273,7 +363,9 @@ GATES: tuple[Gate, ...] = (
     split_kind_fixed,
     split_kind_unserved,
     route_unfit,
+    ports_unfit,
     two_mechanisms,
     traffic_unavailable,
     service_missing,
+    split_unanswered,
 )

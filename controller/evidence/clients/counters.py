@@ -12,12 +12,13 @@ outside the mesh, which were read in linkerd2-proxy (``inbound/src/metrics/authz
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients import served
 from prober.contract import Counts
 
 G = TypeVar("G", bound=Hashable)
@@ -34,10 +35,17 @@ _WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job")
 
 _POD = ", ".join(("namespace", "pod", *_WORKLOADS))
 _COPIES = (
-    "job, instance, endpoint, container, prometheus, prometheus_replica, replica, receive,"
-    " exported_job, exported_instance"
+    "job, instance, endpoint, container, prometheus, prometheus_replica, replica, receive, receive_replica,"
+    " rule_replica, tenant_id, exported_job, exported_instance"
 )
-"""Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation."""
+"""Labels in which two copies of one proxy's series may differ: two scrape jobs, two replicas, a federation.
+
+Not those that tell clusters apart, as ``cluster``: two pods of one name in two clusters are no copies. Where copies
+differ in such a label, as a federated one that has it and a scraped one that has not, a matcher chooses one.
+"""
+
+_MOST_OTHERS = 5
+"""So many other values of the matchers' labels are named."""
 
 
 _NONE = Counts()
@@ -49,7 +57,9 @@ class Increase:
 
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
-    counts requests that reached the own pods from outside the mesh.
+    counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
+    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by the
+    callers' namespace, and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
     """
 
     here: Counts = _NONE
@@ -58,6 +68,9 @@ class Increase:
     following: frozenset[str] = frozenset()
     ignoring: frozenset[str] = frozenset()
     unmeshed: int = 0
+    whole: bool = True
+    sent: Mapping[str, int] = field(default_factory=dict)
+    reached: Mapping[str, int] = field(default_factory=dict)
 
 
 class ProxyCounters(Generic[G, S]):
@@ -156,11 +169,21 @@ class Increases:
 
 class Counters:
     """One cluster's counters. ``far`` is the other cluster, ``apart`` the namespaces whose pods call for us:
-    the gateway's, which passes on the calls of the other cluster, and the probers'.
+    the gateway's, which passes on the calls of the other cluster, and the probers'. ``matchers`` are the labels
+    that tell this cluster's series from those of others.
     """
 
-    def __init__(self, cluster: str, far: str, *, gateways: str, apart: frozenset[str]) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        far: str,
+        *,
+        gateways: str,
+        apart: frozenset[str],
+        matchers: Mapping[str, str] | None = None,
+    ) -> None:
         self.cluster = cluster
+        self.matchers = {} if matchers is None else matchers
         self._far = far
         self._gateways = gateways
         self._apart = apart | {gateways}
@@ -169,6 +192,7 @@ class Counters:
         }
         self._gateway: ProxyCounters[str, str] = ProxyCounters()
         self._strangers: ProxyCounters[tuple[Key, str], str] = ProxyCounters()
+        self._pods_served: ProxyCounters[served.Caller, str] = ProxyCounters()
 
     def queries(self, orders: Mapping[Key, TrafficOrder]) -> dict[str, str]:
         """Return the questions by name, the same number of them for any number of migrations.
@@ -178,7 +202,8 @@ class Counters:
         services = sorted({key.service for key in orders})
         mine = "|".join([*services, *(f"{service}-{self._far}" for service in services)])
         spaces = "|".join(sorted({key.namespace for key in orders}))
-        caller = f'pod!="", namespace!~"{"|".join(sorted(self._apart))}"'
+        pod = f'pod!=""{self._only}'
+        caller = f'{pod}, namespace!~"{"|".join(sorted(self._apart))}"'
         responses = f'response_total{{direction="outbound", dst_service=~"{mine}", {caller}}}'
         routes = (
             "outbound_http_route_backend_response_statuses_total"
@@ -200,40 +225,86 @@ class Counters:
             ),
             "loops": _summed(
                 "pod",
-                f'inbound_http_errors_total{{error="gateway loop", namespace="{self._gateways}",'
-                ' pod!=""}',
+                f'inbound_http_errors_total{{error="gateway loop", namespace="{self._gateways}", {pod}}}',
             ),
             "unmeshed": _summed(
                 "namespace, pod, target_addr",
-                f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", pod!="",'
+                f'inbound_http_authz_allow_total{{tls="no_identity", namespace=~"{spaces}", {pod},'
                 ' route_name!="probe", authz_name!="probe"}',
             ),
+            "served": _summed(served.LABELS, served.series(spaces, pod)),
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
                 f"timestamp({series})"
-                for series in ('proxy_build_info{pod!=""}', responses, routes)
+                for series in (f"proxy_build_info{{{pod}}}", responses, routes)
             )
             + ")",
         }
+
+    @property
+    def _only(self) -> str:
+        """The matchers as a selector ends with them; what is in a value stays in it."""
+        return "".join(
+            f', {label}="{_quoted(value)}"' for label, value in sorted(self.matchers.items())
+        )
+
+    def others(self) -> str:
+        """Return the question after the values that the labels of the matchers have, whoever's series they are."""
+        return f'count by ({", ".join(sorted(self.matchers))}) (proxy_build_info{{pod!=""}})'
+
+    def why_empty(self, others: Iterable[Row]) -> str:
+        """Return what is wrong where no sample of a proxy was found, by the answer to ``others``."""
+        asked = _labelled(self.matchers, self.matchers)
+        found = sorted(_labelled(self.matchers, labels) for labels, _ in others)
+        there = f"some with {'; '.join(found[:_MOST_OTHERS])}" if found else "none at all"
+        return (
+            f"it has no sample of a Linkerd proxy with {asked}, and {there}: write under prometheus.matchers"
+            " the labels that this cluster's series have"
+        )
 
     def count(
         self, answers: Mapping[str, Iterable[Row]], orders: Mapping[Key, TrafficOrder], now_s: float
     ) -> Increases:
         """Read the answers to all questions (but ``newest``); return what has increased, by Service."""
         by_response = self._pods("responses", self._responses(answers["responses"], orders), now_s)
-        by_route = self._pods("routes", self._routes(answers["routes"], orders), now_s)
+        routes = list(self._routes(answers["routes"], orders))
+        by_route = self._pods("routes", routes, now_s)
         strangers = self._unmeshed(answers["unmeshed"], orders, now_s)
+        reached = self._served(answers["served"], orders, now_s)
         looped = self._gateway.increase(
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
+        routed = {pod for pod, _, _ in routes}
         services = {
-            key: _routed(by_route.get(key, {}), strangers.get(key, 0))
-            if order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
-            else _split(by_response.get(key, {}), by_route.get(key, {}), strangers.get(key, 0))
+            key: replace(
+                self._increase(order, by_response.get(key, {}), by_route.get(key, {}), routed),
+                unmeshed=strangers.get(key, 0),
+                reached=reached.get(key, {}),
+            )
             for key, order in orders.items()
         }
         return Increases(services, looped=bool(looped))
+
+    def _increase(
+        self,
+        order: TrafficOrder,
+        responses: Mapping[_Pod, _Called],
+        routes: Mapping[_Pod, _Called],
+        routed: Set[_Pod],
+    ) -> Increase:
+        """Put together what callers did, from what is certainly of this Service; ``routed`` are the pods that have a
+        series of any route of it."""
+        by_route = order.kinds.get(self.cluster) is SplitKind.HTTPROUTE
+        if self.cluster in order.shared_names:
+            found = _anonymous(responses)
+        elif by_route:
+            found = _with_unrouted(_routed(routes), responses, routed)
+        else:
+            found = _split(responses, routes)
+        if by_route and self.cluster in order.shared_ports:
+            return Increase(across=found.across, loops=found.loops, whole=False)
+        return found
 
     # --- rows to series -----------------------------------------------------------------------------
 
@@ -266,6 +337,13 @@ class Counters:
             found[pod.key][pod].add(series, count)
         return found
 
+    def _served(
+        self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
+    ) -> Mapping[Key, Mapping[str, int]]:
+        """Return what the own pods of each Service counted since the last answer, by caller."""
+        found = served.asked(rows, served.owners_of(orders, self.cluster))
+        return served.by_caller(self._pods_served.increase(found, now_s), self._apart)
+
     def _unmeshed(
         self, rows: Iterable[Row], orders: Mapping[Key, TrafficOrder], now_s: float
     ) -> dict[Key, int]:
@@ -286,30 +364,38 @@ class Counters:
         return found
 
 
-def _routed(called: Mapping[_Pod, _Called], unmeshed: int) -> Increase:
-    """Put together who calls by an HTTPRoute: then everybody is routed by policy (facts 20)."""
-    total = _Called()
-    for by in called.values():
-        total.plus(by)
-    following = frozenset(pod.workload for pod in called)
-    return Increase(total.here, total.across, total.loops, following, unmeshed=unmeshed)
+def _routed(called: Mapping[_Pod, _Called]) -> Increase:
+    """Put together who calls by an HTTPRoute, and so is routed by policy (facts 20)."""
+    return replace(_anonymous(called), following=frozenset(pod.workload for pod in called))
 
 
-def _split(
-    responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called], unmeshed: int
+def _with_unrouted(
+    found: Increase, responses: Mapping[_Pod, _Called], routed: Set[_Pod]
 ) -> Increase:
+    """Add who calls past an HTTPRoute: a pod without a series of any route, which is still served as before it took
+    a TrafficSplit's place (facts 27). One that only calls the mirror by its own name is none."""
+    past = {pod: by for pod, by in responses.items() if pod not in routed and by.here.sent}
+    here = sum((by.here for by in past.values()), found.here)
+    return replace(found, here=here, ignoring=frozenset(pod.workload for pod in past))
+
+
+def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) -> Increase:
     """Put together who calls past a TrafficSplit: only those who ignore it are routed by policy (facts 20)."""
-    total = _Called()
-    for by in ({**responses, **routes}).values():
-        total.plus(by)
-    return Increase(
-        total.here,
-        total.across,
-        total.loops,
+    return replace(
+        _anonymous({**responses, **routes}),
         following=frozenset(pod.workload for pod in responses.keys() - routes.keys()),
         ignoring=frozenset(pod.workload for pod in routes),
-        unmeshed=unmeshed,
     )
+
+
+def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
+    """Add up what was called, and say of nobody that they follow the split, or do not."""
+    total = _Called()
+    sent: Counter[str] = Counter()
+    for pod, by in called.items():
+        total.plus(by)
+        sent[pod.workload.partition("/")[0]] += by.here.sent
+    return Increase(total.here, total.across, total.loops, sent=sent)
 
 
 def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:
@@ -323,6 +409,15 @@ def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:
 def _series(labels: Mapping[str, str], *, across: bool) -> _Series:
     failed = labels.get("classification", "failure") != "success"
     return _Series(across, failed, labels.get("loop") == "508")
+
+
+def _labelled(names: Iterable[str], labels: Mapping[str, str]) -> str:
+    return ", ".join(f'{name}="{_quoted(labels.get(name, ""))}"' for name in sorted(names))
+
+
+def _quoted(value: str) -> str:
+    """Return a value as it stands between the quotes of PromQL."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _summed(by: str, series: str) -> str:

@@ -23,6 +23,7 @@ from controller.domain import (
 )
 from controller.evidence.clients.counters import Increase, Increases
 from controller.evidence.clients.judgement import ENOUGH, ClientJudgement
+from controller.evidence.clients.served import Reached, past_split
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import Counts
 
@@ -35,6 +36,8 @@ FUTURE_S = 5.0
 RECENT_S = 120.0
 """How long a workload that ignored the split is named, and how long nobody may do so until callers follow."""
 
+NO_SAMPLE = "it has no sample of a Linkerd proxy"
+
 AWAY_TICKS = 3
 """A Prometheus that did not answer for so many ticks is away."""
 
@@ -45,7 +48,8 @@ class Answered:
     one before it was: the increases came between (-inf: nothing was known before).
 
     ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none), in seconds since 1970.
+    ``newest`` that of its newest sample of a proxy (None: it has none, and ``empty`` says so), in seconds
+    since 1970.
     """
 
     cluster: str
@@ -54,7 +58,13 @@ class Answered:
     error: str = ""
     asked: float = 0.0
     newest: float | None = None
+    empty: str = NO_SAMPLE
     increases: Increases = field(default_factory=Increases)
+
+    @property
+    def wrong(self) -> str:
+        """Return why this tells nothing, "" where it may."""
+        return self.error or (self.empty if self.newest is None else "")
 
 
 class Freshness:
@@ -76,7 +86,7 @@ class Freshness:
         self._answered_s = answered.now_s
         newest, self._error = answered.newest, ""
         if newest is None:
-            self._error = "it has no sample of a Linkerd proxy"
+            self._error = answered.empty
             return False
         age_s = answered.asked - newest
         if age_s < -FUTURE_S:
@@ -115,9 +125,10 @@ class _Recent:
     watched_since_s: float = inf
 
     def add(self, now_s: float, target: Counts, origin: Counts, increase: Increase) -> None:
-        self.ticks.append((now_s, target.sent, origin.sent, increase.unmeshed))
-        self.to_target += target.sent
-        self.to_origin += origin.sent
+        to_target, to_origin = (target.sent, origin.sent) if increase.whole else (0, 0)
+        self.ticks.append((now_s, to_target, to_origin, increase.unmeshed))
+        self.to_target += to_target
+        self.to_origin += to_origin
         self.unmeshed += increase.unmeshed
         self.ignoring.update(dict.fromkeys(increase.ignoring, now_s))
         self.followed = self.followed or bool(increase.following)
@@ -153,6 +164,7 @@ class _Cluster:
         self.judgement = judgement
         self.opened_s = now_s
         self.recent = _Recent()
+        self.reached = Reached(RECENT_S)
         self.own_loop_s = -inf
         self.gateway_loop_s = -inf
         self.loops_discarded_until_s = -inf
@@ -164,6 +176,7 @@ class _Cluster:
             target, origin = origin, target
         now_s = answered.now_s
         self.recent.add(now_s, target, origin, increase)
+        self.reached.add(now_s, increase.reached, increase.sent if increase.whole else None)
         if self.judgement is None or answered.since_s < self.opened_s:
             return
         self.judgement.apply(target, origin)
@@ -177,6 +190,7 @@ class _Cluster:
     def evidence(self, unknown: str, now_s: float) -> TrafficEvidence:
         recent, judgement = self.recent, self.judgement
         recent.forget(now_s)
+        self.reached.forget(now_s)
         verdict, reason = self._verdict(unknown)
         return TrafficEvidence(
             verdict,
@@ -195,12 +209,18 @@ class _Cluster:
             ignoring=tuple(sorted(recent.ignoring)),
             follow=recent.follow(now_s),
             unmeshed=recent.unmeshed,
+            to_origin=recent.to_origin,
+            counted=not unknown and self.reached.counted(now_s),
+            reached=dict(self.reached.callers),
+            sent=dict(self.reached.sent),
         )
 
     def said(self, unknown: str, now_s: float) -> object:
         """Return what makes a migration worth a reconcile when it changes."""
         recent = self.recent
         recent.forget(now_s)
+        self.reached.forget(now_s)
+        reached = self.reached.callers
         return (
             self._verdict(unknown),
             unknown == "",
@@ -208,6 +228,10 @@ class _Cluster:
             frozenset(recent.ignoring),
             recent.follow(now_s),
             recent.unmeshed > 0,
+            recent.to_origin > 0,
+            self.reached.counted(now_s),
+            frozenset(reached),
+            frozenset(past_split(reached, self.reached.sent, exact=False)),
         )
 
     @property
@@ -238,7 +262,7 @@ class ClientMonitor:
 
     def order(self, order: TrafficOrder | None, now_s: float) -> None:
         """Count for exactly this. Another attempt begins at zero; what is known of who follows stays, until
-        the split is recreated."""
+        the split is recreated, or its Service is not the only one any more of whom that may be told."""
         before, self._order = self._order, order
         if order is None:
             self._clusters = {}
@@ -248,9 +272,9 @@ class ClientMonitor:
             if known is None or before is None or before.identity != order.identity:
                 opened = _Cluster(self._judgement(order), now_s)
                 if known is not None:
-                    opened.recent = known.recent
+                    opened.recent, opened.reached = known.recent, known.reached
                 self._clusters[name] = opened
-            if before is not None and before.made.get(name) != order.made.get(name):
+            if before is not None and _told_of(before, name) != _told_of(order, name):
                 self._clusters[name].recent = _Recent()
         for name in self._clusters.keys() - order.kinds.keys():
             del self._clusters[name]
@@ -293,6 +317,15 @@ class ClientMonitor:
         said = known.said(source.unknown(now_s), now_s)
         before, known.said_before = known.said_before, said
         return said != before or known.failed
+
+
+def _told_of(order: TrafficOrder, cluster: str) -> tuple[object, ...]:
+    """Return of what it is known who follows: another split, or other certainty, and it is found out anew."""
+    return (
+        order.made.get(cluster),
+        cluster in order.shared_names,
+        cluster in order.shared_ports,
+    )
 
 
 class Clients:

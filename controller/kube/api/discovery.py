@@ -42,6 +42,15 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.LINKS: Place(
             "multicluster.linkerd.io", ("v1alpha3", "v1alpha2", "v1alpha1"), "Link"
         ),
+        Resource.INGRESSES: Place("networking.k8s.io", ("v1",), "Ingress"),
+        Resource.GRPCROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "GRPCRoute"),
+        Resource.TCPROUTES: Place("gateway.networking.k8s.io", ("v1", "v1alpha2"), "TCPRoute"),
+        Resource.TLSROUTES: Place(
+            "gateway.networking.k8s.io", ("v1", "v1alpha3", "v1alpha2"), "TLSRoute"
+        ),
+        Resource.POLICY_HTTPROUTES: Place(
+            "policy.linkerd.io", ("v1beta3", "v1beta2", "v1beta1", "v1alpha1"), "HTTPRoute"
+        ),
     }
 )
 
@@ -91,7 +100,7 @@ class Places:
         parts = ["", "apis" if "/" in version else "api", version]
         if namespace is not None:
             parts += ["namespaces", quote(namespace, safe="")]
-        parts += [resource.value, *([quote(name, safe="")] if name else [])]
+        parts += [resource.plural, *([quote(name, safe="")] if name else [])]
         return "/".join(parts)
 
     async def typed(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +122,7 @@ class Places:
         for version in place.versions:
             if version in served:
                 kinds = await self._ask(resource, f"{path}/{version}", _KINDS)
-                if any(kind.name == resource.value for kind in (kinds and kinds.resources) or ()):
+                if any(kind.name == resource.plural for kind in (kinds and kinds.resources) or ()):
                     return version
         return None
 

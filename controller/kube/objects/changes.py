@@ -9,7 +9,7 @@ from controller.kube.objects.values import KubeObject, Undecodable
 
 
 class Resource(StrEnum):
-    """What is read and written, by its plural (the last part of its path in the API)."""
+    """What is read and written, by its plural; with its group where another group has a kind of that plural."""
 
     SERVICES = "services"
     ENDPOINTSLICES = "endpointslices"
@@ -21,6 +21,16 @@ class Resource(StrEnum):
     LEASES = "leases"
     NAMESPACES = "namespaces"
     LINKS = "links"
+    INGRESSES = "ingresses"
+    TCPROUTES = "tcproutes"
+    TLSROUTES = "tlsroutes"
+    GRPCROUTES = "grpcroutes"
+    POLICY_HTTPROUTES = "httproutes.policy.linkerd.io"
+
+    @property
+    def plural(self) -> str:
+        """The last part of its path in the API."""
+        return self.value.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

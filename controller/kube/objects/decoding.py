@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from sys import intern
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,9 +17,13 @@ from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    FAILOVER,
     MIRROR_PREFIX,
     NOTHING,
     OPAQUE_PORTS,
+    POLICIES,
+    ROLLOUT,
+    SMI_SKIP,
     Backend,
     Endpoint,
     EndpointPort,
@@ -33,11 +37,12 @@ from controller.kube.objects.values import (
     Metadata,
     MigrationObject,
     NamespaceObject,
+    OtherRouteObject,
     OwnerReference,
     ParentRef,
     RouteBackend,
-    RouteRefusal,
     RouteRule,
+    RouteRuling,
     ServiceObject,
     ServiceProfileObject,
     TrafficSplitObject,
@@ -45,7 +50,7 @@ from controller.kube.objects.values import (
     Undecodable,
 )
 
-KEPT_LABELS = frozenset({"failover.linkerd.io/controlled-by", "app.kubernetes.io/managed-by"})
+KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, "app.kubernetes.io/managed-by"})
 """Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -130,7 +135,9 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
 def _service_metadata(wire: wire_types.Meta) -> Metadata:
     """Keep what a decision may use; managed fields only of what can be a spec."""
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
-    annotations = _kept(wire.annotations, (PREFIX, MIRROR_PREFIX), (OPAQUE_PORTS,))
+    annotations = _kept(
+        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
+    )
     is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
     may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(
@@ -169,7 +176,15 @@ def _service(wire: wire_types.Service) -> ServiceObject:
             _port(p.name, p.port, p.protocol, p.app_protocol or "") for p in spec.ports or ()
         ),
         session_affinity=intern(spec.session_affinity),
+        exposed=_exposed(spec),
     )
+
+
+def _exposed(spec: wire_types.ServiceSpec) -> str:
+    """Return by what a Service is reached from outside the cluster, "" where it is not."""
+    if spec.type in ("LoadBalancer", "NodePort"):
+        return intern(f"type {spec.type}")
+    return "externalIPs" if spec.external_ips else ""
 
 
 def _pod(ref: wire_types.TargetRef | None, namespace: str) -> str:
@@ -266,28 +281,74 @@ def _http_route(wire: wire_types.HttpRoute) -> HTTPRouteObject:
         rules=tuple(_route_rule(rule, meta.namespace) for rule in _RULES.decode(rules) or ()),
         parents_written=parents.decode(),
         rules_written=rules.decode(),
-        refusals=tuple(_refusals(bytes(wire.status), meta.namespace)),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
     )
 
 
+GRPC_ROUTE = "GRPCRoute"
+POLICY_ROUTE = "HTTPRoute of policy.linkerd.io"
+
+
+def _other_route(kind: str, wire: wire_types.HttpRoute) -> OtherRouteObject:
+    """Keep whose calls a route is for, and which of them; of a GRPCRoute the rules do not matter."""
+    meta, spec = wire.metadata, wire.spec or wire_types.RouteSpec()
+    rules = bytes(spec.rules) if kind == POLICY_ROUTE else b""
+    return OtherRouteObject(
+        metadata=Metadata(
+            name=intern(meta.name),
+            namespace=intern(meta.namespace),
+            resource_version=meta.resource_version,
+            creation_timestamp=meta.creation_timestamp,
+        ),
+        kind=kind,
+        parents=tuple(
+            _parent(ref, meta.namespace)
+            for ref in _PARENTS.decode(bytes(spec.parent_refs) or b"[]") or ()
+        ),
+        rules=tuple(
+            _route_rule(rule, meta.namespace) for rule in _RULES.decode(rules or b"[]") or ()
+        ),
+        rulings=tuple(_rulings(bytes(wire.status), meta.namespace, wire.metadata.generation)),
+    )
+
+
+def _takes_all(wire: wire_types.RouteMatch) -> bool:
+    """Return whether a match asks for nothing: every path begins with /."""
+    path = wire.path or wire_types.PathMatch()
+    anywhere = (path.type or "PathPrefix") == "PathPrefix" and (path.value or "/") == "/"
+    method = bytes(wire.method) in (b"", b"null")
+    return anywhere and method and not wire.headers and not wire.query_params
+
+
 def _route_rule(wire: wire_types.RouteRule, namespace: str) -> RouteRule:
+    matches = [_takes_all(match) for match in wire.matches or ()]
     return RouteRule(
+        takes_all=not matches or any(matches),
+        picks=not all(matches),
         filters=tuple(intern(found.type) for found in wire.filters or ()),
         backends=tuple(_route_backend(ref, namespace) for ref in wire.backend_refs or ()),
     )
 
 
-def _refusals(status: bytes, namespace: str) -> Iterator[RouteRefusal]:
-    """Find what Linkerd does not accept. A status of another shape says nothing: it is not ours to check."""
+def _rulings(status: bytes, namespace: str, generation: int) -> Iterator[RouteRuling]:
+    """Find what Linkerd says of a route. A status of another shape says nothing: it is not ours to check.
+
+    Linkerd writes no ``observedGeneration`` (read in its source): one that is there is compared.
+    """
     try:
         parents = (_ROUTE_STATUS.decode(status).parents if status else None) or ()
     except (ValueError, RecursionError):
         return
     for parent in parents:
         for condition in parent.conditions or ():
-            refused = condition.type == "Accepted" and condition.status == "False"
-            if refused and parent.controller_name == POLICY_CONTROLLER:
-                yield RouteRefusal(_parent(parent.parent_ref, namespace), condition.message)
+            if condition.type == "Accepted" and parent.controller_name == POLICY_CONTROLLER:
+                seen = condition.observed_generation
+                yield RouteRuling(
+                    _parent(parent.parent_ref, namespace),
+                    accepted=intern(condition.status),
+                    message=condition.message,
+                    outdated=seen is not None and seen < generation,
+                )
 
 
 def _parent(wire: wire_types.ParentRef, namespace: str) -> ParentRef:
@@ -315,7 +376,10 @@ def _service_profile(wire: wire_types.ServiceProfile) -> ServiceProfileObject:
     spec = wire.spec or wire_types.ProfileSpec()
     return ServiceProfileObject(
         metadata=_service_metadata(wire.metadata),
-        has_overrides=bool(spec.dst_overrides),
+        overrides=tuple(
+            Backend(o.authority, *_weight(bytes(o.weight), Decimal(0)))
+            for o in spec.dst_overrides or ()
+        ),
         has_routes=bool(spec.routes),
     )
 
@@ -401,6 +465,10 @@ DECODERS: Mapping[Resource, Decode] = MappingProxyType(
         Resource.LEASES: _tolerant(wire_types.Lease, _lease),
         Resource.NAMESPACES: _tolerant(wire_types.Named, _namespace),
         Resource.LINKS: _tolerant(wire_types.Link, _link),
+        Resource.GRPCROUTES: _tolerant(wire_types.HttpRoute, partial(_other_route, GRPC_ROUTE)),
+        Resource.POLICY_HTTPROUTES: _tolerant(
+            wire_types.HttpRoute, partial(_other_route, POLICY_ROUTE)
+        ),
     }
 )
 """By resource: one object's JSON to what is kept of it. They never raise."""

@@ -19,6 +19,11 @@ MIRROR_PREFIX = "mirror.linkerd.io/"
 MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 """Label of a mirror: the cluster that it leads to, as the Link names it."""
 
+MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
+"""On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
+SMI_SKIP = "smi.linkerd.io/skip"
+"""Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
+
 REMOTE_DISCOVERY = f"{MIRROR_PREFIX}remote-discovery"
 """Label of a mirror without endpoints of its own: proxies ask the other cluster who stands behind it."""
 
@@ -27,6 +32,15 @@ EXPORTED = f"{MIRROR_PREFIX}exported"
 
 OPAQUE_PORTS = "config.linkerd.io/opaque-ports"
 """Annotation of a Service: the ports that Linkerd takes for TCP, whatever is spoken there."""
+
+FAILOVER = "failover.linkerd.io/controlled-by"
+"""Label of a TrafficSplit that linkerd-failover moves."""
+
+ROLLOUT = "rollouts.argoproj.io/gatewayapi-canary"
+"""Label of a route by which a canary of Argo Rollouts is in progress (its Gateway API plugin's)."""
+
+POLICIES = ("retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/failure-accrual")
+"""Beginnings of a Service's annotations that ask Linkerd for retries, timeouts and failure accrual."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The one empty mapping that all objects without labels or annotations share."""
@@ -74,18 +88,25 @@ class Metadata(Value, frozen=True):
 
 
 class ServiceObject(Value, frozen=True):
-    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API."""
+    """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API.
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not."""
 
     metadata: Metadata
     type: str
     cluster_ip: str
     ports: tuple[Port, ...]
     session_affinity: str
+    exposed: str = ""
 
     @property
     def is_mirror(self) -> bool:
         """Whether Linkerd made it: such a Service is never a spec (mesh facts, Mirrors)."""
         return f"{MIRROR_PREFIX}mirrored-service" in self.metadata.labels
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is a member of a federated Service, which calls its pods by their addresses."""
+        return self.metadata.labels.get(f"{MIRROR_PREFIX}federated") == "member"
 
 
 class Endpoint(Value, frozen=True):
@@ -175,30 +196,55 @@ class RouteBackend(Value, frozen=True):
 
 
 class RouteRule(Value, frozen=True):
-    """One rule of a route: the types of its filters, and its backends."""
+    """One rule of a route: the types of its filters, and its backends. ``takes_all``: every request is one of its;
+    ``picks``: a match of it asks for more than that."""
 
     filters: tuple[str, ...]
     backends: tuple[RouteBackend, ...]
+    takes_all: bool = True
+    picks: bool = False
 
 
-class RouteRefusal(Value, frozen=True):
-    """Linkerd's own word that it does not accept a route for one of its parents, and why."""
+class RouteRuling(Value, frozen=True):
+    """Linkerd's own word on whether it accepts a route for one of its parents, and why.
+
+    ``accepted`` is the condition's status: ``True``, ``False`` or ``Unknown``. ``outdated``: it was said of an earlier
+    generation of the route.
+    """
 
     parent: ParentRef
-    message: str
+    accepted: str
+    message: str = ""
+    outdated: bool = False
 
 
 class HTTPRouteObject(Value, frozen=True):
     """An HTTPRoute of any version. ``parents_written`` and ``rules_written`` are the JSON as it was found:
     a merge patch replaces whole lists, so whoever writes weights writes all that stands beside them again.
-    ``refusals`` are of the status, where somebody of Linkerd's wrote one."""
+    ``rulings`` are of the status, where somebody of Linkerd's wrote one."""
 
     metadata: Metadata
     parents: tuple[ParentRef, ...]
     rules: tuple[RouteRule, ...]
     parents_written: str
     rules_written: str
-    refusals: tuple[RouteRefusal, ...] = ()
+    rulings: tuple[RouteRuling, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "HTTPRoute"
+
+
+class OtherRouteObject(Value, frozen=True):
+    """A route of a kind that is never ours: a GRPCRoute, or an HTTPRoute of Linkerd's own group. ``kind`` as people
+    read it; ``rulings`` as above."""
+
+    metadata: Metadata
+    kind: str
+    parents: tuple[ParentRef, ...]
+    rules: tuple[RouteRule, ...]
+    rulings: tuple[RouteRuling, ...] = ()
 
 
 SplitObject = TrafficSplitObject | HTTPRouteObject
@@ -206,10 +252,13 @@ SplitObject = TrafficSplitObject | HTTPRouteObject
 
 
 class ServiceProfileObject(Value, frozen=True):
-    """A ServiceProfile: whether it overrides destinations, and whether it has routes."""
+    """A ServiceProfile: what it overrides destinations with, and whether it has routes.
+
+    An override is a backend whose ``service`` is its authority, a full name.
+    """
 
     metadata: Metadata
-    has_overrides: bool
+    overrides: tuple[Backend, ...]
     has_routes: bool
 
 
@@ -273,6 +322,7 @@ KubeObject = (
     | EventObject
     | NamespaceObject
     | LinkObject
+    | OtherRouteObject
 )
 
 

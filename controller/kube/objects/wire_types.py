@@ -26,6 +26,7 @@ class Meta(Wire):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     labels: dict[str, str] | None = None
@@ -62,6 +63,7 @@ class ServiceSpec(Wire):
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     ports: list[ServicePort] | None = None
     session_affinity: str = "None"
+    external_ips: list[str] | None = msgspec.field(name="externalIPs", default=None)
 
 
 class Service(Wire):
@@ -135,7 +137,22 @@ class RouteFilter(Wire):
     type: str = ""
 
 
+class PathMatch(Wire):
+    type: str | None = "PathPrefix"
+    value: str | None = "/"
+
+
+class RouteMatch(Wire):
+    """What a match asks for; of a GRPCRoute ``method`` is an object, and its like is not looked at."""
+
+    path: PathMatch | None = None
+    method: msgspec.Raw = msgspec.Raw()
+    headers: list[msgspec.Raw] | None = None
+    query_params: list[msgspec.Raw] | None = None
+
+
 class RouteRule(Wire):
+    matches: list[RouteMatch] | None = None
     filters: list[RouteFilter] | None = None
     backend_refs: list[BackendRef] | None = None
 
@@ -149,6 +166,7 @@ class RouteCondition(Wire):
     type: str = ""
     status: str = ""
     message: str = ""
+    observed_generation: int | None = None
 
 
 class RouteParent(Wire):
@@ -167,8 +185,13 @@ class HttpRoute(Wire):
     status: msgspec.Raw = msgspec.Raw()
 
 
+class Override(Wire):
+    authority: str = ""
+    weight: msgspec.Raw = msgspec.Raw()
+
+
 class ProfileSpec(Wire):
-    dst_overrides: list[msgspec.Raw] | None = None
+    dst_overrides: list[Override] | None = None
     routes: list[msgspec.Raw] | None = None
 
 

@@ -27,15 +27,33 @@ from controller.domain import (
     Weights,
     WriteSplit,
 )
-from controller.kube.objects import ManagedFields, Resource
+from controller.kube.objects import (
+    FAILOVER,
+    ROLLOUT,
+    ManagedFields,
+    Metadata,
+    Resource,
+    ServiceProfileObject,
+)
 
 RECORD = PREFIX + "record"
 """The annotation that holds the record, beside the weights and in the same patch."""
 
 RECORD_VERSION = 1
-FOREIGN_MANAGERS = {"flagger": "Flagger", "rollouts-controller": "Argo Rollouts"}
+FOREIGN_MANAGERS = {
+    "flagger": "Flagger",
+    "rollouts-controller": "Argo Rollouts",
+    "gatewayAPI": "Argo Rollouts, by its Gateway API plugin",
+}
+"""By field manager, who moves traffic by the field that it owns."""
+
 FOREIGN_OWNERS = {"Canary": "Flagger", "Rollout": "Argo Rollouts"}
-FAILOVER_LABEL = "failover.linkerd.io/controlled-by"
+FOREIGN_LABELS = {FAILOVER: "linkerd-failover", ROLLOUT: FOREIGN_MANAGERS["gatewayAPI"]}
+"""By label: the plugin's stands on a route while a canary is in progress."""
+
+SELECTOR_ONLY = frozenset({"rollouts-controller"})
+"""Who writes a Service's selector to choose among its own pods, as a blue-green Rollout does: that moves no calls
+between Services."""
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _decode = msgspec.json.Decoder(Record).decode
@@ -50,8 +68,13 @@ class Provider(Protocol):
     def services_of(self, found: Any) -> tuple[Key, ...]:
         """Return which Services somebody's object is about, however it spells them."""
 
-    def read(self, found: Any, key: Key, mirror: str) -> Split | None:
-        """Read somebody's object; None where it is not about ``key``."""
+    def read(
+        self, found: Any, key: Key, mirror: str, profile: ServiceProfileObject | None
+    ) -> Split | None:
+        """Read somebody's object; None where it is not about ``key``.
+
+        ``profile`` is the ServiceProfile beside the Service, None where there is none.
+        """
 
     def body(self, write: WriteSplit, mirror: str) -> dict[str, Any]:
         """Return the object to create, or the merge patch where ``write`` names a resource version."""
@@ -97,6 +120,16 @@ def weights_for(away: int) -> tuple[int, int]:
     if not 0 <= away <= WHOLE:
         raise ValueError(f"a share of {away} per mille: write 0 to {WHOLE}")
     return WHOLE - away, away
+
+
+def stranger(backend: str, weight: Decimal, service: str, mirror: str) -> str:
+    """Return what is wrong with a backend that is neither side of the Service: at no weight it may be written over."""
+    whose = "remove it from the split"
+    if weight == 0:
+        whose += (
+            ", unless another tool moves calls with it: then this Service is that tool's to move"
+        )
+    return f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: {whose}"
 
 
 def metadata_for(write: WriteSplit) -> dict[str, Any]:
@@ -149,21 +182,30 @@ def _owns(fields: Mapping[str, Any], path: Sequence[str]) -> bool:
     return inner is not None and (not inner or _owns(inner, path[1:]))
 
 
-def foreign_owner(
-    labels: Mapping[str, str],
-    owner_kinds: Sequence[str],
-    managers: Sequence[str],
-) -> str:
-    """Return the name of the other controller that moves this traffic, or "".
+def foreign_owner(meta: Metadata, weights: Sequence[str]) -> str:
+    """Return the name of the other controller that moves a split's traffic, or "".
 
-    Argo CD, Flux and Helm are none: they keep manifests, they do not shift weights.
+    ``weights`` is the path of the field that holds them: who owns another field only moves nothing. Argo CD,
+    Flux and Helm are none whatever they own: they keep manifests, they do not shift weights.
     """
-    if FAILOVER_LABEL in labels:
-        return f"linkerd-failover ({FAILOVER_LABEL}: {labels[FAILOVER_LABEL]})"
-    for kind in owner_kinds:
-        if kind in FOREIGN_OWNERS:
-            return f"{FOREIGN_OWNERS[kind]} (owner reference to a {kind})"
-    for manager in managers:
-        if manager in FOREIGN_MANAGERS:
-            return f"{FOREIGN_MANAGERS[manager]} (field manager {manager})"
+    return _foreign(meta, weights, FOREIGN_MANAGERS)
+
+
+def foreign_owner_of_service(meta: Metadata) -> str:
+    """Return the name of the other controller that moves the calls to a Service by its spec, or ""."""
+    managers = {m: name for m, name in FOREIGN_MANAGERS.items() if m not in SELECTOR_ONLY}
+    return _foreign(meta, ("spec",), managers)
+
+
+def _foreign(meta: Metadata, path: Sequence[str], managers: Mapping[str, str]) -> str:
+    for label, name in FOREIGN_LABELS.items():
+        if label in meta.labels:
+            return f"{name} ({label}: {meta.labels[label]})"
+    for owner in meta.owner_references:
+        if owner.kind in FOREIGN_OWNERS:
+            return f"{FOREIGN_OWNERS[owner.kind]} (owner reference to a {owner.kind})"
+    for entry in meta.managers:
+        if entry.manager in managers and _owns(entry.fields_v1, path):
+            what = f"field manager {entry.manager} of {'.'.join(path)}"
+            return f"{managers[entry.manager]} ({what})"
     return ""

@@ -1,7 +1,7 @@
 """HTTPRoute (``gateway.networking.k8s.io`` v1 and v1beta1) with a Service as its parent <-> Split.
 
-gRPC goes through it as any HTTP/2 does: a GRPCRoute is not needed. Linkerd follows a new route at once, also
-in busy clients (facts 11), and gateways ignore routes on HTTP (facts 9). What it does with the rest is read
+gRPC goes through it as any HTTP/2 does, where Linkerd takes the port for HTTP (facts 24). It follows a new route at
+once, also in busy clients (facts 11), and gateways ignore routes on HTTP (facts 9). What it does with the rest is read
 in linkerd2's policy controller (``outbound/index/http.rs``, ``outbound/http.rs``): a rule without backends is
 local; a backend without a port, of another kind, or that does not exist answers 500 to its part; a route with
 a filter that Linkerd does not know is ignored as a whole; an absent weight is 1.
@@ -12,14 +12,22 @@ but the weights: matches, filters and timeouts are carried over. What cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from controller.domain import Defect, Key, Reason, Split, SplitKind, Weights, WriteSplit
-from controller.kube.objects import HTTPRouteObject, ParentRef, Resource, RouteBackend, RouteRule
+from controller.kube.objects import (
+    HTTPRouteObject,
+    ParentRef,
+    Resource,
+    RouteBackend,
+    RouteRule,
+    RouteRuling,
+    ServiceProfileObject,
+)
 from controller.mesh.splits import (
     away_permille,
     decode_record,
@@ -27,6 +35,7 @@ from controller.mesh.splits import (
     last_editor,
     metadata_for,
     short_name,
+    stranger,
     weights_for,
 )
 
@@ -37,6 +46,8 @@ FOLLOWED = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier"})
 """The filters that Linkerd follows and that leave the choice of a backend to the weights."""
 
 REDIRECT = "RequestRedirect"
+
+_SERVICE = (("", "Service"), ("core", "Service"))
 
 
 def services_of(found: HTTPRouteObject) -> tuple[Key, ...]:
@@ -53,8 +64,14 @@ def _service_of(parent: ParentRef, namespace: str) -> Key | None:
     return Key(namespace, service)
 
 
-def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
-    """Read somebody's HTTPRoute: what it does to the callers of this cluster now, and what is wrong."""
+def read(
+    found: HTTPRouteObject, key: Key, mirror: str, profile: ServiceProfileObject | None
+) -> Split | None:
+    """Read somebody's HTTPRoute: what it does to the callers of this cluster now, and what is wrong.
+
+    Linkerd says itself, in the status, whether it accepts it (facts 26); a ``profile`` says nothing of it.
+    """
+    del profile
     if key not in services_of(found):
         return None
     weights, defects = _weights(found, key, mirror)
@@ -64,24 +81,41 @@ def read(found: HTTPRouteObject, key: Key, mirror: str) -> Split | None:
     ignored = any(
         defect.reason in (Reason.SPLIT_IGNORED, Reason.ROUTE_IGNORED) for defect in defects
     )
+    away = 0 if ignored else away_permille(weights)
+    rulings = [r for r in found.rulings if _service_of(r.parent, key.namespace) == key]
+    not_in_force = _not_in_force(rulings)
     return Split(
         kind=KIND,
         name=meta.name,
         resource_version=meta.resource_version,
-        away_permille=0 if ignored else away_permille(weights),
+        away_permille=away,
         weights=weights,
         record=decode_record(meta.annotations),
         defects=defects,
-        foreign=foreign_owner(
-            meta.labels,
-            [owner.kind for owner in meta.owner_references],
-            [entry.manager for entry in meta.managers],
-        ),
+        foreign=foreign_owner(meta, ("spec", "rules")),
         editor=editor,
         edited=edited,
         port=_port(found, key),
+        parent_port=next(p.port for p in found.parents if _service_of(p, key.namespace) == key),
         carried=f'{{"parentRefs":{found.parents_written},"rules":{found.rules_written}}}',
+        not_in_force=not_in_force,
+        in_force_permille=0 if not_in_force else away,
+        answered=bool(rulings),
     )
+
+
+def _not_in_force(rulings: Sequence[RouteRuling]) -> str:
+    """Return why Linkerd is not seen to follow the route as it stands, "" where it says that it does."""
+    if not rulings:
+        return (
+            "Linkerd has not written into its status that it accepts it (linkerd.io/policy-controller), and"
+            " follows none that it does not"
+        )
+    if not all(ruling.accepted == "True" for ruling in rulings):
+        return "Linkerd does not accept it"
+    if any(ruling.outdated for ruling in rulings):
+        return "Linkerd's word in its status is of an earlier generation of it"
+    return ""
 
 
 def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
@@ -104,17 +138,31 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
 
 
 def _rewritten(rule: dict[str, Any], sides: dict[str, int], write: WriteSplit) -> dict[str, Any]:
-    """Return a rule with these weights: what else it says stays, and so does what a backend says of itself."""
+    """Return a rule with these weights: what else it says stays, and so does what a backend says of itself.
+
+    A backend that is no side of the Service is somebody's: it stays too, and gets no calls.
+    """
     found: dict[str | None, dict[str, Any]] = {}
+    others: list[dict[str, Any]] = []
     for ref in rule.get("backendRefs") or ():
-        found.setdefault(short_name(str(ref.get("name", "")), write.key.namespace), ref)
+        name = short_name(str(ref.get("name", "")), write.key.namespace)
+        if name in sides and _is_own(ref, write.key):
+            found.setdefault(name, ref)
+        else:
+            others.append({**ref, "weight": 0})
     refs = [
         {"group": "", "kind": "Service", "port": write.port}
         | found.get(name, {})
         | {"name": name, "weight": weight}
         for name, weight in sides.items()
     ]
-    return {**rule, "backendRefs": refs}
+    return {**rule, "backendRefs": refs + others}
+
+
+def _is_own(ref: dict[str, Any], key: Key) -> bool:
+    """Return whether a backend as it is written is a Service of this namespace."""
+    kind = (ref.get("group") or "", ref.get("kind") or "Service")
+    return kind in _SERVICE and (ref.get("namespace") or key.namespace) == key.namespace
 
 
 def _short_parent(parent: dict[str, Any], key: Key) -> dict[str, Any]:
@@ -178,9 +226,8 @@ def _backend_flaws(backend: RouteBackend, key: Key, mirror: str) -> Iterable[Def
         kind = "" if backend.is_service else f"{backend.kind} "
         yield Defect(
             Reason.BACKEND_FOREIGN,
-            f"the backend {kind}{backend.name} (weight {backend.weight}) is neither {key.service} nor"
-            f" {mirror}: remove it from the route",
-            repairable=backend.weight == 0,
+            stranger(f"{kind}{backend.name}", backend.weight, key.service, mirror),
+            repairable=False,
         )
     elif "." in backend.name:
         yield Defect(
@@ -256,9 +303,17 @@ def _filters(found: HTTPRouteObject) -> Iterable[Defect]:
 
 
 def _refused(found: HTTPRouteObject, key: Key) -> Iterable[Defect]:
-    """Believe Linkerd where it says itself that it does not follow the route."""
-    for ruling in found.refusals:
-        if _service_of(ruling.parent, key.namespace) == key:
+    """Believe Linkerd where it says itself that it does not follow the route.
+
+    A dotted parent is no Service, so Linkerd refuses it: that has its own defect, and its own repair.
+    """
+    for ruling in found.rulings:
+        dotted = "." in ruling.parent.name
+        if (
+            ruling.accepted == "False"
+            and not dotted
+            and _service_of(ruling.parent, key.namespace) == key
+        ):
             why = f" ({ruling.message})" if ruling.message else ""
             yield Defect(
                 Reason.ROUTE_NOT_ACCEPTED,

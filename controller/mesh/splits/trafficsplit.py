@@ -8,12 +8,18 @@ proxies (facts 15). So :func:`read` says what really happens, and :func:`body` w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from controller.domain import Defect, Key, Reason, Split, SplitKind, Weights, WriteSplit
-from controller.kube.objects import Resource, TrafficSplitObject
+from controller.kube.objects import (
+    SMI_SKIP,
+    Backend,
+    Resource,
+    ServiceProfileObject,
+    TrafficSplitObject,
+)
 from controller.mesh.splits import (
     away_permille,
     decode_record,
@@ -21,6 +27,7 @@ from controller.mesh.splits import (
     last_editor,
     metadata_for,
     short_name,
+    stranger,
     weights_for,
 )
 
@@ -37,34 +44,67 @@ def services_of(found: TrafficSplitObject) -> tuple[Key, ...]:
     return () if service is None else (Key(namespace, service),)
 
 
-def read(found: TrafficSplitObject, key: Key, mirror: str) -> Split | None:
-    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong."""
+def read(
+    found: TrafficSplitObject, key: Key, mirror: str, profile: ServiceProfileObject | None
+) -> Split | None:
+    """Read somebody's TrafficSplit: what it does to the callers of this cluster now, and what is wrong.
+
+    Proxies read the overrides that the SMI adaptor writes from it into the Service's ``profile`` (facts 32).
+    """
     if key not in services_of(found):
         return None
-    weights, defects = _weights(found, key, mirror)
+    weights, defects = _weights(found.spec.backends, key, mirror)
     defects += _spelling(found, key, weights)
+    away = 0 if defects and not _obeyed(found) else away_permille(weights)
+    overrides = profile.overrides if profile else ()
+    stands = away_permille(_weights(overrides, key, mirror)[0])
     meta = found.metadata
     editor, edited = last_editor(meta.managers, ("spec", "backends"))
     return Split(
         kind=KIND,
         name=meta.name,
         resource_version=meta.resource_version,
-        away_permille=0 if defects and not _obeyed(found) else away_permille(weights),
+        away_permille=away,
         weights=weights,
         record=decode_record(meta.annotations),
         defects=defects,
-        foreign=foreign_owner(
-            meta.labels,
-            [owner.kind for owner in meta.owner_references],
-            [entry.manager for entry in meta.managers],
-        ),
+        foreign=foreign_owner(meta, ("spec", "backends")),
         editor=editor,
         edited=edited,
+        carried=_strangers(found, key, mirror),
+        not_in_force=_not_in_force(found, profile, stands)
+        if stands != away or not overrides
+        else "",
+        in_force_permille=stands,
+        answered=bool(overrides),
+    )
+
+
+def _not_in_force(
+    found: TrafficSplitObject, profile: ServiceProfileObject | None, stands: int
+) -> str:
+    """Return in a sentence what proxies read in place of the split."""
+    if profile is not None and SMI_SKIP in profile.metadata.annotations:
+        return (
+            f"the ServiceProfile {profile.metadata.name} has the annotation {SMI_SKIP}, so the SMI adaptor"
+            " writes no weights into it: remove the annotation"
+        )
+    if profile is None or not profile.overrides:
+        return (
+            "the SMI adaptor has not written its weights into the Service's ServiceProfile, which is what"
+            " proxies read, so every call stays with the local Service"
+        )
+    return (
+        f"the ServiceProfile {profile.metadata.name}, which is what proxies read, sends {stands / 10:g} %"
+        f" to the mirror: the SMI adaptor has not followed {found.metadata.name}"
     )
 
 
 def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
-    """Return the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion."""
+    """Return the whole TrafficSplit: to create it, or as the merge patch with its resourceVersion.
+
+    ``write.carried`` names the backends that stay beside the two sides.
+    """
     local, away = weights_for(write.away_permille)
     return {
         "metadata": metadata_for(write),
@@ -73,9 +113,19 @@ def body(write: WriteSplit, mirror: str) -> dict[str, Any]:
             "backends": [
                 {"service": write.key.service, "weight": local},
                 {"service": mirror, "weight": away},
+                *({"service": name, "weight": 0} for name in write.carried.split()),
             ],
         },
     }
+
+
+def _strangers(found: TrafficSplitObject, key: Key, mirror: str) -> str:
+    """Return the backends that are no side of the Service, which are somebody's and stay, without calls.
+
+    A dotted one does not: it answers 500 to every call, whatever its weight.
+    """
+    names = [b.service for b in found.spec.backends if b.service not in (key.service, mirror)]
+    return " ".join(dict.fromkeys(name for name in names if name and "." not in name))
 
 
 def _obeyed(found: TrafficSplitObject) -> bool:
@@ -84,20 +134,21 @@ def _obeyed(found: TrafficSplitObject) -> bool:
 
 
 def _weights(
-    found: TrafficSplitObject, key: Key, mirror: str
+    backends: Sequence[Backend], key: Key, mirror: str
 ) -> tuple[Weights, tuple[Defect, ...]]:
     """Sum the weights by side; what is no side of this Service, or no weight, is a defect."""
     sums: dict[str, Decimal] = {}
     defects: list[Defect] = []
-    for backend in found.spec.backends:
+    for backend in backends:
         name = short_name(backend.service, key.namespace)
         if backend.weight is None:
             defects.append(_harmful(f"the weight of {backend.service} is no number"))
         elif name in (key.service, mirror):
             sums[name] = sums.get(name, Decimal(0)) + backend.weight
         else:
-            defects.append(_stranger(backend.service, backend.weight, key.service, mirror))
-    written = [b.weight for b in found.spec.backends if b.weight is not None]
+            message = stranger(backend.service, backend.weight, key.service, mirror)
+            defects.append(Defect(Reason.BACKEND_FOREIGN, message, repairable=False))
+    written = [b.weight for b in backends if b.weight is not None]
     defects += _out_of_bounds(written)
     if written and not defects and sum(written) == 0:
         defects.append(_ALL_ZERO)
@@ -126,15 +177,6 @@ def _harmful(what: str) -> Defect:
         f"{what}: proxies that read this freeze at their old weights and ignore good ones later;"
         " write weights of 0 to 1,000 and restart the callers",
         repairable=False,
-    )
-
-
-def _stranger(backend: str, weight: Decimal, service: str, mirror: str) -> Defect:
-    return Defect(
-        Reason.BACKEND_FOREIGN,
-        f"the backend {backend} (weight {weight}) is neither {service} nor {mirror}: remove it from"
-        " the split",
-        repairable=weight == 0,
     )
 
 

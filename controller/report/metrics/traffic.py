@@ -39,7 +39,7 @@ _METRICS = (
     ),
     _Metric(
         "callers_ignoring_split",
-        "Workloads that do not follow the TrafficSplit.",
+        "Workloads that do not follow the split.",
         _known,
         lambda found: len(found.ignoring),
     ),

@@ -68,13 +68,50 @@ topologySpreadConstraints:
 {{/* A cluster's Prometheus, as the controller's settings have it. */}}
 {{- define "migrate.prometheus" -}}
 {{- if .prometheus.url -}}
+{{- if not (regexMatch "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$" .prometheus.url) }}
+{{- /* Not the schema's: it would quote the URL. */}}
+{{- fail (printf "the prometheus.url of %s is no http(s):// URL, or has a user, a password or a query in it: name the Secret with username and password in basicAuthSecret" .name) }}
+{{- end }}
+{{- $folder := printf "/etc/migrate/prometheus-%s" .name -}}
 prometheus:
-  url: {{ .prometheus.url }}
+  url: {{ .prometheus.url | quote }}
+  {{- with .prometheus.matchers }}
+  matchers: {{ toJson . }}
+  {{- end }}
+  {{- with .prometheus.tenant }}
+  tenant: {{ . | quote }}
+  {{- end }}
+  {{- if .prometheus.headersSecret }}
+  headers_file: {{ $folder }}/headers
+  {{- end }}
   {{- if .prometheus.tokenSecret }}
-  token_file: /etc/migrate/prometheus-{{ .name }}/token
+  token_file: {{ $folder }}/token
+  {{- end }}
+  {{- if .prometheus.basicAuthSecret }}
+  username_file: {{ $folder }}/username
+  password_file: {{ $folder }}/password
+  {{- end }}
+  {{- if .prometheus.clientCertSecret }}
+  cert_file: {{ $folder }}/tls.crt
+  key_file: {{ $folder }}/tls.key
   {{- end }}
   {{- if .prometheus.caSecret }}
-  ca_file: /etc/migrate/prometheus-{{ .name }}/ca.crt
+  ca_file: {{ $folder }}/ca.crt
   {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets of a cluster's Prometheus, as sources of a projected volume; empty where there are none. */}}
+{{- define "migrate.prometheusSecrets" -}}
+{{- $keys := dict "headersSecret" (list "headers") "tokenSecret" (list "token") "basicAuthSecret" (list "username" "password") "clientCertSecret" (list "tls.crt" "tls.key") "caSecret" (list "ca.crt") }}
+{{- range $value := list "headersSecret" "tokenSecret" "basicAuthSecret" "clientCertSecret" "caSecret" }}
+{{- with get $.prometheus $value }}
+- secret:
+    name: {{ . }}
+    items:
+      {{- range get $keys $value }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

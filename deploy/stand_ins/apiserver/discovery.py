@@ -33,7 +33,7 @@ def document(resources: Iterable[Resource], parts: list[str]) -> dict[str, Any]:
 
 
 def _group(name: str, known: list[Resource]) -> dict[str, Any]:
-    versions = next(r.versions for r in known if r.group == name)
+    versions = dict.fromkeys(v for r in known if r.group == name for v in r.versions)
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 

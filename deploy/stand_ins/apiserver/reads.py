@@ -76,23 +76,23 @@ def list_body(store: Store, target: Target, query: Mapping[str, str]) -> bytes:
 
 
 def _page(store: Store, target: Target, query: Mapping[str, str]) -> _Page:
-    plural, namespace = target.resource.plural, target.namespace or None
+    key, namespace = target.resource.key, target.namespace or None
     version, match = asked_version(query), query.get("resourceVersionMatch", "")
     if query.get("continue"):
-        return _next_page(store, plural, namespace, query["continue"])
+        return _next_page(store, key, namespace, query["continue"])
     if match and version is None:
         raise _forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if version is not None and version > store.version:
         raise failures.version_in_the_future(version, store.version)
     if match == "Exact" and version is not None:
         try:
-            return _Page(version, store.objects_at(plural, version, namespace))
+            return _Page(version, store.objects_at(key, version, namespace))
         except VersionExpired as expired:
             raise failures.expired_version(expired.asked, expired.oldest) from None
-    return _Page(store.version, store.objects(plural, namespace))
+    return _Page(store.version, store.objects(key, namespace))
 
 
-def _next_page(store: Store, plural: str, namespace: str | None, token: str) -> _Page:
+def _next_page(store: Store, key: str, namespace: str | None, token: str) -> _Page:
     try:
         decoded = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, start = int(decoded["rv"]), str(decoded["start"])
@@ -101,9 +101,9 @@ def _next_page(store: Store, plural: str, namespace: str | None, token: str) -> 
             f"invalid continue token: continue key is not valid: {error}"
         ) from None
     if version == _WHATEVER_VERSION:
-        return _Page(store.version, store.objects(plural, namespace), start)
+        return _Page(store.version, store.objects(key, namespace), start)
     try:
-        return _Page(version, store.objects_at(plural, version, namespace), start)
+        return _Page(version, store.objects_at(key, version, namespace), start)
     except VersionExpired:
         raise failures.expired_continue(_token(_WHATEVER_VERSION, start)) from None
 

@@ -18,6 +18,9 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+LINKERD_POLICY = "policy.linkerd.io"
+"""Linkerd's own group, which has had HTTPRoutes since before the Gateway API had them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -44,6 +47,11 @@ class Resource:
     schemas: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     merge_keys: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     field_labels: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What its objects are kept by: the plural, with the group where another group has that plural."""
+        return self.qualified if self.group == LINKERD_POLICY else self.plural
 
     @property
     def qualified(self) -> str:
@@ -103,6 +111,11 @@ BUILTIN = (
         builtin=True, has_generation=True, unconditional_update=True,
     ),
     Resource("coordination.k8s.io", ("v1",), "leases", "Lease", builtin=True),
+    Resource(
+        "networking.k8s.io", ("v1",), "ingresses", "Ingress",
+        short_names=("ing",), builtin=True, has_status=True, has_generation=True,
+        unconditional_update=True,
+    ),
 )  # fmt: skip
 
 # Of the Gateway API's CRD neither the defaults nor the rules in CEL are obeyed here: a route is kept as it
@@ -144,4 +157,5 @@ def crd_documents(*, without: str = "") -> list[dict[str, Any]]:
 def known_resources(*, http_routes: bool = True) -> tuple[Resource, ...]:
     """Return what a cluster of this project serves, with or without the Gateway API."""
     custom = tuple(custom_resource(crd) for crd in crd_documents(without=HTTP_ROUTE.plural))
-    return BUILTIN + custom + ((HTTP_ROUTE,) if http_routes else ())
+    every = (*BUILTIN, *custom, HTTP_ROUTE)
+    return tuple(each for each in every if http_routes or each.group != HTTP_ROUTE.group)

@@ -109,7 +109,7 @@ class EmbeddedApi:
         name = metadata["name"]
         namespace = metadata.get("namespace", "default") if resource.namespaced else ""
         target = Target(resource, version, namespace, name)
-        found = self.store.get(resource.plural, namespace, name)
+        found = self.store.get(resource.key, namespace, name)
         if found is None:
             put = self._writes.create(Target(resource, version, namespace), body, manager)
         else:
@@ -214,7 +214,7 @@ class EmbeddedApi:
         return response
 
     def _count(self, request: web.BaseRequest, verb: str, target: Target, code: int) -> None:
-        resource = target.resource.plural
+        resource = target.resource.key
         counted = Request(
             verb=verb,
             resource=f"{resource}/{target.subresource}" if target.subresource else resource,

@@ -138,34 +138,34 @@ class _Table:
 
 
 class Store:
-    """All objects of one API server, by the plural name of their resource.
+    """All objects of one API server, by the key of their resource.
 
     Everything here is synchronous and in-process; `history` is how many events of each resource are
     kept for watches, continue tokens and exact lists.
     """
 
     def __init__(self, resources: Iterable[Resource], history: int = 10_000) -> None:
-        self.resources = {resource.plural: resource for resource in resources}
+        self.resources = {resource.key: resource for resource in resources}
         for resource in self.resources.values():
             for schema in resource.schemas.values():
                 demand_understood(schema)
-        self._tables = {plural: _Table() for plural in self.resources}
+        self._tables = {key: _Table() for key in self.resources}
         self._history = history
         self._listeners: list[Callable[[Event], None]] = []
         self.version = _FIRST_VERSION
 
-    def get(self, plural: str, namespace: str, name: str) -> Stored | None:
+    def get(self, key: str, namespace: str, name: str) -> Stored | None:
         """Return the object, or None; the namespace of a cluster-wide resource is ""."""
-        return self._tables[plural].objects.get(f"{namespace}/{name}")
+        return self._tables[key].objects.get(f"{namespace}/{name}")
 
-    def objects(self, plural: str, namespace: str | None = None) -> list[Stored]:
+    def objects(self, key: str, namespace: str | None = None) -> list[Stored]:
         """Return the objects of one namespace or of all, in the order of their keys."""
-        return self._in_order(self._tables[plural].objects, namespace)
+        return self._in_order(self._tables[key].objects, namespace)
 
-    def objects_at(self, plural: str, version: int, namespace: str | None = None) -> list[Stored]:
+    def objects_at(self, key: str, version: int, namespace: str | None = None) -> list[Stored]:
         """As `objects`, at an earlier version; raises VersionExpired when it is not kept."""
-        objects = dict(self._tables[plural].objects)
-        for event in reversed(self._since(plural, version)):
+        objects = dict(self._tables[key].objects)
+        for event in reversed(self._since(key, version)):
             if event.previous is None:
                 objects.pop(event.stored.key)
             else:
@@ -184,7 +184,7 @@ class Store:
         """
         self.version += 1
         stored = _stored(resource, body, self.version)
-        objects = self._tables[resource.plural].objects
+        objects = self._tables[resource.key].objects
         previous = objects.get(stored.key)
         objects[stored.key] = stored
         self._tell(Event("MODIFIED" if previous else "ADDED", stored, previous))
@@ -193,7 +193,7 @@ class Store:
     def remove(self, gone: Stored) -> Stored:
         """Delete an object; return its last state with the version of the deletion."""
         self.version += 1
-        del self._tables[gone.resource.plural].objects[gone.key]
+        del self._tables[gone.resource.key].objects[gone.key]
         body = gone.body | {"metadata": dict(gone.body["metadata"])}
         last = _stored(gone.resource, body, self.version)
         self._tell(Event("DELETED", last, gone))
@@ -204,7 +204,7 @@ class Store:
         self._listeners.append(listener)
 
     def _tell(self, event: Event) -> None:
-        table = self._tables[event.stored.resource.plural]
+        table = self._tables[event.stored.resource.key]
         table.events.append(event)
         if len(table.events) > self._history:
             table.floor = table.events.popleft().stored.version
@@ -213,8 +213,8 @@ class Store:
         for listener in self._listeners:
             listener(event)
 
-    def _since(self, plural: str, version: int) -> list[Event]:
-        table = self._tables[plural]
+    def _since(self, key: str, version: int) -> list[Event]:
+        table = self._tables[key]
         if version < table.floor:
             raise VersionExpired(version, table.floor)
         newer: list[Event] = []
@@ -225,18 +225,18 @@ class Store:
         newer.reverse()
         return newer
 
-    def subscribe(self, plural: str, version: int | None = None) -> Subscription:
+    def subscribe(self, key: str, version: int | None = None) -> Subscription:
         """Watch one resource from a version on, or from now on.
 
         End it with `unsubscribe`. Raises VersionExpired when the history does not reach back.
         """
-        subscription = Subscription([] if version is None else self._since(plural, version))
-        self._tables[plural].subscriptions.add(subscription)
+        subscription = Subscription([] if version is None else self._since(key, version))
+        self._tables[key].subscriptions.add(subscription)
         return subscription
 
-    def unsubscribe(self, plural: str, subscription: Subscription) -> None:
+    def unsubscribe(self, key: str, subscription: Subscription) -> None:
         """Stop watching."""
-        self._tables[plural].subscriptions.discard(subscription)
+        self._tables[key].subscriptions.discard(subscription)
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Return everything that is watching now."""

@@ -47,7 +47,7 @@ class Watch:
 
     def close(self) -> None:
         """Stop collecting events."""
-        self.store.unsubscribe(self.target.resource.plural, self.subscription)
+        self.store.unsubscribe(self.target.resource.key, self.subscription)
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield bytes to send: one or more lines each."""
@@ -128,16 +128,16 @@ def open_watch(
     store: Store, target: Target, query: Mapping[str, str], bookmark_every_s: float
 ) -> Watch:
     """Start a watch; raises ApiError, the 410 of a version that is too old included."""
-    plural = target.resource.plural
+    key = target.resource.key
     wanted = predicates(target, query)
     version = asked_version(query)
     send_initial = query.get("sendInitialEvents") in ("true", "1")
     from_start = send_initial or not version
     try:
-        subscription = store.subscribe(plural, None if from_start else version)
+        subscription = store.subscribe(key, None if from_start else version)
     except VersionExpired as expired:
         raise failures.expired_version(expired.asked, expired.oldest) from None
-    objects = store.objects(plural, target.namespace or None) if from_start else []
+    objects = store.objects(key, target.namespace or None) if from_start else []
     length_s = float(query.get("timeoutSeconds") or 0)
     bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
     return Watch(

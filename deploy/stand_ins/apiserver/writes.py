@@ -69,7 +69,7 @@ class Writes:
         if resource.has_generation:
             metadata["generation"] = 1
         body = self._completed(target, body, None)
-        if self._store.get(resource.plural, target.namespace, metadata["name"]):
+        if self._store.get(resource.key, target.namespace, metadata["name"]):
             raise failures.already_exists(resource, metadata["name"])
         author = Author(manager, resource.api_version(target.version))
         _own(body, managed_fields(body, None, author, self._now()))
@@ -129,14 +129,14 @@ class Writes:
         if target.resource.plural == "namespaces":
             for resource in self._store.resources.values():
                 if resource.namespaced:
-                    for inside in self._store.objects(resource.plural, target.name):
+                    for inside in self._store.objects(resource.key, target.name):
                         self._store.remove(inside)
         return self._store.remove(old)
 
     def existing(self, target: Target) -> Stored:
         """Return the object a request names; raises the 404."""
         resource = target.resource
-        found = self._store.get(resource.plural, target.namespace, target.name)
+        found = self._store.get(resource.key, target.namespace, target.name)
         if found is None:
             raise failures.not_found(resource, target.name)
         return found

@@ -12,10 +12,13 @@ import asyncio
 import random
 from typing import Any, Final
 
-from deploy.stand_ins.mesh.config import Key, Object, key_of, profile_name
+from deploy.stand_ins.mesh.config import DOMAIN, Key, Object, key_of, profile_name
 from deploy.stand_ins.mesh.keyed import KeyedWork
-from deploy.stand_ins.mesh.kube import PROFILES, SPLITS, KubeClient
+from deploy.stand_ins.mesh.kube import PROFILES, KubeClient, Resource
 from deploy.stand_ins.mesh.watch import Follow
+
+SPLITS: Final = Resource("TrafficSplit", "split.smi-spec.io/v1alpha1", "trafficsplits")
+"""The version that the adaptor asks for (its source), whichever people write."""
 
 SKIP: Final = "smi.linkerd.io/skip"
 """The annotation of a ServiceProfile that the adaptor leaves alone."""
@@ -24,19 +27,19 @@ _Task = tuple[Key, str]
 """A TrafficSplit, and the Service that it was for when something happened to it."""
 
 
-def with_overrides(split: Object, profile: Object | None) -> dict[str, Any]:
+def with_overrides(split: Object, profile: Object | None, domain: str = DOMAIN) -> dict[str, Any]:
     """Return the ServiceProfile of a split's Service with the split's backends as overrides."""
     namespace, _ = key_of(split)
     service = str(split["spec"]["service"])
     overrides = [
         {
             # The name is taken as it stands: a backend as FQDN makes an authority that is nobody's (17).
-            "authority": profile_name((namespace, str(backend["service"]))),
+            "authority": profile_name((namespace, str(backend["service"])), domain),
             "weight": str(backend.get("weight") or 0),
         }
         for backend in split["spec"].get("backends") or ()
     ]
-    named = {"name": profile_name((namespace, service)), "namespace": namespace}
+    named = {"name": profile_name((namespace, service), domain), "namespace": namespace}
     before = profile or {"metadata": named, "spec": {}}
     return {**before, "spec": {**(before.get("spec") or {}), "dstOverrides": overrides}}
 
@@ -50,8 +53,9 @@ def without_overrides(profile: Object) -> dict[str, Any]:
 class SmiAdaptor:
     """One cluster's adaptor; it can be stopped and started as often as one likes."""
 
-    def __init__(self, api: KubeClient, rng: random.Random) -> None:
+    def __init__(self, api: KubeClient, rng: random.Random, domain: str = DOMAIN) -> None:
         self._api = api
+        self._domain = domain
         self._rng = rng
         self._splits: dict[Key, Object] = {}
         self._work: KeyedWork[_Task]
@@ -91,11 +95,13 @@ class SmiAdaptor:
         (namespace, _), service = task
         split = self._splits.get(task[0])
         named = service if split is None else _service_of(split)
-        profile = await self._api.get(PROFILES, (namespace, profile_name((namespace, named))))
+        profile = await self._api.get(
+            PROFILES, (namespace, profile_name((namespace, named), self._domain))
+        )
         if profile is not None and SKIP in (profile["metadata"].get("annotations") or {}):
             return
         if split is not None:
-            wanted = with_overrides(split, profile)
+            wanted = with_overrides(split, profile, self._domain)
         elif profile is not None:
             wanted = without_overrides(profile)
         else:

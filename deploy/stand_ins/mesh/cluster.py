@@ -11,7 +11,7 @@ from typing import Final
 from deploy.stand_ins.mesh.adaptor import SmiAdaptor
 from deploy.stand_ins.mesh.addresses import AddressBlock, wire
 from deploy.stand_ins.mesh.clock import Clock
-from deploy.stand_ins.mesh.config import ClusterConfig, Key, Kind
+from deploy.stand_ins.mesh.config import ClusterConfig, Key, Kind, profile_name
 from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from deploy.stand_ins.mesh.gateway import NAMESPACE as GATEWAYS
 from deploy.stand_ins.mesh.gateway import Gateway
@@ -45,8 +45,8 @@ _FOLLOWED: Final[tuple[tuple[Kind, Resource], ...]] = (
 class MeshCluster:
     """Made by Mesh. ``rng`` gives each part a generator of its own, so that runs repeat.
 
-    ``far`` is the other cluster. ``http_routes``: whether its Linkerd knows HTTPRoutes of the Gateway API;
-    one that does not neither obeys them nor writes their status.
+    ``far`` is the other cluster. ``config`` holds its objects, and what its Linkerd knows: one
+    without HTTPRoutes of the Gateway API neither obeys them nor writes their status.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class MeshCluster:
         clock: Clock,
         rng: Callable[[str], random.Random],
         trust_domain: str,
-        http_routes: bool = True,
+        config: ClusterConfig,
     ) -> None:
         self.name = name
-        self.config = ClusterConfig(http_routes=http_routes)
+        self.config = config
         self._access = access
         self._addresses = addresses
         self._clock = clock
@@ -99,7 +99,7 @@ class MeshCluster:
         await self.metrics.start(wire(self._addresses.take()))
 
     async def _start_controllers(self) -> None:
-        self.adaptor = SmiAdaptor(self.api, self._rng(f"{self.name}/adaptor"))
+        self.adaptor = SmiAdaptor(self.api, self._rng(f"{self.name}/adaptor"), self.config.domain)
         await self.adaptor.start()
         self.policy_controller = PolicyController(
             self.api, self.config, self._rng(f"{self.name}/policy")
@@ -148,6 +148,7 @@ class MeshCluster:
             addresses=self._addresses,
             rng=self._rng(f"{self.name}/workload/{service}"),
             port_name=port_name,
+            count=partial(self._counts, service[1], service[0]),
         )
         self._workloads[service] = workload
         await workload.start(pods)
@@ -177,7 +178,7 @@ class MeshCluster:
         Service (33). ``opaque``: the caller does not speak HTTP (24).
         """
         proxy = await self.sidecar(caller)
-        authority = f"{service[1]}.{service[0]}.svc.cluster.local"
+        authority = profile_name(service, self.config.domain)
         authority += "" if port == 80 else f":{port}"
         load = Load(
             proxy,
@@ -195,8 +196,9 @@ class MeshCluster:
         found = self.config.endpoints(service).get(port, ())
         return [f"{each.ip}:{each.port}" for each in found]
 
-    def _counts(self, name: str, namespace: str) -> Counts:
-        return self.metrics.add(Counts(namespace=namespace, name=name, far=self._far))
+    def _counts(self, name: str, namespace: str, pod: str = "") -> Counts:
+        counts = Counts(namespace=namespace, name=name, far=self._far, pod=pod)
+        return self.metrics.add(counts)
 
     def _follower(self, kind: Kind, resource: Resource) -> Follow:
         return Follow(

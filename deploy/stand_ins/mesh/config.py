@@ -37,7 +37,9 @@ Kind = Literal[
 Topic = tuple[Literal["endpoints", "policy"], Key]
 """What changed about which Service."""
 
-DOMAIN: Final = "svc.cluster.local"
+DOMAIN: Final = "cluster.local"
+"""The DNS domain of a cluster, unless it has another."""
+
 MAX_WEIGHT_SUM: Final = 429_496
 """Above it the proxies break (15): weights are scaled by 10,000 into 32 bits."""
 
@@ -318,12 +320,14 @@ def _is_for(route: Object, service: Key, port: int) -> bool:
     )
 
 
-def overrides_of(profile: Object | None) -> Split | None:
+def overrides_of(profile: Object | None, domain: str = DOMAIN) -> Split | None:
     """Return what a ServiceProfile's overrides say, whoever wrote them; None for nothing."""
     overrides = ((profile or {}).get("spec") or {}).get("dstOverrides")
     if not overrides:
         return None
-    weighted = [(_backend_of(o["authority"]), weight_of(o.get("weight"))) for o in overrides]
+    weighted = [
+        (_backend_of(o["authority"], domain), weight_of(o.get("weight"))) for o in overrides
+    ]
     backends = tuple((name, weight) for name, weight in weighted if name is not None)
     if len(backends) < len(weighted):
         return SplitFault.BACKEND_IS_FQDN
@@ -337,8 +341,8 @@ def _split_by(backends: tuple[tuple[str, float], ...]) -> Split:
     return Weighted(backends) if total > 0 else SplitFault.ALL_ZERO
 
 
-def _backend_of(authority: str) -> str | None:
-    service = service_of_name(authority.partition(":")[0].removesuffix("."))
+def _backend_of(authority: str, domain: str) -> str | None:
+    service = service_of_name(authority.partition(":")[0].removesuffix("."), domain)
     return None if service is None else service[1]
 
 
@@ -354,21 +358,22 @@ def weight_of(written: float | str | None) -> float:
     return float(written)
 
 
-def profile_name(service: Key) -> str:
-    """Return the name of the ServiceProfile of a Service."""
+def profile_name(service: Key, domain: str = DOMAIN) -> str:
+    """Return the name of a Service in its cluster's DNS, and so of its ServiceProfile."""
     namespace, name = service
-    return f"{name}.{namespace}.{DOMAIN}"
+    return f"{name}.{namespace}.svc.{domain}"
 
 
-def service_of_name(host: str) -> Key | None:
-    """Read ``<name>.<namespace>.svc.cluster.local``; None for anything else."""
-    if not host.endswith("." + DOMAIN):
+def service_of_name(host: str, domain: str = DOMAIN) -> Key | None:
+    """Read ``<name>.<namespace>.svc.<domain>``; None for anything else."""
+    suffix = f".svc.{domain}"
+    if not host.endswith(suffix):
         return None
-    parts = host[: -len(DOMAIN) - 1].split(".")
+    parts = host.removesuffix(suffix).split(".")
     return (parts[1], parts[0]) if len(parts) == 2 and all(parts) else None
 
 
-def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
+def topics_of(kind: Kind, obj: Object, domain: str = DOMAIN) -> tuple[Topic, ...]:
     """Return what this object, made or changed or deleted, is about."""
     namespace, name = key_of(obj)
     if kind == "Service":
@@ -378,7 +383,7 @@ def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
         return (("endpoints", (namespace, owner)),) if owner else ()
     if kind in ("HTTPRoute", "OlderHTTPRoute"):
         return tuple(("policy", parent) for parent in parents_of(obj))
-    service = service_of_name(name)
+    service = service_of_name(name, domain)
     return (("policy", service),) if service else ()
 
 
@@ -386,10 +391,12 @@ def topics_of(kind: Kind, obj: Object) -> tuple[Topic, ...]:
 class ClusterConfig:
     """The objects of one cluster, held so that one Service's share of them is found at once.
 
-    ``http_routes``: whether this is a Linkerd that knows HTTPRoutes of the Gateway API.
+    ``http_routes``: whether this is a Linkerd that knows HTTPRoutes of the Gateway API. ``domain`` is that of its
+    DNS: by other names nobody is known here.
     """
 
     http_routes: bool = True
+    domain: str = DOMAIN
     _services: dict[Key, Object] = field(default_factory=dict)
     _profiles: dict[Key, Object] = field(default_factory=dict)
     # By the Service they are about, then by their own key.
@@ -412,15 +419,15 @@ class ClusterConfig:
         if old is not None:
             self._unlink(kind, key, old)
         self._link(kind, key, obj)
-        before = topics_of(kind, old) if old is not None else ()
-        self._tell((*before, *topics_of(kind, obj)))
+        before = topics_of(kind, old, self.domain) if old is not None else ()
+        self._tell((*before, *topics_of(kind, obj, self.domain)))
 
     def drop(self, kind: Kind, key: Key) -> None:
         """Forget an object that was deleted; one never known is no error."""
         old = self._known.pop((kind, key), None)
         if old is not None:
             self._unlink(kind, key, old)
-            self._tell(topics_of(kind, old))
+            self._tell(topics_of(kind, old, self.domain))
 
     def endpoints(self, service: Key) -> Endpoints:
         """Return where the Service's calls can go now."""
@@ -444,12 +451,12 @@ class ClusterConfig:
         """
         if is_headless(self._services.get(service)):
             return Policy()
-        named = profile_name(service)
+        named = profile_name(service, self.domain)
         own = self._profiles.get((proxy_namespace, named))
         beside = self._profiles.get((service[0], named))
         protocol = protocol_of(self._services.get(service), port)
         return Policy(
-            split=overrides_of(beside),
+            split=overrides_of(beside, self.domain),
             route=None if protocol is Protocol.OPAQUE else self._route(service, port),
             pinned=own is not None and proxy_namespace != service[0],
             has_route=any((p.get("spec") or {}).get("routes") for p in (own, beside) if p),
@@ -479,7 +486,7 @@ class ClusterConfig:
             self._profiles[key] = obj
         else:
             by_service = self._by_service(kind)
-            for _, service in topics_of(kind, obj):
+            for _, service in topics_of(kind, obj, self.domain):
                 by_service.setdefault(service, {})[key] = obj
 
     def _unlink(self, kind: Kind, key: Key, obj: Object) -> None:
@@ -489,7 +496,7 @@ class ClusterConfig:
             del self._profiles[key]
         else:
             by_service = self._by_service(kind)
-            for _, service in topics_of(kind, obj):
+            for _, service in topics_of(kind, obj, self.domain):
                 del by_service[service][key]
                 if not by_service[service]:
                     del by_service[service]

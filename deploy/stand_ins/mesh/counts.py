@@ -23,19 +23,21 @@ _RESPONSES: Final = "response_total"
 _REQUESTS: Final = "outbound_http_route_backend_requests_total"
 _STATUSES: Final = "outbound_http_route_backend_response_statuses_total"
 _LOOPS: Final = "inbound_http_errors_total"
+_ALLOWED: Final = "inbound_http_authz_allow_total"
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Counts:
-    """One proxy's counters. ``far`` names the cluster that a mirror of a name's suffix leads to.
+    """One proxy's counters. ``far`` names the cluster that a mirror of a name's suffix leads to. ``pod`` is the
+    proxy's own where it is not the first of its Deployment, ``name``.
 
     The series of a route are those of a Service's name: two Services of one name in two namespaces are counted
     together, under the namespace of the one that was called first (28).
     """
 
-    def __init__(self, *, namespace: str, name: str, far: str) -> None:
-        self._own = {"namespace": namespace, "pod": f"{name}-0", "deployment": name}
+    def __init__(self, *, namespace: str, name: str, far: str, pod: str = "") -> None:
+        self._own = {"namespace": namespace, "pod": pod or f"{name}-0", "deployment": name}
         self._far = far
         self._first: dict[str, str] = {}
         self._values: Counter[Series] = Counter()
@@ -54,6 +56,17 @@ class Counts:
     def looped(self) -> None:
         """A gateway refused a request that it had passed on before."""
         self._add(_LOOPS, {"error": "gateway loop"})
+
+    def asked(self, address: str, client: str) -> None:
+        """A request came in for the pod at ``ip:port``, by a client of this identity ("": it is not meshed)."""
+        ip, _, port = address.rpartition(":")
+        labels = {"target_addr": address, "target_ip": ip, "target_port": port}
+        labels |= {"route_name": "default", "authz_name": "all-unauthenticated"}
+        if client:
+            labels |= {"tls": "true", "client_id": client}
+        else:
+            labels |= {"tls": "no_identity", "no_tls_reason": "no_tls_from_remote"}
+        self._add(_ALLOWED, labels)
 
     def series(self) -> Iterator[tuple[Series, int]]:
         """Return every counter with its value."""
@@ -89,12 +102,12 @@ class MetricsPage:
 
     def __init__(self) -> None:
         self.address = ""
-        self._proxies: list[Counts] = []
+        self.proxies: list[Counts] = []
         self._runner: web.AppRunner | None = None
 
     def add(self, counts: Counts) -> Counts:
         """Show one more proxy."""
-        self._proxies.append(counts)
+        self.proxies.append(counts)
         return counts
 
     async def start(self, ip: str) -> None:
@@ -114,7 +127,7 @@ class MetricsPage:
     async def _serve(self, _: web.Request) -> web.Response:
         lines = [
             f"{name}{{{_text(labels)}}} {value}\n"
-            for counts in self._proxies
+            for counts in self.proxies
             for (name, labels), value in counts.series()
         ]
         return web.Response(text="".join(sorted(lines)))

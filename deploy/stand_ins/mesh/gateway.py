@@ -51,6 +51,7 @@ class Gateway:
         loop_penalty_s: float = LOOP_PENALTY_S,
     ) -> None:
         self.ip = ip
+        self._domain = config.domain
         self.identity = (
             f"linkerd-gateway.{NAMESPACE}.serviceaccount.identity.linkerd.{trust_domain}"
         )
@@ -130,7 +131,7 @@ class Gateway:
                 self._proxy.work(down, self._refuse_loop(down))
                 return
         host, _, port = canonical.decode("latin-1").partition(":")
-        service = service_of_name(host)
+        service = service_of_name(host, self._domain)
         if service is None or not port.isdecimal():
             down.reply(502, "no such service")
             return

@@ -31,6 +31,7 @@ from deploy.stand_ins.mesh.config import (
     Key,
     Object,
     key_of,
+    profile_name,
 )
 from deploy.stand_ins.mesh.gateway import PORT, PROBE_PORT
 from deploy.stand_ins.mesh.kube import ENDPOINTS, SERVICES, SLICES, ApiError, KubeClient, Resource
@@ -55,11 +56,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RemoteGateway:
-    """The other cluster, by the name its Link gives it, and its gateway."""
+    """The other cluster, by the name its Link gives it, its gateway, and the domain of its DNS."""
 
     cluster: str
     ip: str
     identity: str
+    domain: str = DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ REPAIR_S: Final = 0.5
 """How often all mirrors are repaired: a minute in a real cluster (29), scaled down here."""
 
 
-def mirror_service(remote: Object, cluster: str) -> dict[str, Any]:
-    """Return the mirror of a Service of that cluster."""
+def mirror_service(remote: Object, cluster: str, domain: str = DOMAIN) -> dict[str, Any]:
+    """Return the mirror of a Service of that cluster, whose DNS has this domain."""
     meta = remote["metadata"]
     namespace, name = key_of(remote)
     labels = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith(_OWN)}
@@ -99,7 +101,7 @@ def mirror_service(remote: Object, cluster: str) -> dict[str, Any]:
             "labels": {**labels, MIRRORED: "true", CLUSTER_NAME: cluster},
             "annotations": {
                 **(meta.get("annotations") or {}),
-                REMOTE_NAME: f"{name}.{namespace}.{DOMAIN}",
+                REMOTE_NAME: profile_name((namespace, name), domain),
                 REMOTE_VERSION: meta.get("resourceVersion", ""),
             },
         },
@@ -320,7 +322,7 @@ class ServiceMirror:
             return
         if not exists and not self._has_ready(key):
             self._unfilled.add(key)
-        mirror = mirror_service(remote, self._gateway.cluster)
+        mirror = mirror_service(remote, self._gateway.cluster, self._gateway.domain)
         reach = self._reach(key)
         wanted: dict[Resource, Object] = {
             SERVICES: mirror,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.stand_ins.mesh.config import EXPORTED, SERVICE_NAME, Key
+from deploy.stand_ins.mesh.config import DOMAIN, EXPORTED, SERVICE_NAME, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,16 @@ def slice_object(
     }
 
 
-def link_object(cluster: str, gateway_ip: str, identity: str) -> dict[str, Any]:
+def link_object(
+    cluster: str, gateway_ip: str, identity: str, domain: str = DOMAIN
+) -> dict[str, Any]:
     """Return the Link to a cluster, as ``linkerd multicluster link-gen`` makes it: what the other cluster's
     Services must be labelled to be mirrored here, and where its gateway is."""
     return {
         "metadata": {"name": cluster, "namespace": "linkerd-multicluster"},
         "spec": {
             "targetClusterName": cluster,
-            "targetClusterDomain": "cluster.local",
+            "targetClusterDomain": domain,
             "targetClusterLinkerdNamespace": "linkerd",
             "clusterCredentialsSecret": f"cluster-credentials-{cluster}",
             "gatewayAddress": gateway_ip,

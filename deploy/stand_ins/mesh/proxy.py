@@ -19,6 +19,9 @@ from deploy.stand_ins.mesh.outbound import Backend, Decision, Drop, Hold, Outbou
 CANONICAL: Final = b"l5d-dst-canonical"
 """The request header that tells a gateway which Service and port are meant."""
 
+CLIENT: Final = b"l5d-client-id"
+"""The request header that stands for the client's certificate: whose proxy a request comes from."""
+
 OPAQUE: Final = b"l5d-opaque"
 """The request header that stands for bytes that are not HTTP: the connection it comes on is opaque."""
 
@@ -54,7 +57,7 @@ class Errand:
 
 def end_to_end(request: Request) -> Fields:
     """Return the fields to pass on; those of an upgrade stay."""
-    fields = [f for f in request.fields if f[0] not in HOP_BY_HOP and f[0] != OPAQUE]
+    fields = [f for f in request.fields if f[0] not in HOP_BY_HOP and f[0] not in (OPAQUE, CLIENT)]
     if request.upgrade:
         fields.append((b"connection", b"upgrade"))
     return fields
@@ -225,7 +228,9 @@ class Proxy:
 
     def _head(self, errand: Errand, endpoint: Endpoint) -> bytes:
         fields = errand.fields
-        if endpoint.remote is not None:
+        if endpoint.remote is None:
+            fields = [*fields, (CLIENT, self._identity)]
+        else:
             remote = endpoint.remote.encode()
             if errand.opaque:
                 fields = [*fields, (OPAQUE, b"1")]

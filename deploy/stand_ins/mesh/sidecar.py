@@ -48,6 +48,7 @@ class Sidecar:
             rng=rng,
             counts=counts,
         )
+        self._domain = config.domain
         self._known: dict[bytes, Where] = {}
 
     async def start(self, ip: str) -> str:
@@ -66,7 +67,7 @@ class Sidecar:
         if where is None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            where = self._known[authority] = read_authority(authority)
+            where = self._known[authority] = read_authority(authority, self._domain)
         target, port = where
         if target is None:
             down.reply(502, "no such host")
@@ -91,7 +92,7 @@ def split_target(request: Request) -> tuple[bytes, bytes]:
     return authority, b"/" + (question + query if question and not slash else path)
 
 
-def read_authority(authority: bytes) -> Where:
+def read_authority(authority: bytes, domain: str) -> Where:
     """Return what an authority names. Only addresses of pods count as addresses."""
     host, _, digits = authority.decode("latin-1").partition(":")
     if digits and not digits.isdecimal():
@@ -99,4 +100,4 @@ def read_authority(authority: bytes) -> Where:
     port = int(digits) if digits else 80
     if is_pod_ip(host):
         return Endpoint(host, port), port
-    return service_of_name(host.lower()), port
+    return service_of_name(host.lower(), domain), port

@@ -10,12 +10,13 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from deploy.stand_ins.mesh.addresses import AddressBlock, wire
 from deploy.stand_ins.mesh.config import Key
+from deploy.stand_ins.mesh.counts import Counts
 from deploy.stand_ins.mesh.http1 import (
     HEAD_END,
     BadHeadError,
@@ -28,6 +29,7 @@ from deploy.stand_ins.mesh.http1 import (
 )
 from deploy.stand_ins.mesh.kube import SLICES, Objects
 from deploy.stand_ins.mesh.objects import Pod, slice_object
+from deploy.stand_ins.mesh.proxy import CLIENT
 
 DRAIN_S: Final = 0.5
 """From not ready to leaving: longer than any proxy takes to hear of it (docs/mesh-facts.md, 10)."""
@@ -52,7 +54,8 @@ class Faults:
 
 
 class Workload:
-    """The pods of one Service in one cluster. The Service object is somebody else's.
+    """The pods of one Service in one cluster. The Service object is somebody else's. ``count`` makes what the proxy
+    of a pod counts on.
 
     Every method that changes pods writes the EndpointSlice, and raises what ``objects`` raises.
     """
@@ -67,6 +70,7 @@ class Workload:
         rng: random.Random,
         port: int = 8080,
         port_name: str = "http",
+        count: Callable[[str], Counts] | None = None,
     ) -> None:
         self.service = service
         self.cluster = cluster
@@ -79,6 +83,7 @@ class Workload:
         self._pods: dict[str, _PodServer] = {}
         self._states: dict[str, Pod] = {}
         self._twins: list[Key] = []
+        self._count = count or self._uncounted
         self._started = 0
         self._changing = asyncio.Lock()
 
@@ -175,10 +180,14 @@ class Workload:
         self._started += 1
         name = f"{self.service[1]}-{self.cluster}-{self._started}"
         ip = self._addresses.take()
-        server = _PodServer(self, name)
+        server = _PodServer(self, name, f"{ip}:{self._port}", self._count(name))
         await server.listen(wire(ip), self._port)
         self._pods[name] = server
         self._states[name] = Pod(name, ip)
+
+    def _uncounted(self, pod: str) -> Counts:
+        namespace, name = self.service
+        return Counts(namespace=namespace, name=name, far="", pod=pod)
 
     async def _retire(self, names: Sequence[str]) -> None:
         if not names:
@@ -201,17 +210,23 @@ class Workload:
 
 
 class _PodServer:
-    """One pod: a listening socket and the connections to it."""
+    """One pod: a listening socket and the connections to it. ``counts`` are its own proxy's."""
 
-    def __init__(self, workload: Workload, name: str) -> None:
+    def __init__(self, workload: Workload, name: str, address: str, counts: Counts) -> None:
         self.workload = workload
         self.name = name
+        self._address = address
+        self._counts = counts
         self.connections: set[_PodConnection] = set()
         self._server: asyncio.Server | None = None
 
     async def listen(self, ip: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _PodConnection(self), ip, port)
+
+    def count(self, request: Request) -> None:
+        """Count a request as its proxy does: by who sent it."""
+        self._counts.asked(self._address, (first(request.fields, CLIENT) or b"").decode())
 
     async def drain(self) -> None:
         """Leave when the last request is answered, or after a while without it."""
@@ -279,6 +294,7 @@ class _PodConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self.answering = True
+        self._pod.count(self._request)
         latency_s = self._pod.workload.faults.latency_s
         if latency_s:
             loop = asyncio.get_running_loop()

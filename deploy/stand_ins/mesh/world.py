@@ -8,7 +8,7 @@ import random
 from deploy.stand_ins.mesh.addresses import AddressBlock
 from deploy.stand_ins.mesh.clock import Clock, LoopClock
 from deploy.stand_ins.mesh.cluster import MeshCluster
-from deploy.stand_ins.mesh.config import Key, key_of
+from deploy.stand_ins.mesh.config import ClusterConfig, Key, key_of
 from deploy.stand_ins.mesh.gateway import Gateway
 from deploy.stand_ins.mesh.kube import LINKS, ApiAccess
 from deploy.stand_ins.mesh.mirror import PROBING, REPAIR_S, Probing, RemoteGateway, ServiceMirror
@@ -23,8 +23,8 @@ class Mesh:
     """Both clusters, their Links and mirrors. Runs between :meth:`start` and :meth:`stop`.
 
     ``trust_domains``: that of legacy and that of eks; with different ones the first bounce of a
-    request passes silently (docs/mesh-facts.md, 4). ``seed`` fixes all that is drawn. ``http_routes``:
-    whether Linkerd in both knows HTTPRoutes. ``repair_s``: how often mirrors are repaired (29).
+    request passes silently (docs/mesh-facts.md, 4). ``seed`` fixes all that is drawn. ``configs``:
+    what Linkerd in legacy and in eks knows, empty of objects. ``repair_s``: how often mirrors are repaired (29).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Mesh:
         trust_domains: tuple[str, str] = ("cluster.local", "cluster.local"),
         clock: Clock | None = None,
         probing: Probing = PROBING,
-        http_routes: bool = True,
+        configs: tuple[ClusterConfig, ClusterConfig] | None = None,
         repair_s: float = REPAIR_S,
     ) -> None:
         self._repair_s = repair_s
@@ -51,11 +51,15 @@ class Mesh:
                 addresses=self.addresses,
                 clock=clock or LoopClock(),
                 rng=self._rng,
-                trust_domain=domain,
-                http_routes=http_routes,
+                trust_domain=trust_domain,
+                config=config,
             )
-            for name, access, domain in zip(
-                (LEGACY, EKS), (legacy_api, eks_api), trust_domains, strict=True
+            for name, access, trust_domain, config in zip(
+                (LEGACY, EKS),
+                (legacy_api, eks_api),
+                trust_domains,
+                configs or (ClusterConfig(), ClusterConfig()),
+                strict=True,
             )
         }
         self._mirrors: list[ServiceMirror] = []
@@ -64,17 +68,17 @@ class Mesh:
         """List, listen, mirror. Raises TimeoutError and OSError."""
         await asyncio.gather(*(cluster.start() for cluster in self.clusters.values()))
         for here, there in ((LEGACY, EKS), (EKS, LEGACY)):
-            gateway = self.clusters[there].gateway
+            gateway, domain = self.clusters[there].gateway, self.clusters[there].config.domain
             mirror = ServiceMirror(
                 self.clusters[here].api,
                 self.clusters[there].api,
-                RemoteGateway(there, gateway.ip, gateway.identity),
+                RemoteGateway(there, gateway.ip, gateway.identity, domain),
                 rng=self._rng(f"{here}/mirror"),
                 probing=self._probing,
                 repair_s=self._repair_s,
             )
             self._mirrors.append(mirror)
-            link = link_object(there, gateway.ip, gateway.identity)
+            link = link_object(there, gateway.ip, gateway.identity, domain)
             # One of a run before leads to a gateway that is gone.
             await self.clusters[here].api.delete(LINKS, key_of(link))
             await self.clusters[here].api.apply(LINKS, link)

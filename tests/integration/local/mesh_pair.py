@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from deploy.stand_ins.mesh.adaptor import with_overrides, without_overrides
 from deploy.stand_ins.mesh.addresses import AddressBlock
-from deploy.stand_ins.mesh.config import ClusterConfig, Key, Object, profile_name
-from deploy.stand_ins.mesh.counts import Counts
+from deploy.stand_ins.mesh.config import DOMAIN, ClusterConfig, Key, Object, profile_name
+from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from deploy.stand_ins.mesh.gateway import NAMESPACE, Gateway
 from deploy.stand_ins.mesh.http1 import Response, first, parse_response, response_body
 from deploy.stand_ins.mesh.kube import Resource
@@ -191,10 +191,14 @@ def route_object(
 
 
 def profile_object(
-    namespace: str, service: str = "web", routes: Sequence[object] = (), **spec: object
+    namespace: str,
+    service: str = "web",
+    routes: Sequence[object] = (),
+    domain: str = DOMAIN,
+    **spec: object,
 ) -> dict[str, Any]:
     """Return a ServiceProfile of that namespace, for a Service of namespace default."""
-    named = f"{service}.default.svc.cluster.local"
+    named = profile_name(("default", service), domain)
     return {
         "metadata": {"name": named, "namespace": namespace},
         "spec": {"routes": list(routes), **spec},
@@ -204,13 +208,13 @@ def profile_object(
 def write_split(config: ClusterConfig, split: Object) -> None:
     """Write into the config what the SMI adaptor makes of a TrafficSplit."""
     namespace, name = split["metadata"]["namespace"], split["spec"]["service"]
-    profile = config.profile((namespace, profile_name((namespace, name))))
-    config.put("ServiceProfile", with_overrides(split, profile))
+    profile = config.profile((namespace, profile_name((namespace, name), config.domain)))
+    config.put("ServiceProfile", with_overrides(split, profile, config.domain))
 
 
 def delete_split(config: ClusterConfig, service: Key = WEB) -> None:
     """Take away what the SMI adaptor takes away when the TrafficSplit of a Service is deleted."""
-    profile = config.profile((service[0], profile_name(service)))
+    profile = config.profile((service[0], profile_name(service, config.domain)))
     if profile is not None:
         config.put("ServiceProfile", without_overrides(profile))
 
@@ -227,6 +231,7 @@ class Side:
     workload: Workload
     pair: Pair
     counts: Counts
+    page: MetricsPage
     sidecars: list[Sidecar] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
@@ -258,19 +263,21 @@ class Side:
         """Delete the split."""
         delete_split(self.config)
 
-    def pin(self) -> None:
-        """Pin the gateway of this cluster."""
-        self.config.put("ServiceProfile", profile_object(NAMESPACE))
+    def pin(self, domain: str = "") -> None:
+        """Pin the gateway of this cluster, by the name of web in its own domain or in this one."""
+        pin = profile_object(NAMESPACE, domain=domain or self.config.domain)
+        self.config.put("ServiceProfile", pin)
 
     def unpin(self) -> None:
         """Delete the pin."""
-        self.config.drop("ServiceProfile", (NAMESPACE, profile_name(WEB)))
+        self.config.drop("ServiceProfile", (NAMESPACE, profile_name(WEB, self.config.domain)))
 
     def mirror(self, reach: Reach = "ready") -> None:
         """Write the mirror of the other cluster's web."""
-        gateway = self.pair.sides[self.other].gateway
-        remote = RemoteGateway(self.other, gateway.ip, gateway.identity)
-        mirror = mirror_service(service_object(WEB), self.other)
+        there = self.pair.sides[self.other]
+        gateway, domain = there.gateway, there.config.domain
+        remote = RemoteGateway(self.other, gateway.ip, gateway.identity, domain)
+        mirror = mirror_service(service_object(WEB), self.other, domain)
         self.config.put("Service", mirror)
         self.config.put("EndpointSlice", mirror_slice(mirror, remote, reach))
 
@@ -310,12 +317,15 @@ async def running_pair(
     seed: int = 1,
     trust_domains: tuple[str, str] = ("cluster.local", "cluster.local"),
     pods: int = 1,
+    domains: tuple[str, str] = (DOMAIN, DOMAIN),
 ) -> AsyncIterator[Pair]:
-    """Run a pair of clusters."""
+    """Run a pair of clusters. ``domains`` are those of their DNS."""
     pair = Pair(seed, ManualClock(), AddressBlock(random.Random()))
     try:
-        for name, other, domain in zip(CLUSTERS, reversed(CLUSTERS), trust_domains, strict=True):
-            pair.sides[name] = await _side(pair, name, other, domain, pods)
+        each = zip(CLUSTERS, reversed(CLUSTERS), trust_domains, domains, strict=True)
+        for name, other, trust_domain, domain in each:
+            config = ClusterConfig(domain=domain)
+            pair.sides[name] = await _side(pair, name, other, trust_domain, pods, config)
         for side in pair.sides.values():
             side.mirror()
         yield pair
@@ -330,8 +340,9 @@ async def running_pair(
         pair.addresses.release()
 
 
-async def _side(pair: Pair, name: str, other: str, domain: str, pods: int) -> Side:
-    config = ClusterConfig()
+async def _side(
+    pair: Pair, name: str, other: str, trust_domain: str, pods: int, config: ClusterConfig
+) -> Side:
     counts = Counts(namespace="default", name="client", far=other)
     gateway = Gateway(
         config,
@@ -339,20 +350,22 @@ async def _side(pair: Pair, name: str, other: str, domain: str, pods: int) -> Si
         clock=pair.clock,
         counts=Counts(namespace=NAMESPACE, name="linkerd-gateway", far=other),
         rng=random.Random(f"{pair.seed}/{name}/gateway"),
-        trust_domain=domain,
+        trust_domain=trust_domain,
         loop_penalty_s=0.0,
     )
+    page = MetricsPage()
     workload = Workload(
         WEB,
         name,
         objects=Store(config),
         addresses=pair.addresses,
         rng=random.Random(pair.seed),
+        count=lambda pod: page.add(Counts(namespace="default", name="web", far=other, pod=pod)),
     )
     config.put("Service", service_object(WEB))
     await workload.start(pods)
     await gateway.start()
-    return Side(name, other, config, Store(config), gateway, workload, pair, counts)
+    return Side(name, other, config, Store(config), gateway, workload, pair, counts, page)
 
 
 async def until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:

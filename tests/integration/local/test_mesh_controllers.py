@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.stand_ins.mesh import EKS, LEGACY, policy
-from deploy.stand_ins.mesh.config import SplitFault, Weighted
+from deploy.stand_ins.mesh.config import ClusterConfig, SplitFault, Weighted
 from deploy.stand_ins.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS
 from deploy.stand_ins.mesh.mirror import PROBING, Probing
 from deploy.stand_ins.mesh.objects import link_object, service_object
@@ -105,7 +105,8 @@ async def test_fact_26_what_another_controller_says_of_a_route_stays(world: Worl
 
 async def test_fact_26_without_the_policy_controller_a_route_has_no_status() -> None:
     """A Linkerd without HTTPRoutes writes no status, and its proxies obey none."""
-    async with running_world(http_routes=False) as world:
+    without = (ClusterConfig(http_routes=False), ClusterConfig(http_routes=False))
+    async with running_world(configs=without) as world:
         await world.serve_web(LEGACY, EKS)
         await until(lambda: world.ready() == [True])
         world.put(LEGACY, ROUTES, route_object([("web-eks", 1)]))

@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from controller.domain import Key, SplitKind, TrafficOrder
+from controller.evidence.clients.counters import Counters
 from deploy.stand_ins.mesh.addresses import wire
 from deploy.stand_ins.mesh.counts import Counts, MetricsPage
 from tests.integration.local.mesh_pair import (
     Pair,
+    Side,
     route_object,
     running_pair,
     split_object,
@@ -108,6 +111,81 @@ async def test_a_loop_is_counted_where_it_is_refused_and_by_the_caller(pair: Pai
     assert not told(pair.eks.gateway._counts, "inbound_http_errors_total")
     assert told(pair.legacy.counts, "response_total", "dst_service", "status_code") == {
         ("web-eks", "508"): 1
+    }
+
+
+async def test_fact_21_a_pod_counts_who_called_it_whichever_way_they_came(pair: Pair) -> None:
+    """Each request is counted at the pod that got it, by its caller's identity: by name, by address, by the gateway."""
+    pair.legacy.split(1.0)
+    client = await pair.legacy.client()
+    by_name = [await client.get(URL) for _ in range(6)]
+    (address, *_) = [f"{pod.ip}:8080" for pod in pair.legacy.workload.pods]
+    by_address = [await client.get(f"http://{address}/") for _ in range(4)]
+    assert {each.cluster for each in by_name} == {"eks"}
+    assert {each.cluster for each in by_address} == {"legacy"}
+    identity = "client.default.serviceaccount.identity.linkerd.cluster.local"
+    assert inbound(pair.legacy) == {(address, "true", identity): 4}
+    through = {(who, count) for (_, _, who), count in inbound(pair.eks).items()}
+    assert {who for who, _ in through} == {pair.legacy.gateway.identity}
+    assert sum(inbound(pair.eks).values()) == 6
+
+
+def inbound(side: Side) -> Counter[tuple[str, ...]]:
+    """What the proxies of a cluster's pods counted, by address and caller."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for counts in side.page.proxies:
+        found += told(counts, "inbound_http_authz_allow_total", "target_addr", "tls", "client_id")
+    return found
+
+
+ANSWERED = {
+    "responses": "response_total",
+    "routes": "outbound_http_route_backend_response_statuses_total",
+    "loops": "inbound_http_errors_total",
+    "unmeshed": "inbound_http_authz_allow_total",
+    "served": "inbound_http_authz_allow_total",
+}
+"""Which metric each of the product's questions is about."""
+
+
+def told_of_two_webs(
+    shared: frozenset[str],
+) -> dict[str, tuple[int, frozenset[str], frozenset[str]]]:
+    """Call shop/web, whose split this client obeys, and default/web, whose split it ignores; return what the
+    product says of both, by namespace: calls, who follows, who does not."""
+    kinds = {"legacy": SplitKind.TRAFFICSPLIT}
+    keys = [Key(namespace, "web") for namespace in ("default", "shop")]
+    orders = {key: TrafficOrder(key, "eks", kinds, {}, {}, shared_names=shared) for key in keys}
+    counters = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
+    proxy = Counts(namespace="apps", name="client", far="eks")
+    proxy.call(("shop", "web"), "web", by_profile=False)(200)
+    found: dict[str, tuple[int, frozenset[str], frozenset[str]]] = {}
+    for _ in range(2):
+        proxy.call(("default", "web"), "web", by_profile=False)(200)
+        proxy.call(("shop", "web"), "web-eks", by_profile=True)(200)
+        answers = {
+            query: [
+                (dict(labels), float(n)) for (name, labels), n in proxy.series() if name == told
+            ]
+            for query, told in ANSWERED.items()
+        }
+        for key, one in counters.count(answers, orders, 0.0).services.items():
+            calls = one.here.sent + one.across.sent
+            found[key.namespace] = (calls, one.following, one.ignoring)
+    return found
+
+
+def test_of_two_services_of_one_name_nobody_is_said_to_follow_or_not() -> None:
+    """Fact 28: by the series of routes alone each of two namesakes is told the other's behaviour. Told that
+    they share a name, the product says neither, and counts the calls of both by their responses."""
+    client = frozenset({"apps/deployment client"})
+    assert told_of_two_webs(frozenset()) == {
+        "default": (1, client, frozenset()),
+        "shop": (1, frozenset(), client),
+    }
+    assert told_of_two_webs(frozenset({"legacy"})) == {
+        "default": (1, frozenset(), frozenset()),
+        "shop": (1, frozenset(), frozenset()),
     }
 
 

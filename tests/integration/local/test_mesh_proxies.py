@@ -460,3 +460,26 @@ def test_a_proxys_url_is_on_loopback() -> None:
     """Objects carry 10.x.y.z, sockets 127.x.y.z."""
     assert wire("10.16.0.2") == "127.16.0.2"
     assert wire("127.16.0.2") == "127.16.0.2"
+
+
+async def test_each_cluster_knows_services_by_its_own_domain() -> None:
+    """Facts 7 and 18 with two DNS domains: through a mirror the server sees the name of its own cluster's DNS, by
+    which its gateway asks for the pin; a pin of the other cluster's domain pins nothing."""
+    async with running_pair(domains=("cluster.local", "eks.example.com")) as pair:
+        for side in pair.sides.values():
+            side.split(1.0)
+        client = await pair.legacy.client()
+        assert (await client.get(URL)).status == 508
+        pair.eks.pin("cluster.local")
+        pair.propagate()
+        assert (await client.get(URL)).status == 508
+        pair.eks.pin()
+        pair.propagate()
+        away = Answer(200, "eks", "web.default.svc.eks.example.com")
+        assert await client.get(URL) == away
+        far = await pair.eks.client()
+        assert (await far.get(URL)).status == 502
+        pair.legacy.pin()
+        pair.propagate()
+        home = Answer(200, "legacy", "web.default.svc.cluster.local")
+        assert await far.get("http://web.default.svc.eks.example.com/") == home

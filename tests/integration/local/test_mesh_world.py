@@ -13,7 +13,7 @@ import pytest
 
 from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
-from deploy.stand_ins.mesh.config import Object, key_of
+from deploy.stand_ins.mesh.config import ClusterConfig, Object, key_of
 from deploy.stand_ins.mesh.gateway import NAMESPACE
 from deploy.stand_ins.mesh.kube import PROFILES, SERVICES, SLICES, SPLITS, Resource
 from deploy.stand_ins.mesh.mirror import Probing
@@ -410,3 +410,26 @@ def test_only_the_two_clusters_are_linked() -> None:
     with pytest.raises(ValueError, match="no link"):
         mesh.cut_link(LEGACY, LEGACY)
     mesh.addresses.release()
+
+
+async def test_a_link_and_its_mirrors_tell_the_other_clusters_domain() -> None:
+    """Where eks has a DNS domain of its own, the Link in legacy and the mirrors there say it, and the adaptor of
+    eks writes profiles by it."""
+    configs = (ClusterConfig(), ClusterConfig(domain="eks.example.com"))
+    async with running_world(configs=configs) as world:
+        await world.serve_web(LEGACY, EKS)
+        await until(lambda: world.ready() == [True])
+        for here, there, domain in (
+            (LEGACY, EKS, "eks.example.com"),
+            (EKS, LEGACY, "cluster.local"),
+        ):
+            link = world.get(here, "links", NAMESPACE, there)
+            mirror = world.get(here, "services", "default", f"web-{there}")
+            assert link is not None
+            assert mirror is not None
+            assert link["spec"]["targetClusterDomain"] == domain
+            told = mirror["metadata"]["annotations"]["mirror.linkerd.io/remote-svc-fq-name"]
+            assert told == f"web.default.svc.{domain}"
+        world.put(EKS, SPLITS, split_object([("web", 1), ("web-legacy", 0)]))
+        name = "web.default.svc.eks.example.com"
+        await until(lambda: world.get(EKS, "serviceprofiles", "default", name) is not None)

@@ -103,6 +103,7 @@ def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
         ("crash", "Completed", AT_HOME),
         ("article", "Completed", MOVED),
         ("convert", "Completed", MOVED),
+        ("opaque", "Completed", MOVED),
     ],
 )
 def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]) -> None:
@@ -123,6 +124,7 @@ def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]
         ("revert", "Reverted", AT_HOME),
         ("return", "Completed", AT_HOME),
         ("crash", "Completed", AT_HOME),
+        ("opaque", "Completed", MOVED),
     ],
 )
 def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str, float]) -> None:

@@ -127,7 +127,9 @@ def transition(at: str, phase: str, share: str, reason: str, message: str) -> di
 
 def ended(phase: str, **changed: Any) -> dict[str, Any]:
     """The status of an attempt that is over."""
-    message = "attempt 1 was reverted: bad" if phase == "Reverted" else "eks serves every call"
+    message = (
+        "attempt 1 was reverted: bad" if phase == "Reverted" else "eks serves 100 % by both splits"
+    )
     reason = "TargetBad" if phase == "Reverted" else "Completed"
     said = {"phase": phase, "reason": reason, "message": message, "waitingFor": message, "next": ""}
     return status(**said | changed)

@@ -21,11 +21,22 @@ from controller.cli.exit_codes import Exit
 from controller.cli.pair import Pair
 from controller.domain import Reason
 from deploy.stand_ins.apiserver import EmbeddedApi
-from deploy.stand_ins.mesh.objects import link_object, service_object
+from deploy.stand_ins.mesh.objects import link_object, service_object, slice_name, slice_object
 from tests.unit.cli.cli_cluster import COMMAND, condition, decoded, migration, split, until
-from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, CheckPair
+from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, CheckPair, Json
 
 Harm = Callable[[CheckPair], None]
+
+
+def ingress(name: str, *, notes: dict[str, str] | None = None, to: str = "service-a") -> Json:
+    """An Ingress of nginx that leads to a Service."""
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": to}}}
+    return {
+        "metadata": {"name": name, "namespace": "default", "annotations": notes or {}},
+        "spec": {"ingressClassName": "nginx", "rules": [{"http": {"paths": [path]}}]},
+    }
+
+
 PROFILE = "service-a.default.svc.cluster.local"
 
 
@@ -225,12 +236,171 @@ async def test_a_route_in_the_callers_namespace(pair: CheckPair, kind: str, reas
     """A route in the callers' namespace is a warning beside a TrafficSplit, and a gate beside an HTTPRoute."""
     pair.annotate("legacy", "service-a", target="eks", split=kind)
     assert await pair.found() == {}
-    parent = {"group": "", "kind": "Service", "name": "service-a", "namespace": "default"}
-    body = {"metadata": {"name": "mine", "namespace": "migrate"}, "spec": {"parentRefs": [parent]}}
-    pair.put("legacy", "httproutes", body)
+    pair.put("legacy", "httproutes", named("mine", "migrate"))
     level, message = (await pair.found())[reason]
     assert (level, "the HTTPRoute mine in" in message) == (Reason(reason).meaning.level, True)
     assert {"RouteWins", "TwoMechanisms"} - set(await pair.found()) != set()
+
+
+def beside(name: str, **spec: object) -> Harm:
+    """Another Service in legacy that has the pods of service-a."""
+
+    def harm(pair: CheckPair) -> None:
+        service = service_object(("default", name), selects="service-a", exported=False)
+        pair.put("legacy", "services", {**service, "spec": {**service["spec"], **spec}})
+        pods = pair.get("legacy", "endpointslices", slice_name("service-a"))
+        pods["metadata"] = slice_object(("default", name), (), 8080)["metadata"]
+        pair.put("legacy", "endpointslices", pods)
+
+    return harm
+
+
+def labelled(pair: CheckPair) -> None:
+    """The Service in legacy is a member of a federated one."""
+    found = pair.get("legacy", "services", "service-a")
+    found["metadata"]["labels"]["mirror.linkerd.io/federated"] = "member"
+    pair.put("legacy", "services", found)
+
+
+PAST: dict[str, tuple[str, Harm, str]] = {
+    "a twin": ("SamePods", beside("twin"), "to the same pods: twin; who"),
+    "a headless one": ("SamePods", beside("pods", clusterIP="None"), "pods: pods (headless);"),
+    "a headless one without ports": ("SamePods", beside("p", clusterIP="None"), "p (headless)"),
+    "one by hand": ("SamePods", beside("by-hand", selector=None), "pods: by-hand;"),
+    "a load balancer's": (
+        "SamePods",
+        beside("public", type="LoadBalancer"),
+        "public (type LoadBalancer)",
+    ),
+    "LoadBalancer": (
+        "ServiceExposed",
+        lambda p: p.change("legacy", "services", "service-a", type="LoadBalancer"),
+        "has type LoadBalancer",
+    ),
+    "NodePort": (
+        "ServiceExposed",
+        lambda p: p.change("legacy", "services", "service-a", type="NodePort"),
+        "has type NodePort",
+    ),
+    "externalIPs": (
+        "ServiceExposed",
+        lambda p: p.change("legacy", "services", "service-a", externalIPs=["192.0.2.1"]),
+        "has externalIPs",
+    ),
+    "federated": ("FederatedMember", labelled, "a member of service-a-federated"),
+}
+
+
+@pytest.mark.parametrize("way", PAST)
+async def test_each_way_past_the_split_is_found(pair: CheckPair, way: str) -> None:
+    """What leads to the origin's pods past the split is a warning that names it, and nothing else is found."""
+    reason, harm, sentence = PAST[way]
+    harm(pair)
+    found = await pair.found()
+    assert list(found) == [reason]
+    assert (found[reason][0], sentence in found[reason][1]) == ("WARN", True), found[reason][1]
+
+
+async def test_a_service_of_other_ports_of_the_pods_is_no_twin(pair: CheckPair) -> None:
+    """A Service of the same pods at another port, as for metrics, takes no call past the split."""
+    beside("metrics")(pair)
+    pods = pair.get("legacy", "endpointslices", slice_name("metrics"))
+    pods["ports"] = [{"name": "metrics", "port": 9090, "protocol": "TCP"}]
+    pair.put("legacy", "endpointslices", pods)
+    assert await pair.found() == {}
+
+
+async def test_what_leads_past_the_split_in_the_target_is_not_told(pair: CheckPair) -> None:
+    """Who reaches the target's pods is where callers are to be, so neither twin nor Ingress there is a finding."""
+    beside("twin")(pair)
+    pair.put("legacy", "ingresses", ingress("shop"))
+    assert list(await pair.found("service-a", "--to", "eks")) == ["SamePods", "IngressDialsPods"]
+    assert await pair.found("service-a", "--to", "legacy") == {}
+
+
+async def test_ingresses_are_told_together(pair: CheckPair) -> None:
+    """All Ingresses of a Service in the origin are one warning, with their names and what to write."""
+    for name in ("shop", "api"):
+        pair.put("legacy", "ingresses", ingress(name))
+    upstream = {"nginx.ingress.kubernetes.io/service-upstream": "true"}
+    pair.put("legacy", "ingresses", ingress("meshed", notes=upstream))
+    pair.put("eks", "ingresses", ingress("shop"))
+    level, message = (await pair.found())["IngressDialsPods"]
+    assert level == "WARN"
+    assert message == (
+        "in legacy these send to the Service's pods, past the split: Ingress api (nginx), Ingress shop"
+        ' (nginx); write nginx.ingress.kubernetes.io/service-upstream: "true"'
+    )
+
+
+async def test_a_gateway_s_routes_are_told(pair: CheckPair) -> None:
+    """An HTTPRoute of a Gateway, wherever it is, leads to the pods; a Service's own route does not."""
+    backend = {"name": "service-a", "namespace": "default", "port": 80}
+    spec = {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": [backend]}]}
+    meta = {"name": "web", "namespace": "edge"}
+    pair.put("legacy", "namespaces", {"metadata": {"name": "edge"}})
+    pair.put("legacy", "httproutes", {"metadata": meta, "spec": spec})
+    assert (await pair.found())["IngressDialsPods"][1].endswith(
+        "HTTPRoute edge/web (Gateway public)"
+    )
+
+
+class Shy(EmbeddedApi):
+    """An API server that lets nobody list Ingresses."""
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("/ingresses"):
+            return web.json_response({"kind": "Status", "message": "not for you"}, status=403)
+        return await super()._answer(request)
+
+
+async def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
+    """Where Ingresses may not be listed a note says so, and nothing ends with an error."""
+    async with Shy("legacy") as legacy, EmbeddedApi("eks") as eks:
+        made = CheckPair({"legacy": legacy, "eks": eks}, tmp_path / "kubeconfig")
+        made.service()
+        done = await made.run("check", "service-a")
+    assert (done.code, "Note: context legacy: ingresses were not read" in done.out) == (0, True)
+
+
+def named(name: str, namespace: str = "default", **meta: str) -> dict[str, Any]:
+    """A route of the Service that takes every request."""
+    parent = {"group": "core", "kind": "Service", "name": "service-a", "namespace": "default"}
+    metadata = {"name": name, "namespace": namespace, **meta}
+    return {"metadata": metadata, "spec": {"parentRefs": [parent], "rules": [{}]}}
+
+
+@pytest.mark.parametrize("namespace", ["default", "migrate"])
+@pytest.mark.parametrize(
+    ("plural", "kind"),
+    [
+        ("grpcroutes", "the GRPCRoute"),
+        ("httproutes.policy.linkerd.io", "the HTTPRoute of policy.linkerd.io"),
+    ],
+)
+async def test_a_route_that_beats_ours_is_found(
+    pair: CheckPair, plural: str, kind: str, namespace: str
+) -> None:
+    """A GRPCRoute, and a route of Linkerd's own group, are named before anything is made; beside a TrafficSplit not."""
+    pair.put("legacy", plural, named("mine", namespace))
+    level, message = (await pair.found())["TwoMechanisms"]
+    assert (level, f"in legacy {kind} mine in {namespace}" in message) == ("BLOCK", True)
+    pair.annotate("legacy", "service-a", target="eks", split="trafficsplit")
+    assert "TwoMechanisms" not in await pair.found()
+
+
+@pytest.mark.parametrize("namespace", ["default", "migrate"])
+async def test_a_route_that_loses_to_ours_is_told(pair: CheckPair, namespace: str) -> None:
+    """A younger route of Linkerd's own group is a warning, and so is one of the callers' namespace."""
+    body = named("service-a")
+    body["spec"]["rules"] = [{"backendRefs": [{"name": "service-a", "port": 80}]}]
+    pair.put("legacy", "httproutes", body)
+    plural = "httproutes.policy.linkerd.io" if namespace == "default" else "httproutes"
+    pair.put("legacy", plural, named("zz-mine", namespace))
+    found = await pair.found()
+    assert found["RoutesMerged"][0] == "WARN"
+    assert "zz-mine" in found["RoutesMerged"][1]
+    assert set(found) & {"TwoMechanisms", "RouteWins"} == set()
 
 
 async def test_warnings_end_well(pair: CheckPair) -> None:

@@ -46,6 +46,20 @@ def split(record: Record | None = OVER, local: Any = 1000, mirror: Any = 0) -> d
     }
 
 
+def speaking(app_protocol: str) -> dict[str, Any]:
+    """The Service, with this appProtocol."""
+    made = service("service-a")
+    made["spec"]["ports"][0]["appProtocol"] = app_protocol
+    return made
+
+
+def of_two_ports() -> dict[str, Any]:
+    """The Service, with a second port."""
+    made = service("service-a")
+    made["spec"]["ports"].append({"name": "admin", "port": 81})
+    return made
+
+
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[CommandCluster]:
     """A cluster with service-a."""
@@ -66,7 +80,7 @@ def route(cluster: CommandCluster) -> tuple[int, Record]:
     body = stands(cluster, "httproutes")
     found = DECODERS[Resource.HTTPROUTES](msgspec.json.encode(body))
     assert isinstance(found, HTTPRouteObject)
-    read = httproute.read(found, KEY, "service-a-eks")
+    read = httproute.read(found, KEY, "service-a-eks", None)
     assert read is not None
     assert read.defects == ()
     assert isinstance(read.record, Record)
@@ -97,6 +111,9 @@ async def test_a_route_takes_the_splits_place(
         (split(attempted()), "attempt 1 to eks is under way"),
         (split(local=-1, mirror=0), "negative"),
         (service("service-a", split="trafficsplit"), "says trafficsplit"),
+        (speaking("grpc"), "write kubernetes.io/h2c, or none; or keep the TrafficSplit"),
+        (service("service-a", probe_protocol="tcp"), "port 80 (http) is probed by tcp"),
+        (of_two_ports(), "sends all calls to one port"),
     ],
 )
 async def test_what_would_move_somebody_is_refused(
@@ -108,6 +125,19 @@ async def test_what_would_move_somebody_is_refused(
     assert (done.code, told in done.err) == (1, True), done.err
     assert stands(cluster, "httproutes") is None
     assert stands(cluster, "trafficsplits") is not None
+
+
+@pytest.mark.parametrize(
+    "found", [speaking("kubernetes.io/h2c"), service("service-a", probe_protocol="h2c")]
+)
+async def test_a_port_that_is_http_to_linkerd_is_converted(
+    cluster: CommandCluster, found: dict[str, Any]
+) -> None:
+    """HTTP/2 in clear text is routed as HTTP/1.1 is."""
+    cluster.put(split(), found)
+    done = await cluster.run("convert", "service-a")
+    assert done.code == 0, done.err
+    assert stands(cluster, "httproutes") is not None
 
 
 async def test_without_a_split_there_is_nothing_to_convert(cluster: CommandCluster) -> None:

@@ -106,7 +106,7 @@ def test_the_page_has_what_real_callers_see() -> None:
     ("changed", "lines"),
     [
         (ended("Reverted"), ["Message   attempt 1 was reverted: bad"]),
-        (ended("Completed"), ["Message   eks serves every call"]),
+        (ended("Completed"), ["Message   eks serves 100 % by both splits"]),
         (status(message="", waitingFor=""), []),
         (status(), ["Waiting for   412 of 764 clean probes of callers in legacy to eks"]),
         (

@@ -258,7 +258,7 @@ async def test_plan_of_malformed_annotations(cluster: CommandCluster) -> None:
             ended("Reverted"),
             "begin another with kubectl migrate retry service-a",
         ),
-        ({"target": "eks"}, ended("Completed"), "Message   eks serves every call"),
+        ({"target": "eks"}, ended("Completed"), "Message   eks serves 100 % by both splits"),
     ],
 )
 async def test_plan_foresees_no_time_for_what_does_not_rise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,11 @@ KINDS = {
     "trafficsplits": ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
     "serviceprofiles": ("linkerd.io/v1alpha2", "ServiceProfile"),
     "httproutes": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    "grpcroutes": ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    "httproutes.policy.linkerd.io": ("policy.linkerd.io/v1beta3", "HTTPRoute"),
     "namespaces": ("v1", "Namespace"),
+    "ingresses": ("networking.k8s.io/v1", "Ingress"),
+    "leases": ("coordination.k8s.io/v1", "Lease"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }
 
@@ -42,8 +47,9 @@ def well(cluster: str, name: str, namespace: str, *, pods: int = 2) -> Iterator[
 
 
 def pods_slice(name: str, namespace: str, count: int) -> Json:
-    """The EndpointSlice of so many ready pods."""
-    ready = [Pod(f"{name}-{n}", f"10.1.{len(name)}.{n}") for n in range(count)]
+    """The EndpointSlice of so many ready pods, whose addresses no other Service's have."""
+    block = zlib.crc32(f"{namespace}/{name}".encode()) % 65536
+    ready = [Pod(f"{name}-{n}", f"10.{1 + n}.{block >> 8}.{block & 255}") for n in range(count)]
     return slice_object((namespace, name), ready, 8080)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from controller.decide.advance import advance, next_step, rewrite_record
+from controller.decide.advance import advance, next_step, rewrite_records
 from controller.decide.decision import Decision, lawful
 from controller.decide.plan import planned
 from controller.decide.writes import write_share
@@ -22,7 +22,10 @@ def test_nothing_rises_before_an_attempt() -> None:
 
 def test_a_cluster_without_a_split_has_no_record_to_rewrite() -> None:
     """Where a split is missing, its record is not written: making it is another matter."""
-    assert rewrite_record(given(100, legacy={"splits": ()}), "legacy", 250, NOW) == []
+    assert (
+        rewrite_records(given(100, legacy={"splits": ()}), "legacy", lambda _part, _share: 250, NOW)
+        == []
+    )
 
 
 def test_steps_that_wait_are_planned_without_a_write() -> None:

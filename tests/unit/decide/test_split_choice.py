@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide.split_choice import kind_of, port_of, why_no_route
-from controller.domain import Port, SplitKind
+from controller.domain import ObservedService, Port, SplitKind
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
 from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
@@ -16,7 +16,10 @@ from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
 ROUTE, SPLIT = SplitKind.HTTPROUTE, SplitKind.TRAFFICSPLIT
 BARE: dict[str, Any] = {"splits": ()}
 TWO_PORTS = replace(SERVICE, ports=(Port("http", 80), Port("admin", 81)))
+HALF = replace(SERVICE, ports=(Port("http", 80), Port("mysql", 3306)))
 MYSQL = replace(SERVICE, ports=(Port("mysql", 3306),))
+GRPC = replace(SERVICE, ports=(Port("grpc", 80, app_protocol="grpc"),))
+QUEUE = replace(SERVICE, ports=(Port("tcp-amqp", 80),))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,16 @@ MYSQL = replace(SERVICE, ports=(Port("mysql", 3306),))
         ({"eks": BARE}, ROUTE),
         ({"eks": {**BARE, "split_kinds": frozenset({SPLIT})}}, SPLIT),
         ({"eks": {**BARE, "split_kinds": frozenset()}}, None),
-        ({"eks": {**BARE, "service": TWO_PORTS}}, SPLIT),
+        ({"eks": {**BARE, "service": TWO_PORTS}}, ROUTE),
+        ({"eks": {**BARE, "service": HALF}}, SPLIT),
+        ({"eks": {**BARE, "service": HALF}, "asked": spec(ports=("http",))}, ROUTE),
+        ({"eks": {**BARE, "service": HALF}, "asked": spec(ports=("mysql",))}, SPLIT),
+        ({"eks": {**BARE, "service": replace(HALF, policies=("retry.linkerd.io/http",))}}, ROUTE),
+        ({"eks": {**BARE, "service": None}, "legacy": {"service": None}}, ROUTE),
+        ({"eks": {**BARE, "service": GRPC}}, SPLIT),
+        ({"eks": {**BARE, "service": GRPC, "split_kinds": frozenset({ROUTE})}}, ROUTE),
+        ({"eks": BARE, "legacy": {"service": GRPC}}, ROUTE),
+        ({"eks": {**BARE, "service": None}, "legacy": {"service": GRPC}}, SPLIT),
         ({"eks": BARE, "asked": spec(split="trafficsplit")}, SPLIT),
         ({"eks": BARE, "context": {"split": "trafficsplit"}}, SPLIT),
         ({"eks": BARE, "asked": None, "context": {"split": "trafficsplit"}}, SPLIT),
@@ -44,14 +56,49 @@ def test_the_kind_of_a_split(changed: dict[str, Any], kind: SplitKind | None) ->
     [
         ({}, ""),
         ({"service": None}, ""),
-        ({"service": TWO_PORTS}, "has the ports 80, 81 in eks"),
-        ({"service": replace(SERVICE, ports=())}, "has the ports none in eks"),
-        ({"service": MYSQL}, "port 3306 of default/service-a is TCP to Linkerd in eks"),
+        ({"service": TWO_PORTS}, ""),
+        ({"service": HALF}, ""),
+        ({"service": TWO_PORTS, "splits": (split(kind=ROUTE, port=80, parent_port=80),)}, ""),
+        (
+            {"service": TWO_PORTS, "splits": (split(kind=ROUTE, name="mine", port=80),)},
+            "the HTTPRoute mine names no port in its parentRefs, so it takes the calls to each of 80, 81 to port 80",
+        ),
+        ({"service": HALF, "splits": (split(kind=ROUTE, port=80),)}, ""),
+        ({"service": TWO_PORTS, "splits": (split(),)}, ""),
+        ({"service": replace(SERVICE, ports=())}, "service-a has no port that could be carried"),
+        ({"service": replace(SERVICE, ports=(Port("dns", 53, "UDP"),))}, "has no port"),
+        ({"service": MYSQL}, "port 3306 is one that Linkerd takes for TCP"),
+        ({"service": GRPC}, "write kubernetes.io/h2c, or none"),
+        ({"service": QUEUE}, "port 80 (tcp-amqp) speaks no HTTP"),
     ],
 )
 def test_why_a_route_cannot_carry_a_service(eks: dict[str, Any], why: str) -> None:
-    """An HTTPRoute carries one port, and none that is TCP to Linkerd; where it can, nothing is said."""
-    found = why_no_route(given(eks=eks).observed)
+    """HTTPRoutes carry what is not TCP to Linkerd, each one port; where they carry any, nothing is said."""
+    made = given(eks=eks)
+    found = why_no_route(made.observed, made.state, made.observed.clusters["eks"])
+    assert (why in found, bool(found)) == (True, bool(why))
+
+
+def test_ports_that_are_not_named_do_not_say_why() -> None:
+    """Where the annotation names no port that there is, the reason is not that the others were left out."""
+    made = given(asked=spec(ports=("gone",)))
+    found = why_no_route(made.observed, made.state, made.observed.clusters["eks"])
+    assert found == "default/service-a has no port that could be carried"
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "why"),
+    [
+        (QUEUE, {"protocol": "http"}, ""),
+        (SERVICE, {"protocol": "tcp"}, "port 80 (http) is probed by tcp"),
+    ],
+)
+def test_what_the_owner_says_is_spoken_counts(
+    service: ObservedService, asked: dict[str, Any], why: str
+) -> None:
+    """The owner's word on how a port is probed says whether its connections begin as HTTP."""
+    made = given(eks={"service": service}, asked=spec(probe=asked))
+    found = why_no_route(made.observed, made.state, made.observed.clusters["eks"])
     assert (why in found, bool(found)) == (True, bool(why))
 
 

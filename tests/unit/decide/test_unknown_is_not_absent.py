@@ -33,6 +33,7 @@ from controller.kube.objects import DECODERS, Deleted, Freshness, Listed, Resour
 from controller.report.gauges import gauges
 from controller.runtime.store import Store
 from prober.contract import Counts, Report, Sample
+from tests.unit.obeyed import with_profiles
 
 FILES = Path(__file__).parents[2] / "data" / "written-by-0.1"
 KEY = Key("default", "service-a")
@@ -44,6 +45,8 @@ RESOURCES = {
     "TrafficSplit": Resource.TRAFFICSPLITS,
     "HTTPRoute": Resource.HTTPROUTES,
     "ServiceProfile": Resource.SERVICEPROFILES,
+    "GRPCRoute": Resource.GRPCROUTES,
+    "HTTPRoute of policy.linkerd.io": Resource.POLICY_HTTPROUTES,
     "Migration": Resource.MIGRATIONS,
 }
 
@@ -56,8 +59,9 @@ def state_of(moment: str) -> Store:
     written = json.loads((FILES / f"trafficsplit-{moment}.json").read_text())
     state = Store(dict.fromkeys(CLUSTERS, "linkerd-multicluster"), "cluster.local")
     for cluster in CLUSTERS:
+        objects = with_profiles(written["objects"][cluster])
         for kind, resource in RESOURCES.items():
-            bodies = [body for body in written["objects"][cluster] if body["kind"] == kind]
+            bodies = [body for body in objects if body["kind"] == kind]
             found = tuple(DECODERS[resource](json.dumps(body).encode()) for body in bodies)
             state.apply(Listed(cluster, resource, found))
             state.apply(Freshness(cluster, resource, current=True))
@@ -65,10 +69,12 @@ def state_of(moment: str) -> Store:
 
 
 def sees(moment: str) -> Observed:
-    """What the leader sees at that moment, ten seconds after it began to look."""
+    """What the leader sees at that moment, ten seconds after it began to look; both kinds of split are obeyed."""
     state = state_of(moment)
     state.observe(KEY, LEADER, 0.0, has_slot=True)
-    return state.observe(KEY, LEADER, 10.0, has_slot=True)
+    seen = state.observe(KEY, LEADER, 10.0, has_slot=True)
+    clusters = {name: replace(found, unanswered={}) for name, found in seen.clusters.items()}
+    return replace(seen, clusters=clusters)
 
 
 def away(observed: Observed, cluster: str, *, known: bool, **absent: Any) -> Observed:
@@ -121,7 +127,12 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "a pin, for the metrics": ("at-50", "eks", {"pin": None}, "unpinned eks"),
     "a pin, before an attempt": ("pending", "eks", {"pin": None}, "WritePin eks"),
     "a split, under way": ("at-50", "eks", {"splits": ()}, "WriteSplit eks"),
-    "a split, before an attempt": ("pending", "eks", {"splits": ()}, "WriteSplit eks"),
+    "a split, before an attempt": (
+        "pending",
+        "eks",
+        {"splits": (), "conflicts": ()},
+        "WriteSplit eks",
+    ),
     "a split, for the share": ("at-50", "eks", {"splits": ()}, "share of eks: 1000"),
     "as many pods as in the origin": (
         "at-50",

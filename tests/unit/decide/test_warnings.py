@@ -87,7 +87,49 @@ class Row:
         return f"{self.warning.__name__}: {self.told or 'silent'}"
 
 
+PORTS = (Port("http", 80), Port("grpc", 9090), Port("mysql", 3306), Port("dns", 53, "UDP"))
+ROUTED = {**ROUTES, **serves(ports=PORTS)}
+SPLIT = serves(ports=PORTS)
+RETRIES = serves(policies=("retry.linkerd.io/http", "timeout.linkerd.io/request"))
+
 ROWS = [
+    Row(
+        warnings.ports_stay,
+        given(eks=ROUTED),
+        "in eks calls to these ports of default/service-a stay local: 53 dns (Linkerd carries no UDP);"
+        " 3306 mysql (port 3306",
+    ),
+    Row(
+        warnings.ports_stay,
+        given(asked=spec(ports=("http", 9090)), legacy=ROUTED),
+        "3306 mysql (the annotation ports does not name it)",
+    ),
+    Row(warnings.ports_stay, given(eks=SPLIT), "stay local: 53 dns (Linkerd carries no UDP)"),
+    Row(warnings.ports_stay, given()),
+    Row(warnings.ports_stay, given(asked=None, eks=ROUTED)),
+    Row(warnings.ports_stay, given(eks={**ROUTED, "service": None})),
+    Row(
+        warnings.ports_not_probed,
+        given(legacy=ROUTED, eks=ROUTED),
+        "probes ask port 80 http only, and with it move 9090 grpc: what those answer",
+    ),
+    Row(
+        warnings.ports_not_probed,
+        given(legacy=SPLIT, eks=ROUTED),
+        "with it move 9090 grpc, 3306 mysql:",
+    ),
+    Row(warnings.ports_not_probed, given()),
+    Row(warnings.ports_not_probed, given(asked=None, eks=ROUTED)),
+    Row(warnings.ports_not_probed, given(eks={"service": None})),
+    Row(warnings.ports_not_probed, given(asked=spec(ports=("http",)), legacy=ROUTED, eks=ROUTED)),
+    Row(
+        warnings.policies_off,
+        given(legacy=RETRIES),
+        "in legacy the TrafficSplit switches off retry.linkerd.io/http, timeout.linkerd.io/request of",
+    ),
+    Row(warnings.policies_off, given(legacy={**ROUTES, **RETRIES})),
+    Row(warnings.policies_off, given(asked=None, legacy=RETRIES)),
+    Row(warnings.policies_off, given(legacy={"service": None})),
     Row(
         warnings.callers_do_not_follow,
         given(100, traffic={"legacy": traffic(ignoring=("web", "shop"))}),
@@ -102,7 +144,65 @@ ROWS = [
     Row(
         warnings.callers_do_not_follow,
         given(legacy=ROUTES, traffic={"legacy": traffic(ignoring=("web",))}),
+        "in legacy these callers do not follow the split",
     ),
+    Row(
+        warnings.callers_do_not_follow,
+        given(legacy={"splits": ()}, traffic={"legacy": traffic(ignoring=("web",))}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(
+            1000,
+            traffic={"legacy": traffic(reached={"shop/web": 1, "ingress/nginx": 4})},
+        ),
+        "5 requests of these callers reached the pods in legacy, more than the split sends there:"
+        " ingress/nginx, shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"other": 90})}),
+        "shop/web;",
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"shop": 90})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, settled_s=249.0, traffic={"legacy": traffic(reached={"shop/web": 1})}),
+    ),
+    Row(
+        warnings.callers_bypass,
+        given(1000, traffic={"legacy": traffic(reached={"shop/web": 90}, unknown="away")}),
+    ),
+    Row(warnings.callers_bypass, given(1000, traffic={"eks": traffic(reached={"shop/web": 90})})),
+    Row(
+        warnings.same_pods,
+        given(legacy={"twins": ("pods (headless)", "twin")}),
+        "in legacy other Services lead to the same pods: pods (headless), twin; who calls those",
+    ),
+    Row(warnings.same_pods, given(eks={"twins": ("twin",)})),
+    Row(warnings.same_pods, given(legacy={"twins": ("twin",), "current": False})),
+    Row(
+        warnings.service_exposed,
+        given(legacy=serves(exposed="type NodePort")),
+        "in legacy the Service has type NodePort",
+    ),
+    Row(warnings.service_exposed, given(eks=serves(exposed="type NodePort"))),
+    Row(warnings.service_exposed, given(legacy={"service": None})),
+    Row(
+        warnings.service_exposed,
+        given(legacy={**serves(exposed="type NodePort"), "current": False}),
+    ),
+    Row(
+        warnings.federated_member,
+        given(legacy=serves(federated=True)),
+        "in legacy the Service is a member of service-a-federated",
+    ),
+    Row(warnings.federated_member, given(eks=serves(federated=True))),
+    Row(warnings.federated_member, given(legacy={"service": None})),
+    Row(warnings.federated_member, given(legacy={**serves(federated=True), "current": False})),
     Row(
         warnings.callers_may_not_follow,
         given(100, record=MADE),
@@ -127,6 +227,20 @@ ROWS = [
         "12 requests of the last 2 minutes reached the pods in legacy from outside the mesh",
     ),
     Row(warnings.callers_unmeshed, given(traffic={"eks": traffic(unmeshed=12)})),
+    Row(
+        warnings.traffic_ambiguous,
+        given(
+            traffic=dict.fromkeys(("legacy", "eks"), traffic()),
+            legacy={"also_in": ("shop",)},
+            eks={"also_in": tuple("abcdefg")},
+        ),
+        "have a Service service-a too (in legacy shop; in eks a, b, c, d, e and 2 more)",
+    ),
+    Row(warnings.traffic_ambiguous, given(traffic={"legacy": traffic()})),
+    Row(
+        warnings.traffic_ambiguous,
+        given(traffic={"legacy": traffic()}, eks={"also_in": ("shop",)}),
+    ),
     Row(
         warnings.mirror_unproven,
         given(legacy=gateway("linkerd.one.local"), eks=gateway("linkerd.two.local")),
@@ -177,6 +291,15 @@ ROWS = [
     Row(warnings.connect_only, given()),
     Row(warnings.connect_only, given(asked=None)),
     Row(
+        warnings.routes_merged,
+        given(
+            eks={"splits": (split(kind=SplitKind.HTTPROUTE),), "overruled": ("the HTTPRoute mine",)}
+        ),
+        "in eks the HTTPRoute mine is for the calls to default/service-a too",
+    ),
+    Row(warnings.routes_merged, given(eks={"overruled": ("the HTTPRoute mine",)})),
+    Row(warnings.routes_merged, given(eks={"splits": (), "overruled": ("the HTTPRoute mine",)})),
+    Row(
         warnings.split_will_be_rewritten,
         given(eks={"splits": (split(defects=(SPELLING,)),)}),
         "the trafficsplit service-a in eks is rewritten when the Service is enrolled: spec.service is long",
@@ -210,7 +333,7 @@ ROWS = [
     Row(
         warnings.app_protocol_differs,
         given(eks=speaks("grpc")),
-        "port 80 has an appProtocol (grpc) in eks only",
+        "port 80 has an appProtocol (grpc) in eks only, where it is TCP to Linkerd",
     ),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http"), eks=speaks("grpc"))),
     Row(warnings.app_protocol_differs, given(legacy=speaks("http", "web"))),
@@ -219,6 +342,20 @@ ROWS = [
         warnings.connections_stay,
         given(eks=serves(ports=(Port("mysql", 3306),))),
         "in eks Linkerd takes port 3306 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=speaks("grpc")),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=None),
+        "in eks Linkerd takes port 80 for TCP",
+    ),
+    Row(
+        warnings.connections_stay,
+        given(eks=serves(ports=(Port("tcp-web", 80),)), asked=spec(probe={"protocol": "http"})),
     ),
     Row(warnings.connections_stay, given(legacy={"service": None})),
     Row(

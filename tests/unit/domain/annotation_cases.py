@@ -86,6 +86,9 @@ GOOD: list[tuple[str, str, MigrationSpec]] = [
     ("split", "trafficsplit", MigrationSpec(split="trafficsplit")),
     ("traffic", "off", MigrationSpec(traffic="off")),
     ("traffic", "advisory", MigrationSpec(traffic="advisory")),
+    ("ports", "http", MigrationSpec(ports=("http",))),
+    ("ports", "http,9090,grpc-api", MigrationSpec(ports=("http", 9090, "grpc-api"))),
+    ("ports", ",".join(["65535"] * 20), MigrationSpec(ports=(65535,) * 20)),
 ]
 """Key, value, and the spec that it is: up to both ends of each row's grammar."""
 
@@ -173,6 +176,8 @@ BAD: list[tuple[str, str]] = [
     *(("slo-latency", v) for v in ("ms@99", "300ms@", "300ms@99@9", "300.5ms@99", "300ms@9\n9")),
     *(("origin-floor", v) for v in ("", "101", "-1", "50%", "0.5")),
     *(("split", v) for v in ("", "Auto", "smi")),
+    *(("ports", v) for v in ("", "http,", "http, grpc", "0", "65536", "HTTP", "a_b", "*", "80:90")),
+    ("ports", ",".join(str(port) for port in range(1, 22))),
     *(("traffic", v) for v in ("", "on", "Required")),
 ]
 """Key and value outside the row's grammar."""

@@ -211,7 +211,7 @@ def test_bad_value(key: str, value: str) -> None:
                 f"{P}record is not a key: remove it with {P}record-; the keys are target, attempt, "
                 "paused, abort, steps, dwell, soak, probe-port, probe-path, probe-protocol, "
                 "probe-grpc-service, probe-expect, probe-expect-header, probe-expect-body, "
-                "probe-cluster-header, probe-rate, slo-success, slo-latency, origin-floor, split, traffic."
+                "probe-cluster-header, probe-rate, slo-success, slo-latency, origin-floor, split, ports, traffic."
             ),
         ),
     ],
@@ -501,6 +501,7 @@ def test_documented_default_is_the_default(cells: list[str]) -> None:
             "probe-cluster-header",
             "slo-latency",
             "split",
+            "ports",
             "traffic",
         }
 

@@ -43,8 +43,8 @@ TYPOS = {
     "sloLatency": "slo-latency",
     "probe.rate": "probe-rate",
     "probepot": "probe-port",
+    "port": "ports",
     # without the family that the rest belongs to
-    "port": "probe-port",
     "path": "probe-path",
     "latency": "slo-latency",
     "success": "slo-success",

@@ -472,14 +472,18 @@ async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster) -> None:
-    """Running a cluster watches six resources, in all namespaces."""
+    """Running a cluster watches every resource, in all namespaces; two groups may have one of the same plural."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         discovery = {
             "/apis/split.smi-spec.io": {"versions": [{"version": "v1alpha2"}]},
             "/apis/split.smi-spec.io/v1alpha2": SPLITS,
             "/apis/gateway.networking.k8s.io": {"versions": [{"version": "v1"}]},
-            "/apis/gateway.networking.k8s.io/v1": {"resources": [{"name": "httproutes"}]},
+            "/apis/gateway.networking.k8s.io/v1": {
+                "resources": [{"name": "httproutes"}, {"name": "grpcroutes"}]
+            },
+            "/apis/policy.linkerd.io": {"versions": [{"version": "v1beta3"}]},
+            "/apis/policy.linkerd.io/v1beta3": {"resources": [{"name": "httproutes"}]},
         }
         if request.path in discovery:
             return await answer(discovery[request.path])(request)
@@ -507,6 +511,10 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
         "/apis/gateway.networking.k8s.io",
         "/apis/gateway.networking.k8s.io/v1",
         "/apis/gateway.networking.k8s.io/v1/httproutes",
+        "/apis/gateway.networking.k8s.io/v1/grpcroutes",
+        "/apis/policy.linkerd.io",
+        "/apis/policy.linkerd.io/v1beta3",
+        "/apis/policy.linkerd.io/v1beta3/httproutes",
         "/apis/linkerd.io/v1alpha2/serviceprofiles",
         "/apis/migrate.tradeshift/v1alpha1/migrations",
     }

@@ -38,7 +38,7 @@ def route(
 
 def read(*rules: Any, **more: Any) -> Split:
     """The same, read."""
-    split = httproute.read(route(*rules, **more), KEY, MIRROR)
+    split = httproute.read(route(*rules, **more), KEY, MIRROR, None)
     assert split is not None
     return split
 
@@ -126,7 +126,7 @@ def test_a_service_is_of_the_core_group(group: str) -> None:
 def test_a_route_of_something_else_is_no_split(parents: list[Any]) -> None:
     """A Gateway's route, another kind's, and one for a Service of another namespace split no Service here."""
     assert httproute.services_of(route(RULE, parents=parents)) == ()
-    assert httproute.read(route(RULE, parents=parents), KEY, MIRROR) is None
+    assert httproute.read(route(RULE, parents=parents), KEY, MIRROR, None) is None
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,15 @@ def test_what_cannot_be_carried_is_refused(
     (defect,) = split.defects
     assert (defect.reason, defect.repairable) == (reason, False)
     assert told in defect.message
+
+
+def test_a_backend_of_another_kind_or_namespace_is_nobodys_side() -> None:
+    """A backend that only shares a side's name is kept beside the sides, and gets no calls."""
+    elsewhere = {**AWAY, "namespace": "elsewhere"}
+    imported = {**LOCAL, "kind": "ServiceImport", "group": "multicluster.x-k8s.io"}
+    (rule,) = written(read({"backendRefs": [elsewhere, imported, LOCAL]}), 250)["rules"]
+    assert [b["weight"] for b in rule["backendRefs"]] == [750, 250, 0, 0]
+    assert rule["backendRefs"][2:] == [{**elsewhere, "weight": 0}, {**imported, "weight": 0}]
 
 
 def test_the_way_home_leaves_other_parents_alone() -> None:

@@ -50,7 +50,7 @@ def found(
 
 def read(kind: SplitKind, *backends: tuple[str, Any], **more: Any) -> Split:
     """The same, read."""
-    split = PROVIDERS[kind].read(found(kind, *backends, **more), KEY, MIRROR)
+    split = PROVIDERS[kind].read(found(kind, *backends, **more), KEY, MIRROR, None)
     assert split is not None
     return split
 
@@ -134,7 +134,7 @@ def test_spellings_of_a_service(kind: SplitKind, spelling: str, key: Key | None)
     """However a split spells its Service, it is about it; of another namespace it is not."""
     provider, split = PROVIDERS[kind], found(kind, service=spelling)
     assert provider.services_of(split) == ((key,) if key else ())
-    assert (provider.read(split, KEY, MIRROR) is not None) == (key == KEY)
+    assert (provider.read(split, KEY, MIRROR, None) is not None) == (key == KEY)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_spellings_of_a_service(kind: SplitKind, spelling: str, key: Key | None)
             0,
             [("BackendForeign", False)],
         ),
-        (BOTH, [("service-a", 90), ("service-b", 0)], "service-a", 0, [("BackendForeign", True)]),
+        (BOTH, [("service-a", 90), ("service-b", 0)], "service-a", 0, [("BackendForeign", False)]),
         (BOTH, [("service-a", 40), ("service-a", 40), (MIRROR, 20)], "service-a", 200, []),
     ],
 )
@@ -216,7 +216,7 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
     assert body["metadata"]["resourceVersion"] == "7"
     assert spelled(body["spec"]) == "service-a"
     assert weights_of(body["spec"]) == {"service-a": 1000 - away, MIRROR: away}
-    split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
+    split = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR, None)
     assert split is not None
     assert (split.away_permille, split.defects) == (away, ())
     assert split.record == Record(kind=kind, share_permille=away)
@@ -227,9 +227,9 @@ def test_what_is_written_is_read_back(kind: SplitKind, away: int) -> None:
 def test_a_found_split_is_written_over(kind: SplitKind, away: int, local: int, mirror: int) -> None:
     """Whatever weights stood there, dotted parent included, the merged object reads as what was written."""
     before = found(kind, ("service-a", local), (MIRROR, mirror), service=DOTTED)
-    split = PROVIDERS[kind].read(before, KEY, MIRROR)
+    split = PROVIDERS[kind].read(before, KEY, MIRROR, None)
     body = written(kind, away, found_as=split)
-    after = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR)
+    after = PROVIDERS[kind].read(decoded(kind, body), KEY, MIRROR, None)
     assert after is not None
     assert (after.away_permille, after.defects) == (away, ())
 
@@ -286,3 +286,69 @@ def test_the_mirror_of_the_other_cluster_only_is_a_side(kind: SplitKind) -> None
     split = read(kind, ("service-a", 1), ("service-a-gke", 1), annotations={RECORD: record})
     assert [defect.reason for defect in split.defects] == ["BackendForeign"]
     assert split.record == Record(kind=kind)
+
+
+CANARY = "service-a-canary"
+
+
+@each_kind
+@pytest.mark.parametrize("weight", [0, 10])
+def test_a_backend_of_somebody_elses_survives_every_write(kind: SplitKind, weight: int) -> None:
+    """A backend that is no side of the Service stays in what is written over its split, and gets no calls."""
+    before = read(kind, ("service-a", 90), (CANARY, weight), (MIRROR, 0))
+    spec = written(kind, 250, found_as=before)["spec"]
+    assert weights_of(spec) == {"service-a": 750, MIRROR: 250, CANARY: 0}
+
+
+def test_a_dotted_stranger_of_a_trafficsplit_does_not_stay() -> None:
+    """A dotted backend answers 500 to every call whatever its weight, so no write leaves one there."""
+    before = read(SMI, ("service-a", 90), (f"{CANARY}.default", 0))
+    assert weights_of(written(SMI, 0, found_as=before)["spec"]) == {"service-a": 1000, MIRROR: 0}
+
+
+def of(kind: SplitKind, manager: str, field: str, **metadata: Any) -> Split:
+    """A split of which a field manager owns one field of the spec."""
+    fields: Json = {"f:spec": {f"f:{field}": {}}}
+    entry = {"manager": manager, "operation": "Update", "fieldsV1": fields}
+    return read(kind, ("service-a", 100), managedFields=[entry], **metadata)
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("manager", "owner"),
+    [
+        ("flagger", "Flagger"),
+        ("rollouts-controller", "Argo Rollouts"),
+        ("gatewayAPI", "Argo Rollouts, by its Gateway API plugin"),
+        ("argocd-controller", ""),
+        ("helm", ""),
+    ],
+)
+def test_who_owns_the_weights_of_a_split_moves_its_traffic(
+    kind: SplitKind, manager: str, owner: str
+) -> None:
+    """A mover is known by its field manager where that owns the weights; who keeps manifests is none."""
+    weights, other = ("backends", "service") if kind is SMI else ("rules", "hostnames")
+    found = of(kind, manager, weights).foreign
+    assert (found.partition(" (")[0], f"spec.{weights}" in found) == (owner, bool(owner))
+    assert of(kind, manager, other).foreign == ""
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("metadata", "owner"),
+    [
+        ({"labels": {"failover.linkerd.io/controlled-by": "x"}}, "linkerd-failover"),
+        ({"labels": {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}}, "Argo Rollouts"),
+        ({"ownerReferences": [{"kind": "Canary", "name": "x"}]}, "Flagger"),
+        ({"ownerReferences": [{"kind": "Rollout", "name": "x"}]}, "Argo Rollouts"),
+        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, ""),
+        ({"ownerReferences": [{"kind": "Deployment", "name": "x"}]}, ""),
+    ],
+)
+def test_who_moves_traffic_is_known_by_label_and_owner(
+    kind: SplitKind, metadata: Json, owner: str
+) -> None:
+    """Failover and a canary in progress are known by their label, Flagger and Rollouts by owner reference."""
+    found = read(kind, ("service-a", 100), **metadata).foreign
+    assert (found.startswith(owner), bool(found)) == (True, bool(owner))

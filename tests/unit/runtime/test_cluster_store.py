@@ -10,6 +10,7 @@ import pytest
 from controller.domain import PREFIX, Key, SplitKind
 from controller.kube.objects import (
     DECODERS,
+    MIRROR_OF,
     Deleted,
     Freshness,
     KubeObject,
@@ -230,7 +231,7 @@ def test_a_service_that_is_named_like_a_mirror_is_none() -> None:
     known = view()
     assert A in known.apply(upsert(Resource.SERVICES, service(5, MIRROR)))
     observed = known.observed(A, writing=False)
-    assert (observed.mirror, observed.namesake) == (None, True)
+    assert (observed.mirror, observed.false_mirror) == (None, True)
 
 
 def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
@@ -246,7 +247,22 @@ def test_a_mirror_is_seen_by_its_kind_and_a_service_by_its_export() -> None:
     assert observed.mirror is not None
     assert observed.service is not None
     assert (observed.mirror.remote_discovery, observed.service.exported) == (True, "x")
-    assert (observed.namesake, observed.service.remote_discovery) == (False, False)
+    assert (observed.false_mirror, observed.service.remote_discovery) == (False, False)
+
+
+def test_a_service_of_the_same_name_is_a_namesake_and_news() -> None:
+    """Another namespace's Service of that name, a mirror too, is told of each, until it is gone."""
+    known, shop = view(), Key("shop", "service-a")
+    labels = {"mirror.linkerd.io/mirrored-service": "true"}
+    known.apply(upsert(Resource.SERVICES, service(5)))
+    known.apply(upsert(Resource.SERVICES, service(6, Key("shop", "service-b"))))
+    assert known.observed(A, writing=False).also_in == ()
+    assert known.apply(upsert(Resource.SERVICES, service(7, shop, labels=labels))) == {A, shop}
+    assert known.observed(A, writing=False).also_in == ("shop",)
+    assert known.observed(shop, writing=False).also_in == ("default",)
+    gone = Deleted("legacy", Resource.SERVICES, "shop", "service-a", "8")
+    assert known.apply(gone) == {A, shop}
+    assert known.observed(A, writing=False).also_in == ()
 
 
 def test_a_split_that_changes_its_service_leaves_the_old_one() -> None:
@@ -285,6 +301,30 @@ def test_the_asker_is_who_wrote_our_annotation_last() -> None:
     assert (found.asked_by, found.asked.second) == ("joe", 2)
 
 
+def profile(version: int, name: str, namespace: str = GATEWAYS) -> KubeObject | Undecodable:
+    """A ServiceProfile of this version, with routes."""
+    body = {"metadata": {"name": name, "namespace": namespace}, "spec": {"routes": [{}]}}
+    return decoded(Resource.SERVICEPROFILES, body, version)
+
+
+def test_service_profiles_are_named_in_the_clusters_own_domain() -> None:
+    """Under another domain other profiles are pins and conflicts, and those of whom both told are news."""
+    known, b = view(), Key("default", "service-b")
+    for found in (
+        profile(5, "service-a.default.svc.cluster.local"),
+        profile(6, "service-b.default.svc.legacy.example"),
+        profile(7, "service-b.default.svc.legacy.example", "clients"),
+    ):
+        known.apply(upsert(Resource.SERVICEPROFILES, found))
+    assert (known.pin(A) is None, known.pin(b) is None) == (False, True)
+    assert known.rename("legacy.example") == {A, b}
+    assert known.domain == "legacy.example"
+    assert (known.pin(A) is None, known.pin(b) is None) == (True, False)
+    assert known.observed(b, writing=False).conflicts == (
+        "the ServiceProfile service-b.default.svc.legacy.example in clients, with routes",
+    )
+
+
 # --- the state above the views -------------------------------------------------------------------------------
 
 
@@ -311,3 +351,83 @@ def test_a_split_with_a_record_is_a_migration() -> None:
     found = decoded(Resource.TRAFFICSPLITS, body, 5)
     assert store.apply(upsert(Resource.TRAFFICSPLITS, found)) == {A}
     assert store.migrations() == {A}
+
+
+def pods_of(key: Key, version: int, *addresses: str, port: int = 8080) -> Upserted:
+    """An EndpointSlice of a Service with pods at these addresses."""
+    body = {
+        "metadata": {
+            "name": f"{key.service}-1",
+            "namespace": key.namespace,
+            "labels": {"kubernetes.io/service-name": key.service},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": "http", "port": port}],
+    }
+    return upsert(Resource.ENDPOINTSLICES, decoded(Resource.ENDPOINTSLICES, body, version))
+
+
+def test_services_of_the_same_pods_are_twins() -> None:
+    """Another Service is a twin while an endpoint and a port are both Services', and each change is about both."""
+    known, twin = view(), Key("default", "twin")
+    for key in (A, twin):
+        known.apply(upsert(Resource.SERVICES, service(1, key)))
+    known.apply(pods_of(A, 1, "10.1.0.1", "10.1.0.2"))
+    assert known.apply(pods_of(twin, 1, "10.1.0.2")) == {A, twin}
+    assert known.observed(A, writing=False).twins == ("twin",)
+    assert known.observed(twin, writing=False).twins == ("service-a",)
+    assert known.apply(pods_of(twin, 2, "10.1.0.2", port=9090)) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(pods_of(twin, 3, "10.1.0.1"))
+    gone = Deleted("legacy", Resource.ENDPOINTSLICES, "default", "twin-1", "3")
+    assert known.apply(gone) == {A, twin}
+    assert known.observed(A, writing=False).twins == ()
+
+
+def test_a_twin_of_another_namespace_is_named_with_it() -> None:
+    """Endpoints made by hand in another namespace are named with that; those of no Service are nobody's."""
+    known, other = view(), Key("shop", "by-hand")
+    known.apply(upsert(Resource.SERVICES, service(1)))
+    known.apply(pods_of(A, 1, "10.1.0.1"))
+    known.apply(pods_of(other, 1, "10.1.0.1"))
+    assert known.observed(A, writing=False).twins == ()
+    known.apply(upsert(Resource.SERVICES, service(1, other)))
+    assert known.observed(A, writing=False).twins == ("shop/by-hand",)
+
+
+def mirror_of(version: int, fqdn: str, key: Key = MIRROR) -> Upserted:
+    """A mirror in legacy of a Service that is called so in eks."""
+    labels = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "eks"}
+    found = service(version, key, labels=labels, annotations={MIRROR_OF: fqdn})
+    return upsert(Resource.SERVICES, found)
+
+
+def test_mirrors_tell_the_other_clusters_domain() -> None:
+    """A cluster has the domain that most mirrors of its Services tell, until then and without any the last one
+    that was known; what is annotated so and is no mirror tells none."""
+    store, b = Store({"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local"), Key("b", "b-eks")
+    fake = service(4, b, annotations={MIRROR_OF: "b.b.svc.fake"})
+    store.apply(upsert(Resource.SERVICES, fake))
+    assert store.views["eks"].domain == "cluster.local"
+    store.apply(mirror_of(5, "service-a.default.svc.eks.example"))
+    assert store.views["eks"].domain == "eks.example"
+    for version, name in enumerate("bcd", start=6):
+        key = Key(name, f"{name}-eks")
+        store.apply(mirror_of(version, f"{name}.{name}.svc.other", key))
+    assert store.views["eks"].domain == "other"
+    assert store.views["legacy"].domain == "cluster.local"
+    store.apply(Listed("legacy", Resource.SERVICES, ()))
+    assert store.views["eks"].domain == "other"
+
+
+def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
+    """What the settings say of one cluster's domain is not changed by any mirror."""
+    store = Store(
+        {"legacy": GATEWAYS, "eks": GATEWAYS}, "cluster.local", domains={"eks": "eks.example"}
+    )
+    store.apply(mirror_of(5, "service-a.default.svc.other"))
+    assert {n: v.domain for n, v in store.views.items()} == {
+        "legacy": "cluster.local",
+        "eks": "eks.example",
+    }

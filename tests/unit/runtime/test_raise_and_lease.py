@@ -28,6 +28,7 @@ from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSe
 from controller.runtime.store import Store
 from prober.contract import Counts, Report, Sample
 from tests.faults.virtual import VirtualLoop
+from tests.unit.obeyed import with_profiles
 
 FILES = Path(__file__).parents[2] / "data" / "written-by-0.1"
 CLUSTERS = ("legacy", "eks")
@@ -38,6 +39,8 @@ RESOURCES = {
     "TrafficSplit": Resource.TRAFFICSPLITS,
     "HTTPRoute": Resource.HTTPROUTES,
     "ServiceProfile": Resource.SERVICEPROFILES,
+    "GRPCRoute": Resource.GRPCROUTES,
+    "HTTPRoute of policy.linkerd.io": Resource.POLICY_HTTPROUTES,
     "Migration": Resource.MIGRATIONS,
 }
 
@@ -133,7 +136,8 @@ def running(moment: str, loop: VirtualLoop) -> tuple[dict[str, Hanging], Reconci
     objects = json.loads((FILES / f"trafficsplit-{moment}.json").read_text())["objects"]
     for cluster in CLUSTERS:
         for kind, resource in RESOURCES.items():
-            bodies = [body for body in objects[cluster] if body["kind"] == kind]
+            there = with_profiles(objects[cluster])
+            bodies = [body for body in there if body["kind"] == kind]
             found = tuple(DECODERS[resource](json.dumps(body).encode()) for body in bodies)
             reconciler.apply(Listed(cluster, resource, found))
             reconciler.apply(Freshness(cluster, resource, current=True))

@@ -8,13 +8,14 @@ import pytest
 
 from controller.decide.gates import preconditions
 from controller.decide.input import Input
-from controller.domain import Defect, Endpoints, Key, Pin, Reason
+from controller.domain import Defect, Endpoints, Key, Pin, Reason, Record, SplitKind
 from tests.unit.decide.gates.inputs import (
     EARLIER,
     NOW,
     PODS,
     SERVICE,
     Row,
+    attempt,
     given,
     one_sided,
     said,
@@ -36,7 +37,23 @@ def left(ready: int, **changed: object) -> dict[str, object]:
     return {"endpoints": replace(PODS, ready=ready), **changed}
 
 
+def routes(*aways: int, record: Record | None = None) -> dict[str, object]:
+    """Return what changes a cluster with so many HTTPRoutes, which send this much to the mirror."""
+    made = [
+        split(away, record, kind=SplitKind.HTTPROUTE, name=f"r{number}")
+        for number, away in enumerate(aways)
+    ]
+    return {"splits": tuple(made)}
+
+
+SILENT: dict[str, object] = {"splits": (split(not_in_force="nobody acts"),)}
 ROWS = [
+    Row(preconditions.rules_differ, given(legacy=routes(0, 100)), "hold RulesDiffer"),
+    Row(preconditions.rules_differ, given(legacy=routes(0, 0))),
+    Row(
+        preconditions.rules_differ,
+        given(100, legacy=routes(100, 0, record=Record(SplitKind.HTTPROUTE, attempt=attempt()))),
+    ),
     Row(
         preconditions.split_defective,
         given(legacy={"splits": (split(defects=(HARMFUL,)),)}),
@@ -54,6 +71,26 @@ ROWS = [
         "hold SplitIgnored",
     ),
     Row(preconditions.split_defective, given(100)),
+    Row(preconditions.split_not_in_force, given(legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(legacy={**SILENT, **STALE})),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=0.5),
+        "wait SplitNotInForce",
+    ),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT, settled_s=0.5)),
+    Row(preconditions.split_not_in_force, given(0, legacy=SILENT), "hold SplitNotInForce"),
+    Row(preconditions.split_not_in_force, given(100, legacy=SILENT), "page SplitNotInForce"),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy=SILENT, settled_s=2.0),
+        "wait SplitNotInForce",
+    ),
+    Row(
+        preconditions.split_not_in_force,
+        given(legacy={"splits": (split(not_in_force="nobody acts", defects=(SPELLING,)),)}),
+    ),
+    Row(preconditions.split_not_in_force, given()),
     Row(
         preconditions.pin_foreign,
         given(eks={"pin": Pin("1", EARLIER, foreign="it overrides destinations")}),
@@ -138,7 +175,10 @@ def exported(label: str) -> dict[str, object]:
     ("found", "told"),
     [
         (given(legacy=GONE, key=LONG), "that would be 64 characters"),
-        (given(legacy={**GONE, "namesake": True}), "a Service that is no mirror has that name in"),
+        (
+            given(legacy={**GONE, "false_mirror": True}),
+            "a Service that is no mirror has that name in",
+        ),
         (given(legacy=GONE, eks={"service": None}), "no Service default/service-a in eks"),
         (given(legacy=GONE), "not exported, or not any more"),
         (given(legacy=GONE, eks=exported("false")), 'exported in eks is "false": write true'),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from controller.decide.gates import spec as gates
+from controller.decide.input import Input
 from controller.domain import Malformed, Port, Problem, SplitKind
 from tests.unit.decide.gates.inputs import (
     NOW,
@@ -27,7 +29,19 @@ ROUTE = split(kind=SplitKind.HTTPROUTE)
 ROUTED = {"splits": (ROUTE,)}
 NOTHING = {"service": None}
 NOW_STEPS = spec(steps="now")
+EVERY_KIND = frozenset(SplitKind)
 ONLY_ROUTES = {"splits": (), "split_kinds": frozenset({SplitKind.HTTPROUTE})}
+
+
+def unanswered(asked_s: float | None) -> dict[str, object]:
+    """Return what changes a cluster without a split, whose TrafficSplits nobody answers for, so long after it was
+    asked (None: it was not)."""
+    asked = None if asked_s is None else NOW - timedelta(seconds=asked_s)
+    return {
+        "splits": (),
+        "split_kinds": frozenset({SplitKind.TRAFFICSPLIT}),
+        "unanswered": {SplitKind.TRAFFICSPLIT: asked},
+    }
 
 
 def serves(**changed: object) -> dict[str, object]:
@@ -40,7 +54,22 @@ def speaks(app_protocol: str) -> dict[str, object]:
     return serves(ports=(Port("http", 80, app_protocol=app_protocol),))
 
 
+def named(*names: str | int, kind: SplitKind = SplitKind.HTTPROUTE) -> Input:
+    """Return a Service of one port of HTTP and one of MySQL, of which the annotation names these to move."""
+    ports = (Port("http", 80), Port("mysql", 3306))
+    routed = {**serves(ports=ports), "splits": (split(kind=kind, port=80, parent_port=80),)}
+    return given(asked=spec(ports=names), legacy=routed, eks=routed)
+
+
 ROWS = [
+    Row(gates.ports_unfit, named("grpc"), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", 3306), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", kind=SplitKind.TRAFFICSPLIT), "hold PortsUnfit"),
+    Row(gates.ports_unfit, named("http", "mysql", kind=SplitKind.TRAFFICSPLIT)),
+    Row(gates.ports_unfit, named("http")),
+    Row(gates.ports_unfit, named(80)),
+    Row(gates.ports_unfit, given(asked=spec(ports=("grpc",)), legacy=NOTHING, eks=NOTHING)),
+    Row(gates.ports_unfit, given(asked=None)),
     Row(gates.foreign_owner, given(legacy=serves(foreign="Flagger")), "hold ForeignOwner"),
     Row(
         gates.foreign_owner,
@@ -90,6 +119,13 @@ ROWS = [
     Row(gates.kind_unfit, given(eks=NOTHING)),
     Row(gates.ports_differ, given(eks=TWO_PORTS), "hold PortsDiffer"),
     Row(gates.ports_differ, given(legacy=speaks("http"), eks=speaks("grpc")), "hold PortsDiffer"),
+    Row(
+        gates.ports_differ,
+        given(legacy=speaks("http"), eks=speaks("kubernetes.io/h2c")),
+        "hold PortsDiffer",
+    ),
+    Row(gates.ports_differ, given(legacy=speaks("grpc"), eks=speaks("linkerd.io/tcp"))),
+    Row(gates.ports_differ, given(legacy=speaks("http"), eks=speaks("HTTP"))),
     Row(gates.ports_differ, given(legacy=speaks("http"))),
     Row(gates.ports_differ, given(eks=speaks("http"))),
     Row(gates.ports_differ, given(legacy=speaks("http"), eks=speaks("http"))),
@@ -126,6 +162,8 @@ ROWS = [
     Row(gates.split_kind_unserved, given(asked=None, eks={"split_kinds": frozenset()})),
     Row(gates.split_kind_unserved, given(eks={"split_kinds": frozenset(), "current": False})),
     Row(gates.route_unfit, given(eks={**ROUTED, **TWO_PORTS}), "hold RouteUnfit"),
+    Row(gates.route_unfit, given(eks={**ROUTED, **speaks("grpc")}), "hold RouteUnfit"),
+    Row(gates.route_unfit, given(eks={**ROUTED, **speaks("kubernetes.io/h2c")})),
     Row(gates.route_unfit, given(eks=ROUTED)),
     Row(gates.route_unfit, given(eks=TWO_PORTS)),
     Row(gates.route_unfit, given(asked=None, eks={**ROUTED, **TWO_PORTS})),
@@ -148,6 +186,20 @@ ROWS = [
         given(asked=spec(traffic="required"), context={"prometheus": BOTH}),
     ),
     Row(gates.traffic_unavailable, given(asked=None)),
+    Row(gates.split_unanswered, given(eks=unanswered(None)), "wait SplitUnanswered"),
+    Row(gates.split_unanswered, given(eks=unanswered(4.0)), "wait SplitUnanswered"),
+    Row(gates.split_unanswered, given(eks=unanswered(5.0)), "hold SplitUnanswered"),
+    # Its API server's clock is ahead: what this process has seen counts.
+    Row(gates.split_unanswered, given(eks=unanswered(-60.0)), "hold SplitUnanswered"),
+    Row(
+        gates.split_unanswered, given(eks=unanswered(-60.0), started_s=1.0), "wait SplitUnanswered"
+    ),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "current": False})),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "splits": (split(),)})),
+    Row(gates.split_unanswered, given(asked=None, eks=unanswered(5.0))),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "split_kinds": frozenset()})),
+    Row(gates.split_unanswered, given(eks={**unanswered(5.0), "split_kinds": EVERY_KIND})),
+    Row(gates.split_unanswered, given(eks={"splits": ()})),
     Row(gates.service_missing, given(eks=NOTHING), "hold ServiceMissing"),
     Row(gates.service_missing, given(eks={**NOTHING, "current": False})),
     Row(gates.service_missing, given()),
@@ -181,3 +233,35 @@ def test_an_unserved_kind_is_told_with_its_group(eks: dict[str, object], told: s
     ruling = gates.split_kind_unserved(given(asked=asked, eks=eks))
     assert ruling is not None
     assert ruling.message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "told"),
+    [
+        (
+            ("grpc",),
+            SplitKind.HTTPROUTE,
+            "names grpc, and the Service has http 80/TCP, mysql",
+        ),
+        (("mysql",), SplitKind.HTTPROUTE, "no HTTPRoute can carry: port 3306"),
+        (("http",), SplitKind.TRAFFICSPLIT, "leaves out 3306, which a TrafficSplit moves too"),
+    ],
+)
+def test_what_is_wrong_with_named_ports_is_told(
+    names: tuple[str, ...], kind: SplitKind, told: str
+) -> None:
+    """The sentence names the port that there is not, that cannot be carried, or that moves all the same."""
+    ruling = gates.ports_unfit(named(*names, kind=kind))
+    assert ruling is not None
+    assert told in ruling.message
+
+
+def test_routes_of_one_service_are_one_split() -> None:
+    """Several HTTPRoutes are no second split, of whatever ports or paths; a TrafficSplit beside them is."""
+    routes = (ROUTE, split(kind=SplitKind.HTTPROUTE, name="paths"))
+    assert gates.second_split(given(eks={"splits": routes})) is None
+    ruling = gates.second_split(given(eks={"splits": (*routes, split(name="smi"))}))
+    assert ruling is not None
+    assert (
+        "the HTTPRoute service-a and the HTTPRoute paths and the TrafficSplit smi" in ruling.message
+    )

@@ -206,7 +206,9 @@ def rows(*series: tuple[tuple[str, dict[str, str]], float]) -> list[Row]:
 
 def answers(**told: Iterable[Row]) -> dict[str, Iterable[Row]]:
     """All answers of one tick; what is not said is empty."""
-    return {name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed")}
+    return {
+        name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed", "served")
+    }
 
 
 def legacy() -> Counters:
@@ -266,7 +268,7 @@ def test_the_questions_name_every_service_and_its_mirror() -> None:
     """All migrations' Services and mirrors are in one question each, our own and the gateways' pods in none."""
     b = Key("other", "service-b")
     asked = legacy().queries({**orders(), b: TrafficOrder(b, "eks", {}, {}, {})})
-    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "newest"}
+    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "newest"}
     assert 'dst_service=~"service-a|service-b|service-a-eks|service-b-eks"' in asked["responses"]
     assert 'parent_name=~"service-a|service-b"' in asked["routes"]
     assert 'namespace!~"linkerd-multicluster|migrate"' in asked["responses"]
@@ -279,8 +281,8 @@ def routed(backend: str, status: int = 200, pod: str = "web-1") -> tuple[str, di
     return name, {**labels, "classification": "success" if status < 500 else "failure"}
 
 
-def test_by_an_httproute_every_caller_follows() -> None:
-    """Callers of a Service with an HTTPRoute are counted by route, and all of them are routed by policy."""
+def test_by_an_httproute_callers_follow_who_are_routed() -> None:
+    """Callers of a Service with an HTTPRoute are counted by route: those follow, whatever else their proxies count."""
     one = legacy()
     for value in (1.0, 5.0):
         told = answers(
@@ -292,6 +294,26 @@ def test_by_an_httproute_every_caller_follows() -> None:
     assert (found.here, found.across) == (Counts(4, 0), Counts(4, 4))
     assert found.following == {"shop/deployment web"}
     assert found.ignoring == frozenset()
+
+
+def test_past_an_httproute_call_those_who_have_no_series_of_a_route() -> None:
+    """A pod that stayed busy while a TrafficSplit was converted ignores the route, and its calls are local ones.
+
+    Whoever has a series of a route is routed, though it has not grown yet; and whoever calls the mirror by its own
+    name is no caller of the Service.
+    """
+    one = legacy()
+    busy = response("service-a", pod="busy-1", deployment="busy")
+    direct = response("service-a-eks", pod="direct-1", deployment="direct")
+    for value in (1.0, 5.0):
+        told = answers(
+            responses=rows((response("service-a"), value), (busy, value), (direct, value)),
+            routes=rows((routed("service-a"), 7.0)),
+        )
+        increases = one.count(told, orders(SplitKind.HTTPROUTE), value)
+    found = increases.services[A]
+    assert (found.here, found.across) == (Counts(4, 0), Counts())
+    assert found.ignoring == {"shop/deployment busy"}
 
 
 def test_past_a_trafficsplit_only_those_are_routed_who_ignore_it() -> None:
@@ -308,6 +330,42 @@ def test_past_a_trafficsplit_only_those_are_routed_who_ignore_it() -> None:
     assert found.here == Counts(4 + 8, 0)
     assert found.following == {"shop/deployment web"}
     assert found.ignoring == {"shop/deployment busy"}
+
+
+@pytest.mark.parametrize("kind", SplitKind)
+def test_what_may_be_a_namesakes_judges_nobody(kind: SplitKind) -> None:
+    """Where another namespace has a Service of that name, only responses count, which name the namespace;
+    nobody is told to follow, or not to."""
+    one, asked = legacy(), orders(kind)
+    shared = {A: replace(asked[A], shared_names=frozenset({"legacy"}))}
+    busy = response("service-a", pod="busy-1", deployment="busy")
+    for value in (1.0, 5.0):
+        told = answers(
+            responses=rows((response("service-a-eks", 500), value), (busy, value)),
+            routes=rows((routed("service-a", pod="busy-1"), 7 * value)),
+            unmeshed=rows((stranger("10.0.0.1:80"), value)),
+        )
+        found = one.count(told, shared, value).services[A]
+    assert found == Increase(here=Counts(4, 0), across=Counts(4, 4), sent={"shop": 4})
+
+
+def test_what_may_be_of_a_port_that_stays_is_left_out() -> None:
+    """Where an HTTPRoute moves one port of several, what the own pods answered may be of another one: only
+    what went to the mirror counts, and nobody is told to follow. A TrafficSplit moves all ports."""
+    told = [
+        answers(
+            responses=rows((response("service-a"), value)),
+            routes=rows((routed("service-a", 500), value), (routed("service-a-eks"), value)),
+        )
+        for value in (1.0, 5.0)
+    ]
+    found = {}
+    for kind in SplitKind:
+        asked = {A: replace(orders(kind)[A], shared_ports=frozenset({"legacy"}))}
+        one = legacy()
+        found[kind] = [one.count(answer, asked, 0.0) for answer in told][-1].services[A]
+    assert found[SplitKind.HTTPROUTE] == Increase(across=Counts(4, 0), whole=False)
+    assert found[SplitKind.TRAFFICSPLIT].ignoring == {"shop/deployment web"}
 
 
 def test_requests_from_outside_the_mesh_are_those_to_the_services_own_pods() -> None:
@@ -363,6 +421,27 @@ def test_another_attempt_begins_at_zero_and_knows_who_follows() -> None:
 
     monitor.order(judged(2, datetime(2026, 1, 1, tzinfo=UTC)), 20.0)
     assert evidence(monitor, 20.0).ignoring == ()
+
+
+@pytest.mark.parametrize("shared", ["shared_names", "shared_ports"])
+def test_what_was_known_of_who_follows_ends_with_its_certainty(shared: str) -> None:
+    """When calls cannot be told from another's any more, what was said of the callers before is not known."""
+    monitor = ClientMonitor(tick_s=10.0)
+    monitor.order(judged(), 0.0)
+    monitor.apply(A, increased(20.0, Increase(ignoring=frozenset({"busy"}))), fresh=True)
+    less = replace(judged(), **{shared: frozenset({"eks"})})  # type: ignore[arg-type]
+    monitor.order(less, 20.0)
+    assert evidence(monitor, 20.0).follow is False
+    monitor.order(replace(less, **{shared: frozenset({"eks", "legacy"})}), 20.0)  # type: ignore[arg-type]
+    assert evidence(monitor, 20.0).follow is None
+
+
+def test_half_of_what_was_called_tells_no_share() -> None:
+    """Where what the own pods answered was left out, what went across is judged, and no share is told."""
+    monitor = ClientMonitor(tick_s=10.0)
+    monitor.order(judged(), 0.0)
+    monitor.apply(A, increased(20.0, Increase(across=Counts(60), whole=False)), fresh=True)
+    assert (evidence(monitor, 20.0).requests, evidence(monitor, 20.0).share) == (60, None)
 
 
 def test_who_ignored_the_split_is_named_for_two_minutes() -> None:
