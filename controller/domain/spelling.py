@@ -46,15 +46,14 @@ def _slips(written: list[str], known: list[str]) -> int | None:
     if len(written) == len(known):
         slips = [_slip(one, other) for one, other in zip(written, known, strict=True)]
         return None if None in slips else sum(slip or 0 for slip in slips)
-    if _is_part(written, known):
-        return 2
-    return _slip("".join(written), "".join(known))
+    return 2 if _is_short_for(known, written) else _slip("".join(written), "".join(known))
 
 
-def _is_part(written: list[str], known: list[str]) -> bool:
-    """Return whether only the family is missing, or that it stands in a file."""
-    without_family = known[0] in FAMILIES and written == known[1:]
-    return without_family or (known[-1] == IN_A_FILE and written == known[:-1])
+def _is_short_for(known: list[str], written: list[str]) -> bool:
+    """Return whether only that word is left out which says what the rest is about anyway."""
+    if known[0] in FAMILIES and written == known[1:]:
+        return True
+    return known[-1] == IN_A_FILE and written == known[:-1]
 
 
 def _slip(written: str, known: str) -> int | None:

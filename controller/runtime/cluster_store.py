@@ -131,24 +131,21 @@ class ClusterStore:
         return self._drop(change.resource, name)
 
     def _upsert(self, change: Upserted) -> set[Key]:
-        namespace, called, version = identify(change.object)
-        name = (namespace, called)
+        name, version = identify(change.object)[:2], identify(change.object)[2]
         known = self._objects[change.resource].get(name)
         if known is not None:
             before = identify(known)[2]
             if before == version or _newer(before, version):
                 return set()
-        if change.resource in self._since_listing:
-            self._since_listing[change.resource].add(name)
+        self._since_listing.get(change.resource, set()).add(name)
         return self._put(change.resource, name, change.object)
 
     def _put(self, resource: Resource, name: Name, found: Any) -> set[Key]:
         """Let an object take the place of what is known by its name."""
         keys = self._drop(resource, name)
-        if isinstance(found, Undecodable):
-            return keys
-        self._objects[resource][name] = found
-        keys |= self._index.add(resource, found)
+        if not isinstance(found, Undecodable):
+            self._objects[resource][name] = found
+            keys |= self._index.add(resource, found)
         return keys | self._note_answers(keys)
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
@@ -164,9 +161,8 @@ class ClusterStore:
         silent = self._kinds - self._answered
         if not silent:
             return set()
-        found = {
-            s.kind for key in keys for s in self.splits(key) if s.answered and s.kind in silent
-        }
+        splits = (split for key in keys for split in self.splits(key))
+        found = {split.kind for split in splits if split.answered and split.kind in silent}
         self._answered |= found
         return set(self.annotated()) if found else set()
 
