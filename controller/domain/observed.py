@@ -147,8 +147,8 @@ class ObservedCluster:
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
-    routes of ports that stay (controller.decide.parts). ``twins`` are the other Services here that lead to its pods,
-    each with what is special about it.
+    routes of ports that stay (controller.decide.parts).
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
     whose calls a proxy may count as this one's (facts 28)."""

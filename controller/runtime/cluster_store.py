@@ -31,7 +31,6 @@ from controller.kube.objects import (
     Change,
     Deleted,
     Freshness,
-    HTTPRouteObject,
     Listed,
     Listing,
     ManagedFields,
@@ -43,7 +42,7 @@ from controller.kube.objects import (
     endpoints_of,
     identify,
 )
-from controller.mesh import conflicts, pin
+from controller.mesh import pin
 from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
@@ -223,7 +222,8 @@ class ClusterStore:
     def observed(self, key: Key, *, writing: bool) -> ObservedCluster:
         """Return one Service as it is seen here."""
         mirror = Key(key.namespace, mirror_name(key.service, self._far))
-        rivals = self._conflicts(key)
+        service = self._objects[Resource.SERVICES].get(key)
+        rivals = self._index.judged(key, service.ports if service else ())
         return ObservedCluster(
             name=self.name,
             current=self.current,
@@ -270,16 +270,6 @@ class ClusterStore:
         """Return when the canary of a kind was made, None where there is none."""
         made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
         return made.metadata.creation_timestamp if made else None
-
-    def _conflicts(self, key: Key) -> conflicts.Judged:
-        """Judge what else routes the calls to this Service beside the HTTPRoutes that split it."""
-        found = [each for _, each in sorted(self._index.conflicts.get(key, {}).items())]
-        if not found:
-            return conflicts.Judged()
-        splits = self._index.splits.get(key, {}).values()
-        own = [split for split in splits if isinstance(split, HTTPRouteObject)]
-        service = self._objects[Resource.SERVICES].get(key)
-        return conflicts.judge(found, own, service.ports if service else ())
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""

@@ -284,6 +284,21 @@ async def _refused(stage: Stage) -> None:
         stage.result.broken.append(f"a route on an opaque port was obeyed: {served}")
 
 
+async def ports(stage: Stage) -> None:
+    """A Service of http, grpc and metrics: all three move, are measured each, and come back."""
+    beside = {"grpc": 9090, "metrics": 9100}
+    every = (80, *beside.values())
+    await stage.set_up(beside=beside)
+    await stage.move(EKS)
+    for told in warned(stage.pair, "PortsNotProbed"):
+        stage.screen.tell(f"status warns: {told}")
+    if not all(str(port) in str(warned(stage.pair, "PortsNotProbed")) for port in beside.values()):
+        stage.result.broken.append("nobody is told of the ports that move unproven")
+    await stage.measure({LEGACY: 100.0, EKS: 100.0}, every)
+    await stage.move(LEGACY)
+    await stage.measure({LEGACY: 0.0, EKS: 0.0}, every)
+
+
 def at_share(pair: Pair, percent: float) -> bool:
     """Report whether both splits stand at this share."""
     return all(abs(pair.observed.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
@@ -311,6 +326,7 @@ STORIES: dict[str, Story] = {
     "convert": convert,
     "twin": twin,
     "opaque": opaque,
+    "ports": ports,
 }
 """By name, in the order in which all of them are told."""
 

@@ -112,6 +112,7 @@ def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
         ("article", "Completed", MOVED),
         ("convert", "Completed", MOVED),
         ("opaque", "Completed", MOVED),
+        ("ports", "Completed", AT_HOME),
     ],
 )
 def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]) -> None:
@@ -133,6 +134,7 @@ def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]
         ("return", "Completed", AT_HOME),
         ("crash", "Completed", AT_HOME),
         ("opaque", "Completed", MOVED),
+        ("ports", "Completed", AT_HOME),
     ],
 )
 def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str, float]) -> None:

@@ -886,3 +886,22 @@ async def test_on_a_terminal_the_table_fits(pair: CheckPair) -> None:
     table = [line for line in text.splitlines() if line.startswith("service-a ")]
     assert table
     assert max(map(len, table)) <= 90
+
+
+NAMES = ["http", "", "web", "grpc", "h2c", "metrics", "redis-metrics", "http-kafka"]
+"""What ports are called that speak HTTP, one way or another."""
+
+
+async def test_no_false_finding_among_460_services(pair: CheckPair) -> None:
+    """Of as many Services as the article has, all well, under the names that ports have, none has a finding."""
+    for cluster in pair.apis:
+        pair.remove(cluster, "services", "service-a")
+        for resource, body in Inventory(460, 460).objects(cluster):
+            number = int(re.findall("[0-9]+", body["metadata"]["name"])[0])
+            for port in body.get("ports") or body["spec"]["ports"]:
+                port["name"] = NAMES[number % len(NAMES)]
+            pair.put(cluster, resource.plural, body)
+    done = await pair.run("check", "--all", "-o", "json")
+    found = decoded(done.out)["services"]
+    assert {each["service"]: each["findings"] for each in found if each["findings"]} == {}
+    assert (done.code, len(found)) == (Exit.OK, 460)
