@@ -294,3 +294,13 @@ def test_a_rollback_makes_a_route_whose_callers_are_shifted_without_it() -> None
         ("eks", HTTP[0], WHOLE),
         ("eks", GRPC[0], WHOLE),
     ]
+
+
+def test_a_route_that_was_never_ours_keeps_no_revert_going() -> None:
+    """A route without a record that is not in force says nothing of whether our callers are rolled back."""
+    latched = record(0, reverted=REVERTED)
+    theirs = replace(route(GRPC, 0, latched), record=None, in_force_permille=500)
+    found = {**SERVES, "splits": (route(HTTP, 0, latched), theirs)}
+    there = {**SERVES, "splits": (route(HTTP, WHOLE, latched), route(GRPC, WHOLE, latched))}
+    ruling = planned(given(0, legacy=found, eks=there)).ruling
+    assert not isinstance(ruling, Revert)
