@@ -31,15 +31,19 @@ from controller.domain import (
     WriteSplit,
 )
 from controller.domain.ports import why_no_route
-from controller.kube.api import Backoff, Conflict, NotFound
+from controller.kube.api import Backoff, Conflict, NotFound, Refused
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import (
+    DECODERS,
     OPAQUE_PORTS,
+    HTTPRouteObject,
+    OtherRouteObject,
     Resource,
     ServiceObject,
     SplitObject,
     TrafficSplitObject,
 )
+from controller.mesh import conflicts
 from controller.mesh.splits import httproute, short_name
 from controller.mesh.splits.kinds import PROVIDERS
 
@@ -50,11 +54,19 @@ ADAPTOR_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceSplits:
-    """A Service in one cluster, and its splits of both kinds."""
+    """A Service in one cluster, and its splits of both kinds; ``others`` are routes of its namespace that are none."""
 
     service: ServiceObject
     splits: tuple[SplitObject, ...]
     routes: tuple[SplitObject, ...]
+    others: tuple[OtherRouteObject, ...] = ()
+
+    @property
+    def stronger(self) -> tuple[str, ...]:
+        """What would beat the HTTPRoute, in words (facts 26)."""
+        own = [route for route in self.routes if isinstance(route, HTTPRouteObject)]
+        taken = [conflicts.of(route, "").get(self.key) for route in self.others]
+        return conflicts.judge(filter(None, taken), own, self.service.ports).winning
 
     @property
     def key(self) -> Key:
@@ -174,6 +186,10 @@ def _refuse_service(found: ServiceSplits) -> None:
         why = why_no_route(port, annotations.get(OPAQUE_PORTS), asked)
         if why:
             raise Failure(f"an HTTPRoute cannot carry {name}: {why}; or keep the TrafficSplit")
+    if found.stronger:
+        raise Failure(
+            f"{' and '.join(found.stronger)} would beat an HTTPRoute of {name}: remove it first"
+        )
     if annotations.get(PREFIX + "split") == SplitKind.TRAFFICSPLIT:
         raise Failure(f"the annotation split of {name} says trafficsplit: remove it first")
 
@@ -230,7 +246,22 @@ async def _service_splits(api: Api, name: str) -> ServiceSplits:
         splits = await api.splits(Resource.TRAFFICSPLITS, name)
     except NotFound:
         splits = []
-    return ServiceSplits(service, tuple(splits), tuple(routes))
+    others = [
+        route
+        for resource in (Resource.GRPCROUTES, Resource.POLICY_HTTPROUTES)
+        for route in await _others(api, resource, service.metadata.namespace)
+    ]
+    return ServiceSplits(service, tuple(splits), tuple(routes), tuple(others))
+
+
+async def _others(api: Api, resource: Resource, namespace: str) -> list[OtherRouteObject]:
+    """Return the routes of a kind that is never ours; none where they are not served, or may not be read."""
+    try:
+        raw = await api.items(resource, namespace)
+    except (NotFound, Refused):
+        return []
+    found = (DECODERS[resource](each) for each in raw)
+    return [each for each in found if isinstance(each, OtherRouteObject)]
 
 
 async def _without_overrides(api: Api, key: Key) -> None:

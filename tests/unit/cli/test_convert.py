@@ -163,6 +163,36 @@ async def test_each_port_gets_a_route(cluster: CommandCluster) -> None:
     assert stands(cluster, "trafficsplits") is None
 
 
+def other(api_version: str, kind: str) -> dict[str, Any]:
+    """Somebody's route of another kind that takes every call to service-a."""
+    parent = {"group": "core", "kind": "Service", "name": "service-a"}
+    metadata = {"name": "mine", "namespace": "default"}
+    spec = {"parentRefs": [parent], "rules": [{}]}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        other("policy.linkerd.io/v1beta3", "HTTPRoute"),
+        other("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ],
+)
+async def test_what_would_beat_the_route_is_removed_first(
+    cluster: CommandCluster, rival: dict[str, Any]
+) -> None:
+    """A route of another kind that would beat the new one is named, and nothing is written until it is gone."""
+    cluster.put(split(), rival)
+    done = await cluster.run("convert", "service-a")
+    assert (done.code, "mine in default would beat an HTTPRoute" in done.err) == (1, True), done.err
+    assert stands(cluster, "httproutes") is None
+    of_policy = rival["apiVersion"].startswith("policy")
+    cluster.api.remove(
+        "httproutes.policy.linkerd.io" if of_policy else "grpcroutes", "default", "mine"
+    )
+    assert (await cluster.run("convert", "service-a")).code == 0
+
+
 async def test_without_a_split_there_is_nothing_to_convert(cluster: CommandCluster) -> None:
     """A Service without a split, or with an HTTPRoute already, is told so."""
     assert "no split" in (await cluster.run("convert", "service-a")).err
