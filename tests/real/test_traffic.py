@@ -348,7 +348,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
             await found.query()
             asked.append(found.meter.asked.copy())
             assert found.last.error == ""
-        assert asked[0] == asked[1] == ["ok"] * 5
+        assert asked[0] == asked[1] == ["ok"] * 6
 
 
 async def test_the_answer_is_dated_by_our_own_clock() -> None:
