@@ -18,7 +18,18 @@ import msgspec
 
 from controller.cli.api import Api
 from controller.cli.exit_codes import Failure
-from controller.domain import PREFIX, WHOLE, Key, Record, Split, SplitKind, Unreadable, WriteSplit
+from controller.decide.writes import together
+from controller.domain import (
+    PREFIX,
+    WHOLE,
+    Key,
+    Port,
+    Record,
+    Split,
+    SplitKind,
+    Unreadable,
+    WriteSplit,
+)
 from controller.domain.ports import why_no_route
 from controller.kube.api import Backoff, Conflict, NotFound
 from controller.kube.api.discovery import PLACES
@@ -51,6 +62,11 @@ class ServiceSplits:
         return Key(self.service.metadata.namespace, self.service.metadata.name)
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The Service's ports that a split can move."""
+        return tuple(port for port in self.service.ports if port.protocol == "TCP")
+
+    @property
     def mirror(self) -> str:
         """The Service's mirror, as the TrafficSplit names it."""
         names = [
@@ -63,8 +79,8 @@ class ServiceSplits:
 
 
 def route_for(found: ServiceSplits, now: datetime) -> WriteSplit | None:
-    """Return the route to make, None where it stands already. Raises Failure where there is nothing to convert, or
-    where converting would move somebody or forget something."""
+    """Return the routes to make, one for each port, None where they stand already. Raises Failure where there is
+    nothing to convert, or where converting would move somebody or forget something."""
     split = _split(found)
     record = _record(split)
     _refuse_service(found)
@@ -81,26 +97,42 @@ def route_for(found: ServiceSplits, now: datetime) -> WriteSplit | None:
             " is completed or reverted"
         )
     converted = msgspec.structs.replace(record, kind=SplitKind.HTTPROUTE, converted=now)
-    if not found.routes:
-        return _write(found, converted, None)
-    route, theirs = _begun(found)
+    begun = _begun(found)
+    writes = [
+        write
+        for port in found.ports
+        if (write := _route(found, converted, port, begun.get(port.number)))
+    ]
+    return next(iter(together(writes)), None)
+
+
+def _route(
+    found: ServiceSplits, converted: Record, port: Port, begun: tuple[Split, Record] | None
+) -> WriteSplit | None:
+    """Return the write of the route of one port, None where it stands already."""
+    if begun is None:
+        return _write(found, converted, port, None)
+    route, theirs = begun
     same = msgspec.structs.replace(converted, converted=theirs.converted)
-    if same == theirs and route.away_permille == 0 and not route.defects:
-        return None
-    return _write(found, same, route)
+    stands = same == theirs and route.away_permille == 0 and not route.defects
+    return None if stands else _write(found, same, port, route)
 
 
-def _begun(found: ServiceSplits) -> tuple[Split, Record]:
-    """Return the route that an earlier convert made, and its record. Raises Failure where it is another's."""
-    route = PROVIDERS[SplitKind.HTTPROUTE].read(found.routes[0], found.key, found.mirror, None)
-    record = route.record if route and len(found.routes) == 1 else None
-    if route and isinstance(record, Record) and record.converted:
-        return route, record
-    names = " and ".join(each.metadata.name for each in found.routes)
-    raise Failure(
-        f"the HTTPRoute {names} for {found.key.service} stands there and is not of convert: delete"
-        " it, or the TrafficSplit, whichever is not used"
-    )
+def _begun(found: ServiceSplits) -> dict[int | None, tuple[Split, Record]]:
+    """Return by port the routes that an earlier convert made, with their records. Raises Failure where one is
+    another's."""
+    begun: dict[int | None, tuple[Split, Record]] = {}
+    for each in found.routes:
+        route = PROVIDERS[SplitKind.HTTPROUTE].read(each, found.key, found.mirror, None)
+        record = route.record if route else None
+        ours = isinstance(record, Record) and record.converted is not None
+        if route is None or not isinstance(record, Record) or not ours:
+            raise Failure(
+                f"the HTTPRoute {each.metadata.name} for {found.key.service} stands there and is not of"
+                " convert: delete it, or the TrafficSplit, whichever is not used"
+            )
+        begun[route.parent_port] = (route, record)
+    return begun
 
 
 def _split(found: ServiceSplits) -> Split:
@@ -135,20 +167,21 @@ def _record(split: Split) -> Record:
 def _refuse_service(found: ServiceSplits) -> None:
     service, name = found.service, found.key.service
     annotations = service.metadata.annotations
-    if len(service.ports) != 1:
-        raise Failure(
-            f"an HTTPRoute cannot carry {name}: it sends all calls to one port; keep the TrafficSplit, or make"
-            " a Service for each port"
-        )
-    asked: Any = annotations.get(PREFIX + "probe-protocol")
-    why = why_no_route(service.ports[0], annotations.get(OPAQUE_PORTS), asked)
-    if why:
-        raise Failure(f"an HTTPRoute cannot carry {name}: {why}; or keep the TrafficSplit")
+    asked: Any = annotations.get(PREFIX + "probe-protocol") if len(service.ports) == 1 else None
+    if not found.ports:
+        raise Failure(f"{name} has no TCP port, so there is nothing that an HTTPRoute could carry")
+    for port in found.ports:
+        why = why_no_route(port, annotations.get(OPAQUE_PORTS), asked)
+        if why:
+            raise Failure(f"an HTTPRoute cannot carry {name}: {why}; or keep the TrafficSplit")
     if annotations.get(PREFIX + "split") == SplitKind.TRAFFICSPLIT:
         raise Failure(f"the annotation split of {name} says trafficsplit: remove it first")
 
 
-def _write(found: ServiceSplits, record: Record, route: Split | None) -> WriteSplit:
+def _write(found: ServiceSplits, record: Record, port: Port, route: Split | None) -> WriteSplit:
+    name = found.key.service
+    if port != found.ports[0]:
+        name = f"{name}.{port.number}"
     return WriteSplit(
         cluster="",
         key=found.key,
@@ -156,8 +189,8 @@ def _write(found: ServiceSplits, record: Record, route: Split | None) -> WriteSp
         away_permille=0,
         record=record,
         resource_version=route.resource_version if route else None,
-        name=route.name if route else found.key.service,
-        port=found.service.ports[0].number,
+        name=route.name if route else name,
+        port=port.number,
         carried=route.carried if route else "",
     )
 
@@ -172,8 +205,8 @@ async def convert(api: Api, name: str) -> str:
         found = await _service_splits(api, name)
         try:
             write = route_for(found, api.now())
-            if write is not None:
-                await api.put_split(Resource.HTTPROUTES, httproute.body(write, found.mirror), write)
+            for each in write.each() if write else ():
+                await api.put_split(Resource.HTTPROUTES, httproute.body(each, found.mirror), each)
             await api.delete(Resource.TRAFFICSPLITS, found.splits[0].metadata)
         except Conflict:
             await asyncio.sleep(backoff.after_failure_s())

@@ -55,8 +55,8 @@ def foresee(found: Found, now: datetime) -> Foreseen:
 def _ahead(
     spec: MigrationSpec, status: MigrationStatus | None, now: datetime
 ) -> tuple[ScheduledStep, ...]:
-    """Return the steps; times are foreseen only where it may rise."""
-    if status is None:
+    """Return the steps; times are foreseen only where it may rise, and none was made towards another target."""
+    if status is None or status.asks_otherwise:
         return schedule(spec, None, None, None)
     held = spec.paused or spec.abort or status.phase not in RISING
     return schedule(spec, status.step_permille, status.step_since, None if held else now)

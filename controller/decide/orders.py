@@ -134,6 +134,7 @@ def traffic(given: Input) -> TrafficOrder | None:
         kinds=kinds,
         made={name: record.made for name, record in state.records.items()},
         pods={name: _addresses(cluster) for name, cluster in observed.clusters.items()},
+        names=_names(observed),
         success_percent=judged[1].success_percent if judged else None,
         identity=_traffic_identity(*judged) if judged else (),
         judges=_judges(observed, state.spec) if state.spec else 1,
@@ -158,6 +159,10 @@ def _shares_port(cluster: ObservedCluster) -> bool:
         and not is_opaque(port, service.opaque_ports)
         for port in service.ports
     )
+
+
+def _names(observed: Observed) -> dict[str, frozenset[str]]:
+    return {name: cluster.endpoints.names for name, cluster in observed.clusters.items()}
 
 
 def _addresses(cluster: ObservedCluster) -> tuple[str, ...]:

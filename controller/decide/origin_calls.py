@@ -28,7 +28,10 @@ def uncounted(observed: Observed, state: MigrationState) -> str:
     found = observed.traffic.get(origin)
     if found is None or found.unknown:
         return f"is not known: the Prometheus of {origin} does not tell"
-    service = observed.clusters[origin].service
+    cluster = observed.clusters[origin]
+    if found.proxied < cluster.endpoints.ready:
+        return f"is not known: of {cluster.endpoints.ready} pods only {found.proxied} have a proxy that counts"
+    service = cluster.service
     if service is None:
         return f"is not known: {origin} has no such Service"
     if any(is_opaque(port, service.opaque_ports) for port in service.ports):
@@ -57,13 +60,12 @@ def measured(observed: Observed, state: MigrationState) -> tuple[OriginCalls, st
 
 def still_calling(observed: Observed, state: MigrationState) -> Iterator[str]:
     """Find the clusters whose callers reached the origin's pods in the last two minutes, though all calls were to
-    go to the target."""
-    if observed.settled_s < AT_REST_S:
-        return
+    go to the target: by the split, too, where that has sent them there for so long."""
     near, far = (_known(observed, name) for name in (state.origin, state.target))
-    if near and (near.reached or near.unmeshed):
+    clean = observed.settled_s >= AT_REST_S
+    if bypassing(observed, state) or (clean and near and (near.reached or near.unmeshed)):
         yield state.origin
-    if far and far.to_origin:
+    if clean and far and far.to_origin:
         yield state.target
 
 

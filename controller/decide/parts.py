@@ -20,8 +20,8 @@ from controller.domain import (
     ProbeSpec,
     Split,
     SplitKind,
-    ports,
 )
+from controller.domain.ports import asked_of, why_no_route
 
 NOT_NAMED = "the annotation ports does not name it"
 
@@ -36,6 +36,8 @@ class Ports(NamedTuple):
 def ports_of(observed: Observed, cluster: ObservedCluster, spec: MigrationSpec | None) -> Ports:
     """Return which ports HTTPRoutes move in a cluster, by its Service there, or the other's where it has none yet."""
     service = service_of(observed, cluster)
+    if service is None:
+        return Ports((), ())
     found = [(port, _why_it_stays(port, service, spec)) for port in tcp_ports(service)]
     return Ports(
         tuple(port for port, why in found if not why),
@@ -54,24 +56,22 @@ def tcp_ports(service: ObservedService | None) -> tuple[Port, ...]:
     return tuple(port for port in service.ports if port.protocol == "TCP") if service else ()
 
 
-def is_named(port: Port, names: Iterable[str | int]) -> bool:
-    """Return whether a port is one of these names and numbers."""
-    return any(name in (port.name, port.number) for name in names)
+def named(ports: Iterable[Port], names: Iterable[str | int]) -> list[Port]:
+    """Return the ports that are among these names and numbers."""
+    asked = frozenset(names)
+    return [port for port in ports if asked & {port.name, port.number}]
 
 
-def _why_it_stays(port: Port, service: ObservedService | None, spec: MigrationSpec | None) -> str:
-    if spec and spec.ports and not is_named(port, spec.ports):
+def _why_it_stays(port: Port, service: ObservedService, spec: MigrationSpec | None) -> str:
+    if spec and spec.ports and not named([port], spec.ports):
         return NOT_NAMED
     return why_not_carried(port, service, spec)
 
 
-def why_not_carried(port: Port, service: ObservedService | None, spec: MigrationSpec | None) -> str:
-    """Return why Linkerd obeys no HTTPRoute on a port, and what to write; "" where it does."""
-    if service is None:
-        return ""
-    probe = spec.probe if spec else ProbeSpec()
-    asked = ports.asked_of(port, service.ports, probe)
-    return ports.why_no_route(port, service.opaque_ports, asked)
+def why_not_carried(port: Port, service: ObservedService, spec: MigrationSpec | None) -> str:
+    """Return why Linkerd obeys no HTTPRoute on a port, and what to write; "" where it does (facts 24)."""
+    asked = asked_of(port, service.ports, spec.probe if spec else ProbeSpec())
+    return why_no_route(port, service.opaque_ports, asked)
 
 
 # --- the parts of a split ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -140,7 +140,7 @@ class ProbeOrder:
 @dataclass(frozen=True, slots=True)
 class TrafficOrder:
     """Real traffic of one Service to be counted. ``kinds`` and ``made`` are of the splits, by cluster, and
-    ``pods`` are the addresses (``ip:port``) of the own pods.
+    ``pods`` are the addresses (``ip:port``) of the own pods, and ``names`` what these are called.
 
     ``success_percent`` is the objective of a running attempt (None: nothing is judged), ``identity`` what
     its evidence is keyed by, and ``judges`` how many sources judge and share alpha. In the clusters of
@@ -158,6 +158,7 @@ class TrafficOrder:
     judges: int = 1
     shared_names: frozenset[str] = frozenset()
     shared_ports: frozenset[str] = frozenset()
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 OriginCalls = Literal["", "none", "some", "unknown"]

@@ -92,8 +92,9 @@ class TrafficEvidence:
     ``ignoring`` names the workloads that do not follow the split, and ``follow`` tells whether callers
     were seen to (None: not known). ``unmeshed`` counts the last minutes' requests from outside the mesh.
     ``to_origin`` of these callers' were answered by the origin. ``reached`` are the last minutes' requests that the
-    cluster's own pods got, by caller and whichever way they came, ``sent`` by the callers' namespace those that
-    were sent there by the Service's name; ``counted``: all of these minutes were.
+    cluster's own pods got, by caller and whichever way they came, ``sent`` by workload those that
+    were sent there by the Service's name; ``counted``: all of these minutes were,
+    by the proxies of so many own pods, ``proxied``.
     """
 
     verdict: Verdict
@@ -116,3 +117,4 @@ class TrafficEvidence:
     counted: bool = False
     reached: Mapping[str, int] = field(default_factory=dict)
     sent: Mapping[str, int] = field(default_factory=dict)
+    proxied: int = 0

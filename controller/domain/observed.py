@@ -88,12 +88,13 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Who stands behind a Service, from its EndpointSlices. ``pods`` are ``ip:port`` by port name, only
-    of Pods of the Service's own namespace. ``unready`` counts the endpoints that are there and not ready.
-    ``identity`` is the gateway's, on a mirror."""
+    of Pods of the Service's own namespace, and ``names`` what those are called. ``unready`` counts the endpoints
+    that are there and not ready. ``identity`` is the gateway's, on a mirror."""
 
     ready: int = 0
     unready: int = 0
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
     identity: str = ""
 
 
@@ -146,8 +147,8 @@ class ObservedCluster:
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
     ``overruled`` what its HTTPRoute beats for now.
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
-    routes of ports that stay (controller.decide.parts). ``twins`` are the other Services here that lead to its pods,
-    each with what is special about it.
+    routes of ports that stay (controller.decide.parts).
+    ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
     whose calls a proxy may count as this one's (facts 28)."""

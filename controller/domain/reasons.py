@@ -285,16 +285,16 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "nothing; open connections stay where they began, also in a revert, until callers reconnect",
         ),
         Reason.PORTS_STAY: _warn(
-            "calls to some ports stay local, because no split moves them",
-            "serve them in both clusters, or keep the origin for them",
+            "no split moves the calls to these ports",
+            "keep the origin for them",
         ),
         Reason.PORTS_NOT_PROBED: _warn(
             "ports move that no probe asks",
-            "set probe-port to the one that matters most, and see that the others are served in the target",
+            "see that the target serves them",
         ),
         Reason.POLICIES_OFF: _warn(
-            "a TrafficSplit switches off the Service's retries, timeouts or failure accrual for all its callers",
-            "use an HTTPRoute, or expect callers to go without them",
+            "a TrafficSplit switches off the Service's retries, timeouts or failure accrual",
+            "use HTTPRoutes",
         ),
         Reason.CONNECT_ONLY: _warn(
             "probes only connect, and so do not see whether anything is answered",
@@ -329,7 +329,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.MIRROR_MISSING: _block(
             "there is no mirror of the other cluster's Service",
-            "what the message says: export it, a shorter name, another name, or the service mirror's log",
+            "what the message says: export it, rename it, or see the service mirror's log",
         ),
         Reason.MIRROR_OTHER_CLUSTER: _block(
             "the mirrors here lead to a cluster of another name",
@@ -373,11 +373,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.ROUTE_UNFIT: _block(
             "HTTPRoutes cannot carry the Service: its ports are TCP to Linkerd, or a route names no port",
-            "do as the message says, or let it have a TrafficSplit",
+            "write what the message says, or use a TrafficSplit",
         ),
         Reason.PORTS_UNFIT: _block(
-            "the annotation ports names no port of the Service, or one that cannot move by itself",
-            "name other ports, or remove it",
+            "the annotation ports names what cannot move",
+            "write what the message says",
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
@@ -512,7 +512,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.ORIGIN_CALLS_UNKNOWN: _warn(
             "whether anybody still calls the origin's pods was not measured",
-            "give the controller both clusters' Prometheus, or count at those pods",
+            "wait, give the controller both clusters' Prometheus, or count at those pods",
         ),
         # What is asked for.
         Reason.NO_TARGET: _chosen("no annotation target", "write it: nothing moves without"),
@@ -569,8 +569,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "grant it: the chart's ClusterRole has all that it needs",
         ),
         Reason.NOT_CHECKED: _block(
-            "an error of ours ended the check of this Service; the others were checked",
-            "report it with its message; until then nothing is known of this Service",
+            "an error of ours ended the check of this Service",
+            "report it with its message",
         ),
         Reason.WRITE_FAILED: _warn(
             "an API server refused a write, or did not answer it",

@@ -8,7 +8,7 @@ came since, the answer to a write of ours, stays where it is newer than the list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,6 @@ from controller.kube.objects import (
     Change,
     Deleted,
     Freshness,
-    HTTPRouteObject,
     Listed,
     Listing,
     ManagedFields,
@@ -43,7 +42,7 @@ from controller.kube.objects import (
     endpoints_of,
     identify,
 )
-from controller.mesh import conflicts, pin
+from controller.mesh import pin
 from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
@@ -214,7 +213,8 @@ class ClusterStore:
     def observed(self, key: Key, *, writing: bool) -> ObservedCluster:
         """Return one Service as it is seen here."""
         mirror = Key(key.namespace, mirror_name(key.service, self._far))
-        rivals = self._conflicts(key)
+        service = self._objects[Resource.SERVICES].get(key)
+        rivals = self._index.judged(key, service.ports if service else ())
         return ObservedCluster(
             name=self.name,
             current=self.current,
@@ -226,7 +226,7 @@ class ClusterStore:
             endpoints=self.endpoints(key),
             mirror_endpoints=self.endpoints(mirror),
             splits=self.splits(key),
-            twins=tuple(sorted(self._twins(key))),
+            twins=_twins(key, map(self._objects[Resource.SERVICES].get, self._index.twins(key))),
             conflicts=rivals.winning,
             overruled=rivals.losing,
             pin=self.pin(key),
@@ -243,15 +243,6 @@ class ClusterStore:
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
-
-    def _twins(self, key: Key) -> Iterator[str]:
-        """Find the other Services that lead to the same pods; a mirror leads to a gateway."""
-        for other in self._index.twins(key):
-            found = self._objects[Resource.SERVICES].get(other)
-            if found is not None and not found.is_mirror:
-                name = other.service if other.namespace == key.namespace else str(other)
-                kind = "headless" if found.cluster_ip == "None" else found.exposed
-                yield f"{name} ({kind})" if kind else name
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
@@ -270,16 +261,6 @@ class ClusterStore:
         """Return when the canary of a kind was made, None where there is none."""
         made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
         return made.metadata.creation_timestamp if made else None
-
-    def _conflicts(self, key: Key) -> conflicts.Judged:
-        """Judge what else routes the calls to this Service beside the HTTPRoutes that split it."""
-        found = [each for _, each in sorted(self._index.conflicts.get(key, {}).items())]
-        if not found:
-            return conflicts.Judged()
-        splits = self._index.splits.get(key, {}).values()
-        own = [split for split in splits if isinstance(split, HTTPRouteObject)]
-        service = self._objects[Resource.SERVICES].get(key)
-        return conflicts.judge(found, own, service.ports if service else ())
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""
@@ -315,6 +296,18 @@ class ClusterStore:
 def _asks(found: ServiceObject) -> bool:
     """Return whether a Service itself, and not a mirror of it, carries an annotation of ours."""
     return not found.is_mirror and any(a.startswith(PREFIX) for a in found.metadata.annotations)
+
+
+def _twins(key: Key, services: Iterable[ServiceObject | None]) -> tuple[str, ...]:
+    """Return the names of other Services that lead to the same pods; a mirror leads to a gateway."""
+    return tuple(sorted(_twin(key, one) for one in services if one and not one.is_mirror))
+
+
+def _twin(key: Key, found: ServiceObject) -> str:
+    meta = found.metadata
+    name = meta.name if meta.namespace == key.namespace else f"{meta.namespace}/{meta.name}"
+    kind = "headless" if found.cluster_ip == "None" else found.exposed
+    return f"{name} ({kind})" if kind else name
 
 
 def _newer(one: str, other: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from controller.domain import PREFIX, Key
+from controller.domain import PREFIX, Key, Port
 from controller.kube.objects import (
     MIRROR_CLUSTER,
     MIRROR_OF,
     EndpointSliceObject,
+    HTTPRouteObject,
     MigrationObject,
     OtherRouteObject,
     Resource,
@@ -68,6 +69,13 @@ class ServiceIndex:
         if isinstance(found, EndpointSliceObject):
             keys |= self._addresses.add(found)
         return keys
+
+    def judged(self, key: Key, ports: Sequence[Port]) -> conflicts.Judged:
+        """Judge what else routes the calls to a Service of these ports beside the HTTPRoutes that split it."""
+        found = [each for _, each in sorted(self.conflicts.get(key, {}).items())]
+        splits = self.splits.get(key, {}).values() if found else ()
+        own = [split for split in splits if isinstance(split, HTTPRouteObject)]
+        return conflicts.judge(found, own, ports)
 
     def remove(self, resource: Resource, found: Any) -> set[Key]:
         """Let go of an object; return the Services that it was about."""

@@ -67,18 +67,20 @@ class Observed:
 
 
 def split_object(
-    kind: SplitKind, name: str, weights: Mapping[str, int], *, fqdn: bool
+    kind: SplitKind, name: str, weights: Mapping[str, int], *, fqdn: bool, port: int = 80
 ) -> dict[str, Any]:
-    """Return a split of this kind with these weights by Service; ``fqdn``: it names its Service in full."""
+    """Return a split of this kind with these weights by Service; ``fqdn``: it names its Service in full, ``port``:
+    whose calls an HTTPRoute is for."""
     spec: dict[str, Any]
     if kind == "trafficsplit":
         backends = [{"service": s, "weight": weight} for s, weight in weights.items()]
         spelled = f"{name}.default.svc.cluster.local" if fqdn else name
         spec = {"service": spelled, "backends": backends}
     else:
-        refs = [{"name": s, "port": 80, "weight": weight} for s, weight in weights.items()]
-        parent = {"group": "", "kind": "Service", "name": name, "port": 80}
+        refs = [{"name": s, "port": port, "weight": weight} for s, weight in weights.items()]
+        parent = {"group": "", "kind": "Service", "name": name, "port": port}
         spec = {"parentRefs": [parent], "rules": [{"backendRefs": refs}]}
+        name = name if port == 80 else f"{name}-{port}"
     return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
 
 

@@ -35,10 +35,11 @@ from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
 from deploy.stand_ins.mesh.clock import LivedClock
 from deploy.stand_ins.mesh.kube import ROUTES, SERVICES, SPLITS, Resource
-from deploy.stand_ins.mesh.objects import service_object
+from deploy.stand_ins.mesh.objects import NO_PORTS, service_object
 from deploy.stand_ins.mesh.watch import Follow
 
 EVENTS = Resource("Event", "v1", "events")  # type: ignore[arg-type]  # as MIGRATIONS
+INGRESSES = Resource("Ingress", "networking.k8s.io/v1", "ingresses")  # type: ignore[arg-type]  # as MIGRATIONS
 LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")  # type: ignore[arg-type]  # as MIGRATIONS
 PROBER_PORT = 8080
 CONTROLLER_PORT = 9990
@@ -136,32 +137,66 @@ class Pair:
         await asyncio.gather(*(api.stop() for api in self.apis.values()))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def service(self, name: str, pods: int = 2, app_protocol: str | None = None) -> None:
-        """A Service with pods in both clusters, exported by both."""
+    async def service(
+        self,
+        name: str,
+        pods: int = 2,
+        app_protocol: str | None = None,
+        beside: Mapping[str, int] = NO_PORTS,
+    ) -> None:
+        """A Service with pods in both clusters, exported by both, and with ports ``beside`` 80."""
         for cluster in CLUSTERS:
             api = self.mesh.clusters[cluster].api
-            await api.apply(SERVICES, service_object(("default", name), app_protocol=app_protocol))
-            workload = await self.mesh.workload(("default", name), cluster, pods)
+            body = service_object(("default", name), app_protocol=app_protocol, beside=beside)
+            await api.apply(SERVICES, body)
+            workload = await self.mesh.workload(("default", name), cluster, pods, beside=beside)
             self.workloads[cluster, name] = workload
         await self.mesh.mirrored()
 
     async def split(
-        self, cluster: str, name: str, *, local: int, mirror: int, fqdn: bool = False
+        self,
+        cluster: str,
+        name: str,
+        *,
+        local: int,
+        mirror: int,
+        fqdn: bool = False,
+        port: int = 80,
     ) -> None:
-        """Somebody's split, with these weights; ``fqdn``: a TrafficSplit as the article spells it."""
+        """Somebody's split, with these weights; ``fqdn``: a TrafficSplit as the article spells it. An HTTPRoute is
+        for one port; a TrafficSplit is for all of them."""
         far = next(other for other in CLUSTERS if other != cluster)
         weights = {f"{name}-{far}": mirror, name: local}
         kind: SplitKind = "trafficsplit" if fqdn else self.plan.splits[CLUSTERS.index(cluster)]
-        body = split_object(kind, name, weights, fqdn=fqdn)
+        if kind == "trafficsplit" and port != 80:
+            return
+        body = split_object(kind, name, weights, fqdn=fqdn, port=port)
         await self.mesh.clusters[cluster].api.apply(SPLIT_RESOURCES[kind], body)
 
-    async def callers(self, service: str, caller: str, rate_hz: float = 25.0) -> None:
+    async def callers(
+        self, service: str, caller: str, rate_hz: float = 25.0, port: int = 80
+    ) -> None:
         """Load on a Service from a caller in each cluster."""
         for cluster in CLUSTERS:
             load = await self.mesh.clusters[cluster].load(
-                ("default", service), caller=caller, rate_hz=rate_hz
+                ("default", service), caller=caller, rate_hz=rate_hz, port=port
             )
-            self.loads[cluster, service] = load
+            self.loads[cluster, of_port(service, port)] = load
+
+    async def beside(self, cluster: str, name: str, twin: str) -> None:
+        """A headless Service of the pods that another has."""
+        key = ("default", twin)
+        body = service_object(key, selects=name, headless=True, exported=False)
+        await self.mesh.clusters[cluster].api.apply(SERVICES, body)
+        await self.workloads[cluster, name].also_in(key)
+
+    async def ingress(self, cluster: str, service: str, name: str) -> None:
+        """An Ingress of a controller that sends to the pods of a Service."""
+        backend = {"service": {"name": service, "port": {"number": 80}}}
+        spec = {"ingressClassName": "nginx", "defaultBackend": backend}
+        meta = {"name": name, "namespace": "default"}
+        api = self.mesh.clusters[cluster].api
+        await api.apply(INGRESSES, {"metadata": meta, "spec": spec})
 
     async def product(self) -> None:
         """Start the real probers and the real controller."""
@@ -258,13 +293,13 @@ class Pair:
         for load in loads:
             load.start()
 
-    def served(self, service: str, seconds: int = 1) -> dict[str, dict[str, int]]:
-        """Give, by caller's cluster, how many of the last seconds' calls each cluster answered."""
+    def served(self, service: str, seconds: int = 1, port: int = 80) -> dict[str, dict[str, int]]:
+        """Give, by caller's cluster, how many of the last seconds' calls to a port each cluster answered."""
         now = int(asyncio.get_running_loop().time())
         found: dict[str, dict[str, int]] = {}
         for cluster in CLUSTERS:
             counts: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
-            load = self.loads.get((cluster, service))
+            load = self.loads.get((cluster, of_port(service, port)))
             for second in load.snapshot(seconds + 2).seconds if load else ():
                 if now - seconds <= second.second < now:
                     for by, count in second.by_cluster.items():
@@ -323,6 +358,11 @@ class Pair:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+def of_port(service: str, port: int) -> str:
+    """Return the name of what there is for each port of a Service: that of port 80 is the Service's."""
+    return service if port == 80 else f"{service}.{port}"
 
 
 def _controller_settings(pair: Pair, proxy_url: str) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deploy.local.pair import Pair
+from deploy.local.pair import Pair, of_port
 from deploy.local.screen import Screen
 from deploy.local.starvation import NotReached, is_starved
 from deploy.stand_ins.mesh import EKS, LEGACY
+from deploy.stand_ins.mesh.objects import NO_PORTS
 
 SERVICE = "service-a"
 CALLER = "shop"
@@ -85,13 +86,21 @@ class Stage:
         self.screen = screen
         self.result = result
 
-    async def set_up(self, app_protocol: str | None = None) -> None:
-        """Everything on legacy, by short-name splits that are older than the clients."""
-        await self.pair.service(SERVICE, app_protocol=app_protocol)
-        await self.pair.split(LEGACY, SERVICE, local=100, mirror=0)
-        await self.pair.split(EKS, SERVICE, local=0, mirror=100)
+    async def set_up(
+        self,
+        app_protocol: str | None = None,
+        beside: Mapping[str, int] = NO_PORTS,
+    ) -> None:
+        """Everything on legacy, by short-name splits that are older than the clients; ``beside`` are further ports
+        of the Service, each called by clients of its own."""
+        ports = (80, *beside.values())
+        await self.pair.service(SERVICE, app_protocol=app_protocol, beside=beside)
+        for port in ports:
+            await self.pair.split(LEGACY, SERVICE, local=100, mirror=0, port=port)
+            await self.pair.split(EKS, SERVICE, local=0, mirror=100, port=port)
         await self.until(self.pair.observed.splits_known, "the mesh does not see the splits", 10.0)
-        await self.pair.callers(SERVICE, CALLER)
+        for port in ports:
+            await self.pair.callers(SERVICE, of_port(CALLER, port), port=port)
         await self.pair.product()
 
     async def ask(self, **wishes: str | None) -> None:
@@ -130,17 +139,19 @@ class Stage:
                 text += f": it is {status['phase']}, {status['reason']}: {status['message']}"
             raise (StoryStarved if missed.starved else StoryBroken)(text) from None
 
-    async def measure(self, expect: dict[str, float]) -> None:
-        """Let load run a while longer, and hold what it saw against what was promised."""
+    async def measure(self, expect: dict[str, float], ports: Sequence[int] = (80,)) -> None:
+        """Let load run a while longer, and hold what it saw against what was promised, on each of these ports."""
         await self.pair.watch.rest(SETTLED_S + MEASURE_S)
-        for cluster, counts in self.pair.served(SERVICE, MEASURE_S).items():
-            total = sum(counts.values())
-            share = round(100 * counts[EKS] / total, 1) if total else -1.0
-            self.result.shares[cluster] = share
-            if abs(share - expect[cluster]) > 0.5:
-                self.result.broken.append(
-                    f"eks serves {share} % of the calls in {cluster}, not {expect[cluster]} %"
-                )
+        for port in ports:
+            for cluster, counts in self.pair.served(SERVICE, MEASURE_S, port).items():
+                total = sum(counts.values())
+                share = round(100 * counts[EKS] / total, 1) if total else -1.0
+                self.result.shares[cluster] = share
+                if abs(share - expect[cluster]) > 0.5:
+                    self.result.broken.append(
+                        f"eks serves {share} % of the calls to port {port} in {cluster}, not"
+                        f" {expect[cluster]} %"
+                    )
 
     def count(self) -> None:
         """Count what was asked and written, however the story ended: a request that failed is a broken promise."""

@@ -14,6 +14,8 @@ from deploy.local.stage import CALLER, END_S, SERVICE, SETTLED_S, WISHES, Stage,
 from deploy.stand_ins.mesh import EKS, LEGACY
 
 KILLS = 10
+NEEDED = 5
+"""How ``kubectl migrate drained`` ends where the origin is still needed."""
 
 
 async def move(stage: Stage) -> None:
@@ -187,6 +189,59 @@ async def _converted(stage: Stage, cluster: str, *, refused: str = "") -> None:
         stage.result.broken.append(f"nobody called in {cluster} while it was converted")
 
 
+TWIN = "service-a-pods"
+PAST_THE_SPLIT = ("ingress", "batch")
+"""Who calls the pods in legacy past the split: by their addresses, and by the name of a headless Service."""
+
+
+async def twin(stage: Stage) -> None:
+    """A headless twin and an ingress that dials pods stay on legacy: both are named, and nobody denies them."""
+    pair, tell = stage.pair, stage.screen.tell
+    await stage.set_up()
+    await pair.beside(LEGACY, SERVICE, TWIN)
+    await pair.ingress(LEGACY, SERVICE, "shop")
+    legacy = pair.mesh.clusters[LEGACY]
+    loads = {
+        "ingress": await legacy.load(("default", SERVICE), caller="ingress", dials_pods=True),
+        "batch": await legacy.load(("default", TWIN), caller="batch"),
+    }
+    code, said = await pair.command("check", SERVICE)
+    tell(said.strip())
+    _expect(stage, "check", code == 0, f"it ended with {code}")
+    for reason, name in (("SamePods", f"{TWIN} (headless)"), ("IngressDialsPods", "Ingress shop")):
+        _expect(stage, "check", reason in said and name in said, f"it does not name {name}")
+    await stage.move(EKS)
+    await stage.until(
+        lambda: any(all(f"/{who}" in text for who in PAST_THE_SPLIT) for text in _bypassing(pair)),
+        "those who dial pods were not named",
+        30.0,
+    )
+    tell(f"status warns: {_bypassing(pair)[0]}")
+    _expect(stage, "CallersBypass", f"/{CALLER}" not in _bypassing(pair)[0], f"it names {CALLER}")
+    await stage.measure({LEGACY: 100.0, EKS: 100.0})
+    for who, load in loads.items():
+        _expect(stage, who, set(load.snapshot(1).by_cluster) == {LEGACY}, "it left legacy")
+    message = str(pair.observed.status(SERVICE).get("message"))
+    tell(f"status says: {message}")
+    _expect(stage, "status", "callers in legacy still reach legacy's pods" in message, message)
+    code, said = await pair.command("drained", SERVICE)
+    tell(said.strip())
+    denied = code == NEEDED and all(
+        reason in said for reason in ("CallersBypass", "SamePods", "IngressDialsPods")
+    )
+    _expect(stage, "drained", denied, f"it ended with {code}: {said}")
+
+
+def _bypassing(pair: Pair) -> list[str]:
+    return warned(pair, "CallersBypass")
+
+
+def _expect(stage: Stage, who: str, holds: bool, otherwise: str) -> None:
+    """Note a broken promise where something is not so."""
+    if not holds:
+        stage.result.broken.append(f"{who}: {otherwise}")
+
+
 async def opaque(stage: Stage) -> None:
     """A port of appProtocol grpc is TCP to Linkerd: a TrafficSplit moves its connections, an HTTPRoute nobody."""
     pair = stage.pair
@@ -229,6 +284,21 @@ async def _refused(stage: Stage) -> None:
         stage.result.broken.append(f"a route on an opaque port was obeyed: {served}")
 
 
+async def ports(stage: Stage) -> None:
+    """A Service of http, grpc and metrics: all three move, are measured each, and come back."""
+    beside = {"grpc": 9090, "metrics": 9100}
+    every = (80, *beside.values())
+    await stage.set_up(beside=beside)
+    await stage.move(EKS)
+    for told in warned(stage.pair, "PortsNotProbed"):
+        stage.screen.tell(f"status warns: {told}")
+    if not all(str(port) in str(warned(stage.pair, "PortsNotProbed")) for port in beside.values()):
+        stage.result.broken.append("nobody is told of the ports that move unproven")
+    await stage.measure({LEGACY: 100.0, EKS: 100.0}, every)
+    await stage.move(LEGACY)
+    await stage.measure({LEGACY: 0.0, EKS: 0.0}, every)
+
+
 def at_share(pair: Pair, percent: float) -> bool:
     """Report whether both splits stand at this share."""
     return all(abs(pair.observed.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
@@ -254,9 +324,11 @@ STORIES: dict[str, Story] = {
     "crash": crash,
     "article": article,
     "convert": convert,
+    "twin": twin,
     "opaque": opaque,
+    "ports": ports,
 }
 """By name, in the order in which all of them are told."""
 
-ON_PROMETHEUS = frozenset({"callers"})
+ON_PROMETHEUS = frozenset({"callers", "twin"})
 """Stories that are nothing without a Prometheus."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic, time
 
 import aiohttp
@@ -18,7 +20,7 @@ from controller.runtime.prometheus import Prometheus
 from controller.runtime.settings import PrometheusSettings
 from deploy.servers import prometheus
 from prober.contract import Counts
-from tests.unit.runtime.proxy_metrics import Proxies, loops, response, route, stranger
+from tests.unit.runtime.proxy_metrics import Proxies, loops, meshed, response, route, stranger
 
 A = Key("default", "service-a")
 EVERY_S = 0.1
@@ -68,6 +70,8 @@ class Watched:
             following=self.total.following | found.following,
             ignoring=self.total.ignoring | found.ignoring,
             unmeshed=self.total.unmeshed + found.unmeshed,
+            reached=Counter(self.total.reached) + Counter(found.reached),
+            proxied=found.proxied,
         )
         return found
 
@@ -337,6 +341,21 @@ async def test_requests_from_outside_the_mesh_are_told() -> None:
         assert found.total.unmeshed == 4
 
 
+async def test_who_reaches_the_pods_is_told_by_its_identity() -> None:
+    """What the pods' own proxies count is told by the caller's name, and neither our probers nor other pods' callers
+    are; the first request of a caller counts where the pod was known."""
+    async with watched() as found:
+        found.orders[A] = replace(found.orders[A], names={"legacy": frozenset({"a-1", "a-2"})})
+        found.proxies.count(("proxy_build_info", {"namespace": "default", "pod": "a-1"}), 1)
+        found.proxies.count(meshed("prober", "migrate", POD), 5)
+        await found.scraped()
+        found.proxies.count(meshed("prober", "migrate", POD), 100)
+        found.proxies.count(meshed("nginx", "ingress", POD), 1)
+        found.proxies.count(meshed("web", "shop", "10.9.9.9:80", pod="b-1"), 7)
+        await found.scraped()
+        assert (found.total.reached, found.total.proxied) == ({"ingress/nginx": 1}, 1)
+
+
 async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> None:
     """One and four hundred migrations are asked about with the same number of questions, all answered."""
     async with watched() as found:
@@ -348,7 +367,7 @@ async def test_the_number_of_questions_does_not_depend_on_the_migrations() -> No
             await found.query()
             asked.append(found.meter.asked.copy())
             assert found.last.error == ""
-        assert asked[0] == asked[1] == ["ok"] * 6
+        assert asked[0] == asked[1] == ["ok"] * 7
 
 
 async def test_the_answer_is_dated_by_our_own_clock() -> None:

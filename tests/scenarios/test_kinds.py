@@ -159,7 +159,7 @@ def test_auto_is_a_trafficsplit_where_a_route_cannot_carry_it(
         world.run(2)
         assert kinds(world) == made
     assert (world.phase, world.reason) == (Phase.PENDING, "RouteUnfit")
-    assert "port 80" in world.message
+    assert told in world.message
 
 
 @pytest.mark.parametrize("cluster", ["legacy", "eks"])

@@ -180,7 +180,9 @@ def test_two_protocols_of_one_port_are_answered() -> None:
     world.ask()
     world.run(2)
     assert world.reason == "PortsDiffer"
-    assert "port 80 is http in legacy and kubernetes.io/h2c in eks" in world.message
+    assert (
+        "http in legacy, which is HTTP/1 to Linkerd, and kubernetes.io/h2c in eks" in world.message
+    )
     bare = {"spec": {"ports": [{"name": "http", "port": 80}]}}
     world.apis["eks"].patch(Resource.SERVICES, *A, bare, manager="kubectl")
     world.run(2)

@@ -78,8 +78,9 @@ class ClientMonitor:
         away = self.world.aways()[0 if cluster == "legacy" else 1]
         across = self.per_tick * away // 1000
         found = Increase(
+            proxied=100,
             reached={"shop/web": self.per_tick - across} if across < self.per_tick else {},
-            sent={"shop": self.per_tick - across},
+            sent={"shop/web": self.per_tick - across},
             here=self._calls(self.per_tick - across, cluster),
             across=self._calls(across, far),
             following=frozenset({"shop/deployment web"}),

@@ -143,8 +143,8 @@ def ports_differ(given: Input) -> Hold | None:
         if here and there and here != there:
             return hold(
                 Reason.PORTS_DIFFER,
-                f"port {port.number} is {here} to Linkerd in {one} by its appProtocol {port.app_protocol},"
-                f" and {there} in {two} by {spoken[port.name]}; make them equal",
+                f"the appProtocol of port {port.number} is {port.app_protocol} in {one}, which is {here} to"
+                f" Linkerd, and {spoken[port.name]} in {two}, which is {there}; make them equal",
             )
     return None
 
@@ -270,28 +270,28 @@ def route_unfit(given: Input) -> Iterator[Hold]:
 @Each
 def ports_unfit(given: Input) -> Iterator[Hold]:
     """The ports that are named are ports of the Service, and can move without the others."""
-    names = given.state.spec.ports if given.state.spec else ()
+    spec = given.state.spec
     for name, cluster in given.observed.clusters.items():
-        if not names or cluster.service is None:
+        if spec is None or not spec.ports or cluster.service is None:
             continue
         kind = split_choice.kind_of(given.observed, given.state, cluster)
-        wrong = _wrong_ports(cluster.service, given.state.spec, kind)
+        wrong = _wrong_ports(cluster.service, spec, kind)
         if wrong:
             yield hold(Reason.PORTS_UNFIT, f"in {name} the annotation ports {wrong}")
 
 
-def _wrong_ports(
-    service: ObservedService, spec: MigrationSpec | None, kind: SplitKind | None
-) -> str:
+def _wrong_ports(service: ObservedService, spec: MigrationSpec, kind: SplitKind | None) -> str:
     """Return what is wrong with the ports that the annotation names, "" where nothing is."""
-    tcp, names = parts.tcp_ports(service), spec.ports if spec else ()
-    for name in names:
-        if not any(parts.is_named(port, [name]) for port in tcp):
+    tcp = parts.tcp_ports(service)
+    for name in spec.ports:
+        if not parts.named(tcp, [name]):
             return f"names {name}, and the Service has {shown_ports(_ports(service))}"
-    named = [port for port in tcp if parts.is_named(port, names)]
+    named = parts.named(tcp, spec.ports)
     if kind is SplitKind.TRAFFICSPLIT:
         return _left_out([port for port in tcp if port not in named])
-    return _not_carried(named, service, spec)
+    whys = (parts.why_not_carried(port, service, spec) for port in named)
+    why = next(filter(None, whys), "")
+    return f"names what no HTTPRoute can carry: {why}; or leave it out" if why else ""
 
 
 def _left_out(others: list[Port]) -> str:
@@ -300,13 +300,6 @@ def _left_out(others: list[Port]) -> str:
         return ""
     numbers = ", ".join(str(port.number) for port in others)
     return f"leaves out {numbers}, which a TrafficSplit moves too: remove it, or let the Service have HTTPRoutes"
-
-
-def _not_carried(named: list[Port], service: ObservedService, spec: MigrationSpec | None) -> str:
-    """Return what is wrong where HTTPRoutes are to carry these ports."""
-    whys = (parts.why_not_carried(port, service, spec) for port in named)
-    why = next(filter(None, whys), "")
-    return f"names what no HTTPRoute can carry: {why}; leave it out" if why else ""
 
 
 @Each

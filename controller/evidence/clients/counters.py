@@ -58,8 +58,9 @@ class Increase:
     ``here`` was answered by the cluster's own pods, ``across`` through the mirror; ``loops`` are answers 508.
     ``following`` and ``ignoring`` name the workloads that called by the split, and past it. ``unmeshed``
     counts requests that reached the own pods from outside the mesh. Not ``whole``: what the own pods
-    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by the
-    callers' namespace, and ``reached`` what the own pods counted, by caller, whichever way it came (``served``).
+    answered could not be told from what the split does not move, and was left out. ``sent`` is ``here`` by
+    workload (``shop/web``), and ``reached`` what the own pods counted, by caller, whichever way it came (``served``);
+    of so many of these there is a proxy that counts, ``proxied``.
     """
 
     here: Counts = _NONE
@@ -71,6 +72,7 @@ class Increase:
     whole: bool = True
     sent: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[str, int] = field(default_factory=dict)
+    proxied: int = 0
 
 
 class ProxyCounters(Generic[G, S]):
@@ -233,6 +235,7 @@ class Counters:
                 ' route_name!="probe", authz_name!="probe"}',
             ),
             "served": _summed(served.LABELS, served.series(spaces, pod)),
+            "proxies": f'count by (namespace, pod) (proxy_build_info{{namespace=~"{spaces}", {pod}}})',
             # Of a selector: timestamp() of anything else is the time of the question.
             "newest": "max("
             + " or ".join(
@@ -276,11 +279,15 @@ class Counters:
             ((labels.get("pod", ""), "", value) for labels, value in answers["loops"]), now_s
         )
         routed = {pod for pod, _, _ in routes}
+        proxies = {(row.get("namespace", ""), row.get("pod", "")) for row, _ in answers["proxies"]}
         services = {
             key: replace(
                 self._increase(order, by_response.get(key, {}), by_route.get(key, {}), routed),
                 unmeshed=strangers.get(key, 0),
                 reached=reached.get(key, {}),
+                proxied=sum(
+                    (key.namespace, name) in proxies for name in order.names.get(self.cluster, ())
+                ),
             )
             for key, order in orders.items()
         }
@@ -376,7 +383,8 @@ def _with_unrouted(
     a TrafficSplit's place (facts 27). One that only calls the mirror by its own name is none."""
     past = {pod: by for pod, by in responses.items() if pod not in routed and by.here.sent}
     here = sum((by.here for by in past.values()), found.here)
-    return replace(found, here=here, ignoring=frozenset(pod.workload for pod in past))
+    sent = Counter(found.sent) + _sent(past)
+    return replace(found, here=here, sent=sent, ignoring=frozenset(pod.workload for pod in past))
 
 
 def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) -> Increase:
@@ -391,11 +399,18 @@ def _split(responses: Mapping[_Pod, _Called], routes: Mapping[_Pod, _Called]) ->
 def _anonymous(called: Mapping[_Pod, _Called]) -> Increase:
     """Add up what was called, and say of nobody that they follow the split, or do not."""
     total = _Called()
+    for by in called.values():
+        total.plus(by)
+    return Increase(total.here, total.across, total.loops, sent=_sent(called))
+
+
+def _sent(called: Mapping[_Pod, _Called]) -> Counter[str]:
+    """Return what was sent to the own pods, by workload as an identity would name it (``shop/web``)."""
     sent: Counter[str] = Counter()
     for pod, by in called.items():
-        total.plus(by)
-        sent[pod.workload.partition("/")[0]] += by.here.sent
-    return Increase(total.here, total.across, total.loops, sent=sent)
+        namespace, _, owner = pod.workload.partition("/")
+        sent[f"{namespace}/{owner.rpartition(' ')[2]}"] += by.here.sent
+    return sent
 
 
 def _pod(key: Key, labels: Mapping[str, str]) -> _Pod:

@@ -165,6 +165,7 @@ class _Cluster:
         self.opened_s = now_s
         self.recent = _Recent()
         self.reached = Reached(RECENT_S)
+        self.proxied = 0
         self.own_loop_s = -inf
         self.gateway_loop_s = -inf
         self.loops_discarded_until_s = -inf
@@ -176,6 +177,7 @@ class _Cluster:
             target, origin = origin, target
         now_s = answered.now_s
         self.recent.add(now_s, target, origin, increase)
+        self.proxied = increase.proxied
         self.reached.add(now_s, increase.reached, increase.sent if increase.whole else None)
         if self.judgement is None or answered.since_s < self.opened_s:
             return
@@ -213,6 +215,7 @@ class _Cluster:
             counted=not unknown and self.reached.counted(now_s),
             reached=dict(self.reached.callers),
             sent=dict(self.reached.sent),
+            proxied=self.proxied,
         )
 
     def said(self, unknown: str, now_s: float) -> object:
@@ -230,6 +233,7 @@ class _Cluster:
             recent.unmeshed > 0,
             recent.to_origin > 0,
             self.reached.counted(now_s),
+            self.proxied,
             frozenset(reached),
             frozenset(past_split(reached, self.reached.sent, exact=False)),
         )

@@ -87,7 +87,7 @@ class _Tick(NamedTuple):
 
 class Reached:
     """What reached the own pods of a Service in the last ``window_s``: by caller as the pods counted it, and by
-    namespace as the callers' proxies ``sent`` it there by the Service's name."""
+    workload as the callers' proxies ``sent`` it there by the Service's name."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
@@ -98,7 +98,7 @@ class Reached:
 
     def add(self, now_s: float, reached: Mapping[str, int], sent: Mapping[str, int] | None) -> None:
         """Take one answer in; where it is not known what was ``sent``, all of it may have been."""
-        sent = _by_namespace(reached) if sent is None else sent
+        sent = reached if sent is None else sent
         self._since_s = min(self._since_s, now_s)
         self._ticks.append(_Tick(now_s, reached, sent))
         self.callers.update(reached)
@@ -121,24 +121,31 @@ def past_split(
 ) -> Mapping[str, int]:
     """Return the callers who reach the pods past the split, each with its requests.
 
-    ``reached`` is by caller what the pods counted, ``sent`` by namespace what proxies sent there by the Service's
-    name: identities name no workload, so namespaces are compared. ``exact``: the split sends nothing there, so that
-    whoever comes from a namespace that sent nothing came past it.
+    ``reached`` is by caller what the pods counted, ``sent`` by workload (``shop/web``) what proxies sent there by
+    the Service's name. A workload mostly calls as the service account of its own name; what others sent may be any
+    caller's of their namespace. ``exact``: the split sends nothing there, so that whoever comes from a
+    namespace that sent nothing came past it.
     """
-    beyond = {
-        namespace
-        for namespace, count in _by_namespace(reached).items()
-        if count - sent.get(namespace, 0) > SLACK + SLACK_SHARE * count
-        or (exact and not sent.get(namespace))
-    }
-    return {caller: count for caller, count in reached.items() if _namespace(caller) in beyond}
-
-
-def _by_namespace(reached: Mapping[str, int]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for caller, count in reached.items():
-        found[_namespace(caller)] += count
+    found: dict[str, int] = {}
+    for namespace in {_namespace(caller) for caller in reached}:
+        mine = {caller: n for caller, n in reached.items() if _namespace(caller) == namespace}
+        by_name = {who: n for who, n in sent.items() if _namespace(who) == namespace}
+        found |= _beyond(mine, by_name, 0 if exact and not any(by_name.values()) else SLACK)
     return found
+
+
+def _beyond(reached: Mapping[str, int], sent: Mapping[str, int], slack: int) -> dict[str, int]:
+    """Return the callers of one namespace that reached more pods than they, and unnamed others, sent by name."""
+    share = SLACK_SHARE if slack else 0
+    beyond = {
+        caller: count
+        for caller, count in reached.items()
+        if count - sent.get(caller, 0) > slack + share * count
+    }
+    others = sum(count for who, count in sent.items() if who not in reached)
+    total = sum(beyond.values())
+    known = sum(sent.get(caller, 0) for caller in beyond)
+    return beyond if total - known - others > slack + share * total else {}
 
 
 def _namespace(caller: str) -> str:

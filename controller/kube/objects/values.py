@@ -348,7 +348,11 @@ def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
     pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
     identity = next((part.identity for part in ordered if part.identity), "")
     unready = sum(part.unready for part in ordered)
-    return Endpoints(ready=len(ready), unready=unready, pods=pods_of, identity=identity)
+    return Endpoints(len(ready), unready, pods_of, _pods_of(ordered), identity)
+
+
+def _pods_of(slices: Iterable[EndpointSliceObject]) -> frozenset[str]:
+    return frozenset(e.pod for part in slices for e in part.endpoints if e.pod)
 
 
 def _addresses(part: EndpointSliceObject) -> Iterator[tuple[str, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,7 +26,7 @@ from deploy.stand_ins.mesh.kube import (
     Resource,
 )
 from deploy.stand_ins.mesh.load import Load
-from deploy.stand_ins.mesh.objects import Pod, service_object, slice_object
+from deploy.stand_ins.mesh.objects import NO_PORTS, Pod, service_object, slice_object
 from deploy.stand_ins.mesh.policy import PolicyController
 from deploy.stand_ins.mesh.sidecar import Sidecar
 from deploy.stand_ins.mesh.watch import Follow
@@ -139,15 +139,22 @@ class MeshCluster:
             self._sidecars[namespace, name] = sidecar
         return sidecar.url
 
-    async def workload(self, service: Key, pods: int = 2, *, port_name: str = "http") -> Workload:
-        """Start the pods of a Service; the Service object is the caller's business."""
+    async def workload(
+        self,
+        service: Key,
+        pods: int = 2,
+        *,
+        beside: Mapping[str, int] = NO_PORTS,
+    ) -> Workload:
+        """Start the pods of a Service, which listen on ports ``beside`` their first too; the Service object is the
+        caller's business."""
         workload = Workload(
             service,
             self.name,
             objects=self.api,
             addresses=self._addresses,
             rng=self._rng(f"{self.name}/workload/{service}"),
-            port_name=port_name,
+            beside=beside,
             count=partial(self._counts, service[1], service[0]),
         )
         self._workloads[service] = workload

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from deploy.stand_ins.mesh.config import DOMAIN, EXPORTED, SERVICE_NAME, Key
+
+NO_PORTS: Mapping[str, int] = MappingProxyType({})
+"""Of a Service that has one port, and none beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +28,19 @@ def service_object(
     key: Key,
     port: int = 80,
     *,
-    port_name: str = "http",
     exported: bool = True,
     annotations: Mapping[str, str] | None = None,
     app_protocol: str | None = None,
     selects: str | None = None,
     headless: bool = False,
+    beside: Mapping[str, int] = NO_PORTS,
 ) -> dict[str, Any]:
-    """Return a Service of one port; its pods' own port is the business of its slices.
+    """Return a Service of one port, and of those ``beside`` it by name; its pods' own are the business of its slices.
 
     ``selects``: the app whose pods it has, where that is not the Service's own name.
     """
     namespace, name = key
-    port_spec = {"name": port_name, "port": port, "protocol": "TCP"}
+    port_spec = {"name": "http", "port": port, "protocol": "TCP"}
     if app_protocol is not None:
         port_spec["appProtocol"] = app_protocol
     return {
@@ -48,16 +52,21 @@ def service_object(
         },
         "spec": {
             "selector": {"app": selects or name},
-            "ports": [port_spec],
+            "ports": [port_spec, *_ports(beside)],
             **({"clusterIP": "None"} if headless else {}),
         },
     }
 
 
 def slice_object(
-    key: Key, pods: Iterable[Pod], port: int, *, port_name: str = "http"
+    key: Key,
+    pods: Iterable[Pod],
+    port: int,
+    *,
+    port_name: str = "http",
+    beside: Mapping[str, int] = NO_PORTS,
 ) -> dict[str, Any]:
-    """Return the EndpointSlice of a Service's pods, all listening on the same port."""
+    """Return the EndpointSlice of a Service's pods, all listening on the same port, and on those ``beside`` it."""
     namespace, name = key
     return {
         "metadata": {
@@ -81,8 +90,12 @@ def slice_object(
             }
             for pod in pods
         ],
-        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+        "ports": [*_ports({port_name: port}), *_ports(beside)],
     }
+
+
+def _ports(named: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"name": name, "port": port, "protocol": "TCP"} for name, port in named.items()]
 
 
 def link_object(

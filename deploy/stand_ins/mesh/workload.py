@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -28,7 +28,7 @@ from deploy.stand_ins.mesh.http1 import (
     request_body,
 )
 from deploy.stand_ins.mesh.kube import SLICES, Objects
-from deploy.stand_ins.mesh.objects import Pod, slice_object
+from deploy.stand_ins.mesh.objects import NO_PORTS, Pod, slice_object
 from deploy.stand_ins.mesh.proxy import CLIENT
 
 DRAIN_S: Final = 0.5
@@ -69,7 +69,7 @@ class Workload:
         addresses: AddressBlock,
         rng: random.Random,
         port: int = 8080,
-        port_name: str = "http",
+        beside: Mapping[str, int] = NO_PORTS,
         count: Callable[[str], Counts] | None = None,
     ) -> None:
         self.service = service
@@ -79,7 +79,7 @@ class Workload:
         self._addresses = addresses
         self._rng = rng
         self._port = port
-        self._port_name = port_name
+        self._beside = dict(beside)
         self._pods: dict[str, _PodServer] = {}
         self._states: dict[str, Pod] = {}
         self._twins: list[Key] = []
@@ -181,7 +181,8 @@ class Workload:
         name = f"{self.service[1]}-{self.cluster}-{self._started}"
         ip = self._addresses.take()
         server = _PodServer(self, name, f"{ip}:{self._port}", self._count(name))
-        await server.listen(wire(ip), self._port)
+        for port in (self._port, *self._beside.values()):
+            await server.listen(wire(ip), port)
         self._pods[name] = server
         self._states[name] = Pod(name, ip)
 
@@ -205,12 +206,12 @@ class Workload:
         states = self._states.values()
         exists = self._started > len(self._states)
         for service in (self.service, *self._twins):
-            piece = slice_object(service, states, self._port, port_name=self._port_name)
+            piece = slice_object(service, states, self._port, beside=self._beside)
             await self._objects.apply(SLICES, piece, exists=exists)
 
 
 class _PodServer:
-    """One pod: a listening socket and the connections to it. ``counts`` are its own proxy's."""
+    """One pod: its listening sockets and the connections to them. ``counts`` are its own proxy's."""
 
     def __init__(self, workload: Workload, name: str, address: str, counts: Counts) -> None:
         self.workload = workload
@@ -218,11 +219,11 @@ class _PodServer:
         self._address = address
         self._counts = counts
         self.connections: set[_PodConnection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def listen(self, ip: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _PodConnection(self), ip, port)
+        self._servers.append(await loop.create_server(lambda: _PodConnection(self), ip, port))
 
     def count(self, request: Request) -> None:
         """Count a request as its proxy does: by who sent it."""
@@ -239,11 +240,12 @@ class _PodServer:
         await self.close()
 
     async def close(self) -> None:
-        if self._server is not None:
-            server, self._server = self._server, None
+        servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
-            for connection in tuple(self.connections):
-                connection.close()
+        for connection in tuple(self.connections):
+            connection.close()
+        for server in servers:
             await server.wait_closed()
 
 

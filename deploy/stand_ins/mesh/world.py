@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 from deploy.stand_ins.mesh.addresses import AddressBlock
 from deploy.stand_ins.mesh.clock import Clock, LoopClock
@@ -12,7 +13,7 @@ from deploy.stand_ins.mesh.config import ClusterConfig, Key, key_of
 from deploy.stand_ins.mesh.gateway import Gateway
 from deploy.stand_ins.mesh.kube import LINKS, ApiAccess
 from deploy.stand_ins.mesh.mirror import PROBING, REPAIR_S, Probing, RemoteGateway, ServiceMirror
-from deploy.stand_ins.mesh.objects import link_object
+from deploy.stand_ins.mesh.objects import NO_PORTS, link_object
 from deploy.stand_ins.mesh.workload import Workload
 
 LEGACY = "legacy"
@@ -101,9 +102,16 @@ class Mesh:
         """Return the proxy URL of a client of that name, made at its first use."""
         return await self.clusters[cluster].sidecar(name, namespace)
 
-    async def workload(self, service: Key, cluster: str, pods: int = 2) -> Workload:
-        """Start a Service's pods in a cluster."""
-        return await self.clusters[cluster].workload(service, pods)
+    async def workload(
+        self,
+        service: Key,
+        cluster: str,
+        pods: int = 2,
+        *,
+        beside: Mapping[str, int] = NO_PORTS,
+    ) -> Workload:
+        """Start a Service's pods in a cluster, which listen on ports ``beside`` their first too."""
+        return await self.clusters[cluster].workload(service, pods, beside=beside)
 
     def gateway(self, cluster: str) -> Gateway:
         """Return a cluster's gateway."""

@@ -144,6 +144,7 @@ ANSWERED = {
     "loops": "inbound_http_errors_total",
     "unmeshed": "inbound_http_authz_allow_total",
     "served": "inbound_http_authz_allow_total",
+    "proxies": "proxy_build_info",
 }
 """Which metric each of the product's questions is about."""
 

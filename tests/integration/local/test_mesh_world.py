@@ -15,7 +15,7 @@ from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess, Load, Mesh, Workload
 from deploy.stand_ins.mesh.config import ClusterConfig, Object, key_of
 from deploy.stand_ins.mesh.gateway import NAMESPACE
-from deploy.stand_ins.mesh.kube import PROFILES, SERVICES, SLICES, SPLITS, Resource
+from deploy.stand_ins.mesh.kube import PROFILES, ROUTES, SERVICES, SLICES, SPLITS, Resource
 from deploy.stand_ins.mesh.mirror import Probing
 from deploy.stand_ins.mesh.objects import service_object, slice_name, slice_object
 from tests.integration.local.mesh_pair import URL, WEB, profile_object, split_object, until
@@ -264,6 +264,39 @@ async def test_splits_and_pins_in_the_api_servers_move_traffic(world: World) -> 
     assert told.failed_by_target == 0
     assert told.requests == len(load.sent()) == sum(told.by_cluster.values()) + told.failed_by_mesh
     assert sum(sum(s.by_cluster.values()) for s in told.seconds) == sum(told.by_cluster.values())
+
+
+async def test_a_route_moves_its_own_port_and_a_split_every_port(world: World) -> None:
+    """Of a Service of two ports an HTTPRoute moves the calls to its parent's port, a TrafficSplit those to both."""
+    beside = {"grpc": 9090}
+    for name in (LEGACY, EKS):
+        await world.mesh.clusters[name].api.apply(SERVICES, service_object(WEB, beside=beside))
+        await world.mesh.workload(WEB, name, beside=beside)
+    legacy = world.mesh.clusters[LEGACY]
+    await until(lambda: len(legacy.config.endpoints(("default", "web-eks"))) == 2)
+    backends = [{"name": "web-eks", "port": 9090, "weight": 1}]
+    parent = {"group": "", "kind": "Service", "name": "web", "port": 9090}
+    route = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"parentRefs": [parent], "rules": [{"backendRefs": backends}]},
+    }
+    await legacy.api.apply(ROUTES, route)
+    await until(lambda: legacy.config.policy(WEB, "default", 9090).route is not None)
+    http = await legacy.load(WEB, caller="shop", rate_hz=100)
+    grpc = await legacy.load(WEB, caller="cart", rate_hz=100, port=9090)
+    await answered(http, LEGACY)
+    await answered(grpc, EKS)
+    assert set(http.snapshot().by_cluster) == {LEGACY}
+    assert set(grpc.snapshot().by_cluster) == {EKS}
+    for load in (http, grpc):
+        await load.stop()
+    await legacy.api.apply(SPLITS, split_object([("web", 0), ("web-eks", 1000)]))
+    await until(lambda: legacy.config.policy(WEB, "default").split is not None)
+    for caller, port in (("basket", 80), ("search", 9090)):  # the others were busy (11)
+        load = await legacy.load(WEB, caller=caller, rate_hz=100, port=port)
+        await answered(load, EKS)
+        await load.stop()
+        assert set(load.snapshot().by_cluster) == {EKS}
 
 
 async def test_load_tells_the_workloads_faults_from_the_meshs(world: World) -> None:

@@ -75,6 +75,14 @@ def real_prometheus() -> None:
 
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
+@pytest.mark.parametrize("split", ["trafficsplit", "httproute"])
+def test_who_dials_pods_is_named_and_not_denied(real_prometheus: None, split: str) -> None:
+    """A headless twin and an ingress stay on legacy: check, status and drained name both, by either kind of split."""
+    assert told("twin", "--split", split)["shares"] == MOVED
+
+
+@pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
 def test_what_callers_see_brings_them_home(real_prometheus: None) -> None:
     """Probes are clean and real callers fail: what Prometheus tells of them rolls back."""
     result = told("callers")
@@ -104,6 +112,7 @@ def test_busy_callers_are_named_by_prometheus(real_prometheus: None) -> None:
         ("article", "Completed", MOVED),
         ("convert", "Completed", MOVED),
         ("opaque", "Completed", MOVED),
+        ("ports", "Completed", AT_HOME),
     ],
 )
 def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]) -> None:
@@ -125,6 +134,7 @@ def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]
         ("return", "Completed", AT_HOME),
         ("crash", "Completed", AT_HOME),
         ("opaque", "Completed", MOVED),
+        ("ports", "Completed", AT_HOME),
     ],
 )
 def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str, float]) -> None:

@@ -22,6 +22,7 @@ from controller.cli.pair import Pair
 from controller.domain import Reason
 from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh.objects import link_object, service_object, slice_name, slice_object
+from tests.benchmarks.inventory import Inventory, service_name
 from tests.unit.cli.cli_cluster import COMMAND, condition, decoded, migration, split, until
 from tests.unit.decide.check_pair import GATEWAYS, IDENTITY, CheckPair, Json
 
@@ -346,6 +347,24 @@ async def test_ingresses_are_told_together(pair: CheckPair) -> None:
         "in legacy these send to the Service's pods, past the split: Ingress api (nginx), Ingress shop"
         ' (nginx); write nginx.ingress.kubernetes.io/service-upstream: "true"'
     )
+
+
+async def test_nothing_leads_past_the_article_s_services(pair: CheckPair) -> None:
+    """Of the article's 460 Services, each with pods, a mirror that shares its gateway with all others and an Ingress
+    that sends to the Service, none is said to be called past its split."""
+    upstream = {"nginx.ingress.kubernetes.io/service-upstream": "true"}
+    article = Inventory(409, 51)
+    for cluster, api in pair.apis.items():
+        for resource, body in article.objects(cluster):
+            api.put({"apiVersion": resource.api, "kind": resource.kind, **body})
+    for number in range(409):
+        name = service_name(number)
+        pair.put("legacy", "ingresses", ingress(name, notes=upstream, to=name))
+    told = decoded((await pair.run("check", "--all", "-o", "json")).out)
+    found = {each["reason"] for one in told["services"] for each in one["findings"]}
+    assert told["checked"] == 409 + 1
+    assert found.isdisjoint(reason for reason, _, _ in PAST.values())
+    assert "IngressDialsPods" not in found
 
 
 async def test_a_gateway_s_routes_are_told(pair: CheckPair) -> None:
@@ -882,3 +901,22 @@ async def test_on_a_terminal_the_table_fits(pair: CheckPair) -> None:
     table = [line for line in text.splitlines() if line.startswith("service-a ")]
     assert table
     assert max(map(len, table)) <= 90
+
+
+NAMES = ["http", "", "web", "grpc", "h2c", "metrics", "redis-metrics", "http-kafka"]
+"""What ports are called that speak HTTP, one way or another."""
+
+
+async def test_no_false_finding_among_460_services(pair: CheckPair) -> None:
+    """Of as many Services as the article has, all well, under the names that ports have, none has a finding."""
+    for cluster in pair.apis:
+        pair.remove(cluster, "services", "service-a")
+        for resource, body in Inventory(460, 460).objects(cluster):
+            number = int(re.findall("[0-9]+", body["metadata"]["name"])[0])
+            for port in body.get("ports") or body["spec"]["ports"]:
+                port["name"] = NAMES[number % len(NAMES)]
+            pair.put(cluster, resource.plural, body)
+    done = await pair.run("check", "--all", "-o", "json")
+    found = decoded(done.out)["services"]
+    assert {each["service"]: each["findings"] for each in found if each["findings"]} == {}
+    assert (done.code, len(found)) == (Exit.OK, 460)

@@ -53,10 +53,17 @@ def speaking(app_protocol: str) -> dict[str, Any]:
     return made
 
 
-def of_two_ports() -> dict[str, Any]:
+def of_two_ports(second: int = 81) -> dict[str, Any]:
     """The Service, with a second port."""
     made = service("service-a")
-    made["spec"]["ports"].append({"name": "admin", "port": 81})
+    made["spec"]["ports"].append({"name": "admin", "port": second})
+    return made
+
+
+def of_udp() -> dict[str, Any]:
+    """The Service, with a port of UDP alone."""
+    made = service("service-a")
+    made["spec"]["ports"] = [{"name": "dns", "port": 53, "protocol": "UDP"}]
     return made
 
 
@@ -113,7 +120,8 @@ async def test_a_route_takes_the_splits_place(
         (service("service-a", split="trafficsplit"), "says trafficsplit"),
         (speaking("grpc"), "write kubernetes.io/h2c, or none; or keep the TrafficSplit"),
         (service("service-a", probe_protocol="tcp"), "port 80 (http) is probed by tcp"),
-        (of_two_ports(), "sends all calls to one port"),
+        (of_two_ports(3306), "port 3306 is one that Linkerd takes for TCP"),
+        (of_udp(), "has no TCP port"),
     ],
 )
 async def test_what_would_move_somebody_is_refused(
@@ -138,6 +146,21 @@ async def test_a_port_that_is_http_to_linkerd_is_converted(
     done = await cluster.run("convert", "service-a")
     assert done.code == 0, done.err
     assert stands(cluster, "httproutes") is not None
+
+
+async def test_each_port_gets_a_route(cluster: CommandCluster) -> None:
+    """A TrafficSplit of two ports is replaced by a route for each with its record; cut off between them it goes on."""
+    cluster.put(split(), of_two_ports())
+    assert (await cluster.run("convert", "service-a")).code == 0
+    routes = cluster.api.store.objects("httproutes")
+    found = {each.name: each.body["spec"]["parentRefs"][0]["port"] for each in routes}
+    assert found == {"service-a": 80, "service-a.81": 81}
+    assert all(each.body["metadata"]["annotations"][RECORD] for each in routes)
+    cluster.api.remove("httproutes", "default", "service-a.81")
+    cluster.put(split())
+    assert (await cluster.run("convert", "service-a")).code == 0
+    assert {each.name for each in cluster.api.store.objects("httproutes")} == set(found)
+    assert stands(cluster, "trafficsplits") is None
 
 
 async def test_without_a_split_there_is_nothing_to_convert(cluster: CommandCluster) -> None:

@@ -217,6 +217,19 @@ async def test_plan_as_json(cluster: CommandCluster) -> None:
     assert told["earliestEnd"] == told["steps"][-1]["earliest"] is not None
 
 
+async def test_plan_tells_what_stands_and_what_is_asked_for(cluster: CommandCluster) -> None:
+    """Where another target stands than is asked for, its share is no step of the way that is asked for."""
+    asked = {"by": "kubectl-annotate", "target": "legacy"}
+    told = migration(phase="Reverting", share="10/100", asked=asked)
+    cluster.put(service("service-a", target="legacy"), told)
+    page = (await cluster.run("plan", "service-a")).out
+    assert page.startswith("service-a: attempt 1 to eks, Reverting at 10/100 % (legacy/eks)")
+    assert "Asked for" in page
+    found = decoded((await cluster.run("plan", "service-a", "-o", "json")).out)
+    assert (found["target"], found["asked"], found["earliestEnd"]) == ("eks", "legacy", None)
+    assert "done" not in {step["stage"] for step in found["steps"]}
+
+
 async def test_plan_of_a_service_that_is_not_annotated(cluster: CommandCluster) -> None:
     """For an untouched Service ``plan`` says how to start."""
     done = await cluster.run("plan", "service-b")

@@ -28,6 +28,11 @@ def test_a_cluster_without_a_split_has_no_record_to_rewrite() -> None:
     )
 
 
+def test_without_an_attempt_no_record_is_rewritten() -> None:
+    """A split that is only enrolled keeps its record: there is no attempt to bring it up to."""
+    assert rewrite_records(given(), "legacy", lambda _part, _share: 250, NOW) == []
+
+
 def test_steps_that_wait_are_planned_without_a_write() -> None:
     """A migration that a gate holds has a plan, and nothing in it is written."""
     held = planned(given(100, asked=spec(paused=True)))

@@ -13,7 +13,7 @@ from controller.evidence.clients.claimed import AT_REST_S
 from tests.unit.decide.gates.inputs import NOW, SERVICE, given, traffic
 
 BOTH = {"context": {"prometheus": frozenset({"legacy", "eks"})}}
-NONE = {"legacy": traffic(counted=True), "eks": traffic(counted=True)}
+NONE = {"legacy": traffic(counted=True, proxied=3), "eks": traffic(counted=True, proxied=3)}
 TCP = replace(SERVICE, ports=(Port("db", 5432),))
 
 
@@ -29,14 +29,14 @@ def message(**observed: Any) -> str:
     [
         ({"traffic": NONE}, "no request reached legacy's pods in the last 2 min (Prometheus)"),
         (
-            {"traffic": {"legacy": traffic(counted=True)}},
+            {"traffic": {"legacy": traffic(counted=True, proxied=3)}},
             (
                 "no request from legacy reached legacy's pods in the last 2 min (Prometheus); whether any from"
                 " eks did was not measured"
             ),
         ),
         (
-            {"traffic": {**NONE, "eks": traffic(counted=True, unknown="away")}},
+            {"traffic": {**NONE, "eks": traffic(counted=True, proxied=3, unknown="away")}},
             (
                 "no request from legacy reached legacy's pods in the last 2 min (Prometheus); whether any from"
                 " eks did was not measured"
@@ -51,12 +51,16 @@ def message(**observed: Any) -> str:
             "whether anybody still calls legacy's pods is not known: the Prometheus of legacy does not tell",
         ),
         (
-            {"traffic": {**NONE, "legacy": traffic(counted=True, unknown="away")}},
+            {"traffic": {**NONE, "legacy": traffic(counted=True, proxied=3, unknown="away")}},
             "whether anybody still calls legacy's pods is not known: the Prometheus of legacy does not tell",
         ),
         (
-            {"traffic": {**NONE, "legacy": traffic()}},
+            {"traffic": {**NONE, "legacy": traffic(proxied=3)}},
             "whether anybody still calls legacy's pods is being measured",
+        ),
+        (
+            {"traffic": {**NONE, "legacy": traffic(counted=True, proxied=2)}},
+            "whether anybody still calls legacy's pods is not known: of 3 pods only 2 have a proxy that counts",
         ),
         (
             {"traffic": NONE, "settled_s": AT_REST_S - 1},
@@ -71,14 +75,33 @@ def message(**observed: Any) -> str:
             "whether anybody still calls legacy's pods is not known: legacy has no such Service",
         ),
         (
-            {"traffic": {**NONE, "legacy": traffic(counted=True, reached={"shop/web": 1})}},
+            {
+                "traffic": {
+                    **NONE,
+                    "legacy": traffic(counted=True, proxied=3, reached={"shop/web": 1}),
+                }
+            },
             "callers in legacy still reach legacy's pods",
         ),
         (
             {
+                "traffic": {**NONE, "legacy": traffic(proxied=3, reached={"shop/web": 99})},
+                "settled_s": 1.0,
+            },
+            "callers in legacy still reach legacy's pods",
+        ),
+        (
+            {
+                "traffic": {**NONE, "legacy": traffic(proxied=3, reached={"shop/web": 9})},
+                "settled_s": 1.0,
+            },
+            "whether anybody still calls legacy's pods is being measured",
+        ),
+        (
+            {
                 "traffic": {
-                    "legacy": traffic(counted=True, unmeshed=1),
-                    "eks": traffic(counted=True, to_origin=1),
+                    "legacy": traffic(counted=True, proxied=3, unmeshed=1),
+                    "eks": traffic(counted=True, proxied=3, to_origin=1),
                 }
             },
             "callers in legacy and eks still reach legacy's pods",

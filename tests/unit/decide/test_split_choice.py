@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide.split_choice import kind_of, port_of, why_no_route
-from controller.domain import ObservedService, Port, SplitKind
+from controller.domain import Port, SplitKind
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import Resource
 from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
@@ -52,29 +52,38 @@ def test_the_kind_of_a_split(changed: dict[str, Any], kind: SplitKind | None) ->
 
 
 @pytest.mark.parametrize(
-    ("eks", "why"),
+    ("eks", "asked", "why"),
     [
-        ({}, ""),
-        ({"service": None}, ""),
-        ({"service": TWO_PORTS}, ""),
-        ({"service": HALF}, ""),
-        ({"service": TWO_PORTS, "splits": (split(kind=ROUTE, port=80, parent_port=80),)}, ""),
+        ({}, {}, ""),
+        ({"service": None}, {}, ""),
+        ({"service": TWO_PORTS}, {}, ""),
+        ({"service": HALF}, {}, ""),
+        ({"service": TWO_PORTS, "splits": (split(kind=ROUTE, port=80, parent_port=80),)}, {}, ""),
         (
             {"service": TWO_PORTS, "splits": (split(kind=ROUTE, name="mine", port=80),)},
+            {},
             "the HTTPRoute mine names no port in its parentRefs, so it takes the calls to each of 80, 81 to port 80",
         ),
-        ({"service": HALF, "splits": (split(kind=ROUTE, port=80),)}, ""),
-        ({"service": TWO_PORTS, "splits": (split(),)}, ""),
-        ({"service": replace(SERVICE, ports=())}, "service-a has no port that could be carried"),
-        ({"service": replace(SERVICE, ports=(Port("dns", 53, "UDP"),))}, "has no port"),
-        ({"service": MYSQL}, "port 3306 is one that Linkerd takes for TCP"),
-        ({"service": GRPC}, "write kubernetes.io/h2c, or none"),
-        ({"service": QUEUE}, "port 80 (tcp-amqp) speaks no HTTP"),
+        ({"service": HALF, "splits": (split(kind=ROUTE, port=80),)}, {}, ""),
+        ({"service": TWO_PORTS, "splits": (split(),)}, {}, ""),
+        (
+            {"service": replace(SERVICE, ports=())},
+            {},
+            "service-a has no port that could be carried",
+        ),
+        ({"service": replace(SERVICE, ports=(Port("dns", 53, "UDP"),))}, {}, "has no port"),
+        ({"service": MYSQL}, {}, "port 3306 is one that Linkerd takes for TCP"),
+        ({"service": GRPC}, {}, "write kubernetes.io/h2c, or none"),
+        ({"service": QUEUE}, {}, "port 80 (tcp-amqp) speaks no HTTP"),
+        ({"service": QUEUE}, {"protocol": "http"}, ""),
+        ({"service": SERVICE}, {"protocol": "tcp"}, "port 80 (http) is probed by tcp"),
     ],
 )
-def test_why_a_route_cannot_carry_a_service(eks: dict[str, Any], why: str) -> None:
+def test_why_a_route_cannot_carry_a_service(
+    eks: dict[str, Any], asked: dict[str, Any], why: str
+) -> None:
     """HTTPRoutes carry what is not TCP to Linkerd, each one port; where they carry any, nothing is said."""
-    made = given(eks=eks)
+    made = given(eks=eks, asked=spec(probe=asked))
     found = why_no_route(made.observed, made.state, made.observed.clusters["eks"])
     assert (why in found, bool(found)) == (True, bool(why))
 
@@ -86,20 +95,13 @@ def test_ports_that_are_not_named_do_not_say_why() -> None:
     assert found == "default/service-a has no port that could be carried"
 
 
-@pytest.mark.parametrize(
-    ("service", "asked", "why"),
-    [
-        (QUEUE, {"protocol": "http"}, ""),
-        (SERVICE, {"protocol": "tcp"}, "port 80 (http) is probed by tcp"),
-    ],
-)
-def test_what_the_owner_says_is_spoken_counts(
-    service: ObservedService, asked: dict[str, Any], why: str
-) -> None:
-    """The owner's word on how a port is probed says whether its connections begin as HTTP."""
-    made = given(eks={"service": service}, asked=spec(probe=asked))
-    found = why_no_route(made.observed, made.state, made.observed.clusters["eks"])
-    assert (why in found, bool(found)) == (True, bool(why))
+def test_without_the_service_nothing_is_against_a_route() -> None:
+    """Where neither cluster has the Service, and nobody asks for anything, nothing is known to be wrong."""
+    nowhere = given(legacy={"service": None}, eks={"service": None}, asked=None)
+    assert why_no_route(nowhere.observed, nowhere.state, nowhere.observed.clusters["eks"]) == ""
+    unasked = given(eks={"service": QUEUE}, asked=None)
+    cluster = unasked.observed.clusters["eks"]
+    assert "tcp-amqp" in why_no_route(unasked.observed, unasked.state, cluster)
 
 
 @pytest.mark.parametrize(

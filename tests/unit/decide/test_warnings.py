@@ -161,12 +161,12 @@ ROWS = [
     ),
     Row(
         warnings.callers_bypass,
-        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"other": 90})}),
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"other/web": 90})}),
         "shop/web;",
     ),
     Row(
         warnings.callers_bypass,
-        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"shop": 90})}),
+        given(100, traffic={"legacy": traffic(reached={"shop/web": 90}, sent={"shop/web": 90})}),
     ),
     Row(
         warnings.callers_bypass,

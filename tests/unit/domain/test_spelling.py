@@ -35,6 +35,7 @@ TYPOS = {
     "slo-sucess": "slo-success",
     "slo-latancy": "slo-latency",
     "probe-cluster-hedaer": "probe-cluster-header",
+    "port": "ports",
     # other spellings of the same words
     "probePath": "probe-path",
     "probe_path": "probe-path",
@@ -43,7 +44,6 @@ TYPOS = {
     "sloLatency": "slo-latency",
     "probe.rate": "probe-rate",
     "probepot": "probe-port",
-    "port": "ports",
     # without the family that the rest belongs to
     "path": "probe-path",
     "latency": "slo-latency",

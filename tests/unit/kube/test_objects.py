@@ -297,7 +297,9 @@ def test_endpoints_of_slices() -> None:
             part("s3", endpoint("10.0.0.4"), endpoint("10.0.0.5", "p5", namespace="other")),
         ]
     )
-    assert found == Endpoints(ready=4, unready=1, pods={"http": ("10.0.0.1:8080", "10.0.0.2:8080")})
+    pods = {"http": ("10.0.0.1:8080", "10.0.0.2:8080")}
+    names = frozenset({"p1", "p2"})
+    assert found == Endpoints(ready=4, unready=1, pods=pods, names=names)
 
 
 def test_dual_stack_pod_is_one() -> None:
@@ -305,7 +307,9 @@ def test_dual_stack_pod_is_one() -> None:
     six = part("a", endpoint("fd::1", "p1"), endpoint("fd::2", "p2"), addressType="IPv6")
     four = part("b", endpoint("10.0.0.1", "p1"))
     assert endpoints_of([six, four]) == Endpoints(
-        ready=2, pods={"http": ("10.0.0.1:8080", "[fd::2]:8080")}
+        ready=2,
+        pods={"http": ("10.0.0.1:8080", "[fd::2]:8080")},
+        names=frozenset({"p1", "p2"}),
     )
 
 

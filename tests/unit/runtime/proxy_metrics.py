@@ -70,6 +70,21 @@ def stranger(
     }
 
 
+def meshed(
+    account: str, namespace: str, address: str, *, pod: str = "a-1"
+) -> tuple[str, dict[str, str]]:
+    """What a pod's proxy counts of requests of a service account."""
+    return "inbound_http_authz_allow_total", {
+        "namespace": "default",
+        "pod": pod,
+        "target_addr": address,
+        "tls": "true",
+        "client_id": f"{account}.{namespace}.serviceaccount.identity.linkerd.cluster.local",
+        "route_name": "default",
+        "authz_name": "all-unauthenticated",
+    }
+
+
 class Proxies:
     """All proxies of one cluster behind one /metrics. ``count`` adds to a counter; NaN stays NaN."""
 

@@ -207,7 +207,8 @@ def rows(*series: tuple[tuple[str, dict[str, str]], float]) -> list[Row]:
 def answers(**told: Iterable[Row]) -> dict[str, Iterable[Row]]:
     """All answers of one tick; what is not said is empty."""
     return {
-        name: told.get(name, ()) for name in ("responses", "routes", "loops", "unmeshed", "served")
+        name: told.get(name, ())
+        for name in ("responses", "routes", "loops", "unmeshed", "served", "proxies")
     }
 
 
@@ -268,7 +269,7 @@ def test_the_questions_name_every_service_and_its_mirror() -> None:
     """All migrations' Services and mirrors are in one question each, our own and the gateways' pods in none."""
     b = Key("other", "service-b")
     asked = legacy().queries({**orders(), b: TrafficOrder(b, "eks", {}, {}, {})})
-    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "newest"}
+    assert set(asked) == {"responses", "routes", "loops", "unmeshed", "served", "proxies", "newest"}
     assert 'dst_service=~"service-a|service-b|service-a-eks|service-b-eks"' in asked["responses"]
     assert 'parent_name=~"service-a|service-b"' in asked["routes"]
     assert 'namespace!~"linkerd-multicluster|migrate"' in asked["responses"]
@@ -346,7 +347,9 @@ def test_what_may_be_a_namesakes_judges_nobody(kind: SplitKind) -> None:
             unmeshed=rows((stranger("10.0.0.1:80"), value)),
         )
         found = one.count(told, shared, value).services[A]
-    assert found == Increase(here=Counts(4, 0), across=Counts(4, 4), sent={"shop": 4})
+    assert found == Increase(
+        here=Counts(4, 0), across=Counts(4, 4), sent={"shop/busy": 4, "shop/web": 0}
+    )
 
 
 def test_what_may_be_of_a_port_that_stays_is_left_out() -> None:

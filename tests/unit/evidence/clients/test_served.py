@@ -28,7 +28,7 @@ def reached(*answers: list[tuple[dict[str, str], float]]) -> dict[Key, dict[str,
     kinds = {"legacy": SplitKind.TRAFFICSPLIT}
     orders = {key: TrafficOrder(key, "eks", kinds, {}, {"legacy": (POD,)}) for key in (A, TWIN)}
     one = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset({"migrate"}))
-    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed"), ())
+    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed", "proxies"), ())
     found = [one.count({**none, "served": rows}, orders, 0.0) for rows in answers]
     return {key: dict(each.reached) for key, each in found[-1].services.items()}
 
@@ -72,22 +72,38 @@ def test_a_caller_is_named_by_its_identity(who: str, caller: tuple[str, str]) ->
 
 
 def test_more_than_was_sent_came_past_the_split() -> None:
-    """A namespace that reached the pods more often than it sent there by name has callers past the split."""
+    """Whoever reached the pods more often than was sent there by name, from the same namespace, came past it."""
     counted = {"shop/web": 1000, "ingress/nginx": 400}
-    assert past_split(counted, {"shop": 1000}, exact=False) == {"ingress/nginx": 400}
-    assert past_split(counted, {"shop": 600, "ingress": 400}, exact=False) == {"shop/web": 1000}
+    assert past_split(counted, {"shop/web": 1000}, exact=False) == {"ingress/nginx": 400}
+    sent = {"shop/web": 600, "ingress/nginx": 400}
+    assert past_split(counted, sent, exact=False) == {"shop/web": 1000}
+
+
+def test_a_workload_that_calls_by_name_is_not_accused_for_its_neighbours() -> None:
+    """In one namespace a workload's calls count for the account of its name, and only the others came past."""
+    counted = {"shop/web": 1000, "shop/batch": 400}
+    assert past_split(counted, {"shop/web": 1000}, exact=False) == {"shop/batch": 400}
+
+
+def test_what_others_sent_may_be_anybodys_of_their_namespace() -> None:
+    """Where accounts have other names than workloads, a namespace is held to all that it sent."""
+    counted = {"shop/default": 1400}
+    assert past_split(counted, {"shop/web": 1000, "shop/batch": 400}, exact=False) == {}
+    assert past_split(counted, {"shop/web": 900}, exact=False) == {"shop/default": 1400}
+    assert past_split(counted, {"other/web": 1400}, exact=False) == {"shop/default": 1400}
 
 
 def test_scrapes_that_differ_accuse_nobody() -> None:
     """What may be due to pods and callers being scraped at other times is no call past the split."""
-    assert past_split({"shop/web": 1000}, {"shop": 700}, exact=False) == {}
+    assert past_split({"shop/web": 1000}, {"shop/web": 700}, exact=False) == {}
     assert past_split({"shop/web": SLACK}, {}, exact=False) == {}
 
 
 def test_where_the_split_sends_nothing_one_request_is_enough() -> None:
     """At rest at 100 % whoever reaches the pods without having sent anything by name came past the split."""
     assert past_split({"shop/web": 1}, {}, exact=True) == {"shop/web": 1}
-    assert past_split({"shop/web": 10}, {"shop": 9}, exact=True) == {}
+    assert past_split({"shop/web": 1}, {"shop/web": 0}, exact=True) == {"shop/web": 1}
+    assert past_split({"shop/web": 10}, {"shop/web": 9}, exact=True) == {}
     assert past_split({}, {}, exact=True) == {}
 
 
@@ -107,4 +123,14 @@ def test_where_it_is_not_known_what_was_sent_nobody_is_accused() -> None:
     """What could not be told from calls that the split does not move is taken for sent by name."""
     one = Reached(120.0)
     one.add(0.0, {"shop/web": 1000, "shop/b": 1}, None)
-    assert one.sent == {"shop": 1001}
+    assert one.sent == {"shop/web": 1000, "shop/b": 1}
+
+
+def test_own_pods_that_have_a_proxy_are_counted() -> None:
+    """Of the own pods those count whose proxy Prometheus has seen; a pod of that name elsewhere is another."""
+    names = {"legacy": frozenset({"a-1", "a-2", "a-3"})}
+    order = TrafficOrder(A, "eks", {"legacy": SplitKind.TRAFFICSPLIT}, {}, {}, names=names)
+    one = Counters("legacy", "eks", gateways="linkerd-multicluster", apart=frozenset())
+    none = dict.fromkeys(("responses", "routes", "loops", "unmeshed", "served"), ())
+    rows = [({"namespace": n, "pod": p}, 1.0) for n, p in (("default", "a-1"), ("shop", "a-2"))]
+    assert one.count({**none, "proxies": rows}, {A: order}, 0.0).services[A].proxied == 1
