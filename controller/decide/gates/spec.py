@@ -207,7 +207,7 @@ def _unserved(name: str, kind: SplitKind | None, asked: str) -> str:
 @Each
 def split_unanswered(given: Input) -> Iterator[Hold]:
     """Somebody is seen to make the kind of split mean something that the Service is to have."""
-    for name, cluster in given.observed.clusters.items():
+    for cluster in given.observed.clusters.values():
         if given.state.spec is None or not cluster.current or cluster.split is not None:
             continue
         kinds = split_choice.candidates(given.observed, given.state, cluster)

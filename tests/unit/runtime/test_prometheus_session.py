@@ -358,7 +358,7 @@ async def test_matchers_that_match_nothing_are_told_with_what_there_is(
 
 
 async def test_without_matchers_nothing_more_is_asked() -> None:
-    """A Prometheus without a proxy's sample is asked the seven questions only."""
+    """A Prometheus without a proxy's sample is asked the usual questions only."""
     asked: list[str] = []
 
     async def serve(request: web.Request) -> web.Response:
@@ -366,8 +366,10 @@ async def test_without_matchers_nothing_more_is_asked() -> None:
         return vector()
 
     async with server(serve) as url:
-        found = await reconcile(client(url))
-    assert (len(asked), found.wrong) == (7, "it has no sample of a Linkerd proxy")
+        one = client(url)
+        found = await reconcile(one)
+    assert asked == list(one._counters.queries({A: ORDER}).values())
+    assert found.wrong == "it has no sample of a Linkerd proxy"
 
 
 def test_every_selector_has_the_matchers() -> None:
