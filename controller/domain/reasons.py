@@ -249,12 +249,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
     {
         # The two Services.
         Reason.SERVICE_MISSING: _block(
-            "there is no Service of this name in one of the clusters",
+            "a cluster has no Service of this name",
             "deploy it there; the migration then goes on by itself",
             quiet=True,
         ),
         Reason.NAMESPACE_MISSING: _block(
-            "the namespace of the Service, or of the gateway, does not exist in one of the clusters",
+            "a namespace, the Service's or the gateway's, is missing in a cluster",
             "make the namespace; the gateway's comes with Linkerd's multicluster extension",
         ),
         Reason.KIND_UNFIT: _block(
@@ -262,12 +262,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "migrate its callers by their configuration, or give it a cluster IP",
         ),
         Reason.PORTS_DIFFER: _block(
-            "ports, their names, protocols or what Linkerd takes them for are not equal in both clusters",
-            "make them equal: callers use one set of ports for both",
+            "ports, their names, protocols or what Linkerd takes them for differ",
+            "make them equal in both clusters",
         ),
         Reason.NO_PORT_TO_PROBE: _block(
             "no port looks like HTTP, or probe-port names none",
-            "set the annotation probe-port to a name or number of the Service's ports",
+            "set the annotation probe-port to one of the Service's ports",
         ),
         Reason.PROBE_UNFIT: _block(
             "the probe's annotations ask what the port's protocol cannot do",
@@ -277,12 +277,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "a port has an appProtocol in one cluster only", "write the same in both, or in none"
         ),
         Reason.SESSION_AFFINITY: _warn(
-            "sessionAffinity is asked for, and a split decides for each request",
-            "keep sessions outside the pods, or expect them to be lost at every step",
+            "a split decides for each request, whatever sessionAffinity asks",
+            "keep sessions outside the pods, or lose them at every step",
         ),
         Reason.CONNECTIONS_STAY: _warn(
             "a port is opaque, or its server speaks first: Linkerd forwards connections, not requests",
-            "nothing; open connections stay where they began, also in a revert, until callers reconnect",
+            "nothing; open connections stay where they began, also in a revert",
         ),
         Reason.PORTS_STAY: _warn(
             "no split moves the calls to these ports",
@@ -301,17 +301,17 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "say what the server says first in probe-expect-body, or probe a port of HTTP or gRPC",
         ),
         Reason.HOST_HEADER_MATTERS: _warn(
-            "the application answers otherwise to its full name as Host, which it gets through the mirror",
+            "the application answers otherwise to its full name as Host, as it comes through the mirror",
             "let it serve <service>.<namespace>.svc.<domain> as it serves its other names",
         ),
         # Their pods.
         Reason.TARGET_WITHOUT_ENDPOINTS: _block(
             "no pod of the Service is ready in the target",
-            "scale it up there, and see that its pods become ready",
+            "scale it up there, and see that pods become ready",
             reverts=True,
         ),
         Reason.NO_PODS_TO_PROBE: _block(
-            "one of the clusters has no ready pod to probe by its address",
+            "a cluster has no ready pod to probe by its address",
             "scale it up there; a Service whose endpoints are no Pods cannot be probed",
         ),
         Reason.ORIGIN_SHRUNK: _block(
@@ -320,7 +320,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.FEWER_ENDPOINTS: _warn(
             "the target has fewer ready pods than the origin",
-            "scale it up before it gets every call, or let its HPA do so",
+            "scale it up in time, or let its HPA do so",
         ),
         # Link, mirror, gateway.
         Reason.NOT_EXPORTED: _block(
@@ -344,8 +344,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "see linkerd multicluster gateways, and the network between the clusters",
         ),
         Reason.MIRROR_UNPROVEN: _warn(
-            "the clusters have different trust domains, so a request that bounces looks good",
-            "nothing; the pins are the only proof then, so leave them alone",
+            "between two trust domains a request that bounces looks good",
+            "leave the pins alone: they are the only proof",
         ),
         # Splits and pins.
         Reason.FOREIGN_OWNER: _block(
@@ -353,7 +353,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "take the Service from it first",
         ),
         Reason.SECOND_SPLIT: _block(
-            "there are two splits for the Service in one cluster", "delete the one that is not used"
+            "two splits of the Service are in one cluster", "delete the one that is not used"
         ),
         Reason.SPLIT_IGNORED: _block(
             "spec.service of a split is no short name, so Linkerd ignores its weights",
@@ -364,7 +364,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "write the short name",
         ),
         Reason.BACKEND_FOREIGN: _block(
-            "a split names a Service that is neither the local one nor the mirror",
+            "a split has a backend that is neither the local Service nor the mirror",
             "remove that backend, if no other tool uses it",
         ),
         Reason.TWO_MECHANISMS: _block(
@@ -381,7 +381,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.WEIGHTS_ALL_ZERO: _block(
             "all weights of a split are 0: an HTTPRoute breaks the proxies that read it",
-            "write weights of 0 to 1,000 that are not all 0, and restart the callers",
+            "write weights of 0 to 1,000, not all 0, and restart the callers",
         ),
         Reason.BACKEND_WITHOUT_PORT: _block(
             "a backend of an HTTPRoute has no port: Linkerd answers 500 to its part",
@@ -415,16 +415,16 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "write auto, or the kind it has",
         ),
         Reason.SPLIT_KIND_UNSERVED: _block(
-            "a cluster does not serve the kind of split that is asked for",
+            "a cluster does not serve the split that is asked for",
             "install what serves it, or write another kind",
         ),
         Reason.SPLIT_UNANSWERED: _block(
-            "the kind of split is served, and nobody was seen to make it mean anything",
-            "install Linkerd's SMI extension for a TrafficSplit, or a Linkerd that knows HTTPRoutes",
+            "the kind of split is served, and obeyed by nobody",
+            "install Linkerd's SMI extension, or a Linkerd that knows HTTPRoutes",
         ),
         Reason.SPLIT_NOT_IN_FORCE: _block(
-            "the weights of a split are not seen to stand where proxies read them",
-            "see to the SMI adaptor, or to Linkerd's policy controller; callers are where the message says",
+            "a split's weights are not seen to stand where proxies read them",
+            "see to the SMI adaptor, or Linkerd's policy controller; callers are where the message says",
             pages=True,
         ),
         Reason.SPLIT_FLAWED: _block(
@@ -433,16 +433,16 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             transient=True,
         ),
         Reason.SPLIT_MISSING: _block(
-            "an enrolled Service has no split in one of the clusters",
+            "an enrolled Service has no split in a cluster",
             "nothing; where it stays, see the controller's log",
             transient=True,
         ),
         Reason.SPLIT_WILL_BE_REWRITTEN: _warn(
-            "somebody's split is wrong in a way that is repaired without moving traffic",
+            "somebody's split is wrong, and is repaired without moving traffic",
             "nothing; where the split is kept in Git, change it there too",
         ),
         Reason.RECORD_UNREADABLE: _block(
-            "somebody wrote in the controller's record, or a newer controller wrote it",
+            "somebody, or a newer controller, wrote in the controller's record",
             "put it back, or remove the annotation migrate.tradeshift/record",
         ),
         Reason.HAND_EDITED: _block(
@@ -450,7 +450,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "put the weights back, or set the annotation abort; in Git ignore spec.backends",
         ),
         Reason.PIN_MISSING: _block(
-            "an enrolled Service has no pin in one of the gateways' namespaces",
+            "an enrolled Service has no pin in a gateway's namespace",
             "nothing, it is put back; where it stays, see the controller's log",
             transient=True,
         ),
@@ -460,11 +460,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.PROFILE_WINS: _warn(
             "a ServiceProfile in the callers' own namespace decides for them, not the split",
-            "delete it, or expect that namespace's callers to stay where it sends them",
+            "delete it, or that namespace's callers stay where it sends them",
         ),
         Reason.ROUTE_WINS: _warn(
             "an HTTPRoute in the callers' own namespace decides for them, not the split",
-            "delete it, or expect that namespace's callers to stay where it sends them",
+            "delete it, or that namespace's callers stay where it sends them",
         ),
         Reason.ROUTES_MERGED: _warn(
             "a younger HTTPRoute of the same calls loses to the one that splits them",
@@ -475,15 +475,15 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "restart them, or let them be idle for 5 s, before the origin is scaled down",
         ),
         Reason.CALLERS_DO_NOT_FOLLOW: _warn(
-            "workloads were seen that ignore the split, so the share is not theirs",
-            "restart the workloads that are named, or let them be idle for 5 s",
+            "workloads were seen that ignore the split",
+            "restart those that are named, or let them be idle for 5 s",
         ),
         Reason.CALLERS_UNMESHED: _warn(
             "requests reach the origin from outside the mesh, and never follow a split",
             "give those callers a proxy (linkerd.io/inject), or move them yourself",
         ),
         Reason.TRAFFIC_AMBIGUOUS: _warn(
-            "another namespace has a Service of this name, and proxies count the calls of both as one",
+            "proxies count the calls of this Service and of its namesake in another namespace as one",
             "see by other means who follows the split, before the origin is scaled down",
         ),
         # Past the split: calls to the address of a pod are never split (facts 33).
@@ -496,7 +496,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "have its callers call this one",
         ),
         Reason.SERVICE_EXPOSED: _warn(
-            "the Service is called from outside the cluster, where no split is obeyed",
+            "the Service is called from outside, where no split is obeyed",
             "lead those callers to the target yourself",
         ),
         Reason.FEDERATED_MEMBER: _warn(
@@ -523,7 +523,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "attempt is lower than one that was made", "raise it, or leave it out"
         ),
         Reason.NOW_NOT_ALLOWED: _block(
-            "steps is now, which is only for going back after a completed migration",
+            "steps is now, which is only for going back once completed",
             "write steps such as 1,10,25,50, or remove it",
         ),
         Reason.TRAFFIC_UNAVAILABLE: _block(
@@ -540,8 +540,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             reverts=True,
         ),
         Reason.TRAFFIC_LOOP: _block(
-            "real callers were answered 508 and their gateway refused loops: a pin was not obeyed",
-            "look at the pin, and at the destination controller of that cluster; then retry",
+            "real callers' requests bounced between the gateways: a pin was not obeyed",
+            "see to the pin, and the destination controller of that cluster; then retry",
             reverts=True,
         ),
         Reason.ABORTED: _block(
@@ -555,7 +555,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "the controller's settings say paused", "set paused to false there"
         ),
         Reason.NO_SLOT: _wait(
-            "max_in_progress others are on their way, or the probers are at their cap",
+            "max_in_progress others are on their way, or probers at their cap",
             "nothing, or raise max_in_progress or the probers' cap",
             chosen=True,
         ),
@@ -603,12 +603,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.LINK_SUSPECT: _block(
             "a revert is due, and the link between the clusters looks dead",
-            "repair the link; callers are rolled back once anything comes through",
+            "repair the link; then callers are rolled back",
             pages=True,
         ),
         Reason.CLUSTER_STALE: _block(
-            "the controller has heard nothing of a cluster for a while",
-            "see /readyz of the controller, and whether it reaches that API server",
+            "nothing was heard of a cluster for a while",
+            "see the controller's /readyz: does it reach that API server?",
         ),
         Reason.NO_LEASE: _block(
             "no controller holds the lease, so nobody may raise",
@@ -620,11 +620,11 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "set the annotation that the message names",
         ),
         Reason.WRONG_CLUSTER: _block(
-            "a path's answers do not name the cluster that was asked in probe-cluster-header",
+            "a path's answers do not name its cluster in probe-cluster-header",
             "see that both gateways obey their pins, and what the application writes there",
         ),
         Reason.PROTOCOL_UNSERVED: _block(
-            "a prober does not speak the protocol of the port, as it is installed",
+            "a prober, as installed, does not speak the port's protocol",
             "install mesh-migrate[http2] in the prober's image",
             pages=True,
         ),
@@ -653,7 +653,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             reverts=True,
         ),
         Reason.TARGET_CHANGED: _block(
-            "the target was changed back during an attempt, so its callers were rolled back",
+            "the target was changed back during an attempt",
             "kubectl migrate retry, to try again",
             reverts=True,
         ),
@@ -672,12 +672,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "nothing is bad, and PASS needs more clean probes", "nothing; explain says how many"
         ),
         Reason.RECOVERING: _wait(
-            "something was bad, and clean probes have not made up for it yet",
-            "nothing; for long, see whether slo-success is what the Service gives",
+            "something was bad, and clean probes have not made up for it",
+            "nothing; for long: is slo-success what the Service gives?",
         ),
-        Reason.FIRST_SLICES: _wait(
-            "the controller has just started, and a rollback waits a second for evidence"
-        ),
+        Reason.FIRST_SLICES: _wait("just started: a rollback waits a second for evidence"),
         # The attempt.
         Reason.COMPLETED: _info(
             "both splits send every call to the target",
@@ -702,7 +700,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         # Of one path, or of real callers.
         Reason.MET: _info("enough probes in a row were good"),
         Reason.SUCCESS_MISSED: _info(
-            "more was bad than slo-success allows", "see what the path usually answers"
+            "more was bad than slo-success allows", "see what it usually answers"
         ),
         Reason.LATENCY_MISSED: _info(
             "more was slow than slo-latency allows", "see what the path waits for"
