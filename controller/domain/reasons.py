@@ -419,7 +419,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "install what serves it, or write another kind",
         ),
         Reason.SPLIT_UNANSWERED: _block(
-            "the kind of split is served, and obeyed by nobody",
+            "the kind of split is served, and nobody is seen to obey it",
             "install Linkerd's SMI extension, or a Linkerd that knows HTTPRoutes",
         ),
         Reason.SPLIT_NOT_IN_FORCE: _block(
