@@ -24,6 +24,7 @@ from controller.kube.api import ApiError, NotFound, Refused, Unavailable
 from controller.kube.api.discovery import PLACES
 from controller.kube.objects import (
     DECODERS,
+    EXTENSION,
     MIRROR_CLUSTER,
     KubeObject,
     LinkObject,
@@ -121,6 +122,14 @@ class Inventory:
             return None
         found = self.of(NamespaceObject, Resource.NAMESPACES)
         return frozenset(each.metadata.name for each in found)
+
+    @property
+    def has_adaptor(self) -> bool | None:
+        """Whether a namespace of Linkerd's SMI extension is there, None where namespaces may not be read."""
+        if Resource.NAMESPACES in self.unread:
+            return None
+        found = self.of(NamespaceObject, Resource.NAMESPACES)
+        return any(each.metadata.labels.get(EXTENSION) == "smi" for each in found)
 
     @property
     def gateway_namespace(self) -> str:

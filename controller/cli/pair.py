@@ -11,7 +11,18 @@ from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
 from controller.decide.preflight import Entrance, Facts, ReportedStatus, Winner, asked_for
-from controller.domain import PREFIX, GlobalContext, Key, Malformed, MigrationSpec, Observed, Reason
+from controller.decide.resolve import resolve
+from controller.decide.split_choice import kind_of
+from controller.domain import (
+    PREFIX,
+    GlobalContext,
+    Key,
+    Malformed,
+    MigrationSpec,
+    Observed,
+    Reason,
+    SplitKind,
+)
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -136,11 +147,23 @@ class Pair:
                 for leads in inventory.entrances.get(observed.key, ())
             ),
             reported=_reported(self.migration(observed.key)),
+            without_adaptor=tuple(self._without_adaptor(observed)),
             pins_read=all(
                 Resource.SERVICEPROFILES not in inventory.unread
                 for inventory in self.inventories.values()
             ),
         )
+
+    def _without_adaptor(self, observed: Observed) -> Iterator[str]:
+        """Find the clusters where a TrafficSplit is to be made, and nobody is seen who would obey it."""
+        state = resolve(observed)
+        for name, cluster in observed.clusters.items():
+            to_make = cluster.split is None and kind_of(observed, state, cluster)
+            asked = self.store.views[name].observed(observed.key, writing=False).unanswered
+            unknown = asked.get(SplitKind.TRAFFICSPLIT, observed) is None
+            nobody = self.inventories[name].has_adaptor is False
+            if to_make is SplitKind.TRAFFICSPLIT and unknown and nobody:
+                yield name
 
     def _unexported(self, observed: Observed) -> Iterator[tuple[str, str]]:
         """Find labels that keep a Service from being mirrored; where there is a mirror, they do not."""

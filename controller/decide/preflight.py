@@ -86,7 +86,8 @@ class Facts:
 
     ``no_namespace`` names, by cluster, the namespace that is missing there; ``unexported`` the selector of the
     Link that the Service's labels there do not meet. ``refused`` are sentences about writes that would
-    fail. ``pins_read`` is false where it is not known whether there are pins.
+    fail. ``without_adaptor`` are the clusters where a TrafficSplit is to be made and nobody is seen who would obey it.
+    ``pins_read`` is false where it is not known whether there are pins.
     """
 
     no_namespace: Mapping[str, str] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Facts:
     winners: tuple[Winner, ...] = ()
     entrances: tuple[Entrance, ...] = ()
     reported: ReportedStatus | None = None
+    without_adaptor: tuple[str, ...] = ()
     pins_read: bool = True
 
 
@@ -160,6 +162,12 @@ def _from_facts(observed: Observed, facts: Facts) -> Iterator[tuple[Reason, str]
             Reason.NOT_EXPORTED,
             f"the labels of {observed.key} in {cluster} do not meet the Link's selector, {selector}",
         )
+    for cluster in facts.without_adaptor:
+        message = (
+            f"{cluster} serves TrafficSplit, but no namespace there has the label linkerd.io/extension=smi, so"
+            " nobody is seen who would obey one: install Linkerd's SMI extension"
+        )
+        yield Reason.SPLIT_UNANSWERED, message
     for sentence in facts.refused:
         yield Reason.WRITE_REFUSED, sentence
 

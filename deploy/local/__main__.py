@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from deploy.local.observed import SplitKind
 from deploy.local.pair import Pair, Plan
 from deploy.local.screen import Screen
 from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
-from deploy.local.stories import ON_PROMETHEUS, STORIES
+from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES
 from deploy.servers.processes import ServerFailed
 from deploy.servers.prometheus import MISSING, find_binary
 from deploy.stand_ins.mesh import EKS, LEGACY
@@ -65,8 +66,8 @@ def _arguments() -> argparse.Namespace:
         "--split",
         choices=["trafficsplit", "httproute"],
         default="trafficsplit",
-        help="the kind of split that the Service has in both clusters; the story article has TrafficSplits"
-        " by its nature",
+        help="the kind of split that the Service has in both clusters; the stories article and adaptor have"
+        " TrafficSplits",
     )
     parser.add_argument(
         "--services",
@@ -123,11 +124,12 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
 
 async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
     result = Result(name)
+    split: SplitKind = "trafficsplit" if name in ON_TRAFFICSPLITS else asked.split
     plan = Plan(
         api=asked.api,
         services=asked.services,
         seed=asked.seed,
-        splits=(asked.split, asked.split),
+        splits=(split, split),
         prometheus=asked.prometheus or name in ON_PROMETHEUS,
     )
     pair = Pair(plan)
@@ -138,8 +140,8 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
             sys.stdout.flush()
 
     note = ""
-    if name == "article" and asked.split != "trafficsplit":
-        note = "\n   the article has TrafficSplits, so --split httproute does not change this story"
+    if split != asked.split:
+        note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
     say(f"\n== {name}: {STORIES[name].__doc__}\n   {CONDITIONS}{note}")
     try:
         await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, say), result))

@@ -299,6 +299,61 @@ async def ports(stage: Stage) -> None:
     await stage.measure({LEGACY: 0.0, EKS: 0.0}, every)
 
 
+async def adaptor(stage: Stage) -> None:
+    """The SMI adaptor stops in mid-move, and during a rollback: nothing is claimed that the callers do not get."""
+    pair, tell = stage.pair, stage.screen.tell
+    await stage.set_up()
+    await pair.annotate(LEGACY, SERVICE, {**WISHES, "steps": "10,50", "dwell": "6s"})
+    await stage.ask(target=EKS)
+    await stage.until(lambda: at_share(pair, 10.0), "10 % was not reached", END_S)
+    await pair.watch.rest(SETTLED_S)
+    tell("the SMI adaptor of legacy stops")
+    await pair.mesh.clusters[LEGACY].adaptor.stop()
+    await stage.until(lambda: _holds(pair), "the move did not hold", 60.0)
+    await pair.watch.rest(SETTLED_S)
+    tell(f"status says: {pair.observed.status(SERVICE)['message']}")
+    share = _served_by_eks(pair, LEGACY)
+    _expect(stage, "legacy", share < 30.0, f"{share:.0f} % followed without an adaptor")
+    tell("the adaptor is back")
+    await pair.mesh.clusters[LEGACY].adaptor.start()
+    await stage.until(lambda: not _holds(pair), "the move did not go on", 30.0)
+    await pair.watch.rest(SETTLED_S)
+    share = _served_by_eks(pair, LEGACY)
+    _expect(stage, "legacy", share > 30.0, f"only {share:.0f} % followed the adaptor")
+    await _roll_back_unobeyed(stage)
+    await stage.measure({LEGACY: 0.0, EKS: 0.0})
+
+
+async def _roll_back_unobeyed(stage: Stage) -> None:
+    """Let eks turn bad while no adaptor runs: it is Reverting until one does, and says where the callers are."""
+    pair, tell = stage.pair, stage.screen.tell
+    tell("both adaptors stop, and eks answers 500 to 30 % of the requests from now on")
+    for cluster in CLUSTERS:
+        await pair.mesh.clusters[cluster].adaptor.stop()
+    pair.workloads[EKS, SERVICE].fail(0.3)
+    await stage.until(lambda: at_share(pair, 0.0), "the splits were not brought home", 30.0)
+    await pair.watch.rest(8.0)
+    status = pair.observed.status(SERVICE)
+    tell(f"status says: {status['phase']}, {status['message']}")
+    told = status["phase"] == "Reverting" and "not rolled back yet" in status["message"]
+    _expect(stage, "status", told, f"it is {status['phase']}: {status['message']}")
+    _expect(stage, "legacy", _served_by_eks(pair, LEGACY) > 30.0, "it came home without an adaptor")
+    tell("both adaptors are back")
+    for cluster in CLUSTERS:
+        await pair.mesh.clusters[cluster].adaptor.start()
+    await stage.reach("Reverted", EKS, 30.0)
+
+
+def _holds(pair: Pair) -> bool:
+    return str(pair.observed.status(SERVICE).get("reason")) == "SplitNotInForce"
+
+
+def _served_by_eks(pair: Pair, cluster: str, seconds: int = 2) -> float:
+    """Return what part of a cluster's last calls eks served, in percent."""
+    counts = pair.served(SERVICE, seconds)[cluster]
+    return 100.0 * counts[EKS] / max(1, sum(counts.values()))
+
+
 def at_share(pair: Pair, percent: float) -> bool:
     """Report whether both splits stand at this share."""
     return all(abs(pair.observed.share(cluster) - percent) < 0.05 for cluster in CLUSTERS)
@@ -327,8 +382,12 @@ STORIES: dict[str, Story] = {
     "twin": twin,
     "opaque": opaque,
     "ports": ports,
+    "adaptor": adaptor,
 }
 """By name, in the order in which all of them are told."""
+
+ON_TRAFFICSPLITS = frozenset({"adaptor", "article"})
+"""Stories of TrafficSplits, whatever kind is asked for."""
 
 ON_PROMETHEUS = frozenset({"callers", "twin"})
 """Stories that are nothing without a Prometheus."""

@@ -20,7 +20,7 @@ import aiohttp
 from deploy.servers.processes import ServerFailed, Servers
 from deploy.stand_ins.apiserver.kubeconfig import kubeconfig
 from deploy.stand_ins.apiserver.resources import crd_documents
-from deploy.stand_ins.apiserver.server import NAMESPACES
+from deploy.stand_ins.apiserver.server import NAMESPACES, namespace_metadata
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _BINARIES = ("etcd", "kube-apiserver")
@@ -185,7 +185,9 @@ class RealApi:
                 if version["served"]
             ]
         for namespace in self._namespaces:
-            await self._create(session, "/api/v1/namespaces", {"metadata": {"name": namespace}})
+            await self._create(
+                session, "/api/v1/namespaces", {"metadata": namespace_metadata(namespace)}
+            )
         return served
 
     async def _create(

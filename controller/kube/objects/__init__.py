@@ -21,6 +21,7 @@ from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
     EXPORTED,
+    EXTENSION,
     FAILOVER,
     MIRROR_CLUSTER,
     MIRROR_OF,
@@ -61,6 +62,7 @@ from controller.kube.objects.values import (
 __all__ = [
     "DECODERS",
     "EXPORTED",
+    "EXTENSION",
     "FAILOVER",
     "MIRROR_CLUSTER",
     "MIRROR_OF",

@@ -17,6 +17,7 @@ from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
+    EXTENSION,
     FAILOVER,
     MIRROR_PREFIX,
     NOTHING,
@@ -50,8 +51,9 @@ from controller.kube.objects.values import (
     Undecodable,
 )
 
-KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, "app.kubernetes.io/managed-by"})
-"""Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split."""
+KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, EXTENSION, "app.kubernetes.io/managed-by"})
+"""Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split, and of Linkerd's
+extensions."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Names the Service of an EndpointSlice."""

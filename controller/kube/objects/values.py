@@ -21,6 +21,9 @@ MIRROR_CLUSTER = f"{MIRROR_PREFIX}cluster-name"
 
 MIRROR_OF = f"{MIRROR_PREFIX}remote-svc-fq-name"
 """On a mirror: the Service that it stands for, by its name in the DNS of its own cluster."""
+EXTENSION = "linkerd.io/extension"
+"""Label of the namespace of a Linkerd extension: its name, by which ``linkerd check`` finds it too."""
+
 SMI_SKIP = "smi.linkerd.io/skip"
 """Annotation of a ServiceProfile that the SMI adaptor leaves alone (read in its source)."""
 

@@ -19,10 +19,18 @@ from deploy.stand_ins.apiserver.routes import Request
 from deploy.stand_ins.apiserver.store import Store, Stored
 from deploy.stand_ins.apiserver.writes import Target, Writes
 
-NAMESPACES = ("default", "kube-system", "linkerd-multicluster", "migrate")
+NAMESPACES = ("default", "kube-system", "linkerd-multicluster", "linkerd-smi", "migrate")
+EXTENSION = "linkerd.io/extension"
+"""Label of the namespace of a Linkerd extension, as its chart sets it."""
 
 _WORLD = "local-clusters"
 _STOP_S = 1.0
+
+
+def namespace_metadata(name: str) -> dict[str, Any]:
+    """Return the metadata of a namespace: that of an extension of Linkerd has its label."""
+    extension = name.removeprefix("linkerd-")
+    return {"name": name, "labels": {EXTENSION: extension} if extension != name else {}}
 
 
 class EmbeddedApi:
@@ -60,7 +68,8 @@ class EmbeddedApi:
         self._expired_watch = expired_watch
         self._runner: web.ServerRunner | None = None
         for namespace in namespaces:
-            self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            metadata = namespace_metadata(namespace)
+            self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen, on a free port for 0; return the URL."""

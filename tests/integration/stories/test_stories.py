@@ -83,6 +83,14 @@ def test_who_dials_pods_is_named_and_not_denied(real_prometheus: None, split: st
 
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
+def test_what_no_adaptor_writes_is_not_claimed() -> None:
+    """While the SMI adaptor is away no raise and no rollback is claimed; once it is back both go on."""
+    result = told("adaptor")
+    assert (result["phase"], result["shares"]) == ("Reverted", AT_HOME)
+
+
+@pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
 def test_what_callers_see_brings_them_home(real_prometheus: None) -> None:
     """Probes are clean and real callers fail: what Prometheus tells of them rolls back."""
     result = told("callers")

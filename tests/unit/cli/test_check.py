@@ -423,6 +423,25 @@ async def test_a_route_that_beats_ours_is_found(
     assert "TwoMechanisms" not in await pair.found()
 
 
+async def test_a_trafficsplit_that_nobody_would_obey_is_found_before(pair: CheckPair) -> None:
+    """Where a TrafficSplit is to be made and no SMI extension is seen, that blocks; an HTTPRoute needs none."""
+    pair.apis["legacy"].remove("namespaces", "", "linkerd-smi")
+    assert "SplitUnanswered" not in await pair.found()
+    pair.annotate("legacy", "service-a", target="eks", split="trafficsplit")
+    level, message = (await pair.found())["SplitUnanswered"]
+    assert (level, message.startswith("legacy serves TrafficSplit, but no namespace")) == (
+        "BLOCK",
+        True,
+    )
+
+
+async def test_a_split_that_is_not_in_force_is_found(pair: CheckPair) -> None:
+    """Somebody's TrafficSplit that no ServiceProfile has the weights of blocks, and says where its callers are."""
+    pair.split("legacy", 90, 10)
+    level, message = (await pair.found())["SplitNotInForce"]
+    assert (level, "every call stays with the local Service" in message) == ("BLOCK", True)
+
+
 @pytest.mark.parametrize("namespace", ["default", "migrate"])
 async def test_a_route_that_loses_to_ours_is_told(pair: CheckPair, namespace: str) -> None:
     """A younger route of Linkerd's own group is a warning, and so is one of the callers' namespace."""
