@@ -69,13 +69,16 @@ def rolls_back_first(given: Input, plan: Plan) -> bool:
 
 
 def rises_on_proof(given: Input, plan: Plan) -> bool:
-    """Law 2: a share rises only with the lease, both clusters current, and PASS of all four paths."""
+    """Law 2: a share rises only with the lease, both clusters current and their splits in force, and PASS of all
+    four paths."""
     if not any(raises(given, write) for write in _splits(plan) if not write.revert):
         return True
+    clusters = given.observed.clusters.values()
     found = [e.verdict for path, e in given.observed.paths.items() if path.side is not Side.APEX]
     return (
         given.observed.context.leads
-        and all(cluster.current for cluster in given.observed.clusters.values())
+        and all(cluster.current for cluster in clusters)
+        and not any(part.not_in_force for cluster in clusters for part in split_parts(cluster))
         and found == [Verdict.PASS] * PATHS_THAT_DECIDE
         and plan.ruling is None
     )

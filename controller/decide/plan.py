@@ -5,7 +5,8 @@
 The laws, which :mod:`controller.decide.laws` states as functions:
 
 1.  The way back is asked first. REVERT takes each cluster to its own baseline, and is latched in both records.
-2.  A share rises only when every gate lets it pass, so only on PASS of all four paths, only by the lease's holder.
+2.  A share rises only when every gate lets it pass, so only on PASS of all four paths, from splits that are in force,
+    only by the lease's holder.
 3.  Forward only raises: a cluster's share becomes max(its own, the step). A baseline never changes in an attempt.
 4.  What exists is repaired whatever holds; what does not exist is made only for a spec that can be served.
 5.  Planning again after the actions were applied is quiet.

@@ -111,6 +111,7 @@ OVER = cluster("eks", 900, record(reverted=LATCHED))
 PINNED_OVER = cluster("eks", 900, record(), pin=Pin("1", NOW, Latch("eks", 1, LATCHED)))
 UNHEARD = {**PASSED, CallPath("eks", Side.ORIGIN): PathEvidence(Verdict.UNKNOWN, Reason.NO_STREAM)}
 AWAY = cluster("eks", 900, record(), stale_reason="is away")
+UNOBEYED = replace(AWAY, splits=(replace(AWAY.splits[0], not_in_force="nobody acts"),))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,9 @@ def test_a_lawful_plan_breaks_none(before: Input, plan: Plan) -> None:
         pytest.param(given(paths=UNHEARD), acting(RAISE), "rises_on_proof", id="one path unknown"),
         pytest.param(given(paths={}), acting(RAISE), "rises_on_proof", id="no path known"),
         pytest.param(given(), acting(RAISE, ruling=HOLDS), "rises_on_proof", id="a gate holds"),
+        pytest.param(
+            given(eks=UNOBEYED), acting(RAISE), "rises_on_proof", id="a split is not in force"
+        ),
         pytest.param(
             given(eks=replace(AWAY, current=False)),
             acting(RAISE),
