@@ -10,7 +10,6 @@ import msgspec
 from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import share_without_split
-from controller.decide.split_choice import unasked
 from controller.decide.writes import kind_for, made_anew, together, write_away, write_share
 from controller.domain import (
     WHOLE,
@@ -65,7 +64,7 @@ def ask(given: Input) -> list[WriteCanary]:
     return [
         WriteCanary(name, given.observed.key, kind)
         for name, cluster in given.observed.clusters.items()
-        if cluster.current and (kind := unasked(given.observed, given.state, cluster))
+        if (kind := gates.unasked(given, cluster))
     ]
 
 

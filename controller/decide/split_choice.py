@@ -51,20 +51,6 @@ def candidates(
     return tuple(kind for kind in order if kind in cluster.split_kinds)
 
 
-def unasked(
-    observed: Observed, state: MigrationState, cluster: ObservedCluster
-) -> SplitKind | None:
-    """Return the kind that is to be asked for by a canary next, None where there is none, or one is obeyed."""
-    if cluster.split is not None:
-        return None
-    for kind in candidates(observed, state, cluster):
-        if kind not in cluster.unanswered:
-            return None
-        if cluster.unanswered[kind] is None:
-            return kind
-    return None
-
-
 def _prefers_route(observed: Observed, state: MigrationState, cluster: ObservedCluster) -> bool:
     if why_no_route(observed, state, cluster):
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.oracle import CLUSTERS, PIN
+from tests.faults.oracle import CLUSTERS, PIN, SERVICE
 from tests.faults.splits import PLURALS, backends_of
 from tests.faults.world import World
 
@@ -97,7 +97,7 @@ def end_state(world: World) -> End:
             if plural in store.resources
             for split in store.objects(plural)
         ]
-        body = splits[0].body if splits else {}
+        body = next((s.body for s in splits if s.body["metadata"]["name"] == SERVICE), {})
         annotations = body.get("metadata", {}).get("annotations", {})
         record = json.loads(annotations.get("migrate.tradeshift/record", "{}"))
         pin = store.get("serviceprofiles", "linkerd-multicluster", PIN)

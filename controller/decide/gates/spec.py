@@ -236,6 +236,20 @@ def _first_answer(
     return _unanswered(cluster.name, kinds[0]) if kinds else None
 
 
+def unasked(given: Input, cluster: ObservedCluster) -> SplitKind | None:
+    """Return the kind of split that a canary is to ask for now: the next, once the one before has had its time."""
+    if cluster.split is not None or not cluster.current:
+        return None
+    for kind in split_choice.candidates(given.observed, given.state, cluster):
+        if kind not in cluster.unanswered:
+            return None
+        if cluster.unanswered[kind] is None:
+            return kind
+        if _answer_due_s(given, cluster, kind) > 0:
+            return None
+    return None
+
+
 def _answer_due_s(given: Input, cluster: ObservedCluster, kind: SplitKind) -> float:
     """Return for how long the canary of a kind is still waited for, 0 or less: no more."""
     asked = cluster.unanswered[kind]
