@@ -16,6 +16,7 @@ from controller.domain import (
     WHOLE,
     Attempt,
     MigrationSpec,
+    ObservedCluster,
     Plan,
     Side,
     Split,
@@ -77,11 +78,15 @@ def rises_on_proof(given: Input, plan: Plan) -> bool:
     found = [e.verdict for path, e in given.observed.paths.items() if path.side is not Side.APEX]
     return (
         given.observed.context.leads
-        and all(cluster.current for cluster in clusters)
-        and not any(part.not_in_force for cluster in clusters for part in split_parts(cluster))
+        and all(_is_known_in_force(cluster) for cluster in clusters)
         and found == [Verdict.PASS] * PATHS_THAT_DECIDE
         and plan.ruling is None
     )
+
+
+def _is_known_in_force(cluster: ObservedCluster) -> bool:
+    """Return whether a cluster is current, and all that its split consists of in force."""
+    return cluster.current and not any(part.not_in_force for part in split_parts(cluster))
 
 
 def only_raises(given: Input, plan: Plan) -> bool:

@@ -196,6 +196,16 @@ def test_nothing_is_made_where_nobody_obeys(kinds: Pair) -> None:
     world.until_phase(Phase.COMPLETED)
 
 
+def test_who_does_not_lead_asks_nobody() -> None:
+    """A controller without the lease makes no canary, though it knows that none was made."""
+    world = World()
+    world.replica.leads = False
+    world.ask()
+    world.run(5.0)
+    assert world.reason == Reason.SPLIT_UNANSWERED
+    assert not any(has_canary(world, name, SplitKind.TRAFFICSPLIT) for name in world.clusters)
+
+
 def test_the_canary_is_asked_once_for_many() -> None:
     """One canary in each cluster answers for every Service, and none is made where a split is answered for."""
     world = World(services=("service-a", "service-b"))
