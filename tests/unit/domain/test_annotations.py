@@ -446,7 +446,7 @@ def test_a_wish_can_be_written_down(spec: MigrationSpec) -> None:
 def test_shown_is_canonical() -> None:
     """Only what differs from the defaults is shown, in the order of the reference and the largest unit."""
     spec = on_one(
-        soak="7200s", steps="0.5,1.0", target="eks", slo_latency="050ms@99.0", ports="80, grpc"
+        soak="7200s", steps="0.5,1.0", target="eks", slo_latency="050ms@99.0", ports="80,grpc"
     )
     assert isinstance(spec, MigrationSpec)
     assert list(shown(spec).items()) == [
