@@ -177,7 +177,7 @@ ALERTS = (
         "30s",
         "page",
         f"{_SERVICE} is above home and something is missing that would bring it home safely",
-        "Its status says alert: a way is blind, or the way home is bad while the target is good."
+        "Its status says alert: a way is blind, a split is not in force, or the way home is bad."
         f" `{_EXPLAIN}` says which.",
     ),
     Alert(
