@@ -83,7 +83,7 @@ demo: setup ## run two local clusters and every story in them
 bench: setup ## measure what is promised
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup ## do every fault to every call of a migration, and 2,000 pairs of them (about 10 minutes)
+faults: setup ## do every fault to every call of a migration, and 1,500 pairs of them (about 12 minutes)
 	$(BIN)/python -m tests.faults
 
 faults-deep: setup ## as faults, with 10,000 pairs, by a seed of its own each time
