@@ -52,7 +52,12 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	$(BIN)/python -m pytest -raR
 
 coverage: setup ## run unit tests and scenarios, and measure which branches they take: all of those that decide
-	$(BIN)/python -m coverage run -m pytest -raR tests/unit tests/scenarios
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -p -m pytest -raR tests/scenarios > .coverage-scenarios.log 2>&1 & scenarios=$$!; \
+	  $(BIN)/python -m coverage run -p -m pytest -raR tests/unit; unit=$$?; \
+	  wait $$scenarios; code=$$?; cat .coverage-scenarios.log; rm .coverage-scenarios.log; \
+	  [ $$unit -eq 0 ] && [ $$code -eq 0 ]
+	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --skip-empty
 	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100 \
 	  --include='controller/domain/*,controller/evidence/*,controller/decide/*'
@@ -139,5 +144,5 @@ ci: ## run what the build server runs: lint and every test, nothing left out
 	.ci/run
 
 clean: ## remove what the other targets made, except the API servers in .tools
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

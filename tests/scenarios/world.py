@@ -147,6 +147,7 @@ class World(Notes):
             api.answering.domain = self.domains[name]
             served = {self.kinds[name], *serving}
             api.unserved = {p.RESOURCE for kind, p in PROVIDERS.items() if kind not in served}
+        self._read: dict[tuple[str, Key], tuple[int, int]] = {}
         self.mesh = Mesh(self._obeyed, self._pinned, FAR)
         self.silent: set[tuple[str, int]] = set()
         self.void: dict[str, str] = {}
@@ -578,8 +579,14 @@ class World(Notes):
         return share_of(weights_of(split["spec"]), mirror_name(key.service, FAR[cluster]))
 
     def _obeyed(self, cluster: str, key: Key) -> int:
-        """What a cluster's proxies really send to the mirror: by the Service's ServiceProfile, or by a route that
-        Linkerd accepts (facts 26 and 32)."""
+        """What a cluster's proxies really send to the mirror; read again once anything was written there."""
+        version, known = self.apis[cluster].store.version, self._read.get((cluster, key))
+        if known is None or known[0] != version:
+            known = self._read[cluster, key] = (version, self._sent_away(cluster, key))
+        return known[1]
+
+    def _sent_away(self, cluster: str, key: Key) -> int:
+        """Read the same: by the Service's ServiceProfile, or by a route that Linkerd accepts (facts 26 and 32)."""
         if self.kinds[cluster] is SplitKind.HTTPROUTE:
             split = self.split(cluster, key) or {}
             parents = split.get("status", {}).get("parents", ())
