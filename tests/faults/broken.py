@@ -100,7 +100,7 @@ class Defect:
     says: str
     setup: Setup = Setup.ONE
     fault: str = ""
-    """Done to the first raise of a split, where there is one."""
+    """Done to each raise of a split, in a run of its own: who leads by then is chance."""
 
 
 DEFECTS: Mapping[str, Defect] = MappingProxyType(
@@ -140,8 +140,8 @@ def main(name: str) -> int:
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())
-        case = Case(name, (Injection("call", _a_raise(clean), defect.fault),))
-        run = Run(1, [case], setup=defect.setup, clean=clean, report=outcomes.append)
+        cases = [Case(name, (Injection("call", n, defect.fault),)) for n in _raises(clean)]
+        run = Run(1, cases, setup=defect.setup, clean=clean, report=outcomes.append)
         found = _wrong_in(run.go)
         return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
 
@@ -150,14 +150,14 @@ def main(name: str) -> int:
     return 0 if any(defect.says in wrong for wrong in found) else 1
 
 
-def _a_raise(clean: Clean) -> int:
-    """Return the number of the first write of a share above the baseline: after the attempt's two records."""
+def _raises(clean: Clean) -> list[int]:
+    """Return the numbers of the writes of shares above the baseline: after the attempt's two records."""
     patches = [
         call.number
         for _, call in clean.calls
         if call.method == "PATCH" and "/trafficsplits/" in call.path
     ]
-    return patches[2]
+    return patches[2:]
 
 
 def _wrong_in(travel: Callable[[], object]) -> list[str]:

@@ -82,7 +82,7 @@ def test_a_replay_is_the_same_run() -> None:
 
 def test_a_replay_tells_a_story() -> None:
     """A replayed run is told line by line, to its end."""
-    done = run("tests.faults", "--replay", "call:44:reset after")
+    done = run("tests.faults", "--replay", "call:51:reset after")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAULT reset after: a PATCH eks" in done.stdout
     assert done.stdout.rstrip().endswith("survived")
