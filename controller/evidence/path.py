@@ -7,6 +7,7 @@ seen to fail and then vanished is not better for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
@@ -39,6 +40,24 @@ fault (a shared database) differ by chance, and rolling back would then only add
 _ALL_BAD_S = 1.0
 _ALL_BAD_PROBES = 4
 NO_PROBES = Counts()
+
+
+NOTABLE_S = (FRESH_S, 1.0, 2.5, LOST_S, 30.0)
+"""How old a last word may be before a decision turns on it; every age that a gate asks for is one of these."""
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """When anything at all was heard from one cluster's probers, whatever was in it; all its paths share it."""
+
+    heard_s: float = -inf
+    back_s: float = -inf
+
+    def beat(self, now_s: float) -> None:
+        """Note that a report came; after a second of silence they are back from now on."""
+        if GAP_S <= now_s - self.heard_s < inf:
+            self.back_s = now_s
+        self.heard_s = now_s
 
 
 @dataclass(slots=True)
@@ -135,6 +154,7 @@ class PathMonitor:
         *,
         judges: int,
         shifted: bool = False,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         alpha = alpha_share(judges, 1 if latency is None else 2)
         self._success = _Objective("success", Reason.SUCCESS_MISSED, success_percent, alpha)
@@ -148,8 +168,7 @@ class PathMonitor:
         self._looped_when_shifted = False
         self._window = Window()
         self._probed = NO_PROBES
-        self._heard_s = -inf
-        self._back_s = -inf
+        self._heartbeat = heartbeat or Heartbeat()
         self._valid_s = -inf
         self._discarded_s = -inf
         self._loop_s = -inf
@@ -160,9 +179,12 @@ class PathMonitor:
     def on_report(self, now_s: float) -> None:
         """Note that anything at all came from this path's prober."""
         self._pass_time(now_s)
-        if GAP_S <= now_s - self._heard_s < inf:
-            self._back_s = now_s
-        self._heard_s = now_s
+        self._heartbeat.beat(now_s)
+
+    def idle(self, now_s: float) -> None:
+        """Note that nothing was due, of which a report is as good as a sample: the path is not silent."""
+        self._pass_time(now_s)
+        self._valid_s = now_s
 
     def discard(self, now_s: float) -> None:
         """Note a sample that nobody stands behind: heard, and not fresh."""
@@ -170,7 +192,7 @@ class PathMonitor:
         self._discarded_s = now_s
 
     def apply(self, tick: Tick, now_s: float) -> None:
-        """Add one observation; an empty one only shows that the path is not silent."""
+        """Add one observation."""
         self.on_report(now_s)
         self._valid_s = now_s
         self._note_answers(tick, now_s)
@@ -206,6 +228,39 @@ class PathMonitor:
         self._pass_time(now_s)
         return self._verdict(now_s)
 
+    def due_s(self, now_s: float) -> float:
+        """Return when the path, unless something comes before, will have been silent, or unheard, for another
+        of the times that matter (infinite: for all of them)."""
+        heartbeat = self._heartbeat
+        ages = (now_s - at_s for at_s in (self._valid_s, heartbeat.heard_s, heartbeat.back_s))
+        return now_s + min(
+            (limit_s - age_s for age_s in ages for limit_s in NOTABLE_S if age_s < limit_s),
+            default=inf,
+        )
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything was bad or slow in the last seconds."""
+        return self._window.faulty
+
+    def outlook(self, now_s: float) -> tuple[object, ...]:
+        """Return what a decision may turn on, and nothing that merely counts or passes: while all of that is the
+        same, nothing new is decided."""
+        verdict = self.verdict(now_s)
+        heartbeat, window = self._heartbeat, self._window
+        ages = (self._valid_s, heartbeat.heard_s, heartbeat.back_s, self._loop_s)
+        passed = tuple(bisect_right(NOTABLE_S, now_s - at_s) for at_s in ages)
+        if not window.faulty:
+            return verdict, passed
+        since_s = now_s - _ALL_BAD_S
+        return (
+            verdict,
+            passed,
+            window.all_bad_since(since_s, _ALL_BAD_PROBES) and window.control_clean_since(since_s),
+            window.all_bad_since(since_s, 1) and window.unanswered_since(since_s),
+            window.usual_answer,
+        )
+
     def evidence(self, now_s: float) -> PathEvidence:
         """Return what is known of the path now; a silence that has become too long restarts the SPRT."""
         verdict, reason = self.verdict(now_s)
@@ -224,8 +279,8 @@ class PathMonitor:
             clean=furthest.sprt.clean,
             needed=furthest.sprt.needed,
             silent_s=now_s - self._valid_s,
-            heard_s=now_s - self._heard_s,
-            back_for_s=now_s - self._back_s,
+            heard_s=now_s - self._heartbeat.heard_s,
+            back_for_s=now_s - self._heartbeat.back_s,
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
             answered_s=max(0.0, now_s - self._answering_since_s),
@@ -253,7 +308,7 @@ class PathMonitor:
         return None if missed is None else (Verdict.FAIL, missed)
 
     def _no_data(self, now_s: float) -> tuple[Verdict, Reason] | None:
-        if now_s - self._heard_s >= LOST_S:
+        if now_s - self._heartbeat.heard_s >= LOST_S:
             return Verdict.UNKNOWN, Reason.NO_STREAM
         if now_s - self._valid_s >= FRESH_S:
             discarded = now_s - self._discarded_s < FRESH_S

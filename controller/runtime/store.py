@@ -97,8 +97,7 @@ class Store:
 
     def fold(self, now_s: float) -> set[Key]:
         """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        unsettled = {key for key, migration in self._known.items() if not migration.settled}
-        return self._probes.fold(now_s) | {key for key in unsettled if self._probes.watches(key)}
+        return self._probes.fold(now_s)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""

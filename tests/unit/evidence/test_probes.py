@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.domain import (
     CallPath,
@@ -17,6 +20,7 @@ from controller.domain import (
     Side,
     Verdict,
 )
+from controller.evidence.path import Heartbeat
 from controller.evidence.probes import ProbeMonitor, ProberReport, Probes, without_faults
 from prober.contract import Counts, Report, Sample
 
@@ -69,7 +73,8 @@ class Told:
     """Accounts of some paths, fed sample by sample, a tick each."""
 
     def __init__(self, *orders: ProbeOrder) -> None:
-        self.monitor = ProbeMonitor()
+        self.heartbeats: defaultdict[str, Heartbeat] = defaultdict(Heartbeat)
+        self.monitor = ProbeMonitor(self.heartbeats)
         self.now_s = 100.0
         self.monitor.order(orders)
         self.monitor.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
@@ -80,7 +85,7 @@ class Told:
         for _ in range(ticks):
             self.now_s = round(self.now_s + 0.1, 3)
             for one, part in parts:
-                self.monitor.on_report(one.path.callers, self.now_s)
+                self.heartbeats[one.path.callers].beat(self.now_s)
                 self.monitor.take(one, part, self.now_s, discarded=void, control_clean=True)
             notable = self.monitor.fold(self.now_s)
         return notable
@@ -91,30 +96,57 @@ class Told:
         return found.verdict, found.reason
 
 
-def test_a_way_that_goes_on_as_before_needs_no_look() -> None:
-    """A look is worth it at the first sample, at PASS and at whatever is not clean; going on is not."""
+def test_a_path_that_goes_on_as_before_needs_no_look() -> None:
+    """A look is worth it at the first sample, at PASS, at silence and at what turns bad or good again; whatever
+    goes on, good or bad or silent, is not."""
     told = Told(order())
     assert told.tick((order(), good()))
     assert not told.tick((order(), good()), ticks=8)
     assert told.tick((order(), good()))
     assert told.verdict() == (Verdict.PASS, "Met")
     assert not told.tick((order(), good()))
+    assert not told.tick(ticks=2)
     assert told.tick()
-    assert not told.tick((order(), good()))
+    assert told.verdict()[1] == "Silent"
+    assert not told.tick(ticks=4)
+    assert told.tick((order(), good()))
     assert told.tick((order(), bad()))
     assert told.verdict()[1] == "Recovering"
-    assert told.tick((order(), good()), ticks=2)
+    assert not told.tick((order(), good()), ticks=2)
 
 
-def test_the_end_of_a_suspicion_is_worth_a_look() -> None:
-    """Each tick while a fault waits for its explanation is looked at, the one that ends it too, and no more."""
+def test_a_path_that_fails_is_looked_at_once() -> None:
+    """From the first bad probe to FAIL, and while it goes on failing, nothing new is decided of it."""
+    told = Told(order())
+    looks = [told.tick((order(), bad())) for _ in range(30)]
+    assert looks == [True] + [False] * 3 + [True] + [False] * 25
+    assert told.verdict()[0] is Verdict.FAIL
+
+
+@given(st.lists(st.sampled_from(["good", "bad", "one", "none", "void"]), max_size=60))
+def test_what_was_not_worth_a_look_is_the_same_verdict(ticks: list[str]) -> None:
+    """Whatever came: at a tick that is not worth a look verdict, reason, and whether all was bad in the last
+    second are those of the tick before."""
+    told = Told(order())
+    given_parts = {"good": good(), "bad": bad(), "one": good(1), "void": good()}
+    said: tuple[object, ...] = ()
+    for kind in ticks:
+        parts = [(order(), given_parts[kind])] if kind in given_parts else []
+        notable = told.tick(*parts, void="lag" if kind == "void" else "")
+        found = told.monitor.evidence(told.now_s)[MIRROR]
+        before, said = said, (found.verdict, found.reason, found.all_bad_1s, found.unanswered_1s)
+        assert notable or said == before or not before
+
+
+def test_the_beginning_and_the_end_of_a_suspicion_are_worth_a_look() -> None:
+    """While a fault waits for its explanation nothing new is decided."""
     path = PODS
     told = Told(order(path))
     told.tick((order(path), good()), ticks=11)
     assert told.tick((order(path), bad(POD)))
     told.monitor.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
     looks = [told.tick((order(path), good())) for _ in range(13)]
-    assert looks == [True] * 10 + [False] * 3
+    assert looks == [False] * 9 + [True] + [False] * 3
     assert told.verdict(path)[0] is Verdict.PASS
 
 
@@ -278,8 +310,8 @@ def test_an_idle_way_is_fresh() -> None:
     """A path of which nothing was due is not silent, and earns nothing."""
     told = Told(order())
     for _ in range(20):
-        told.monitor.idle(order())
-        told.monitor.on_report("legacy", told.now_s)
+        told.monitor.idle(order(), told.now_s)
+        told.heartbeats["legacy"].beat(told.now_s)
         told.tick()
     assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
     assert told.monitor.evidence(told.now_s)[MIRROR].clean == 0
@@ -306,7 +338,7 @@ def test_what_comes_of_a_path_that_is_not_probed_any_more_is_left_out() -> None:
     told = Told(order())
     told.monitor.order(())
     told.tick((order(), bad()))
-    told.monitor.idle(order())
+    told.monitor.idle(order(), told.now_s)
     told.monitor.throttled(order(), 1.0)
     told.monitor.refused(order(), "", "no")
     assert not told.monitor.active
