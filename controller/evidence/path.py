@@ -11,6 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
+from typing import NamedTuple
 
 from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence.cusum import (
@@ -58,6 +59,14 @@ class Heartbeat:
         if GAP_S <= now_s - self.heard_s < inf:
             self.back_s = now_s
         self.heard_s = now_s
+
+
+class Outlook(NamedTuple):
+    """What a decision on one path may turn on: what is ``pressing``, as it may be a rollback, and what can wait."""
+
+    verdict: Verdict
+    pressing: tuple[object, ...]
+    other: tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -243,23 +252,24 @@ class PathMonitor:
         """Whether anything was bad or slow in the last seconds."""
         return self._window.faulty
 
-    def outlook(self, now_s: float) -> tuple[object, ...]:
-        """Return what a decision may turn on, and nothing that merely counts or passes: while all of that is the
-        same, nothing new is decided."""
-        verdict = self.verdict(now_s)
+    def outlook(self, now_s: float) -> Outlook:
+        """Return what a decision may turn on, and nothing that merely counts or passes."""
+        verdict, reason = self.verdict(now_s)
         heartbeat, window = self._heartbeat, self._window
-        ages = (self._valid_s, heartbeat.heard_s, heartbeat.back_s, self._loop_s)
+        ages = (heartbeat.heard_s, heartbeat.back_s, self._loop_s)
         passed = tuple(bisect_right(NOTABLE_S, now_s - at_s) for at_s in ages)
+        silent = bisect_right(NOTABLE_S, now_s - self._valid_s)
         if not window.faulty:
-            return verdict, passed
+            return Outlook(verdict, (passed,), (reason, silent))
         since_s = now_s - _ALL_BAD_S
-        return (
-            verdict,
+        all_bad = window.all_bad_since(since_s, _ALL_BAD_PROBES)
+        none_good = window.all_bad_since(since_s, 1)
+        pressing = (
             passed,
-            window.all_bad_since(since_s, _ALL_BAD_PROBES) and window.control_clean_since(since_s),
-            window.all_bad_since(since_s, 1) and window.unanswered_since(since_s),
-            window.usual_answer,
+            all_bad and window.control_clean_since(since_s),
+            none_good and window.unanswered_since(since_s),
         )
+        return Outlook(verdict, pressing, (reason, silent, window.usual_answer))
 
     def evidence(self, now_s: float) -> PathEvidence:
         """Return what is known of the path now; a silence that has become too long restarts the SPRT."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from math import inf
 
 from controller.domain import (
@@ -24,7 +25,7 @@ from controller.domain import (
     Side,
     Verdict,
 )
-from controller.evidence.path import Heartbeat, PathMonitor, Tick, origin_is_worse
+from controller.evidence.path import Heartbeat, Outlook, PathMonitor, Tick, origin_is_worse
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import LOOP, Counts, Report, Sample
 
@@ -95,10 +96,11 @@ class Probes:
             if order.key in self._monitors:
                 self._monitors[order.key].idle(order, found.now_s)
 
-    def fold(self, now_s: float) -> set[Key]:
+    def fold(self, now_s: float) -> dict[Key, Look]:
         """Close a tick of 100 ms; return the migrations of which a decision may be another because of what came,
         or did not."""
-        return {key for key, monitor in self._monitors.items() if monitor.fold(now_s)}
+        found = {key: monitor.fold(now_s) for key, monitor in self._monitors.items()}
+        return {key: look for key, look in found.items() if look}
 
     def evidence(self, key: Key, now_s: float) -> Evidence:
         """Return what is known of each path now."""
@@ -124,6 +126,9 @@ POD_GRACE_S = 1.0
 
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its sample: its timeout, the beat, and some of the path."""
+
+WAIT_S = 1.0
+"""How long what neither may be a rollback nor lets anybody rise waits for a look, since the last one."""
 
 PIN_GRACE_S = 1.0
 """A 508 this soon after a pin was recreated is discarded."""
@@ -158,16 +163,47 @@ class _Path:
         """Whether what is known may change from one tick to the next though nothing comes."""
         return bool(self.held) or self.monitor.faulty
 
-    def outlook(self, now_s: float) -> tuple[object, ...]:
+    def outlook(self, now_s: float) -> Outlook:
         """Return what a decision may turn on."""
+        found = self.monitor.outlook(now_s)
         eager = self.eager.outlook(now_s) if self.eager and self.eager.faulty else None
-        return (
-            self.monitor.outlook(now_s),
-            eager,
-            bool(self.held),
-            self.refused,
-            self.throttled_per_s is None,
+        return Outlook(
+            Verdict.UNKNOWN if self.held and found.verdict is Verdict.PASS else found.verdict,
+            (found.pressing, eager and (eager.verdict, eager.pressing)),
+            (found.other, bool(self.held), self.refused, self.throttled_per_s is None),
         )
+
+
+class Look(IntEnum):
+    """Whether a migration is to be looked at because of its evidence."""
+
+    NONE = 0
+    SOON = 1
+    NOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a look was asked for last, and when."""
+
+    at_s: float = -inf
+    failed: frozenset[CallPath] = frozenset()
+    passed: frozenset[CallPath] = frozenset()
+    pressing: tuple[object, ...] = ()
+    other: tuple[object, ...] = ()
+
+    def look(self, known: _Told) -> Look:
+        """Return whether what is known now is worth a look."""
+        if known.failed != self.failed or known.pressing != self.pressing:
+            return Look.NOW
+        if not known.passed <= self.passed:
+            return Look.SOON
+        waited = known.at_s - self.at_s >= WAIT_S
+        return Look.SOON if waited and self.differs(known) else Look.NONE
+
+    def differs(self, known: _Told) -> bool:
+        """Return whether anything else is not as it was told."""
+        return (known.passed, known.other) != (self.passed, self.other)
 
 
 class ProbeMonitor:
@@ -177,7 +213,7 @@ class ProbeMonitor:
         self._heartbeats = defaultdict(Heartbeat) if heartbeats is None else heartbeats
         self._touched = False
         self._due_s = -inf
-        self._outlook: tuple[object, ...] = ()
+        self._told = _Told()
         self._paths: dict[CallPath, _Path] = {}
         self._ready: dict[str, frozenset[str]] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
@@ -244,21 +280,25 @@ class ProbeMonitor:
             path.refused = (reason, message)
             self._touched = True
 
-    def fold(self, now_s: float) -> bool:
+    def fold(self, now_s: float) -> Look:
         """Close a tick: each path's sum is one observation.
 
-        Reports whether a decision may be another than at the last tick. A path that goes on collecting, passing,
-        failing or being silent decides nothing new, and most of a migration's life is that.
+        Returns whether a decision may be another than at the last look. A path that goes on collecting, passing,
+        failing or being silent decides nothing new, and most of a migration's life is that. What may be a
+        rollback, or lets it rise, is looked at at once; whatever else flickers, once in a second.
         """
         if not self._touched and now_s < self._due_s:
-            return False
+            return Look.NONE
         self._touched = False
         for at, path in self._paths.items():
             self._release(at, path, now_s)
             path.close(now_s)
-        before, self._outlook = self._outlook, self._looks(now_s)
-        self._due_s = self._next_due_s(now_s)
-        return self._outlook != before
+        known = self._known(now_s)
+        look = self._told.look(known)
+        if look:
+            self._told = known
+        self._due_s = self._next_due_s(now_s, known)
+        return look
 
     def settled(self, now_s: float) -> None:
         """Note that a step has settled: the SPRT starts from zero, by the pods that are ready now."""
@@ -298,9 +338,15 @@ class ProbeMonitor:
 
     # --- how it is done ------------------------------------------------------------------------------
 
-    def _looks(self, now_s: float) -> tuple[object, ...]:
-        paths = tuple((at, path.outlook(now_s)) for at, path in self._paths.items())
-        return paths, tuple(self._worse_back(now_s))
+    def _known(self, now_s: float) -> _Told:
+        found = {at: path.outlook(now_s) for at, path in self._paths.items()}
+        return _Told(
+            now_s,
+            frozenset(at for at, one in found.items() if one.verdict is Verdict.FAIL),
+            frozenset(at for at, one in found.items() if one.verdict is Verdict.PASS),
+            (*((at, one.pressing) for at, one in found.items()), *self._worse_back(now_s)),
+            tuple(one.other for one in found.values()),
+        )
 
     def _worse_back(self, now_s: float) -> Iterator[bool]:
         """Tell of each cluster's callers whether their path back is worse: that is a matter of shares, too."""
@@ -309,11 +355,12 @@ class ProbeMonitor:
             if at.side is Side.TARGET and back is not None and back.monitor.faulty:
                 yield origin_is_worse(_said(path, now_s), _said(back, now_s))
 
-    def _next_due_s(self, now_s: float) -> float:
-        """Return when to look again though nothing comes: at the next tick while anything is bad or silent."""
+    def _next_due_s(self, now_s: float, known: _Told) -> float:
+        """Return when to look again though nothing comes: at the next tick while anything is bad."""
         if any(path.eventful for path in self._paths.values()):
             return now_s
-        return min((p.monitor.due_s(now_s) for p in self._paths.values()), default=inf)
+        due_s = min((path.monitor.due_s(now_s) for path in self._paths.values()), default=inf)
+        return min(due_s, self._told.at_s + WAIT_S) if self._told.differs(known) else due_s
 
     def _release(self, at: CallPath, path: _Path, now_s: float) -> None:
         while path.held and path.held[0][0] + POD_GRACE_S <= now_s:

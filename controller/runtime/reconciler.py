@@ -20,7 +20,7 @@ from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
 from controller.domain import Key
 from controller.evidence.clients.monitor import Answered
-from controller.evidence.probes import ProberReport
+from controller.evidence.probes import Look, ProberReport
 from controller.kube.api import Cluster
 from controller.kube.objects import Change, Freshness, Listed, Resource
 from controller.report.metrics import Metrics
@@ -230,8 +230,8 @@ class Reconciler:
             due += TICK_S
             await asyncio.sleep(max(0.0, due - self._clock()))
             due = max(due, self._clock() - TICK_S)  # late ticks are not caught up
-            for key in self._store.fold(self._clock()):
-                self._queue.add(key, Rank.WITNESS)
+            for key, look in self._store.fold(self._clock()).items():
+                self._queue.add(key, Rank.WITNESS if look is Look.NOW else Rank.ECHO)
 
     async def _regrant(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from controller.domain import (
 )
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
-from controller.evidence.probes import ProberReport, Probes
+from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
@@ -95,8 +95,8 @@ class Store:
         """Take one report of a prober in: its samples count at the next tick."""
         self._probes.on_report(report)
 
-    def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
+    def fold(self, now_s: float) -> dict[Key, Look]:
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
         return self._probes.fold(now_s)
 
     def answered(self, answered: Answered) -> set[Key]:
