@@ -421,7 +421,6 @@ def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
     found = probes.evidence(KEY, 100.0).paths
     assert found[MIRROR].throttled_per_s == 2.5
     assert found[PODS].refused == ("", "no")
-    assert not probes.watches(gone.key)
 
     probes.forget(KEY)
     assert probes.evidence(KEY, 100.0).paths == {}
