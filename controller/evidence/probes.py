@@ -99,7 +99,8 @@ class Probes:
     def fold(self, now_s: float) -> dict[Key, Look]:
         """Close a tick of 100 ms; return the migrations of which a decision may be another because of what came,
         or did not."""
-        found = {key: monitor.fold(now_s) for key, monitor in self._monitors.items()}
+        wait_s = max(WAIT_S, len(self._monitors) / LOOKS_PER_S)
+        found = {key: monitor.fold(now_s, wait_s) for key, monitor in self._monitors.items()}
         return {key: look for key, look in found.items() if look}
 
     def evidence(self, key: Key, now_s: float) -> Evidence:
@@ -129,6 +130,9 @@ PROBE_LIFE_S = 2.0
 
 WAIT_S = 1.0
 """How long what neither may be a rollback nor lets anybody rise waits for a look, since the last one."""
+
+LOOKS_PER_S = 50
+"""No more of them than this in all: of a large fleet whose samples are discarded now and then each waits longer."""
 
 PIN_GRACE_S = 1.0
 """A 508 this soon after a pin was recreated is discarded."""
@@ -192,13 +196,13 @@ class _Told:
     pressing: tuple[object, ...] = ()
     other: tuple[object, ...] = ()
 
-    def look(self, known: _Told) -> Look:
-        """Return whether what is known now is worth a look."""
+    def look(self, known: _Told, wait_s: float) -> Look:
+        """Return whether what is known now is worth a look; what is not pressing waits for ``wait_s``."""
         if known.failed != self.failed or known.pressing != self.pressing:
             return Look.NOW
         if not known.passed <= self.passed:
             return Look.SOON
-        waited = known.at_s - self.at_s >= WAIT_S
+        waited = known.at_s - self.at_s >= wait_s
         return Look.SOON if waited and self.differs(known) else Look.NONE
 
     def differs(self, known: _Told) -> bool:
@@ -280,12 +284,12 @@ class ProbeMonitor:
             path.refused = (reason, message)
             self._touched = True
 
-    def fold(self, now_s: float) -> Look:
+    def fold(self, now_s: float, wait_s: float = WAIT_S) -> Look:
         """Close a tick: each path's sum is one observation.
 
         Returns whether a decision may be another than at the last look. A path that goes on collecting, passing,
         failing or being silent decides nothing new, and most of a migration's life is that. What may be a
-        rollback, or lets it rise, is looked at at once; whatever else flickers, once in a second.
+        rollback, or lets it rise, is looked at at once; whatever else flickers, once in ``wait_s``.
         """
         if not self._touched and now_s < self._due_s:
             return Look.NONE
@@ -294,10 +298,10 @@ class ProbeMonitor:
             self._release(at, path, now_s)
             path.close(now_s)
         known = self._known(now_s)
-        look = self._told.look(known)
+        look = self._told.look(known, wait_s)
         if look:
             self._told = known
-        self._due_s = self._next_due_s(now_s, known)
+        self._due_s = self._next_due_s(now_s, known, wait_s)
         return look
 
     def settled(self, now_s: float) -> None:
@@ -355,12 +359,12 @@ class ProbeMonitor:
             if at.side is Side.TARGET and back is not None and back.monitor.faulty:
                 yield origin_is_worse(_said(path, now_s), _said(back, now_s))
 
-    def _next_due_s(self, now_s: float, known: _Told) -> float:
+    def _next_due_s(self, now_s: float, known: _Told, wait_s: float) -> float:
         """Return when to look again though nothing comes: at the next tick while anything is bad."""
         if any(path.eventful for path in self._paths.values()):
             return now_s
         due_s = min((path.monitor.due_s(now_s) for path in self._paths.values()), default=inf)
-        return min(due_s, self._told.at_s + WAIT_S) if self._told.differs(known) else due_s
+        return min(due_s, self._told.at_s + wait_s) if self._told.differs(known) else due_s
 
     def _release(self, at: CallPath, path: _Path, now_s: float) -> None:
         while path.held and path.held[0][0] + POD_GRACE_S <= now_s:

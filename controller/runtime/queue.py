@@ -15,7 +15,6 @@ from math import inf
 from controller.domain import Key
 
 
-
 class Rank(IntEnum):
     """What made a migration due, most pressing first.
 

@@ -111,7 +111,7 @@ class Reconciler:
             clock,
         )
         self._queue = Queue(clock)
-        self._writer = Writer(self._requeue, log)
+        self._writer = Writer(self._requeue, log, clock)
         self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
         objects = Objects(clusters, self.apply, metrics.clusters)
         self._publisher = Publisher(
