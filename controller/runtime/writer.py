@@ -29,7 +29,11 @@ LONGEST_URGENT_PAUSE_S = 1.0
 """A revert that an API server refuses is tried again at least once a second, as long as it takes."""
 
 
-PRESSING: Mapping[What, Pressing] = {"pin": Pressing.PIN, "status": Pressing.TELL, "event": Pressing.TELL}
+PRESSING: Mapping[What, Pressing] = {
+    "pin": Pressing.PIN,
+    "status": Pressing.TELL,
+    "event": Pressing.TELL,
+}
 """What else than a rollback goes before or after a move."""
 
 TOO_MANY = 429

@@ -83,7 +83,10 @@ class Product:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the seconds of CPU that each program has taken so far, by its name."""
-        programs = {"controller": self.controller, **{f"prober {n}": p for n, p in self.probers.items()}}
+        programs = {
+            "controller": self.controller,
+            **{f"prober {n}": p for n, p in self.probers.items()},
+        }
         return {name: _cpu_s(program.pid) for name, program in programs.items()}
 
     async def void_slices(self) -> float:
