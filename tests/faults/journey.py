@@ -119,7 +119,17 @@ def _annotations(stored: Any) -> Mapping[str, str]:
     return (stored.body["metadata"].get("annotations") or {}) if stored else {}
 
 
-TIMES = {"epoch", "since", "made", "started", "completed", "at", "message", "attemptStarted"}
+TIMES = {
+    "epoch",
+    "lease",
+    "since",
+    "made",
+    "started",
+    "completed",
+    "at",
+    "message",
+    "attemptStarted",
+}
 
 
 def _timeless(value: Any, drop: Callable[[str], bool] = TIMES.__contains__) -> Any:

@@ -87,6 +87,8 @@ class World:
     """The splits are HTTPRoutes, else TrafficSplits in clusters without the Gateway API."""
     real: bool = False
     """The API servers are real ones; these serve HTTPRoutes."""
+    lease_cluster: str = LEASE_CLUSTER
+    """Where controllers that start from now on have their lease."""
 
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
@@ -154,8 +156,8 @@ class World:
 
     # --- controllers -----------------------------------------------------------------------------------
 
-    async def connect(self, name: str) -> Path:
-        """Make proxies for one more controller; give the file of its settings."""
+    async def connect(self, name: str, lease_cluster: str = "") -> Path:
+        """Make proxies for one more controller; give the file of its settings, with the lease in this cluster."""
         proxies = {}
         pipes = {}
         for cluster, api in self.apis.items():
@@ -171,7 +173,8 @@ class World:
         for what, cut in self.cuts.items():
             self._cut(connections, what, cut)
         tokens = {cluster: api.token for cluster, api in self.apis.items()}
-        return _write_settings(connections, tokens, self.lease_s)
+        lease = {"cluster": lease_cluster or self.lease_cluster, "duration_s": self.lease_s}
+        return _write_settings(connections, tokens, lease)
 
     def cut(self, what: str, cut: Cut) -> None:
         """Cut ``what`` (a cluster, or ``prober <cluster>``) off from every controller."""
@@ -280,7 +283,7 @@ def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, s
     }
 
 
-def _write_settings(connections: Connections, tokens: Mapping[str, str], lease_s: int) -> Path:
+def _write_settings(connections: Connections, tokens: Mapping[str, str], lease: Json) -> Path:
     folder = connections.folder
     names = list(connections.proxies)
     kubeconfig = {
@@ -302,7 +305,7 @@ def _write_settings(connections: Connections, tokens: Mapping[str, str], lease_s
             }
             for name, pipe in connections.pipes.items()
         },
-        "lease": {"cluster": LEASE_CLUSTER, "duration_s": lease_s},
+        "lease": lease,
         "prober": {"token_file": str(folder / "token")},
         "listen": "127.0.0.1:0",
         "relist_s": RELIST_S,

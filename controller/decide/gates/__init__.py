@@ -30,7 +30,7 @@ from controller.decide.gates import (
 from controller.decide.gates.finished import pin_latched
 from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven
 from controller.decide.gates.rollback_guard import stays
-from controller.decide.gates.safety import no_lease
+from controller.decide.gates.safety import no_lease, two_leases
 from controller.decide.gates.spec import traffic_mode, unasked
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "pin_latched",
     "stays",
     "traffic_mode",
+    "two_leases",
     "unasked",
     "unproven",
 ]
