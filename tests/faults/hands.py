@@ -66,6 +66,7 @@ def written_anew(*clusters: str, deleted: bool = False, whole: bool = False) -> 
         kept = {cluster: _split(world, cluster) for cluster in clusters}
         for cluster, body in kept.items():
             if deleted:
+                world.oracle.by_hand(cluster, {})
                 _embedded(world, cluster).remove(f"{body['kind'].lower()}s", NAMESPACE, SERVICE)
             _put(world, cluster, _anew(world, cluster))
         world.oracle.overridden(clusters)

@@ -137,5 +137,6 @@ def _timeless(value: Any, drop: Callable[[str], bool] = TIMES.__contains__) -> A
         return {
             k: (k in ("completed", "reverted")) if drop(k) else _timeless(v)
             for k, v in value.items()
+            if k != "made"  # a split that a person wrote anew was not made by a controller
         }
     return value
