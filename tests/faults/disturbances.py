@@ -121,6 +121,7 @@ LEASES: Mapping[str, Deed] = MappingProxyType(
         "lease deleted": hands.lease_deleted,
         "lease restored lower": hands.lease_restored,
         "lease in the other cluster": hands.lease_moved,
+        "lease restored, pin deleted": hands.with_a_pin(hands.lease_restored),
     }
 )
 """Every controller is killed with it: one that lives on remembers its own numbers."""

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults.oracle import FAR, LEASE, NAMESPACE, SERVICE
+from tests.faults.oracle import FAR, LEASE, NAMESPACE, PIN, PIN_BACK_S, SERVICE
 from tests.faults.servers import Embedded
-from tests.faults.world import LEASE_CLUSTER, World
+from tests.faults.world import GATEWAYS, LEASE_CLUSTER, World
 from tests.real import client
 
 Json = dict[str, Any]
@@ -53,6 +53,20 @@ def lease_restored(world: World) -> None:
 def lease_moved(world: World) -> None:
     """Other settings for whoever starts from now on: ``lease.cluster`` is the other one."""
     world.lease_cluster = FAR[LEASE_CLUSTER]
+
+
+def with_a_pin(deed: Deed) -> Deed:
+    """Do that, and delete a pin."""
+
+    def both(world: World) -> None:
+        deed(world)
+        if world.apis["eks"].store.get("serviceprofiles", GATEWAYS, PIN) is None:
+            return
+        world.oracle.unpinned("eks")
+        _embedded(world, "eks").remove("serviceprofiles", GATEWAYS, PIN)
+        asyncio.get_running_loop().call_later(PIN_BACK_S, world.oracle.serves)
+
+    return both
 
 
 # --- splits -------------------------------------------------------------------------------------------

@@ -46,6 +46,9 @@ PIN_OBEYED_S = 1.0
 OVERRIDE_SEEN_S = 0.3
 """From a split that somebody wrote to the last raise that is decided without knowing of it."""
 
+PIN_BACK_S = 10.0
+"""From a pin's deletion, with the controller killed, to its return: a start (1 s), a lease that runs out (6 s)."""
+
 LAG_S = 0.1
 """Proxies follow a write in 45 ms at most (mesh facts 10)."""
 
@@ -103,6 +106,7 @@ class Oracle:
         self._overridden: tuple[str, ...] = ()
         self._overridden_s = 0.0
         self._pinned_s: dict[str, float] = {}
+        self._unpinned_s: dict[str, float] = {}
         self._was_away: dict[str, list[tuple[float, int]]] = {c: [] for c in CLUSTERS}
 
     # --- what the story tells ---------------------------------------------------------------------------
@@ -125,6 +129,10 @@ class Oracle:
     def overridden(self, clusters: tuple[str, ...]) -> None:
         """The splits of these clusters are as somebody wrote them: until they are put back nobody may rise."""
         self._overridden, self._overridden_s = clusters, self._clock()
+
+    def unpinned(self, cluster: str) -> None:
+        """Somebody is about to delete the pin of a gateway: requests may bounce until it is put back."""
+        self._unpinned_s[cluster] = self._clock() + PIN_BACK_S
 
     # --- what the probers found -------------------------------------------------------------------------
 
@@ -241,7 +249,7 @@ class Oracle:
             self._pinned_s.pop(cluster, None)
         else:
             self._pinned_s.setdefault(cluster, self._clock())
-        self._serves()
+        self.serves()
 
     def _split(self, cluster: str, body: dict[str, Any]) -> None:
         backends = backends_of(body) or []
@@ -262,7 +270,7 @@ class Oracle:
             elif by.wrong:
                 self.wrong(f"{cluster}: raised to {self._share(cluster, away)}: {by.wrong}")
         self._restart_evidence()
-        self._serves()
+        self.serves()
         if self._failed_s is not None and all(a == self._home(c) for c, a in self.away.items()):
             self.home_after_s = max(self.home_after_s, self._clock() - self._failed_s)
 
@@ -292,12 +300,12 @@ class Oracle:
     def _share(self, cluster: str, away: int) -> int:
         return 1000 - away if cluster == self.target else away
 
-    def _serves(self) -> None:
+    def serves(self) -> None:
         """Every client is served: no request may bounce between the gateways (mesh facts 1, 7 and 8)."""
         now_s = self._clock()
         for cluster, far in FAR.items():
             pinned_s = self._pinned_s.get(far, 1e9)
-            if pinned_s + PIN_OBEYED_S <= now_s:
+            if pinned_s + PIN_OBEYED_S <= now_s or now_s < self._unpinned_s.get(far, -1e9):
                 continue
             if self._lately(cluster) and self._lately(far):
                 self.wrong(f"requests of {cluster} bounce: the gateway of {far} is not pinned")

@@ -22,7 +22,7 @@ import yaml
 
 from prober.contract import Assign, Sample
 from tests.fakes.prober import GOOD, FakeProber, Says
-from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
+from tests.faults.oracle import CLUSTERS, FAR, LEASE, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
 from tests.faults.servers import Embedded, Hearing, Real, Server, address_of
@@ -122,6 +122,7 @@ class World:
         made = client.route if self.routes else client.split
         weights = ((SERVICE, 0), (f"{SERVICE}-legacy", 1000))
         self.apis["eks"].put(made(SERVICE, *weights, namespace=NAMESPACE))
+        self.apis[LEASE_CLUSTER].put(_lease())
         for api in self.apis.values():
             await api.settled()
         self.oracle.away["eks"] = 1000
@@ -256,6 +257,16 @@ def _objects(cluster: str) -> list[Json]:
         _slice(SERVICE, pods, 8080, {}),
         _slice(mirror, gateway, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity}),
     ]
+
+
+def _lease() -> Json:
+    """A lease that many have held: its number is above that of one that is made anew."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": LEASE, "namespace": "migrate"},
+        "spec": {"holderIdentity": "", "leaseTransitions": 40},
+    }
 
 
 def _service(name: str, labels: dict[str, str]) -> Json:
