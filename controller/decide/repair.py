@@ -24,7 +24,6 @@ from controller.domain import (
     Reason,
     Record,
     Split,
-    WriteCanary,
     WritePin,
     WriteSplit,
 )
@@ -63,15 +62,12 @@ def make(given: Input) -> list[Action]:
     return actions
 
 
-def ask(given: Input) -> list[WriteCanary]:
+def ask(given: Input) -> list[Action]:
     """Ask by a canary whether anybody obeys the kind of split that the Service would get, the best first."""
     if not _leads(given):
         return []
-    return [
-        WriteCanary(name, given.observed.key, kind)
-        for name, cluster in given.observed.clusters.items()
-        if (kind := gates.unasked(given, cluster))
-    ]
+    clusters = given.observed.clusters.values()
+    return [action for cluster in clusters if (action := gates.asking(given, cluster))]
 
 
 def _leads(given: Input) -> bool:

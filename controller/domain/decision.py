@@ -104,13 +104,23 @@ class WriteCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadCanary:
+    """Read the canary of ``cluster``, and what answers it, from the API server itself, then decide again: that the
+    streams brought no answer does not say that there is none."""
+
+    cluster: str
+    key: Key
+    kind: SplitKind
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | WriteCanary | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadSplits
 
 
 @dataclass(frozen=True, slots=True)

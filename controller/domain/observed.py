@@ -151,7 +151,8 @@ class ObservedCluster:
     routes of ports that stay (controller.decide.parts).
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
-    when a canary asks for it (None: none does). ``also_in`` are the other namespaces with a Service of this name,
+    when a canary asks for it (None: none does), and ``silent`` those of which the API server itself, read when the
+    canary had had its time, knows no answer either. ``also_in`` are the other namespaces with a Service of this name,
     whose calls a proxy may count as this one's (facts 28)."""
 
     name: str
@@ -173,6 +174,7 @@ class ObservedCluster:
     split_kinds: frozenset[SplitKind] = frozenset()
     also_in: tuple[str, ...] = ()
     unanswered: Mapping[SplitKind, datetime | None] = field(default_factory=dict)
+    silent: frozenset[SplitKind] = frozenset()
     writing: bool = False
 
     @property

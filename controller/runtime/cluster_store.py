@@ -77,6 +77,7 @@ class ClusterStore:
         self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
         self._kinds: frozenset[SplitKind] = frozenset()
         self._answered: set[SplitKind] = set()
+        self._read_canaries: dict[SplitKind, datetime | None] = {}
         self._since_listing: dict[Resource, set[Name]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------
@@ -229,6 +230,7 @@ class ClusterStore:
             split_kinds=self._kinds,
             also_in=self._index.also_in(key),
             unanswered={kind: self._canary(kind) for kind in self._kinds - self._answered},
+            silent=self._silent(),
             writing=writing,
         )
 
@@ -257,6 +259,17 @@ class ClusterStore:
         """Return when the canary of a kind was made, None where there is none."""
         made = self._objects[PROVIDERS[kind].RESOURCE].get((self._gateways, CANARY))
         return made.metadata.creation_timestamp if made else None
+
+    def canary_read(self, kind: SplitKind) -> None:
+        """Note that the canary of a kind, and what answers it, were just read from the API server itself."""
+        self._read_canaries[kind] = self._canary(kind)
+
+    def _silent(self) -> frozenset[SplitKind]:
+        """Return the kinds that the API server itself knows no answer for; a canary that was made anew asks anew."""
+        read = self._read_canaries.items()
+        return frozenset(
+            k for k, made in read if k not in self._answered and made == self._canary(k)
+        )
 
     def pin(self, key: Key) -> Pin | None:
         """Read the pin of this Service."""

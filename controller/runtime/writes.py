@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
-from controller.domain import Action, Key, ReadSplits, WriteCanary, WritePin, WriteSplit
+from controller.domain import (
+    Action,
+    Key,
+    ReadCanary,
+    ReadSplits,
+    SplitKind,
+    WriteCanary,
+    WritePin,
+    WriteSplit,
+)
 from controller.kube.api import AlreadyExists, Unavailable
 from controller.kube.objects import Resource
 from controller.mesh import pin
@@ -68,6 +77,9 @@ class Writes:
         elif isinstance(action, WriteCanary):
             place = Place(action.key, action.cluster, "canary")
             self._writer.submit(place, lambda: self._write_canary(action))
+        elif isinstance(action, ReadCanary):
+            place = Place(action.key, action.cluster, "read")
+            self._writer.submit(place, lambda: self._read_canary(action))
         else:
             place = Place(action.key, action.cluster, "split")
             self._writer.submit(place, lambda: self._write_split(action), urgent=action.revert)
@@ -152,6 +164,21 @@ class Writes:
         at = ObjectName(action.cluster, resource, namespace, canary.CANARY)
         with suppress(AlreadyExists):
             await self._objects.put(at, canary.body(action.kind, namespace), create=True)
+
+    async def _read_canary(self, action: ReadCanary) -> None:
+        """Read the canary and its answer from the API server itself: a stream may have withheld either."""
+        namespace = self._settings.clusters[action.cluster].gateway_namespace
+        asked = Key(namespace, canary.CANARY)
+        await self._read_with_answer(action.cluster, asked, action.kind, canary.CANARY)
+        self._store.views[action.cluster].canary_read(action.kind)
+
+    async def _read_with_answer(self, cluster: str, key: Key, kind: SplitKind, name: str) -> None:
+        """Read a split of a Service, and what says whether it is obeyed: of an HTTPRoute its own status does."""
+        found = [ObjectName(cluster, PROVIDERS[kind].RESOURCE, key.namespace, name)]
+        if kind is SplitKind.TRAFFICSPLIT:
+            profile = pin.name(key, self._store.domain(cluster))
+            found.append(ObjectName(cluster, Resource.SERVICEPROFILES, key.namespace, profile))
+        await asyncio.gather(*(self._objects.read(at) for at in found))
 
     async def _read_splits(self, key: Key) -> None:
         """Read both splits from the API servers themselves: what is decided next is decided on that."""

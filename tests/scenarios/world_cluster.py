@@ -95,6 +95,10 @@ class ApiServer:
         """Names of splits that an admission webhook lets no controller write."""
         self.unserved: set[Resource] = set()
         self.delay_s = 0.0
+        self.unread: set[str] = set()
+        """Names of objects that a controller may not read."""
+        self.withheld: set[str] = set()
+        """Names of objects of which no watch tells; whoever reads them sees them."""
         for namespace in NAMESPACES:
             self.store.put(self.store.resources["namespaces"], {"metadata": {"name": namespace}})
         self.store.listen(self._changed)
@@ -218,6 +222,8 @@ class Connection:
     async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
         """Read an object."""
         target = self._server.target(resource, namespace, name)
+        if name in self._server.unread:
+            raise Refused("it may not be read", status=403)
         return await self._ask(resource, lambda: self._server.writes.existing(target), None)
 
     async def create(
@@ -351,6 +357,8 @@ class Connection:
     def _change(self, event: Event) -> Change | None:
         """Return what a watch tells of an event; None where nobody watches that."""
         stored, name = event.stored, self._server.name
+        if stored.name in self._server.withheld:
+            return None
         watched = {resource.value: resource for resource in WATCHED}
         resource = watched.get(stored.resource.key)
         if resource is None or resource in self._server.unserved:
