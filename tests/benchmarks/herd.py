@@ -11,7 +11,6 @@ The probes are answered by a process of its own, as are the API servers.
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
