@@ -149,6 +149,9 @@ class ObservedCluster:
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
     routes of ports that stay (controller.decide.parts).
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``empty_s`` is for how long nobody was seen ready behind the Service (0: somebody is, or it is not known), and
+    ``mirror_empty_s`` behind the mirror; ``endpoints_read_s`` is since the slices of both were read from the API
+    server itself (infinite: never).
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does), and ``silent`` those of which the API server itself, read when the
     canary had had its time, knows no answer either. ``also_in`` are the other namespaces with a Service of this name,
@@ -163,6 +166,9 @@ class ObservedCluster:
     false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
+    empty_s: float = float("inf")
+    mirror_empty_s: float = float("inf")
+    endpoints_read_s: float = 0.0
     splits: tuple[Split, ...] = ()
     missing: tuple[int, ...] = ()
     aside: tuple[Split, ...] = ()

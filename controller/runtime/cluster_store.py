@@ -242,6 +242,10 @@ class ClusterStore:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
 
+    def slice_names(self, key: Key) -> frozenset[str]:
+        """Return the names of the slices of a Service."""
+        return frozenset(self._index.slices.get(key, {}))
+
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)

@@ -17,7 +17,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
-from controller.domain import Key
+from controller.domain import Key, ReadEndpoints, ReadSplits
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import ProberReport
 from controller.kube.api import Cluster
@@ -126,7 +126,7 @@ class Reconciler:
             objects,
             self._writer,
             leader,
-            read=self._just_read.add,
+            read=self._read,
             report=self._publisher.wrote,
             tracing=tracing,
         )
@@ -193,6 +193,13 @@ class Reconciler:
 
     def _requeue(self, key: Key, urgent: bool = False) -> None:
         self._queue.add(key, urgent=urgent)
+
+    def _read(self, action: ReadSplits | ReadEndpoints) -> None:
+        """Note a read that was just made: what is decided next is decided on that."""
+        if isinstance(action, ReadSplits):
+            self._just_read.add(action.key)
+        else:
+            self._store.endpoints_read(action.key, action.cluster, self._clock())
 
     # --- running --------------------------------------------------------------------------------------
 

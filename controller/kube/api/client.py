@@ -23,6 +23,7 @@ PAGE = 500
 
 class _PageMeta(msgspec.Struct):
     more: str = msgspec.field(name="continue", default="")
+    version: str = msgspec.field(name="resourceVersion", default="")
 
 
 class _Page(msgspec.Struct):
@@ -101,8 +102,20 @@ class Client:
 
     async def items(self, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
         """List a resource whole, page by page, in one namespace or (None) in all. Raises NotServed too."""
+        return (await self._pages(resource, namespace, {}))[0]
+
+    async def select(
+        self, resource: Resource, namespace: str, labels: str
+    ) -> tuple[tuple[KubeObject | Undecodable, ...], str]:
+        """List what has these labels from a quorum of the store; return it, and the version of the list."""
+        raw, version = await self._pages(resource, namespace, {"labelSelector": labels})
+        return tuple(DECODERS[resource](each) for each in raw), version
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, asked: Mapping[str, str]
+    ) -> tuple[list[msgspec.Raw], str]:
         found: list[msgspec.Raw] = []
-        query = {"limit": str(PAGE)}
+        query = {"limit": str(PAGE), **asked}
         while True:
             answer = await self.read(resource, namespace, query=query)
             try:
@@ -111,7 +124,7 @@ class Client:
                 raise Unavailable(f"a malformed answer: {error}") from error
             found += page.items or ()
             if not page.metadata.more:
-                return found
+                return found, page.metadata.version
             query["continue"] = page.metadata.more
 
     async def create(
