@@ -141,7 +141,8 @@ class Pin:
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
-    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
+    absent then is unknown; so it is where an object that may be about the Service is ``unreadable``, which says
+    which and why. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
@@ -160,6 +161,7 @@ class ObservedCluster:
     name: str
     current: bool
     stale_reason: str = ""
+    unreadable: str = ""
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()

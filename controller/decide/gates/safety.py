@@ -29,6 +29,14 @@ def cluster_stale(given: Input) -> Hold | None:
     return None
 
 
+@Each
+def object_unreadable(given: Input) -> Iterator[Hold]:
+    """What is there and cannot be read is not known."""
+    for name, cluster in given.observed.clusters.items():
+        if cluster.unreadable:
+            yield hold(Reason.OBJECT_UNREADABLE, f"in {name} {cluster.unreadable}")
+
+
 def no_lease(given: Input) -> Hold | None:
     """Only one process raises."""
     context = given.observed.context
@@ -138,6 +146,7 @@ ENROLLED: tuple[Gate, ...] = (pin_missing, split_missing, split_flawed)
 """What an enrolled Service has."""
 
 GATES: tuple[Gate, ...] = (
+    object_unreadable,
     cluster_stale,
     no_lease,
     *ENROLLED,
