@@ -38,6 +38,12 @@ ORIGIN_WORSE = 0.8
 """The path back counts as no better from this part of the target's bad share on: two paths that share one
 fault (a shared database) differ by chance, and rolling back would then only add a move."""
 
+SAMPLE_S = 0.1
+"""What a sample covers."""
+
+TICK_S = 0.1
+"""What comes waits so long at the most for the tick that adds it up."""
+
 _ALL_BAD_S = 1.0
 _ALL_BAD_PROBES = 4
 NO_PROBES = Counts()
@@ -75,7 +81,8 @@ class Tick:
 
     ``base`` and ``burst`` are apart, and ``earning`` is the part of ``base`` that an assignment of the present
     generation sent: only it earns PASS. ``answers`` counts by status code or kind of error, ``loops`` are the
-    answers 508 that nothing explains. ``samples`` counts what was added up.
+    answers 508 that nothing explains. ``samples`` counts what was added up. ``good_age_s`` and ``bad_age_s`` are the
+    greatest ages that the youngest good and bad probe in it can have (infinite: there is none).
     """
 
     base: Counts = NO_PROBES
@@ -85,9 +92,13 @@ class Tick:
     loops: int = 0
     control_clean: bool = True
     samples: int = 0
+    good_age_s: float = inf
+    bad_age_s: float = inf
 
-    def add(self, sample: Sample, *, earns: bool, control_clean: bool) -> None:
-        """Add one sample up."""
+    def add(
+        self, sample: Sample, *, earns: bool, control_clean: bool, since_s: float = 0.0
+    ) -> None:
+        """Add one sample up, which came so long ago."""
         self.base += sample.base
         self.burst += sample.burst
         if earns:
@@ -97,6 +108,12 @@ class Tick:
         self.loops += sample.loops
         self.control_clean = self.control_clean and control_clean
         self.samples += 1
+        age_s = since_s + sample.age_s + SAMPLE_S + TICK_S
+        sent, bad = sample.base.sent + sample.burst.sent, sample.base.bad + sample.burst.bad
+        if sent > bad:
+            self.good_age_s = min(self.good_age_s, age_s)
+        if bad:
+            self.bad_age_s = min(self.bad_age_s, age_s)
 
     @property
     def counts(self) -> Counts:
@@ -181,6 +198,8 @@ class PathMonitor:
         self._valid_s = -inf
         self._discarded_s = -inf
         self._loop_s = -inf
+        self._good_sent_s = -inf
+        self._bad_sent_s = -inf
         self._answering_since_s = inf
 
     # --- what comes in ---------------------------------------------------------------
@@ -205,6 +224,8 @@ class PathMonitor:
         self.on_report(now_s)
         self._valid_s = now_s
         self._note_answers(tick, now_s)
+        self._good_sent_s = max(self._good_sent_s, now_s - tick.good_age_s)
+        self._bad_sent_s = max(self._bad_sent_s, now_s - tick.bad_age_s)
         counts, earning = tick.counts, tick.earning
         self._window.add(now_s, counts, tick.answers, control_clean=tick.control_clean)
         self._probed += tick.base
@@ -296,6 +317,8 @@ class PathMonitor:
             answered_s=max(0.0, now_s - self._answering_since_s),
             all_bad_1s=all_bad and window.control_clean_since(since_s),
             unanswered_1s=none_good and window.unanswered_since(since_s),
+            good_sent_s=now_s - self._good_sent_s,
+            bad_sent_s=now_s - self._bad_sent_s,
             usual_answer=window.usual_answer,
             wrong_cluster_3s=window.wrong_cluster,
             success_share=1 - self._probed.bad / self._probed.sent if self._probed.sent else None,

@@ -371,7 +371,12 @@ class ProbeMonitor:
             came_s, part, earns, clean = path.held.pop(0)
             explained = [a for a in part.faults if self._rolled(at.callers, a, came_s)]
             kept = without_faults(part, explained)
-            path.pending.add(self._unlooped(kept, now_s), earns=earns, control_clean=clean)
+            path.pending.add(
+                self._unlooped(kept, now_s),
+                earns=earns,
+                control_clean=clean,
+                since_s=now_s - came_s,
+            )
 
     def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
         """Return whether the pod was not ready around the probe: it is not now, or came only since.

@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
-from controller.domain import Key
+from controller.domain import Key, ReadEndpoints, ReadSplits
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import Look, ProberReport
 from controller.kube.api import Cluster
@@ -130,7 +130,7 @@ class Reconciler:
             objects,
             self._writer,
             leader,
-            read=self._just_read.add,
+            read=self._read,
             report=self._publisher.wrote,
             tracing=tracing,
         )
@@ -204,6 +204,13 @@ class Reconciler:
 
     def _requeue(self, key: Key, urgent: bool = False) -> None:
         self._queue.add(key, Rank.WITNESS if urgent else Rank.ECHO)
+
+    def _read(self, action: ReadSplits | ReadEndpoints) -> None:
+        """Note a read that was just made: what is decided next is decided on that."""
+        if isinstance(action, ReadSplits):
+            self._just_read.add(action.key)
+        else:
+            self._store.endpoints_read(action.key, action.cluster, self._clock())
 
     # --- running --------------------------------------------------------------------------------------
 

@@ -95,8 +95,7 @@ class Writer:
         """
         failed = sorted((p, f.message) for p, f in self._failures.items() if p.key == key)
         return tuple(
-            (Reason.WRITE_FAILED, f"in {place.cluster} the {place.what} was not written: {message}")
-            for place, message in failed
+            (Reason.WRITE_FAILED, f"{_undone(place)}: {message}") for place, message in failed
         )
 
     def submit(self, place: Place, work: Work, *, urgent: bool = False) -> bool:
@@ -191,3 +190,9 @@ class Writer:
         """Let go of what is remembered of a migration that ended."""
         for place in [place for place in self._failures if place.key == key]:
             del self._failures[place]
+
+
+def _undone(place: Place) -> str:
+    if place.what == "read":
+        return f"{place.cluster or 'a split'} was not read"
+    return f"in {place.cluster} the {place.what} was not written"
