@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from prober.contract import SAMPLE_S, Counts
+from prober.contract import SAMPLE_S, UNTIMED, Counts
 from prober.probe import Client
 from prober.samples import slot_of
 from prober.schedule import Schedule
-from prober.self_check import UNTIMED, LoopLag, SelfCheck
+from prober.self_check import LoopLag, SelfCheck
 from prober.target import Ask
 from prober.telemetry import Metrics
 

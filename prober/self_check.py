@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from prober.contract import LAG, UNTIMED
+
 LAG_S = 0.05
 """An event loop that answers this late is lagging, and a probe that starts this late is late.
 
@@ -21,7 +23,6 @@ BLIND_S = 0.2
 """A loop that stands still for longer may have missed an answer: below, it comes round five times and more
 in the second that a probe is given, and reads what has come."""
 
-UNTIMED, LAG = "untimed", "lag"
 _MILD = ("", UNTIMED, LAG)
 """In the order of what they take away; every other reason takes everything."""
 

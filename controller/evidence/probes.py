@@ -23,6 +23,7 @@ from controller.domain import (
     Side,
     Verdict,
 )
+from controller.evidence.doubt import is_void
 from controller.evidence.path import PathMonitor, Tick
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import LOOP, Counts, Report, Sample
@@ -90,7 +91,7 @@ class Probes:
         for order, reason, message in found.refused:
             if order.key in self._monitors:
                 self._monitors[order.key].refused(order, reason, message)
-        for order in () if report.discarded else found.idle:
+        for order in () if is_void(report.discarded) else found.idle:
             if order.key in self._monitors:
                 self._monitors[order.key].idle(order)
 
@@ -205,7 +206,7 @@ class ProbeMonitor:
         if path is None or path.order.identity != order.identity:
             return
         path.refused = None
-        if part.discarded or discarded:
+        if is_void(part.discarded) or is_void(discarded):
             path.discarded = True
             return
         earns = order.generation == path.order.generation
@@ -369,6 +370,7 @@ def _recreated(
         age_s=part.age_s,
         base=base,
         burst=burst,
+        discarded=part.discarded,
         answers=answers,
         loops=loops,
         faults=part.faults if faults is None else faults,

@@ -184,7 +184,8 @@ def test_a_lag_lowers_the_rate_and_ends_bursts_until_it_is_over() -> None:
         capacity.settle(NOW + since_s)
     assert capacity.granted("a") == Granted(1.0, 0.0)
     capacity.settle(NOW + 1.3)
-    assert capacity.granted("a") == Granted(1.0, pytest.approx(0.1))
+    assert capacity.granted("a").base == 1
+    assert capacity.granted("a").burst == pytest.approx(0.1)
     capacity.settle(NOW + 3.3)
     assert capacity.granted("a").burst == pytest.approx(0.125)
     capacity.settle(NOW + 60)
