@@ -21,6 +21,7 @@ from controller.evidence.cusum import (
     alpha_share,
     fail_threshold,
 )
+from controller.evidence.doubt import certain
 from controller.evidence.sprt import Sprt
 from controller.evidence.window import Window, is_answer
 from prober.contract import LOOP, Counts, Sample
@@ -80,9 +81,10 @@ class Tick:
     """One observation: all that the streams of one path reported within 100 ms; they share one fate.
 
     ``base`` and ``burst`` are apart, and ``earning`` is the part of ``base`` that an assignment of the present
-    generation sent: only it earns PASS. ``answers`` counts by status code or kind of error, ``loops`` are the
-    answers 508 that nothing explains. ``samples`` counts what was added up. ``good_age_s`` and ``bad_age_s`` are the
-    greatest ages that the youngest good and bad probe in it can have (infinite: there is none).
+    generation sent: only it earns PASS, and against PASS counts also what a lag may have faked. ``answers`` counts
+    by status code or kind of error, ``loops`` are the answers 508 that nothing explains. ``samples`` counts what
+    was added up. ``good_age_s`` and ``bad_age_s`` are the greatest ages that the youngest good and bad probe in it
+    can have (infinite: there is none).
     """
 
     base: Counts = NO_PROBES
@@ -99,8 +101,9 @@ class Tick:
         self, sample: Sample, *, earns: bool, control_clean: bool, since_s: float = 0.0
     ) -> None:
         """Add one sample up, which came so long ago."""
-        self.base += sample.base
-        self.burst += sample.burst
+        base, burst = certain(sample)
+        self.base += base
+        self.burst += burst
         if earns:
             self.earning += sample.base
         for answer, count in sample.answers.items():

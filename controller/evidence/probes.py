@@ -25,6 +25,7 @@ from controller.domain import (
     Side,
     Verdict,
 )
+from controller.evidence.doubt import is_void
 from controller.evidence.path import Heartbeat, Outlook, PathMonitor, Tick, origin_is_worse
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import LOOP, Counts, Report, Sample
@@ -92,7 +93,7 @@ class Probes:
         for order, reason, message in found.refused:
             if order.key in self._monitors:
                 self._monitors[order.key].refused(order, reason, message)
-        for order in () if report.discarded else found.idle:
+        for order in () if is_void(report.discarded) else found.idle:
             if order.key in self._monitors:
                 self._monitors[order.key].idle(order, found.now_s)
 
@@ -250,7 +251,7 @@ class ProbeMonitor:
             return
         path.refused = None
         self._touched = True
-        if part.discarded or discarded:
+        if is_void(part.discarded) or is_void(discarded):
             path.discarded = True
             return
         earns = order.generation == path.order.generation
@@ -447,6 +448,7 @@ def _recreated(
         age_s=part.age_s,
         base=base,
         burst=burst,
+        discarded=part.discarded,
         answers=answers,
         loops=loops,
         faults=part.faults if faults is None else faults,

@@ -243,6 +243,31 @@ def test_void_slices_count_for_nothing() -> None:
     assert told.monitor.evidence(told.now_s)[MIRROR].points == 0
 
 
+def test_a_prober_that_lags_disarms_nobody() -> None:
+    """What was answered counts, though the prober says at the time that its loop lags."""
+    told = Told(order())
+    told.tick((order(), bad()), void="lag", ticks=6)
+    assert told.verdict()[0] is Verdict.FAIL
+
+
+def test_a_doubt_outlives_the_faults_of_a_pod_that_left() -> None:
+    """A sample from which explained faults were taken is doubted as before: its timeouts are no fault."""
+    told = Told(order(PODS))
+    part = Sample(
+        1,
+        0,
+        0.0,
+        Counts(10, 10),
+        discarded="lag",
+        answers={"timeout": 10},
+        faults={POD: (Counts(5, 5), Counts()), OTHER: (Counts(5, 5), Counts())},
+    )
+    told.tick((order(PODS), part), ticks=5)
+    told.monitor.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
+    told.tick(ticks=20)
+    assert told.monitor.evidence(told.now_s)[PODS].points == 0
+
+
 def test_a_fault_of_a_pod_waits_a_second() -> None:
     """A bad probe of a pod takes PASS away at once, and counts only when a second has not explained it."""
     told = Told(order(PODS))
@@ -431,7 +456,7 @@ def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
     probes = Probes()
     probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
     probes.on_report(
-        ProberReport("legacy", 0, Report(0, discarded="lag"), (), 100.0, idle=(order(),))
+        ProberReport("legacy", 0, Report(0, discarded="reference"), (), 100.0, idle=(order(),))
     )
     probes.fold(100.0)
     assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"
