@@ -36,6 +36,7 @@ from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
 from controller.runtime.sources import further
 from controller.runtime.store import Store
+from prober.stderr import unblock_stderr
 
 REREAD_S = 5.0
 """How often the settings file is read again for ``paused`` and ``max_in_progress``."""
@@ -61,6 +62,7 @@ def main() -> None:
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return
+    unblock_stderr()
     configure_logging(settings.log_level)
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()
