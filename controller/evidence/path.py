@@ -290,6 +290,7 @@ class PathMonitor:
         none_good = window.all_bad_since(since_s, 1)
         pressing = (
             passed,
+            self._good_sent_s > self._bad_sent_s,
             all_bad and window.control_clean_since(since_s),
             none_good and window.unanswered_since(since_s),
         )
