@@ -102,10 +102,12 @@ class Server:
         )
         await socket.prepare(request)
         structlog.contextvars.bind_contextvars(peer=request.remote)
-        async with new_session(self._settings.proxy_url) as session:
-            settings = self._settings
+        settings, aims = self._settings, self._settings.aims
+        async with new_session(settings.proxy_url, aims) as session:
             engine = Engine(
-                client=Client(session, self._clock, proxied=settings.proxy_url is not None),
+                client=Client(
+                    session, self._clock, proxied=settings.proxy_url is not None, aims=aims
+                ),
                 control=control_ask(
                     settings.reference_service, settings.reference_port, settings.domain
                 ),
@@ -113,6 +115,7 @@ class Server:
                 capacity=self._capacity,
                 lag=self._lag,
                 metrics=self._metrics,
+                aims=aims,
             )
             await self._serve(request, socket, engine)
         return socket
