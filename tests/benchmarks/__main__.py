@@ -21,6 +21,7 @@ from tests.benchmarks import (
     bad_to_home,
     calls,
     check_all,
+    herd,
     memory,
     prober_rate,
     traffic,
@@ -31,6 +32,7 @@ from tests.benchmarks.result import CannotMeasure, Line, Result, table
 KEYS = {
     "annotation_to_patched": ("annotation_to_patched_ms", "annotation_to_patched_httproute_ms"),
     "bad_to_home": ("bad_to_home_ms",),
+    "herd": ("herd_ms",),
     "memory": ("rss_mb", "start_to_ready_s"),
     "calls": ("writes_per_step", "idle_calls_per_minute"),
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),
@@ -83,6 +85,7 @@ def _run(name: str, idle_s: float) -> Result:
     benchmarks: dict[str, Callable[[Progress], Awaitable[Result]]] = {
         "annotation_to_patched": annotation_to_patched.measure,
         "bad_to_home": bad_to_home.measure,
+        "herd": herd.measure,
         "memory": memory.measure,
         "calls": lambda say: calls.measure(say, idle_s),
         "prober_rate": prober_rate.measure,

@@ -104,17 +104,9 @@ class Ground:
         self, service: str, specs: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
     ) -> None:
         """Put an enrolled Service at 25 %, with the record that the controller would have written."""
-        texts = {PREFIX + key: text for key, text in specs.items()} | {PREFIX + "target": EKS}
-        spec = read({LEGACY: texts}, CLUSTERS)
-        assert isinstance(spec, MigrationSpec), spec
-        now = datetime.now(UTC)
-        baseline = dict.fromkeys(CLUSTERS, 0)
-        attempt = Attempt(1, LEGACY, EKS, baseline, PODS, stored(spec), now)
+        record = shifted_record(specs, kind)
         for cluster in CLUSTERS:
             away = away_for(SHARE_PERMILLE, is_target=cluster == EKS)
-            record = Record(
-                kind, fencing_token=1, attempt=attempt, share_permille=SHARE_PERMILLE, since=now
-            )
             await self._split(cluster, service, away, record, kind)
         await self.until(
             lambda: self.phase(service) == "Holding", f"{service} was not taken up at 25 %"
@@ -228,23 +220,38 @@ class Ground:
         self, cluster: str, service: str, away: int, record: Record, kind: SplitKind
     ) -> None:
         """Somebody's split, where the record is bare, else one as the controller would have written it."""
-        write = WriteSplit(
-            cluster=cluster,
-            key=Key(NAMESPACE, service),
-            kind=kind,
-            away_permille=away,
-            record=record,
-            resource_version=None,
-            name=service,
-            port=PORT,
-        )
-        body = PROVIDERS[kind].body(write, mirror_name(service, _far(cluster)))
+        body = written_split(cluster, service, away, record)
         client = self._clients[cluster]
         if record.attempt is None:
             del body["metadata"]["annotations"]
             await client.apply(OBJECTS[kind], body)
         else:
             await client.merge(OBJECTS[kind], (NAMESPACE, service), body, "migrate-controller")
+
+
+def shifted_record(specs: Mapping[str, str], kind: SplitKind) -> Record:
+    """Return the record that the controller would have written at 25 % of an attempt to eks."""
+    texts = {PREFIX + key: text for key, text in specs.items()} | {PREFIX + "target": EKS}
+    spec = read({LEGACY: texts}, CLUSTERS)
+    assert isinstance(spec, MigrationSpec), spec
+    now = datetime.now(UTC)
+    attempt = Attempt(1, LEGACY, EKS, dict.fromkeys(CLUSTERS, 0), PODS, stored(spec), now)
+    return Record(kind, fencing_token=1, attempt=attempt, share_permille=SHARE_PERMILLE, since=now)
+
+
+def written_split(cluster: str, service: str, away: int, record: Record) -> dict[str, Any]:
+    """Return what the controller would have written for a split of a cluster, of the record's kind."""
+    write = WriteSplit(
+        cluster=cluster,
+        key=Key(NAMESPACE, service),
+        kind=record.kind,
+        away_permille=away,
+        record=record,
+        resource_version=None,
+        name=service,
+        port=PORT,
+    )
+    return PROVIDERS[record.kind].body(write, mirror_name(service, _far(cluster)))
 
 
 def _told(
