@@ -12,18 +12,18 @@ RENEWS_S = 5.0
 BOTH = ("legacy", "eks")
 
 
-def risen(**asked: str) -> World:
+def risen(dwell: str = "3s") -> World:
     """A migration to eks with both clusters' callers at 25 %, by a controller whose Lease is in legacy."""
     world = World()
     world.begin_on_legacy()
-    world.ask(steps="25,50", **asked)
+    world.ask(steps="25,50", dwell=dwell)
     world.until_share(250)
     return world
 
 
-def second(world: World, **more: int) -> Replica:
+def second(world: World) -> Replica:
     """Start another controller, with settings that name a Lease in eks."""
-    found = Replica(world, "eks", lease="eks", **more)
+    found = Replica(world, "eks", lease="eks")
     world.replicas.append(found)
     return found
 
