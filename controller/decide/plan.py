@@ -22,7 +22,7 @@ from controller.decide import doubts, gates, origin_calls, warnings
 from controller.decide.advance import advance, begin, next_step, take_over
 from controller.decide.input import Input, input_of
 from controller.decide.orders import probe_rate, probes, traffic
-from controller.decide.repair import ask, make, repair
+from controller.decide.repair import ask, make, remember, repair
 from controller.decide.resolve import MigrationState, asked_target
 from controller.decide.roll_back import roll_back
 from controller.domain import WHOLE, Action, Hold, Observed, Phase, Plan, Reason, Revert, Ruling
@@ -76,7 +76,8 @@ def _act(given: Input, ruling: Ruling | None) -> tuple[list[Action], Ruling | No
         return advance(given), None
     if isinstance(ruling, Revert):
         return roll_back(given, ruling)
-    return repair(given) or make(given) or _of_attempt(given, ruling), ruling
+    actions = repair(given) or make(given) or _of_attempt(given, ruling)
+    return [*actions, *remember(given)], ruling
 
 
 def _of_attempt(given: Input, ruling: Hold) -> list[Action]:

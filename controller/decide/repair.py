@@ -33,15 +33,27 @@ from controller.domain import (
 def repair(given: Input) -> list[Action]:
     """Put back what an attempt or a record had and somebody removed: pins always, a split in mid-flight.
 
-    A pin needs no lease: without it requests bounce, and it moves nobody. One that could not be given its copies when
-    it was due is given them now.
+    A pin needs no lease: without it requests bounce, and it moves nobody. One that could not be given the latch when it
+    was set is given it now.
     """
     if given.state.attempt is None and not given.state.every_record:
         return []
     pins = [*_pins_put_back(given)] if may_roll_back(given) else []
     if not _leads(given):
         return [*pins]
-    return [*pins, *_pins_without_copy(given), *_splits_put_back(given)]
+    return [*pins, *_pins_without_latch(given), *_splits_put_back(given)]
+
+
+def remember(given: Input) -> list[WritePin]:
+    """Put on each pin what it does not know yet of the attempt. Nothing waits for that."""
+    begun = None if given.state.reverted else _begun_of_pins(given)
+    if begun is None or not _leads(given):
+        return []
+    return [
+        WritePin(name, given.observed.key, cluster.pin.resource_version, begun=begun)
+        for name, cluster in given.observed.clusters.items()
+        if cluster.current and cluster.pin and not _is_copied(begun, cluster.pin.begun)
+    ]
 
 
 def make(given: Input) -> list[Action]:
@@ -85,26 +97,18 @@ def _pins_put_back(given: Input) -> Iterator[WritePin]:
             yield WritePin(name, given.observed.key, None, latch, event, begun)
 
 
-def _pins_without_copy(given: Input) -> Iterator[WritePin]:
-    """Yield the writes that put on a pin what it does not say yet of the attempt."""
-    latch, begun = _latch_of_pins(given), _begun_of_pins(given)
+def _pins_without_latch(given: Input) -> Iterator[WritePin]:
+    latch = _latch_of_pins(given)
     for name, cluster in given.observed.clusters.items():
-        pin = cluster.pin
-        if pin is None or not cluster.current:
-            continue
-        latched = latch if pin.latch != latch else None
-        copied = begun if not _is_copied(begun, pin.begun) else None
-        if latched or copied:
-            version = pin.resource_version
-            yield WritePin(name, given.observed.key, version, latched, begun=copied)
+        if latch and cluster.pin and cluster.pin.latch != latch:
+            yield WritePin(name, given.observed.key, cluster.pin.resource_version, latch)
 
 
-def _is_copied(begun: Begun | None, found: Begun | None) -> bool:
+def _is_copied(begun: Begun, found: Begun | None) -> bool:
     """Return whether a pin knows of the attempt; its spec may have changed since."""
-    if begun is None or found is None:
-        return begun is None
-    same = (begun.completed, begun.splits) == (found.completed, found.splits)
-    return same and begun.attempt.is_same(found.attempt)
+    if found is None or not begun.attempt.is_same(found.attempt):
+        return False
+    return (begun.completed, begun.splits) == (found.completed, found.splits)
 
 
 def _begun_of_pins(given: Input) -> Begun | None:

@@ -449,7 +449,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "put it back, or remove the annotation migrate.tradeshift/record",
         ),
         Reason.HAND_EDITED: _block(
-            "somebody set other weights, or wrote a split anew without its record, during an attempt",
+            "somebody set other weights, or dropped a record, during an attempt",
             "put the weights back, or set the annotation abort; in Git ignore spec.backends",
         ),
         Reason.PIN_MISSING: _block(
@@ -623,8 +623,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             quiet=True,
         ),
         Reason.TWO_LEASES: _block(
-            "two controllers lead by two Leases; neither raises, both roll back",
-            "stop one, or write the same lease in the settings of both",
+            "two controllers lead by two Leases: neither raises",
+            "stop one, or write one lease in both settings",
         ),
         Reason.PROBE_REJECTED: _block(
             "the application gives the same unexpected answer on every path",
@@ -730,9 +730,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.SPLIT_REMADE: _info("a deleted split was recreated", "see who deleted it"),
         Reason.PIN_REMADE: _info("a deleted pin was put back", "see who deleted it"),
-        Reason.RECORD_REMADE: _info(
-            "a split's dropped record was put back", "see who wrote the split"
-        ),
+        Reason.RECORD_REMADE: _info("a dropped record was put back", "see who wrote the split"),
     }
 )
 """Of every reason, in the order in which the docs list them."""
