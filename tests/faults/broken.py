@@ -14,12 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 from controller.decide import gates, laws, plan
-from controller.decide.gates import evidence
+from controller.decide.gates import endpoints, evidence
 from controller.decide.input import Input
 from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
+from tests.faults.catalogue import OF_CALLS
+from tests.faults.disturbances import PHASES
 from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 
@@ -92,6 +94,11 @@ def _double_weights() -> None:
     trafficsplit.body = doubled
 
 
+def _endpoints_are_believed() -> None:
+    """Take what slices show at its word, whatever the probes say."""
+    endpoints.Emptiness.doubted_s = 0.0  # type: ignore[method-assign, assignment]  # a property becomes a number
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """How the product is broken, the run in which that shows, and a part of what the oracle says then."""
@@ -100,7 +107,7 @@ class Defect:
     says: str
     setup: Setup = Setup.ONE
     fault: str = ""
-    """Done to each raise of a split, in a run of its own: who leads by then is chance."""
+    """Done to each raise of a split, or in each phase, in a run of its own: who leads by then is chance."""
 
 
 DEFECTS: Mapping[str, Defect] = MappingProxyType(
@@ -121,6 +128,11 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             setup=Setup.TWO,
             fault="stopped on the way",
         ),
+        "believes endpoints alone": Defect(
+            _endpoints_are_believed,
+            "no probe was bad",
+            fault="pods of eks unready for 0.3 s",
+        ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),
     }
@@ -140,7 +152,7 @@ def main(name: str) -> int:
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())
-        cases = [Case(name, (Injection("call", n, defect.fault),)) for n in _raises(clean)]
+        cases = [Case(name, (injection,)) for injection in _injections(defect.fault, clean)]
         run = Run(1, cases, setup=defect.setup, clean=clean, report=outcomes.append)
         found = _wrong_in(run.go)
         return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
@@ -148,6 +160,13 @@ def main(name: str) -> int:
     found = in_child(travel)
     sys.stdout.write("\n".join(found) + "\n")
     return 0 if any(defect.says in wrong for wrong in found) else 1
+
+
+def _injections(fault: str, clean: Clean) -> list[Injection]:
+    """Return a fault at each place where it is to be done: of a call at each raise, else in each phase."""
+    if fault in OF_CALLS:
+        return [Injection("call", number, fault) for number in _raises(clean)]
+    return [Injection("phase", number, fault) for number, phase in enumerate(PHASES) if phase.share]
 
 
 def _raises(clean: Clean) -> list[int]:

@@ -115,4 +115,37 @@ EDITS: Mapping[str, Deed] = MappingProxyType(
         "Migration deleted": lambda world: world.delete_migration(),
     }
 )
-DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS})
+UNREADY_S = 0.3
+REPLACED_S = 0.02
+
+
+def _unready(*clusters: str) -> Deed:
+    """Let no pod be seen ready for a moment, though all of them serve."""
+
+    def deed(world: World) -> None:
+        for cluster in clusters:
+            world.hide_pods(cluster, UNREADY_S)
+
+    return deed
+
+
+def _replaced(*clusters: str) -> Deed:
+    """Replace slices, as a controller of slices does."""
+
+    def deed(world: World) -> None:
+        for cluster in clusters:
+            world.replace_slice(cluster, REPLACED_S)
+
+    return deed
+
+
+BLINKS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "pods of eks unready for 0.3 s": _unready("eks"),
+        "pods of legacy unready for 0.3 s": _unready("legacy"),
+        "all pods unready for 0.3 s": _unready(*CLUSTERS),
+        "slice of eks replaced": _replaced("eks"),
+        "all slices replaced": _replaced(*CLUSTERS),
+    }
+)
+DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS, **BLINKS})
