@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.decide.gates.endpoints import emptinesses
+from controller.decide.gates.endpoints import emptinesses, lasts_in_s
 from controller.decide.input import Input
 from controller.domain import Action, ReadEndpoints
 
@@ -14,8 +14,10 @@ def reads(given: Input) -> list[Action]:
 
 
 def ends_s(given: Input) -> float | None:
-    """Return when a doubt ends, or a read is due again, in seconds from now; None where nothing is doubted."""
+    """Return when a doubt ends, or a read is due again, or has lasted for
+    long enough, in seconds from now; None where nothing is doubted."""
     found = list(emptinesses(given))
     times = [each.doubted_s for each in found if each.doubted_s]
     times += [each.rereads_s for each in found]
+    times += lasts_in_s(given)
     return min(times, default=None)

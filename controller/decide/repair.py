@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from controller.decide import gates
+from controller.decide.gates.endpoints import LASTING_S
 from controller.decide.input import Input
 from controller.decide.resolve import share_without_split, split_parts
 from controller.decide.roll_back import may_roll_back
@@ -65,7 +66,7 @@ def make(given: Input) -> list[Action]:
         if cluster.pin is None:
             actions.append(WritePin(name, given.observed.key, None))
         if cluster.split is None or cluster.missing:
-            actions.append(_made(given, cluster))
+            actions += _made(given, cluster)
         else:
             actions += together(
                 _rewritten(given, cluster, part)
@@ -183,15 +184,13 @@ def _may_make(given: Input) -> bool:
     return gates.first(gates.SERVABLE, given) is None
 
 
-def _is_sure(cluster: ObservedCluster) -> bool:
-    """Return whether it is known whom a new split is to send the calls to: that nobody is ready here was read."""
-    return bool(cluster.endpoints.ready) or cluster.endpoints_read_s <= cluster.empty_s
-
-
-def _made(given: Input, cluster: ObservedCluster) -> Action:
-    """A split at the share that changes nothing: local where somebody is ready, else at the mirror."""
-    if not _is_sure(cluster):
-        return ReadEndpoints(cluster.name, given.observed.key)
+def _made(given: Input, cluster: ObservedCluster) -> list[Action]:
+    """A split at the share that changes nothing: local where somebody is ready, else at the mirror. That nobody is,
+    must have lasted, and have been read since."""
+    if not cluster.endpoints.ready and cluster.empty_s < LASTING_S:
+        return []
+    if not cluster.endpoints.ready and cluster.empty_s - cluster.endpoints_read_s < LASTING_S:
+        return [ReadEndpoints(cluster.name, given.observed.key)]
     away = 0 if cluster.endpoints.ready else WHOLE
     context = given.observed.context
     record = Record(
@@ -206,7 +205,7 @@ def _made(given: Input, cluster: ObservedCluster) -> Action:
         Reason.SPLIT_MADE,
         f"made the {record.kind.api_kind} {names} in {cluster.name}, which changes nothing yet",
     )
-    return replace(write, event=event)
+    return [replace(write, event=event)]
 
 
 def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSplit:

@@ -161,9 +161,12 @@ class Writes:
         self._report(action)
 
     async def _write_canary(self, action: WriteCanary) -> None:
-        """Make the canary; that another migration has made it meanwhile is as good."""
+        """Make the canary, unless the Service has a split; that another migration has made it meanwhile is as good."""
         namespace = self._settings.clusters[action.cluster].gateway_namespace
         resource = PROVIDERS[action.kind].RESOURCE
+        await self._objects.read(ObjectName(action.cluster, resource, *action.key))
+        if self._store.views[action.cluster].splits(action.key):
+            return
         at = ObjectName(action.cluster, resource, namespace, canary.CANARY)
         with suppress(AlreadyExists):
             await self._objects.put(at, canary.body(action.kind, namespace), create=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from controller.decide import gates, laws, plan
-from controller.decide.gates import evidence
+from controller.decide.gates import endpoints, evidence
 from controller.decide.input import Input
 from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
@@ -102,6 +102,11 @@ def _one_lease_is_enough() -> None:
     Terms.listens_s = lambda *_: 0.0  # type: ignore[method-assign]
 
 
+def _endpoints_are_believed() -> None:
+    """Take what slices show at its word, whatever the probes say."""
+    endpoints.Emptiness.doubted_s = 0.0  # type: ignore[method-assign, assignment]  # a property becomes a number
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """How the product is broken, the run in which that shows, and a part of what the oracle says then."""
@@ -139,6 +144,11 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             "somebody wrote the split in legacy anew",
             fault="split replaced",
         ),
+        "believes endpoints alone": Defect(
+            _endpoints_are_believed,
+            "no probe was bad",
+            fault="pods of eks unready for 0.3 s",
+        ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),
     }
@@ -172,7 +182,7 @@ def _cases(defect: Defect, clean: Clean) -> list[Case]:
     if defect.fault in OF_CALLS:
         calls = _raises(clean)
         return [Case(defect.fault, (Injection("call", n, defect.fault),)) for n in calls]
-    return [case for case in matrix.lost() if case.group == defect.fault]
+    return [case for case in (*matrix.lost(), *matrix.blinks()) if case.group == defect.fault]
 
 
 def _raises(clean: Clean) -> list[int]:

@@ -60,6 +60,11 @@ def writes(call: Call) -> bool:
     return call.is_write
 
 
+def lists(call: Call) -> bool:
+    """Calls that ask for all objects of a kind."""
+    return reads(call) and "limit=" in call.target
+
+
 def reads(call: Call) -> bool:
     """Calls that ask for objects."""
     return not call.is_write and not call.is_watch
@@ -187,6 +192,27 @@ def garbled(change: Callable[[bytes], bytes]) -> Callable[[Signals], CallFault]:
 def other_shape(_: bytes) -> bytes:
     """Return JSON that is none of Kubernetes."""
     return b'{"metadata": 7, "items": {"a": []}, "spec": "none", "versions": 3}'
+
+
+def list_of_nothing(body: bytes) -> bytes:
+    """Return a list without its items; what is no list as it is."""
+    found = json.loads(body or b"null")
+    if not isinstance(found, dict) or not isinstance(found.get("items"), list):
+        return body
+    return json.dumps({**found, "items": []}).encode()
+
+
+def list_of_odd_things(body: bytes) -> bytes:
+    """Return a list in which every object is of another shape; what is no list as it is."""
+    found = json.loads(body or b"null")
+    if not isinstance(found, dict) or not isinstance(found.get("items"), list):
+        return body
+    return json.dumps({**found, "items": [odd(each) for each in found["items"]]}).encode()
+
+
+def odd(thing: dict[str, Any]) -> dict[str, Any]:
+    """Return an object whose labels are of no shape that there is."""
+    return {**thing, "metadata": {**thing.get("metadata", {}), "labels": {"odd": 7}}}
 
 
 # --- connections --------------------------------------------------------------------------------------
@@ -343,6 +369,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "truncated JSON": Kind(garbled(lambda body: body[: len(body) // 2]), answers),
         "other shape": Kind(garbled(other_shape), answers),
+        "empty list": Kind(garbled(list_of_nothing), lists),
+        "undecodable list": Kind(garbled(list_of_odd_things), lists),
         "reset before": Kind(reset_before, anything),
         "reset after": Kind(reset_after, anything),
         "stalled": Kind(stalled, anything),
@@ -443,6 +471,17 @@ async def garbage(feed: Feed, event: Event) -> None:
     await feed.pass_on(event.line)
 
 
+async def undecodable(feed: Feed, event: Event) -> None:
+    """The object that it is about is of another shape; a second later it comes as it is."""
+    found = json.loads(event.line)
+    if found.get("type") not in ("ADDED", "MODIFIED"):
+        await feed.pass_on(event.line)
+        return
+    spoiled = json.dumps({**found, "object": odd(found["object"])}).encode() + b"\n"
+    await feed.pass_on(spoiled)
+    feed.pass_later(1.0, event.line)
+
+
 async def stalled_watch(feed: Feed, _event: Event) -> None:
     """From here on the watch says nothing more, and stays open."""
     feed.mute()
@@ -462,6 +501,7 @@ EVENTS: Mapping[str, EventFault] = MappingProxyType(
         "watch ended": ended_instead,
         "410 in the stream": expired,
         "garbage in the stream": garbage,
+        "undecodable object": undecodable,
         "watch stalled": stalled_watch,
     }
 )

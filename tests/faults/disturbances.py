@@ -137,7 +137,6 @@ DROPS: Mapping[str, Deed] = MappingProxyType(
 )
 """What a person does to splits in mid-attempt, without their records."""
 
-DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS, **LEASES, **DROPS})
 
 SECOND = "another controller, another lease"
 """It runs for a while beside the one that is there, misconfigured; then it is taken away."""
@@ -147,3 +146,40 @@ SECOND_S = 30.0
 FOUND_S = 3.5
 """From its start to its first write on a split, by which the other one knows of it: it takes its lease, lists, and at
 its next renewal, a third of 6 s, a token above the records."""
+
+UNREADY_S = 0.3
+REPLACED_S = 0.02
+
+
+def _unready(*clusters: str) -> Deed:
+    """Let no pod be seen ready for a moment, though all of them serve."""
+
+    def deed(world: World) -> None:
+        for cluster in clusters:
+            world.hide_pods(cluster, UNREADY_S)
+
+    return deed
+
+
+def _replaced(*clusters: str) -> Deed:
+    """Replace slices, as a controller of slices does."""
+
+    def deed(world: World) -> None:
+        for cluster in clusters:
+            world.replace_slice(cluster, REPLACED_S)
+
+    return deed
+
+
+BLINKS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "pods of eks unready for 0.3 s": _unready("eks"),
+        "pods of legacy unready for 0.3 s": _unready("legacy"),
+        "all pods unready for 0.3 s": _unready(*CLUSTERS),
+        "slice of eks replaced": _replaced("eks"),
+        "all slices replaced": _replaced(*CLUSTERS),
+    }
+)
+DEEDS: Mapping[str, Deed] = MappingProxyType(
+    {**CUTS, **CLOCKS, **EDITS, **LEASES, **DROPS, **BLINKS}
+)

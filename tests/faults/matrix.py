@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
-from tests.faults.disturbances import CLOCKS, CUTS, DROPS, EDITS, LEASES, PHASES, SECOND
+from tests.faults.disturbances import BLINKS, CLOCKS, CUTS, DROPS, EDITS, LEASES, PHASES, SECOND
 from tests.faults.run import Case, Clean, Injection
 
 NEEDS_A_PAST = "stale read"
@@ -45,12 +45,19 @@ def events(clean: Clean) -> Iterator[Case]:
 
 
 def disturbances() -> Iterator[Case]:
-    """Every cut, and every hand on what is told, in every phase."""
-    return (
-        Case(kind, (Injection("phase", number, kind),))
-        for kind in (*CUTS, *EDITS)
-        for number in range(len(PHASES))
-    )
+    """Every cut, every hand on what is told, and pods out of sight for a moment, in every phase."""
+    for kind in (*CUTS, *EDITS):
+        for number in range(len(PHASES)):
+            yield Case(kind, (Injection("phase", number, kind),))
+    yield from blinks()
+
+
+def blinks() -> Iterator[Case]:
+    """Pods out of sight for a moment, in every phase in which all of them serve: else both witnesses agree."""
+    for kind in BLINKS:
+        for number, phase in enumerate(PHASES):
+            if not phase.bad:
+                yield Case(kind, (Injection("phase", number, kind),))
 
 
 def lost() -> Iterator[Case]:
@@ -91,6 +98,11 @@ def of_routes(clean: Clean) -> Iterator[Case]:
             yield replace(case, group=f"{case.group}, HTTPRoute")
     for case in lost():
         yield replace(case, group=f"{case.group}, HTTPRoute")
+    yield from (replace(case, group=f"{case.group}, HTTPRoute") for case in blinks())
+    for _, call in clean.calls:
+        for kind in ("empty list", "undecodable list"):
+            if KINDS[kind].fits(call) and call.number not in calls:
+                yield Case(f"{kind}, HTTPRoute", (Injection("call", call.number, kind),))
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

@@ -107,6 +107,7 @@ class Oracle:
         self._overridden_s = 0.0
         self._pinned_s: dict[str, float] = {}
         self._unpinned_s: dict[str, float] = {}
+        self._was_bad = False
         self._was_away: dict[str, list[tuple[float, int]]] = {c: [] for c in CLUSTERS}
 
     # --- what the story tells ---------------------------------------------------------------------------
@@ -115,6 +116,7 @@ class Oracle:
         """Another attempt: towards this cluster."""
         self.target = target
         self._failed_s = None
+        self._was_bad = False
         self._steps.clear()
         self._restart_evidence()
 
@@ -141,6 +143,7 @@ class Oracle:
         way = self._ways[callers, route]
         way.good += sent - bad
         way.bad += bad
+        self._was_bad = self._was_bad or bad > 0
         way.last_s = self._clock()
         to_target = (route == "pods") == (callers == self.target)
         above_home = any(share != self._home(c) for c, share in self.away.items())
@@ -228,6 +231,13 @@ class Oracle:
         elif plural == "leases" and stored.name == LEASE:
             self._lease(cluster, {} if gone else stored.body)
 
+    def _ground(self, cluster: str, body: dict[str, Any]) -> None:
+        """Nobody is rolled back without a bad probe: nothing here ends pods or asks for an abort."""
+        record = json.loads((body["metadata"].get("annotations") or {}).get(RECORD) or "{}")
+        if record.get("reverted") and not self._was_bad:
+            why = record["reverted"].get("reason")
+            self.wrong(f"{cluster}: rolled back by {why}, and no probe was bad")
+
     def wrong(self, what: str) -> None:
         """Keep what must not be."""
         line = f"{self._clock():9.3f} {what}"
@@ -255,6 +265,7 @@ class Oracle:
         backends = backends_of(body) or []
         if body:
             self._weights(cluster, backends)
+            self._ground(cluster, body)
         before, self.away[cluster] = self.away[cluster], _away_of(backends, cluster)
         away = self.away[cluster]
         by = self._judge_order(cluster, body)

@@ -227,6 +227,30 @@ class World:
         if api.store.get("migrations", NAMESPACE, SERVICE) is not None:
             api.remove("migrations", NAMESPACE, SERVICE)
 
+    def hide_pods(self, cluster: str, for_s: float) -> None:
+        """Let the slice of a Service show no ready pod for a while; all of them serve."""
+        api, name = self.apis[cluster], f"{SERVICE}-abcde"
+        stored = api.store.get("endpointslices", NAMESPACE, name)
+        assert stored is not None
+        body = stored.decoded("v1")
+        unready = [{**e, "conditions": {"ready": False}} for e in body["endpoints"]]
+        self.tell(f"the pods of {cluster} are not ready")
+        api.put({**body, "endpoints": unready})
+        asyncio.get_running_loop().call_later(for_s, self._show_pods, cluster)
+
+    def replace_slice(self, cluster: str, after_s: float) -> None:
+        """Delete the slice of a Service, and make it again a moment later."""
+        api = self.apis[cluster]
+        assert isinstance(api, Embedded)
+        self.tell(f"the slice of {cluster} is replaced")
+        api.remove("endpointslices", NAMESPACE, f"{SERVICE}-abcde")
+        asyncio.get_running_loop().call_later(after_s, self._show_pods, cluster)
+
+    def _show_pods(self, cluster: str) -> None:
+        self.tell(f"the pods of {cluster} are ready")
+        body = next(b for b in _objects(cluster) if b["metadata"]["name"] == f"{SERVICE}-abcde")
+        self.apis[cluster].put(body)
+
     def migration(self) -> Mapping[str, Any]:
         """Return the status of the Migration, {} where there is none."""
         stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)

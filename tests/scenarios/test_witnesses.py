@@ -155,6 +155,29 @@ def test_good_probes_lead_back_to_an_origin_out_of_sight() -> None:
 # --- before an attempt ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("cluster", ["legacy", "eks"])
+def test_a_service_that_restarts_keeps_its_callers(cluster: str) -> None:
+    """A Service whose pods are all out of sight when it is enrolled gets a split that leaves its callers with it."""
+    world = World()
+    hide_pods(world, cluster)
+    world.ask(paused="true")
+    world.run(20)
+    world.sync(cluster)
+    world.until(lambda: all(world.split(name) is not None for name in world.clusters))
+    assert world.aways() == (0, 0)
+
+
+def test_a_service_without_pods_is_enrolled_at_its_mirror() -> None:
+    """Where nobody has been ready for half a minute, and the API server says so, the split leads to the mirror."""
+    world = World()
+    world.set_pods("eks", [])
+    world.ask(paused="true")
+    world.run(29)
+    assert world.split("eks") is None
+    world.run(3)
+    assert world.aways() == (0, 1000)
+
+
 def test_no_split_is_made_by_an_empty_list() -> None:
     """A Service whose pods one list does not show gets a split that leaves its callers where they are."""
     world = World()

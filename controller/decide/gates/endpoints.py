@@ -29,6 +29,9 @@ REREAD_S = 5.0
 BEFORE_S = 1.0
 """A bad probe that was sent so long before nobody was seen ready is of the same fault."""
 
+LASTING_S = 30.0
+"""A Service that restarts has nobody ready for a while: only after this is it taken for one without pods here."""
+
 _HEARD_S = 0.3
 """A path of which nothing came for so long says nothing (docs/evidence.md, UNKNOWN)."""
 
@@ -121,6 +124,19 @@ def emptinesses(given: Input) -> Iterator[Emptiness]:
     if given.state.shifted:
         found = [origin_emptiness(given, callers) for callers in given.state.shifted_clusters]
         yield from (each for each in (target_emptiness(given), *found) if each)
+
+
+def lasts_in_s(given: Input) -> Iterator[float]:
+    """Yield in how many seconds a cluster that has no split yet will have had nobody ready for long enough."""
+    for cluster in given.observed.clusters.values():
+        waits = cluster.split is None or cluster.missing
+        if (
+            waits
+            and cluster.current
+            and cluster.empty_s < LASTING_S
+            and not cluster.endpoints.ready
+        ):
+            yield LASTING_S - cluster.empty_s
 
 
 def _to(given: Input, side: Side, *callers: str) -> tuple[PathEvidence, ...]:
