@@ -77,6 +77,12 @@ WRONG_BODY = "wrong-body"
 OPEN = "open"
 """The answer of a TCP port that took the connection and kept it."""
 
+UNTIMED = "untimed"
+"""Discards only what is slow: the prober's loop lagged, so latencies may be its own."""
+
+LAG = "lag"
+"""Discards what is slow and what was not answered: the loop stood so long that it may have missed an answer."""
+
 PROTOCOL_UNSERVED = "ProtocolUnserved"
 """The reason of a refusal: this prober, as it is installed, does not speak the protocol."""
 
@@ -216,7 +222,8 @@ class Sample(Frozen, frozen=True):
     ``number`` counts the samples of an assignment from 0; one in which nothing was due is not sent.
     ``age_s`` is the time from the end of the sample to the sending of the report. ``base`` and
     ``burst`` are apart because burst probes count for FAIL only. ``discarded`` says why the prober does
-    not stand behind this sample (empty: it does). ``answers`` counts by status code, name of a gRPC
+    not stand behind this sample (empty: it does): :data:`UNTIMED` and :data:`LAG` are about a part of it,
+    any other reason about everything. ``answers`` counts by status code, name of a gRPC
     status, expectation that was not met (``wrong-cluster``, ...) or kind of error (``timeout``,
     ``refused``, ``reset``, ...). ``loops`` counts answers 508. ``faults``
     holds, by pod address, the base and the burst counts of the probes that were bad or slow, so
@@ -235,7 +242,7 @@ class Sample(Frozen, frozen=True):
 
 
 class Hello(Frozen, frozen=True, tag="hello", tag_field="type"):
-    """Prober to controller, first: who answers, and how many probes a second it can send."""
+    """Prober to controller, first: who answers, and how many probes a second base rates may take of it."""
 
     version: int
     cluster: str

@@ -18,8 +18,8 @@ from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
 from prober.path import ProbedPath, Timer
 from prober.probe import Client
-from prober.samples import OpenSample
-from prober.self_check import LoopLag
+from prober.samples import LATE, OpenSample
+from prober.self_check import LoopLag, worst
 from prober.target import Ask, NotServedError, asks_of, pod_asks
 from prober.telemetry import Metrics
 from prober.timers import Timers
@@ -48,7 +48,7 @@ class Engine:
         aims: Aims = CLOSED,
     ) -> None:
         self._client = client
-        self._control = Control(client, control, metrics)
+        self._control = Control(client, control, lag, metrics)
         self._domain = domain
         self._capacity = capacity
         self._lag = lag
@@ -171,6 +171,8 @@ class Engine:
     ) -> None:
         if outcome.unsent:
             sample.end_unsent(outcome)
+            if outcome.unsent == LATE:
+                self._capacity.strain(outcome.ended_s)
         else:
             slow = outcome.is_slow(path.assign.latency_limit_s)
             sample.end(outcome, burst=burst, slow=slow, address=address)
@@ -212,7 +214,7 @@ class Engine:
         for path in [path for path in self._bursting if not path.is_bursting(now)]:
             self._bursting.discard(path)
             self._capacity.want(path, path.wanted(now))
-        self._capacity.settle()
+        self._capacity.settle(now)
         if self._paced_version == self._capacity.version:
             return
         self._paced_version = self._capacity.version
@@ -234,7 +236,7 @@ class Engine:
         if self._drain_s is not None and start + SAMPLE_S > self._drain_s:
             return "draining"
         checks = (self._lag.self_check, self._control.self_check)
-        return next((why for check in checks if (why := check.between(start, end))), "")
+        return worst(*(check.between(start, end) for check in checks))
 
     def _why_untrusted(self, now: float) -> str:
         if self._drain_s is not None:

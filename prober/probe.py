@@ -89,7 +89,7 @@ class Client:
         """Send one probe and wait for its answer until ``due_s + TIMEOUT_S``."""
         started_s = self.clock()
         if started_s - due_s > LAG_S:
-            # Its sample is discarded anyway, and sending it would make the next ones late.
+            # It would see another sample than its own, and make the next ones late.
             return Outcome(due_s, started_s, started_s, unsent="late")
         try:
             async with asyncio.timeout(due_s + TIMEOUT_S - started_s):

@@ -18,6 +18,7 @@ from prober.contract import CONTROL_PATH, MAX_MESSAGE_BYTES, PATH, VERSION, Hell
 from prober.engine import Engine
 from prober.probe import Client
 from prober.protocols.http1 import new_session
+from prober.schedule import BASE_SHARE
 from prober.self_check import LoopLag
 from prober.settings import Settings
 from prober.stream import Stream
@@ -65,7 +66,7 @@ class Server:
         self._capacity = Capacity(settings.cap_per_s)
         # Unix time at the start, monotonic since: see prober.engine.
         self._epoch = time.time() - time.monotonic()
-        self._lag = LoopLag(BEAT_S, self._clock())
+        self._lag = LoopLag(BEAT_S, self._clock(), self._capacity.strain)
         self._streams: dict[Stream, _Peer] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -141,9 +142,8 @@ class Server:
         self._idle.clear()
         self._metrics.streams.set(len(self._streams))
         self._log.info("stream_opened", streams=len(self._streams))
-        hello = Hello(
-            VERSION, self._settings.cluster, self._settings.name, self._settings.cap_per_s
-        )
+        for_base_per_s = BASE_SHARE * self._settings.cap_per_s
+        hello = Hello(VERSION, self._settings.cluster, self._settings.name, for_base_per_s)
         code = None
         try:
             code = await stream.serve(hello)

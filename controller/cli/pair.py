@@ -204,13 +204,16 @@ class Pair:
 
 
 def _as_asked(observed: Observed) -> Observed:
-    """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split."""
+    """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split.
+
+    What a canary asks was just read."""
     return replace(
         observed,
         clusters={
             name: replace(
                 cluster,
                 unanswered={kind: at for kind, at in cluster.unanswered.items() if at is not None},
+                silent=frozenset(cluster.unanswered),
             )
             for name, cluster in observed.clusters.items()
         },

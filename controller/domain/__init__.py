@@ -12,6 +12,8 @@ from controller.domain.decision import (
     OriginCalls,
     Plan,
     ProbeOrder,
+    ReadCanary,
+    ReadEndpoints,
     ReadSplits,
     Revert,
     Ruling,
@@ -44,7 +46,15 @@ from controller.domain.observed import (
     Weights,
 )
 from controller.domain.reasons import Reason
-from controller.domain.record import Attempt, Latch, Record, Reverted, Unreadable
+from controller.domain.record import (
+    BELIEVED_TOKEN,
+    Attempt,
+    Begun,
+    Latch,
+    Record,
+    Reverted,
+    Unreadable,
+)
 from controller.domain.spec import (
     Frozen,
     LatencySpec,
@@ -59,12 +69,14 @@ from controller.domain.spec import (
 )
 
 __all__ = [
+    "BELIEVED_TOKEN",
     "FIELD_MANAGER",
     "PREFIX",
     "SOAK_SHARE",
     "WHOLE",
     "Action",
     "Attempt",
+    "Begun",
     "CallPath",
     "Defect",
     "Endpoints",
@@ -91,6 +103,8 @@ __all__ = [
     "ProbeOrder",
     "ProbeSpec",
     "Problem",
+    "ReadCanary",
+    "ReadEndpoints",
     "ReadSplits",
     "Reason",
     "Record",

@@ -225,3 +225,55 @@ def test_auto_takes_the_kind_that_is_obeyed() -> None:
     world.until_phase(Phase.COMPLETED)
     assert has_canary(world, "legacy", SplitKind.HTTPROUTE)
     assert world.split("legacy") is not None
+
+
+@KINDS
+def test_an_answer_that_no_stream_brought_is_read(kinds: Pair) -> None:
+    """Where the answer to the canary stands in the API server, and no watch tells of it, the kind is made all the
+    same: it is read before anybody concludes that there is none."""
+    world = World(kinds=kinds, serving=list(SplitKind))
+    for name in world.clusters:
+        world.apis[name].withheld = {CANARY, f"{CANARY}.{GATEWAYS}.svc.cluster.local"}
+    world.ask(split=kinds["legacy"])
+    world.until_phase(Phase.COMPLETED)
+    other = next(kind for kind in SplitKind if kind is not kinds["legacy"])
+    assert not any(has_canary(world, name, other) for name in world.clusters)
+
+
+def test_auto_keeps_the_kind_whose_answer_no_stream_brought() -> None:
+    """No other kind of split is asked for, or made, though a watch withheld that Linkerd obeys HTTPRoutes."""
+    world = World(kinds=ROUTES, serving=list(SplitKind))
+    for name in world.clusters:
+        world.apis[name].withheld = {CANARY}
+    world.ask()
+    world.until_phase(Phase.COMPLETED)
+    assert not any(has_canary(world, name, SplitKind.TRAFFICSPLIT) for name in world.clusters)
+
+
+def test_silence_that_cannot_be_read_is_no_answer() -> None:
+    """While the API server refuses to be asked for the canary, it is waited for, and no other kind is taken."""
+    world = World(kinds=ROUTES, serving=list(SplitKind))
+    silence(world)
+    world.ask()
+    world.until(lambda: has_canary(world, "eks", SplitKind.HTTPROUTE))
+    for name in world.clusters:
+        world.apis[name].unread = {CANARY}
+    world.run(30.0)
+    assert world.reason == Reason.SPLIT_UNANSWERED
+    assert not has_canary(world, "legacy", SplitKind.TRAFFICSPLIT)
+
+
+def test_a_canary_that_was_made_anew_asks_anew() -> None:
+    """Silence that was read is of that canary only: one made later is waited for, and read, by itself."""
+    world = World()
+    silence(world)
+    world.ask()
+    world.run(8.0)
+    assert world.decided.ruling is not None
+    assert not world.decided.ruling.waits
+    world.apis["legacy"].delete(Resource.TRAFFICSPLITS, GATEWAYS, CANARY)
+    world.ask(dwell="4s")
+    world.run(1.0)
+    assert has_canary(world, "legacy", SplitKind.TRAFFICSPLIT)
+    assert world.reason == Reason.SPLIT_UNANSWERED
+    assert world.decided.ruling.waits

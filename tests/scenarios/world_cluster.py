@@ -95,6 +95,10 @@ class ApiServer:
         """Names of splits that an admission webhook lets no controller write."""
         self.unserved: set[Resource] = set()
         self.delay_s = 0.0
+        self.unread: set[str] = set()
+        """Names of objects that a controller may not read."""
+        self.withheld: set[str] = set()
+        """Names of objects of which no watch tells; whoever reads them sees them."""
         for namespace in NAMESPACES:
             self.store.put(self.store.resources["namespaces"], {"metadata": {"name": namespace}})
         self.store.listen(self._changed)
@@ -218,7 +222,37 @@ class Connection:
     async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
         """Read an object."""
         target = self._server.target(resource, namespace, name)
+        if name in self._server.unread:
+            raise Refused("it may not be read", status=403)
         return await self._ask(resource, lambda: self._server.writes.existing(target), None)
+
+    async def select(
+        self, resource: Resource, namespace: str, labels: str
+    ) -> tuple[tuple[KubeObject | Undecodable, ...], str]:
+        """List what has a label."""
+        label, _, value = labels.partition("=")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[Stored, ...]] = loop.create_future()
+        loop.call_later(self._server.delay_s, self._listed, answer, resource, context=Context())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                every = await answer
+        except TimeoutError as error:
+            raise Unavailable("no answer") from error
+        found = [
+            decoded(resource, stored)
+            for stored in every
+            if stored.namespace == namespace
+            and stored.body["metadata"].get("labels", {}).get(label) == value
+        ]
+        return tuple(found), str(self._server.store.version)
+
+    def _listed(self, answer: asyncio.Future[tuple[Stored, ...]], resource: Resource) -> None:
+        self._server.requests += 1
+        if self._server.away:
+            self._fail(answer, Unavailable(f"{self._server.name} is away"))
+        elif not answer.done():
+            answer.set_result(tuple(self._server.store.objects(resource.value)))
 
     async def create(
         self, resource: Resource, namespace: str, body: Mapping[str, Any]
@@ -313,7 +347,7 @@ class Connection:
         return named and request.resource in PROVIDER_OF
 
     @staticmethod
-    def _fail(answer: asyncio.Future[Stored], error: Exception) -> None:
+    def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
         if not answer.done():
             answer.set_exception(error)
             answer.exception()  # who asked may be dead, and then nobody else looks at it
@@ -351,6 +385,8 @@ class Connection:
     def _change(self, event: Event) -> Change | None:
         """Return what a watch tells of an event; None where nobody watches that."""
         stored, name = event.stored, self._server.name
+        if stored.name in self._server.withheld:
+            return None
         watched = {resource.value: resource for resource in WATCHED}
         resource = watched.get(stored.resource.key)
         if resource is None or resource in self._server.unserved:

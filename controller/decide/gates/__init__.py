@@ -30,8 +30,8 @@ from controller.decide.gates import (
 from controller.decide.gates.finished import pin_latched
 from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven
 from controller.decide.gates.rollback_guard import stays
-from controller.decide.gates.safety import no_lease
-from controller.decide.gates.spec import traffic_mode, unasked
+from controller.decide.gates.safety import no_lease, two_leases
+from controller.decide.gates.spec import asking, traffic_mode
 
 __all__ = [
     "ALL",
@@ -40,12 +40,13 @@ __all__ = [
     "SETTLE_S",
     "Each",
     "Gate",
+    "asking",
     "first",
     "no_lease",
     "pin_latched",
     "stays",
     "traffic_mode",
-    "unasked",
+    "two_leases",
     "unproven",
 ]
 

@@ -16,9 +16,11 @@ from controller.domain import (
     ObservedCluster,
     ObservedService,
     Port,
+    ReadCanary,
     Reason,
     SplitKind,
     TrafficMode,
+    WriteCanary,
 )
 from controller.domain.ports import taken_for
 from controller.domain.probe_checks import shown_ports, unfit
@@ -230,23 +232,26 @@ def _first_answer(
         if kind not in cluster.unanswered:
             return None
         left = _answer_due_s(given, cluster, kind)
-        if left > 0:
+        if left > 0 or kind not in cluster.silent:
             message = f"whether anybody in {cluster.name} obeys {_ARTICLES[kind]} {kind.api_kind}"
-            return wait(Reason.SPLIT_UNANSWERED, message, left)
+            return wait(Reason.SPLIT_UNANSWERED, message, left if left > 0 else None)
     return _unanswered(cluster.name, kinds[0]) if kinds else None
 
 
-def unasked(given: Input, cluster: ObservedCluster) -> SplitKind | None:
-    """Return the kind of split that a canary is to ask for now: the next, once the one before has had its time."""
+def asking(given: Input, cluster: ObservedCluster) -> WriteCanary | ReadCanary | None:
+    """Return how it is found out now whether anybody obeys a kind of split: of the best that is not answered a canary
+    is made, and read from the API server itself once it has had its time; then the next."""
     if cluster.split is not None or not cluster.current:
         return None
     for kind in split_choice.candidates(given.observed, given.state, cluster):
         if kind not in cluster.unanswered:
             return None
         if cluster.unanswered[kind] is None:
-            return kind
+            return WriteCanary(cluster.name, given.observed.key, kind)
         if _answer_due_s(given, cluster, kind) > 0:
             return None
+        if kind not in cluster.silent:
+            return ReadCanary(cluster.name, given.observed.key, kind)
     return None
 
 

@@ -330,4 +330,4 @@ def test_a_host_is_always_the_computed_one(assign: Assign) -> None:
         else:
             assert ask.url.host == name
             assert ask.url.port == assign.port
-            assert ask.headers == {}
+            assert ask.headers == ({"Host": assign.service} if assign.route == "apex" else {})

@@ -33,14 +33,15 @@ EVERY_KIND = frozenset(SplitKind)
 ONLY_ROUTES = {"splits": (), "split_kinds": frozenset({SplitKind.HTTPROUTE})}
 
 
-def unanswered(asked_s: float | None) -> dict[str, object]:
+def unanswered(asked_s: float | None, *, read: bool = True) -> dict[str, object]:
     """Return what changes a cluster without a split, whose TrafficSplits nobody answers for, so long after it was
-    asked (None: it was not)."""
+    asked (None: it was not). ``read``: its API server itself knows no answer either."""
     asked = None if asked_s is None else NOW - timedelta(seconds=asked_s)
     return {
         "splits": (),
         "split_kinds": frozenset({SplitKind.TRAFFICSPLIT}),
         "unanswered": {SplitKind.TRAFFICSPLIT: asked},
+        "silent": frozenset({SplitKind.TRAFFICSPLIT} if read else ()),
     }
 
 
@@ -189,6 +190,7 @@ ROWS = [
     Row(gates.split_unanswered, given(eks=unanswered(None)), "wait SplitUnanswered"),
     Row(gates.split_unanswered, given(eks=unanswered(4.0)), "wait SplitUnanswered"),
     Row(gates.split_unanswered, given(eks=unanswered(5.0)), "hold SplitUnanswered"),
+    Row(gates.split_unanswered, given(eks=unanswered(5.0, read=False)), "wait SplitUnanswered"),
     # Its API server's clock is ahead: what this process has seen counts.
     Row(gates.split_unanswered, given(eks=unanswered(-60.0)), "hold SplitUnanswered"),
     Row(
