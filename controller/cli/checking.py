@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 
-import msgspec
-
 from controller.cli import drained as drainage
 from controller.cli import kubeconfig, report
 from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
+from controller.cli.as_json import as_json
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory, read_inventory
@@ -248,8 +247,7 @@ def _show(found: report.Report, asked: Asked) -> None:
 
 
 def _json(value: object) -> None:
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{as_json(value, indent=2)}\n")
 
 
 @contextmanager

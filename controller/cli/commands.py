@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from controller.cli import converting, forecast, kubeconfig, show, verbs, waiting, watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
+from controller.cli.as_json import as_json
 from controller.cli.checking import check, drained
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.migration import Migration
@@ -207,4 +206,4 @@ def _print(text: str) -> None:
 
 
 def _print_json(value: object) -> None:
-    _print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    _print(as_json(value, indent=2))

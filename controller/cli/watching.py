@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from controller.cli import show
+from controller.cli.as_json import as_json
 from controller.cli.exit_codes import Failure
 from controller.cli.migration import Migration
 from controller.kube.api import Backoff, Unavailable
@@ -66,7 +65,7 @@ async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
         for migration in reading.found:
             name = (migration.namespace, migration.service)
             line = show.change_line(migration, namespaces=namespaces)
-            raw = msgspec.json.encode(migration.raw).decode() if json else line
+            raw = as_json(migration.raw) if json else line
             if known.get(name) != raw:
                 known[name] = raw
                 sys.stdout.write(f"{raw}\n")

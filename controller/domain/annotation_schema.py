@@ -74,8 +74,15 @@ class Row:
 
 def shortened(text: str, most: int = MAX_SHOWN) -> str:
     """Return what a message repeats of a person's text: control characters escaped, ``most`` characters."""
-    safe = "".join(c if c.isprintable() else _escaped(c) for c in text[: most + 1])
+    safe = visible(text[: most + 1])
     return safe if len(safe) <= most else safe[: most - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Return a text that may hold somebody else's, with control characters and marks of direction escaped."""
+    return (
+        text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+    )
 
 
 def _escaped(character: str) -> str:

@@ -28,6 +28,7 @@ from controller.domain import (
     Side,
     Verdict,
 )
+from controller.domain.annotation_schema import visible
 from controller.domain.status import (
     AskedBy,
     Condition,
@@ -198,13 +199,13 @@ def verdict_of(observed: Observed, plan: Plan) -> str:
 
 def _note(observed: Observed, plan: Plan) -> Note:
     waits = plan.ruling is None or plan.ruling.waits
-    reason = "" if waits or plan.ruling is None else plan.ruling.reason.value
+    reason = "" if waits else _reason(plan)
     return Note(plan.phase, share_text(observed, plan), reason)
 
 
 def _reason(plan: Plan) -> str:
     if plan.ruling is not None:
-        return plan.ruling.reason.value
+        return visible(plan.ruling.reason.value)
     return Reason.RAISING.value
 
 
@@ -213,14 +214,14 @@ def _sentence(observed: Observed, plan: Plan) -> str:
     one, other = observed.context.clusters
     shares = f"share {share_text(observed, plan)} % ({one}/{other})"
     if plan.ruling is not None and not plan.ruling.waits:
-        return f"{shares}: {plan.ruling.message}"
-    return f"{shares}, next: {plan.next}" if plan.next else shares
+        return f"{shares}: {visible(plan.ruling.message)}"
+    return f"{shares}, next: {visible(plan.next)}" if plan.next else shares
 
 
 def _event(observed: Observed, plan: Plan) -> Event:
     held = plan.ruling if plan.ruling is not None and not plan.ruling.waits else None
     loud = plan.phase in LOUD or (held is not None and not held.reason.meaning.quiet)
-    reason = held.reason.value if held else plan.phase.value
+    reason = visible(held.reason.value) if held else plan.phase.value
     message = f"{plan.phase}: {_sentence(observed, plan)}"
     return Event(reason, message, "Warning" if loud else "Normal")
 
@@ -235,20 +236,22 @@ def body_of(
     """Return the status of this decision, without its time."""
     return MigrationStatus(
         service=observed.key.service,
-        observed=Reported(plan.target, plan.number),
+        observed=Reported(visible(plan.target), plan.number),
         clusters=tuple(observed.context.clusters),
         phase=plan.phase.value,
         share=share_text(observed, plan),
         shares={name: percent(share) for name, share in plan.shares.items()},
         verdict=verdict_of(observed, plan),
         reason=_reason(plan),
-        message=plan.ruling.message if plan.ruling else "",
-        next=plan.next,
-        waiting_for=plan.waiting_for,
+        message=visible(plan.ruling.message) if plan.ruling else "",
+        next=visible(plan.next),
+        waiting_for=visible(plan.waiting_for),
         alert=bool(plan.ruling and plan.ruling.alert),
         paths=tuple(_path(path, found) for path, found in sorted(observed.paths.items())),
         traffic=tuple(_traffic(observed, plan, name) for name in sorted(observed.traffic)),
-        warnings=tuple(WarningStatus(reason, message) for reason, message in plan.warnings),
+        warnings=tuple(
+            WarningStatus(reason, visible(message)) for reason, message in plan.warnings
+        ),
         origin_calls=plan.origin_calls or UNSET,
         conditions=tuple(conditions),
         history=tuple(transitions),
@@ -261,7 +264,7 @@ def _asked(observed: Observed, known: MigrationKnown) -> AskedBy | UnsetType:
     if known.asked is None and observed.spec is None:
         return UNSET
     at = UNSET if known.asked is None else _second(known.asked)
-    return AskedBy(known.asked_by, asked_target(observed), at)
+    return AskedBy(visible(known.asked_by), visible(asked_target(observed)), at)
 
 
 def _path(path: CallPath, found: PathEvidence) -> PathStatus:
@@ -275,7 +278,7 @@ def _path(path: CallPath, found: PathEvidence) -> PathStatus:
         threshold=round(found.threshold, 2),
         clean=found.clean,
         needed=found.needed,
-        usual_answer=found.usual_answer,
+        usual_answer=visible(found.usual_answer),
         success_percent=_percent(found.success_share),
         bad_percent_3s=_percent(found.bad_share_3s),
     )
@@ -288,12 +291,12 @@ def _traffic(observed: Observed, plan: Plan, callers: str) -> TrafficStatus:
         callers=callers,
         verdict=found.verdict.value if found.judged else "",
         reason=found.reason,
-        unknown=found.unknown,
+        unknown=visible(found.unknown),
         points=round(found.points, 2),
         threshold=round(found.threshold, 2),
         requests=found.requests,
         failures=found.failures,
-        ignoring=tuple(found.ignoring),
+        ignoring=tuple(map(visible, found.ignoring)),
         unmeshed=found.unmeshed,
         bad_percent=_percent(found.bad_share),
         origin_bad_percent=_percent(found.origin_bad_share),

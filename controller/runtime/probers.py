@@ -21,9 +21,11 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from controller.domain import Key, ProbeOrder
+from controller.domain.annotation_schema import shortened
 from controller.evidence.probes import ProberReport
 from controller.kube.api import Backoff
 from controller.runtime.assignments import Assignments, Place
+from controller.runtime.heard import LONGEST_SENTENCE, heard, is_cap
 from prober import contract
 
 DIAL_DEADLINE_S = 5.0
@@ -187,9 +189,11 @@ class Probers:
         """Take one message; return a reason to end the stream, or ""."""
         now_s = self._clock()
         try:
-            message = contract.decode_from_prober(text)
+            message = heard(contract.decode_from_prober(text))
         except (msgspec.MsgspecError, ValueError) as error:
-            return f"a message that is not of the contract: {error}"
+            return (
+                f"a message that is not of the contract: {shortened(str(error), LONGEST_SENTENCE)}"
+            )
         if isinstance(message, contract.Hello):
             return self._greet(stream, message)
         if isinstance(message, contract.Refused):
@@ -206,9 +210,11 @@ class Probers:
     def _greet(self, stream: _Stream, hello: contract.Hello) -> str:
         if hello.version != contract.VERSION or hello.cluster != stream.cluster:
             return (
-                f"a prober of {hello.cluster}, contract {hello.version}, where {stream.cluster},"
+                f"a prober of {shortened(hello.cluster)}, contract {hello.version}, where {stream.cluster},"
                 f" contract {contract.VERSION}, is due"
             )
+        if not is_cap(hello):
+            return f"a prober of {hello.cluster} that can send {hello.cap_per_s:g} probes a second"
         stream.hello = hello
         self._count(stream.cluster)
         self._log.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.domain import Phase
+from controller.domain.reasons import CATALOGUE
 from controller.report.metrics.series import API_BUCKETS_S, Maker
 from controller.report.tracing import exemplar
 
@@ -68,7 +69,7 @@ class DecisionMetrics:
 
     def planned(self, phase: Phase, reason: str) -> None:
         """Count one decision; ``reason`` is the ruling's, "" without one."""
-        self._plans.labels(phase, reason).inc()
+        self._plans.labels(phase, _listed(reason)).inc()
 
     def law_broken(self, law: str) -> None:
         """Count one law that a plan broke."""
@@ -76,12 +77,17 @@ class DecisionMetrics:
 
     def moved(self, phase: Phase, reason: str) -> None:
         """Count one transition, to this phase."""
-        self._transitions.labels(phase, reason).inc()
+        self._transitions.labels(phase, _listed(reason)).inc()
 
     def reverted(self, reason: str) -> None:
         """Count one attempt that was rolled back."""
-        self._reverts.labels(reason).inc()
+        self._reverts.labels(_listed(reason)).inc()
 
     def rolled_back(self, reason: str, seconds: float) -> None:
         """Count one rollback that is over: how long after its decision the origin served every caller again."""
-        self._rollbacks.labels(reason).observe(seconds, exemplar())
+        self._rollbacks.labels(_listed(reason)).observe(seconds, exemplar())
+
+
+def _listed(reason: str) -> str:
+    """Return a reason as a label: a record may name one that nobody ever listed."""
+    return reason if not reason or reason in CATALOGUE else "other"

@@ -14,6 +14,9 @@ from prober.contract import Sample
 LINGER_S = 900.0
 """How long a Service's probes stay counted after its probing ended: a revert is over before the next scrape."""
 
+MAX_WORDS = 32
+"""Answers that are told apart on one path: a label's values are series, and a prober may say anything."""
+
 _PATH = ("namespace", "service", "callers", "side")
 
 
@@ -83,7 +86,7 @@ class PathMetrics:
         )
         self._answers = make.counter(
             "way_answers",
-            "Answers to all probes, by status code or kind of error.",
+            "Answers to all probes, by status code or kind of error; after 32 of a path, other.",
             *(*_PATH, "answer"),
         )
         self._loops = make.counter(
@@ -114,7 +117,7 @@ class PathMetrics:
         self._probes.labels(*key, *path, "good").inc(sample.base.sent - sample.base.bad)
         self._loops.labels(*key, *path).inc(sample.loops)
         for answer, count in sample.answers.items():
-            self._answers.labels(*key, *path, answer).inc(count)
+            self._answers.labels(*key, *path, self._counted.word(key, path, answer)).inc(count)
 
 
 class _Counted:
@@ -126,6 +129,7 @@ class _Counted:
         self._paths: dict[Key, set[CallPath]] = {}
         self._highest: dict[Key, dict[CallPath, float]] = {}
         self._ended_s: dict[Key, float] = {}
+        self._words: dict[Key, dict[CallPath, set[str]]] = {}
 
     def begin(self, key: Key, paths: Mapping[CallPath, object]) -> set[CallPath]:
         """Note the paths that are probed now; return those that were not counted before."""
@@ -154,8 +158,17 @@ class _Counted:
         known[path] = max(points, known.get(path, 0.0))
         return known[path]
 
+    def word(self, key: Key, path: CallPath, answer: str) -> str:
+        """Return an answer as it is counted: one of a path's first :data:`MAX_WORDS`, or ``other``."""
+        known = self._words.setdefault(key, {}).setdefault(path, set())
+        if answer not in known and len(known) >= MAX_WORDS - 1:
+            return "other"
+        known.add(answer)
+        return answer
+
     def _remove(self, key: Key) -> None:
         del self._paths[key], self._ended_s[key]
         self._highest.pop(key, None)
+        self._words.pop(key, None)
         for metric in self._metrics:
             metric.remove_by_labels({"namespace": key.namespace, "service": key.service})

@@ -183,6 +183,23 @@ async def test_a_context_without_its_cluster_is_one_sentence(
     assert done.err.count("\n") == 1
 
 
+EVIL = "a\x1b[2J\x9b31m\u202eb\u2028c\nd\U000e0001"
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "plan"])
+async def test_json_moves_no_cursor(cluster: CommandCluster, command: str) -> None:
+    """Control characters and marks of direction that a cluster holds are escaped in JSON, too, and mean the same."""
+    cluster.put(
+        migration(message=EVIL, next=EVIL, warnings=[{"reason": "R", "message": EVIL}]),
+        service("service-a", target="eks", steps="10,50"),
+    )
+    done = await cluster.run(command, "service-a", "-o", "json")
+    assert done.code == 0, done.err
+    assert all(c.isprintable() or c == "\n" for c in done.out)
+    if command == "status":
+        assert decoded(done.out)["status"]["message"] == EVIL
+
+
 # --- plan and explain -----------------------------------------------------------------------------------
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import Phase, Side, Verdict
+from controller.decide.gates.gate import hold
+from controller.decide.plan import plan
+from controller.domain import MigrationKnown, Phase, Reason, Side, Verdict
 from controller.domain.status import MigrationStatus, readable
 from controller.kube.objects import Resource
 from controller.report import status
 from tests.scenarios.world import A, World
+
+EVIL = "a\x1b[2J\u202eb\nc"
+SHOWN = r"a\x1b[2J\u202eb\nc"
 
 CRD = Path(__file__).parents[3] / "deploy" / "chart" / "crds" / "migrations.yaml"
 
@@ -51,6 +57,41 @@ def test_a_spoiled_status_stops_nothing() -> None:
     world.crash()
     world.until_phase(Phase.COMPLETED)
     assert world.status()["phase"] == "Completed"
+
+
+def test_what_is_told_is_printable() -> None:
+    """Whoever's text it is, control characters and marks of direction are escaped in statuses and Events."""
+    world = World()
+    world.ask()
+    world.until(lambda: world.recorded() == (10, 1000))
+    observed = world.replica.observe(A)
+    decided = plan(observed, world.now)
+    for ruling in (hold(Reason(EVIL), EVIL), None):
+        spoiled = replace(
+            decided,
+            ruling=ruling,
+            next=EVIL,
+            waiting_for=EVIL,
+            warnings=((Reason.SAME_PODS, EVIL),),
+        )
+        known = MigrationKnown(("legacy",), None, EVIL)
+        told = status.tell(status.History(), observed, spoiled, known, world.now, world.now_s)
+        texts = list(_texts(told.status)) + [t for e in told.events for t in (e.reason, e.message)]
+        assert [text for text in texts if not text.isprintable()] == []
+        assert any(SHOWN in text for text in texts)
+        assert told.history.written is not None
+        assert status.stands(told.status or {}, told.history)
+
+
+def _texts(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, Mapping):
+        for key, each in found.items():
+            yield from (key, *_texts(each))
+    elif isinstance(found, list):
+        for each in found:
+            yield from _texts(each)
 
 
 def test_the_crd_has_the_keys_and_types_that_are_written() -> None:

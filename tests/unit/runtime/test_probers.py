@@ -232,6 +232,36 @@ async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> 
     }
 
 
+async def test_a_lying_prober_is_cut_short(tmp_path: Path) -> None:
+    """Its name in the log, its words and its sentences are clean and few by the time they arrive."""
+    evil = "\x1b[2J\u202e" * 100
+
+    async def lies(socket: web.WebSocketResponse, there: Far) -> None:
+        await say(socket, Hello(contract.VERSION, "eks", evil, 100.0))
+        hearing = asyncio.create_task(there.hear(socket))
+        await until(lambda: there.said != [])
+        number = there.said[0].id
+        words = {f"{evil}{n}": 1 for n in range(100)}
+        await say(socket, contract.Refused(evil, id=number, reason=evil))
+        await say(socket, Report(0, (Sample(number, 0, 0.0, base=Counts(100), answers=words),)))
+        await hearing
+
+    async with far(lies) as there:
+        near = Near(there.url, tmp_path)
+        near.probers.order(A, (order(),))
+        async with near.running():
+            await until(lambda: near.on_report != [])
+    (found,) = near.on_report
+    assert found.samples[0][1].answers == {"other": 100}
+    ((_, reason, sentence),) = found.refused
+    assert reason == ""
+    assert sentence.isprintable()
+    assert len(sentence) == 300
+    (stands,) = [call.kwargs for call in near.log.calls if call.args == ("prober stream stands",)]
+    assert stands["prober"].isprintable()
+    assert len(stands["prober"]) == 64
+
+
 # --- as it should not -----------------------------------------------------------------------------
 
 
@@ -249,6 +279,8 @@ async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> 
         (["x" * (contract.MAX_MESSAGE_BYTES + 1)], "ERROR|CLOSE"),
         ([message(Hello(contract.VERSION + 1, "eks", "p", 1.0))], "contract 1, is due|is due"),
         ([message(Hello(contract.VERSION, "legacy", "p", 1.0))], "a prober of legacy"),
+        ([message(Hello(contract.VERSION, "eks", "p", 1e308))], "can send 1e.308 probes"),
+        (['{"type":"report","\\u202e\\u001b[2J":1}'], r"unknown field `\\u202e\\x1b\[2J`"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
