@@ -121,20 +121,54 @@ def _refuse_reverted(found: Found) -> None:
         )
 
 
+def _refuse_completed(found: Found, verb: str) -> None:
+    """Raise Failure where nothing is under way any more: what the verb asks for would never happen."""
+    ends = _completed(found)
+    if ends is None:
+        return
+    origin, target = ends
+    raise Failure(
+        f"there is nothing to {verb}: {found.name} is Completed, {target} serves every call; for {origin} to"
+        f" serve them again use {PROG} start {found.name} --to {origin}"
+    )
+
+
+def _completed(found: Found) -> tuple[str, str] | None:
+    """Return origin and target of an attempt that is completed, None where another is asked for, or none is.
+
+    Where the Migration is in the other cluster, the record on the split tells.
+    """
+    if found.migration is not None:
+        status = found.reported
+        if status is None or status.phase != Phase.COMPLETED or status.asks_otherwise:
+            return None
+        return status.origin or "CLUSTER", status.observed.target
+    record = found.record
+    if record is None or record.attempt is None or record.completed is None:
+        return None
+    asks_otherwise = found.own("target") not in (None, record.attempt.target)
+    return None if asks_otherwise else (record.attempt.origin, record.attempt.target)
+
+
 def pause(found: Found, _asked: Asked) -> Change:
     """Return the change that keeps the share where it is."""
     _refuse_unknown(found, "pause")
+    _refuse_completed(found, "pause")
+    _refuse_reverted(found)
     return {"paused": "true"}
 
 
-def resume(_found: Found, _asked: Asked) -> Change:
+def resume(found: Found, _asked: Asked) -> Change:
     """Return the change that ends a pause."""
+    _refuse_completed(found, "resume")
+    _refuse_reverted(found)
     return {"paused": None}
 
 
 def abort(found: Found, _asked: Asked) -> Change:
     """Return the change that rolls everything back. Nothing else about the annotations matters for that."""
     _refuse_unknown(found, "abort")
+    _refuse_completed(found, "abort")
     return {"abort": "true"}
 
 

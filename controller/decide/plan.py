@@ -91,12 +91,13 @@ def _of_attempt(given: Input, ruling: Hold) -> list[Action]:
 
 
 def _wants_slot(given: Input) -> bool:
-    """A slot is held from the last gate before the first raise until the soak begins, or until rolled back."""
+    """A slot is held from the last gate before the first raise until the soak begins, or until rolled back, but for
+    long dwells."""
     state = given.state
     if state.attempt is not None and (state.completed or state.reverted or state.soaking):
         return False
     if state.shifted:
-        return True
+        return not gates.rests(given)
     return gates.first(gates.BEFORE_SLOT, given) is None
 
 
@@ -105,7 +106,7 @@ def _phase(given: Input, ruling: Ruling | None, *, rolling_back: bool) -> Phase:
     if rolling_back:
         return Phase.REVERTING
     if state.reverted or gates.pin_latched(given):
-        return Phase.REVERTED
+        return Phase.REVERTING if gates.unseen(given) else Phase.REVERTED
     flowing = ruling is None or ruling.waits
     if state.completed:
         return _phase_completed(given, flowing=flowing)
@@ -113,8 +114,8 @@ def _phase(given: Input, ruling: Ruling | None, *, rolling_back: bool) -> Phase:
 
 
 def _phase_completed(given: Input, *, flowing: bool) -> Phase:
-    """Return the phase of what is written to be complete: so it is once that is seen to be in force."""
-    if not gates.unproven(given):
+    """Return the phase of what is written to be complete: so it is once that is seen everywhere, and in force."""
+    if not gates.unproven(given) and not gates.unseen(given):
         return Phase.COMPLETED
     return Phase.SOAKING if flowing else Phase.HOLDING
 

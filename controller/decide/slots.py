@@ -6,7 +6,8 @@ at once, and how many probes the probers must send for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -44,21 +45,32 @@ def grant(
     """Return who holds a slot now, and who waits, in order.
 
     ``caps`` is what each cluster's prober can send (a cluster that is not in it has told no limit).
-    Holders keep theirs unless they were held up too long. Then come those above the baseline, then the earliest
-    asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
+    Holders keep theirs unless they were held up too long. Then the namespaces take turns, first those that hold
+    fewest, so that many Services of one keep nobody else out. Within a turn come those above the baseline, then the
+    earliest asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
     """
     kept = {key for key in holders if key in wants and not wants[key].is_late}
     left = dict(caps)
     for key in kept:
         _take(left, wants[key])
     queue: list[Key] = []
-    for want in sorted((want for key, want in wants.items() if key not in kept), key=_order):
+    for want in _in_turn([want for key, want in wants.items() if key not in kept], kept):
         if len(kept) < size and _may_begin(left, want):
             kept.add(want.key)
             _take(left, want)
         else:
             queue.append(want.key)
     return frozenset(kept), tuple(queue)
+
+
+def _in_turn(waiting: Collection[Want], kept: Iterable[Key]) -> list[Want]:
+    """Return who waits in the order in which they come, where each namespace in turn gets a slot beside those kept."""
+    held = Counter(key.namespace for key in kept)
+    turns: dict[Key, int] = {}
+    for want in sorted(waiting, key=_order):
+        turns[want.key] = held[want.key.namespace]
+        held[want.key.namespace] += 1
+    return sorted(waiting, key=lambda want: (want.is_late, turns[want.key], _order(want)))
 
 
 def _order(want: Want) -> tuple[bool, bool, datetime, Key]:

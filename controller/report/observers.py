@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
-from controller.domain import Key, Phase
+from controller.domain import Key, Phase, Reason
 from controller.report.gauges import gauges
 from controller.report.metrics import Metrics
 from controller.report.tracing import Tracing
@@ -77,6 +77,8 @@ class RollbackTimer:
         if not decision.observed.context.may_roll_back:
             self.forget(key)
             return
+        if phase is Phase.REVERTING and decision.reason == Reason.CLUSTER_STALE:
+            return  # nobody is known to be shifted, as at each start
         if phase is Phase.REVERTING:
             self._began_s.setdefault(key, self._clock())
             return

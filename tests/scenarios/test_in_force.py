@@ -138,6 +138,20 @@ def test_completed_is_not_told_before_it_is_in_force() -> None:
 # --- the way back -------------------------------------------------------------------------------------
 
 
+def test_an_abort_counts_until_completed_is_told() -> None:
+    """While the last weights are not in force the move may still be aborted, and everybody is rolled back."""
+    world = begun()
+    world.until_share(999)
+    silence(world, "legacy")
+    world.until(lambda: world.recorded() == (WHOLE, WHOLE), limit_s=3000)
+    world.run(10)
+    world.annotate(abort="true")
+    world.until(lambda: world.recorded() == (0, 0), limit_s=30)
+    assert world.phase is Phase.REVERTING
+    speak(world)
+    world.until_phase(Phase.REVERTED, limit_s=60)
+
+
 def test_a_rollback_that_nobody_obeys_is_not_over() -> None:
     """Reverted is told once the baseline stands where proxies read it; until then it is Reverting and asks."""
     world = begun()

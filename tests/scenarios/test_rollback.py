@@ -302,6 +302,56 @@ def test_both_go_home_however_the_writes_fall(
 
 
 @pytest.mark.parametrize("away", ["legacy", "eks"])
+def test_reverted_is_told_when_both_clusters_are_known_to_be_back(away: str) -> None:
+    """A controller that starts while a cluster is away does not know whether its callers are back, and says so."""
+    world = risen(250, at="eks" if away == "legacy" else "legacy")
+    world.apis[away].away = True
+    world.annotate("eks" if away == "legacy" else "legacy", abort="true")
+    here = next(name for name in world.clusters if name != away)
+    world.until(lambda: latched_in(world, here))
+    world.crash()
+    world.run(30)
+    assert world.phase is Phase.REVERTING
+    assert f"callers in {away} are rolled back is not known" in world.message
+    assert world.decided.shares[away] is None
+    world.apis[away].away = False
+    world.until_phase(Phase.REVERTED, limit_s=60)
+    assert_home(world, "Aborted")
+
+
+def test_a_pin_alone_tells_of_no_revert_where_a_cluster_is_not_known() -> None:
+    """With one split deleted after a revert and the other's cluster away, nobody knows where callers are."""
+    world = risen(250)
+    world.annotate(abort="true")
+    world.until_phase(Phase.REVERTED)
+    world.delete_split("eks")
+    world.apis["legacy"].away = True
+    world.annotate("eks", target="eks")
+    world.crash()
+    world.run(30)
+    assert world.phase is Phase.REVERTING
+    assert "callers in legacy are rolled back is not known" in world.message
+
+
+def test_completed_is_told_when_both_clusters_are_known_to_have_arrived() -> None:
+    """A controller that starts after the end while a cluster is away does not claim that cluster's calls."""
+    world = risen()
+    world.until_phase(Phase.COMPLETED, limit_s=3000)
+    world.apis["eks"].away = True
+    world.crash()
+    world.run(30)
+    assert (world.phase, world.reason) == (Phase.HOLDING, "ClusterStale")
+    world.apis["eks"].away = False
+    world.until_phase(Phase.COMPLETED, limit_s=60)
+
+
+def latched_in(world: World, cluster: str) -> bool:
+    """Whether the record there says that the attempt is over."""
+    record = world.record(cluster)
+    return record is not None and record.reverted is not None
+
+
+@pytest.mark.parametrize("away", ["legacy", "eks"])
 def test_an_api_server_that_is_away_delays_nobody_else(away: str) -> None:
     """With one cluster's API server away the other's callers are rolled back at once, and those when it is back."""
     world = risen()

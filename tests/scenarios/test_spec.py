@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide import slots
+from controller.decide.gates import evidence
 from controller.decide.plan import plan
 from controller.domain import Key, Phase, Plan, ReadSplits, SplitKind
 from controller.kube.objects import Resource
@@ -606,6 +607,31 @@ def test_one_that_is_held_up_too_long_gives_its_slot_up(monkeypatch: pytest.Monk
     assert world.replica.orders(keys["a"])
     world.annotate(key=keys["a"], paused=None)
     world.until(lambda: world.shares(key=keys["a"]) == (1000, 1000))
+
+
+def test_long_dwells_keep_nobody_out() -> None:
+    """A Service that dwells for a week holds no slot meanwhile, and is probed and rolled back."""
+    world, keys = context(1, order="")
+    world.ask(key=A, steps="1,50", dwell="168h")
+    world.until(lambda: world.recorded(A) == (10, 1000))
+    world.ask(key=keys["b"])
+    world.until(lambda: world.shares(key=keys["b"]) == (1000, 1000))
+    assert world.reason == "Dwelling"
+    world.fault("legacy", "target")
+    world.until(lambda: world.recorded(A)[0] == 0, limit_s=5)
+
+
+def test_a_long_dwell_that_is_over_waits_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next raise after a long dwell needs a slot again, and says so while there is none."""
+    monkeypatch.setattr(evidence, "LONG_DWELL_S", 60.0)
+    world, keys = context(1, order="")
+    world.ask(key=A, steps="1,50", dwell="60s")
+    world.until(lambda: world.recorded(A) == (10, 1000))
+    world.ask(key=keys["b"], steps="1,50", dwell="59s")
+    world.until(lambda: world.recorded(keys["b"]) == (10, 1000))
+    world.until(lambda: world.reason == "NoSlot")
+    assert world.recorded(A) == (10, 1000)
+    world.until(lambda: world.shares(key=A) == (1000, 1000))
 
 
 def test_no_slot_beyond_the_probers_cap() -> None:

@@ -27,8 +27,9 @@ from controller.decide.gates import (
     safety,
     spec,
 )
+from controller.decide.gates.evidence import rests
 from controller.decide.gates.finished import pin_latched
-from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven
+from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven, unseen
 from controller.decide.gates.rollback_guard import stays
 from controller.decide.gates.safety import no_lease, two_leases
 from controller.decide.gates.spec import asking, traffic_mode
@@ -44,10 +45,12 @@ __all__ = [
     "first",
     "no_lease",
     "pin_latched",
+    "rests",
     "stays",
     "traffic_mode",
     "two_leases",
     "unproven",
+    "unseen",
 ]
 
 SERVABLE: tuple[Gate, ...] = (*finished.GATES, *spec.GATES)

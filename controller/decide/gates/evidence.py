@@ -31,6 +31,9 @@ from controller.domain.ports import port_to_probe, protocol_to_probe
 from controller.domain.probe_checks import rejection
 from prober.contract import WRONG_CLUSTER
 
+LONG_DWELL_S = 1800.0
+"""A dwell of this length holds no slot, as who is held up for so long does not."""
+
 SILENCE_ALERT_S = 30.0
 
 SILENCE_S = 3.0
@@ -196,6 +199,12 @@ def dwelling(given: Input) -> Hold | None:
         return None
     message = f"the dwell at {step / 10:g} % ends in {left:.0f} s"
     return hold(Reason.DWELLING, message, requeue_after_s=left)
+
+
+def rests(given: Input) -> bool:
+    """Return whether a dwell so long is under way that no slot is held meanwhile: others rise in that time."""
+    spec = given.state.spec
+    return spec is not None and spec.step_pause_s >= LONG_DWELL_S and dwelling(given) is not None
 
 
 def soaking(given: Input) -> Hold | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.decide import origin_calls
-from controller.decide.gates.gate import Gate, hold, not_in_force, unproven
+from controller.decide.gates.gate import Gate, hold, not_in_force, unproven, unseen
 from controller.decide.input import Input
 from controller.decide.resolve import latches
 from controller.domain import WHOLE, Hold, Latch, Malformed, MigrationSpec, Reason
@@ -14,7 +14,7 @@ def reverted(given: Input) -> Hold | None:
     """A reverted attempt stays so until another is asked for."""
     state = given.state
     if state.reverted and state.attempt:
-        return _over(Latch(state.attempt.target, state.attempt.number, state.reverted))
+        return _over(given, Latch(state.attempt.target, state.attempt.number, state.reverted))
     return None
 
 
@@ -26,11 +26,19 @@ def completed(given: Input) -> Hold | None:
     for name, why in unproven(given).items():
         message = f"every call was to go to {state.target}, but in {name} {why}"
         return not_in_force(given, message)
+    for name, why in unseen(given).items():
+        message = f"whether {state.target} serves every call in {name} is not known: {why}"
+        return hold(Reason.CLUSTER_STALE, message)
     stands = all(share == WHOLE for share in state.shares.values())
     what = "serves" if stands else "served, when it was completed,"
+    late = (
+        f"; abort comes too late: set target to {state.origin}"
+        if observed.spec and observed.spec.abort
+        else ""
+    )
     return hold(
         Reason.COMPLETED,
-        f"{state.target} {what} 100 % by both splits; {origin_calls.measured(observed, state)[1]}",
+        f"{state.target} {what} 100 % by both splits; {origin_calls.measured(observed, state)[1]}{late}",
         requeue_after_s=AT_REST_S - observed.settled_s if observed.settled_s < AT_REST_S else None,
     )
 
@@ -41,11 +49,17 @@ def pin_latched(given: Input) -> Hold | None:
         return None
     for latch in latches(given.observed):
         if given.state.number <= latch.attempt:
-            return _over(latch)
+            return _over(given, latch)
     return None
 
 
-def _over(latch: Latch) -> Hold:
+def _over(given: Input, latch: Latch) -> Hold:
+    for name, why in unseen(given).items():
+        message = (
+            f"attempt {latch.attempt} was reverted: {latch.reverted.message}; whether callers in {name} are"
+            f" rolled back is not known: {why}"
+        )
+        return hold(Reason.CLUSTER_STALE, message)
     return hold(
         Reason(latch.reverted.reason),
         f"attempt {latch.attempt} was reverted: {latch.reverted.message}; to try again set"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState, split_parts
 from controller.domain import (
+    WHOLE,
     CallPath,
     Hold,
     Observed,
@@ -121,6 +122,19 @@ def unproven(given: Input) -> dict[str, str]:
         for name, cluster in given.observed.clusters.items()
         for part in split_parts(cluster)
         if cluster.current and part.not_in_force and not part.defects
+    }
+
+
+def unseen(given: Input) -> dict[str, str]:
+    """Return, by cluster whose callers an attempt moves, why nobody knows where they are at its end.
+
+    What was seen to be where it was written to be before the cluster fell silent is known.
+    """
+    return {
+        name: cluster.stale_reason or "it was not listed yet"
+        for name, cluster in given.observed.clusters.items()
+        if not cluster.current and given.state.baseline.get(name) != WHOLE
+        if cluster.split is None or any(part.moves_otherwise for part in split_parts(cluster))
     }
 
 

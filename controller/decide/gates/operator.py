@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controller.decide.gates.evidence import rests
 from controller.decide.gates.gate import Each, Gate, hold
 from controller.decide.input import Input
 from controller.decide.resolve import of_these_clusters, part_share, split_parts
@@ -119,7 +120,7 @@ def fleet_paused(given: Input) -> Hold | None:
 def no_slot(given: Input) -> Hold | None:
     """Only so many migrations rise at a time."""
     observed = given.observed
-    if observed.has_slot or given.state.soaking:
+    if observed.has_slot or given.state.soaking or rests(given):
         return None
     place = f", place {observed.slot_place} in the queue" if observed.slot_place else ""
     return hold(Reason.NO_SLOT, f"all slots are in use{place}")

@@ -10,6 +10,8 @@ from controller.decide.gates.gate import (
     Gate,
     bad_probes,
     known_of,
+    unproven,
+    unseen,
 )
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState, part_share, split_parts
@@ -70,9 +72,11 @@ def _stands_reverted(given: Input, cluster: str, part: Split) -> bool:
 
 
 def aborted(given: Input) -> Revert | None:
-    """The owner asks for a rollback, by abort."""
-    spec = given.observed.spec
-    if given.state.unfinished and isinstance(spec, (MigrationSpec, Malformed)) and spec.abort:
+    """The owner asks for a rollback, by abort, as long as Completed is not told."""
+    spec, state = given.observed.spec, given.state
+    told = state.completed is not None and not (unproven(given) or unseen(given))
+    under_way = state.attempt is not None and state.reverted is None and not told
+    if under_way and isinstance(spec, (MigrationSpec, Malformed)) and spec.abort:
         return Revert(Reason.ABORTED, "the annotation abort is true")
     return None
 

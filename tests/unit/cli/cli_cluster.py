@@ -147,7 +147,7 @@ def migration(
     }
 
 
-def split(**spec: Any) -> dict[str, Any]:
+def split(completed: datetime | None = None, **spec: Any) -> dict[str, Any]:
     """A split of service-a with the record of an attempt."""
     attempt = Attempt(
         number=1,
@@ -158,7 +158,7 @@ def split(**spec: Any) -> dict[str, Any]:
         spec=MigrationSpec(target="eks", **spec),
         started=datetime(2026, 1, 1, 10, tzinfo=UTC),
     )
-    record = Record(kind=SplitKind.TRAFFICSPLIT, attempt=attempt)
+    record = Record(kind=SplitKind.TRAFFICSPLIT, attempt=attempt, completed=completed)
     return {
         "apiVersion": "split.smi-spec.io/v1alpha1",
         "kind": "TrafficSplit",

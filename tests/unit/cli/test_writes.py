@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,50 @@ async def test_what_is_not_under_way_is_neither_paused_nor_aborted(
     assert f"there is nothing to {verb}: service-a is not annotated here" in refused.err
     cluster.put(split())
     assert (await cluster.run(verb, "service-a")).code == 0
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+@pytest.mark.parametrize("source", ["its Migration", "the record on its split"])
+async def test_what_is_completed_is_led_back_by_start(
+    cluster: CommandCluster, verb: str, source: str
+) -> None:
+    """After Completed a verb that would move nobody is refused, and names the command that does; nothing is written."""
+    if source == "its Migration":
+        begun(cluster, {"target": "eks"}, **ended("Completed"))
+    else:
+        cluster.put(split(completed=datetime(2026, 1, 2, tzinfo=UTC)))
+    before = cluster.annotations("service-a")
+    done = await cluster.run(verb, "service-a")
+    assert done.code == Exit.FAILED
+    assert f"there is nothing to {verb}: service-a is Completed, eks serves every call" in done.err
+    assert "use kubectl migrate start service-a --to legacy" in done.err
+    assert cluster.annotations("service-a") == before
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+@pytest.mark.parametrize("source", ["its Migration", "the record on its split"])
+async def test_what_was_completed_before_another_was_asked_for_is_under_way(
+    cluster: CommandCluster, verb: str, source: str
+) -> None:
+    """Where another target is asked for already, Completed is of the attempt before and refuses nothing."""
+    cluster.put(service("service-a", target="legacy", paused="true"))
+    if source == "its Migration":
+        cluster.put(migration(**ended("Completed")))
+    else:
+        cluster.put(split(completed=datetime(2026, 1, 2, tzinfo=UTC)))
+    assert (await cluster.run(verb, "service-a")).code == 0
+
+
+@pytest.mark.parametrize("phase", ["Reverting", "Reverted"])
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_a_rollback_is_neither_paused_nor_resumed(
+    cluster: CommandCluster, verb: str, phase: str
+) -> None:
+    """Nothing holds a rollback up, and nothing goes on after it but another attempt: the answer names retry."""
+    begun(cluster, {"target": "eks", "paused": "true"}, phase=phase, reason="TargetBad")
+    done = await cluster.run(verb, "service-a")
+    assert done.code == Exit.FAILED
+    assert "use kubectl migrate retry service-a" in done.err
 
 
 async def test_retry_raises_the_attempt(cluster: CommandCluster) -> None:

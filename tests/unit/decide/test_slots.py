@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +23,12 @@ def want(
     *,
     above: bool = False,
     held: float = 0.0,
+    namespace: str = "default",
 ) -> Want:
     """One that wants a slot, asked for so many seconds after midnight."""
     asked = None if asked_s is None else DAY + timedelta(seconds=asked_s)
     rates = {"legacy": rate, "eks": rate}
-    return Want(Key("default", name), asked, rates, shifted=above, held_up_s=held)
+    return Want(Key(namespace, name), asked, rates, shifted=above, held_up_s=held)
 
 
 def names(keys: Mapping[Key, object] | frozenset[Key] | tuple[Key, ...]) -> list[str]:
@@ -67,6 +70,23 @@ def test_those_above_home_come_first() -> None:
     assert granted(want("a", 0), want("b", 9, above=True), size=1) == (["b"], ["a"])
 
 
+def test_namespaces_take_turns() -> None:
+    """Of two namespaces the one that holds fewer comes first, whoever asked earlier; then they alternate."""
+    hogs = [want(name, 0, namespace="hog") for name in "abcd"]
+    late = [want(name, 9, namespace="other") for name in "xy"]
+    assert granted(*hogs, *late, size=3) == (["a", "b", "x"], ["y", "c", "d"])
+    held = frozenset(each.key for each in hogs[:3])
+    have, queue = grant({w.key: w for w in (*hogs, *late)}, held, 4, {})
+    assert names(have - held) == ["x"]
+    assert names(queue) == ["y", "d"]
+
+
+def test_those_above_home_take_turns_too() -> None:
+    """Many of one namespace who are above the baseline already keep another namespace's first one out no longer."""
+    above = [want(name, 0, above=True, namespace="hog") for name in "abc"]
+    assert granted(*above, want("x", 9, namespace="other"), size=2) == (["a", "x"], ["b", "c"])
+
+
 def test_half_an_hour_is_the_limit() -> None:
     """Who was held up for 30 minutes gives the slot up and queues behind the others; a second less does not."""
     assert HOLD_LIMIT_S == 1800
@@ -95,6 +115,7 @@ WANTS = st.lists(
         st.sampled_from([3.0, 30.0, 300.0]),
         above=st.booleans(),
         held=st.sampled_from([0.0, 1799.0, 1800.0]),
+        namespace=st.sampled_from(["default", "other"]),
     ),
     max_size=8,
 ).map(lambda wants: {w.key: w for w in wants})
@@ -119,3 +140,29 @@ def test_slots_are_bounded_and_steady(
     assert rate <= max(cap, excused) or rate - excused <= max(0.0, cap - excused)
     assert all(wants[key].held_up_s < HOLD_LIMIT_S for key in have)
     assert grant(wants, have, size, caps) == (have, queue)
+
+
+@given(WANTS, st.integers(1, 8))
+def test_no_namespace_gets_a_slot_more_than_one_that_waits(
+    wants: dict[Key, Want], size: int
+) -> None:
+    """Where slots are given out anew, a namespace that waits holds as many as any other, or one less."""
+    have, queue = grant(wants, frozenset(), size, {})
+    held = Counter(key.namespace for key in have)
+    waiting = {key.namespace for key in queue if not wants[key].is_late}
+    assert all(held[namespace] >= max(held.values()) - 1 for namespace in waiting)
+
+
+@given(WANTS, st.integers(1, 3), st.randoms(use_true_random=False))
+def test_everybody_has_a_turn(wants: dict[Key, Want], size: int, chance: Random) -> None:
+    """As holders end, one at a time and in any order, each who waits gets a slot."""
+    waiting = {key: want for key, want in wants.items() if not want.is_late}
+    served: set[Key] = set()
+    holders: frozenset[Key] = frozenset()
+    for _ in range(len(waiting)):
+        holders, _queue = grant(waiting, holders, size, {})
+        served |= holders
+        leaves = chance.choice(sorted(holders))
+        del waiting[leaves]
+        holders -= {leaves}
+    assert served == {key for key, want in wants.items() if not want.is_late}
