@@ -223,8 +223,8 @@ def test_each_moment_reaches_its_end(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORWARD)
 def test_the_first_write_takes_over_and_changes_nothing_else(name: str) -> None:
-    """What goes on by itself is read exactly: first its record is written again, with nothing but another fencing token,
-    its Lease, and the Service that it is about."""
+    """What goes on by itself is read exactly: first its record is written again, with nothing else than another fencing
+    token, its Lease, and the Service that it is about."""
     written, gone = went(name)
     for cluster in CLUSTERS:
         write = first_write(gone, cluster)
