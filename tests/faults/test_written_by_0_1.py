@@ -20,7 +20,7 @@ from tests.faults.run import LEG_LIMIT_S, in_child
 from tests.faults.splits import backends_of, is_of_split
 from tests.faults.virtual import VirtualLoop
 from tests.faults.world import World
-from tests.faults.written import KINDS, LATCH, MOMENTS, Undisturbed, Written, read, taken
+from tests.faults.written import BEGUN, KINDS, LATCH, MOMENTS, Undisturbed, Written, read, taken
 
 Json = dict[str, Any]
 
@@ -223,13 +223,14 @@ def test_each_moment_reaches_its_end(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORWARD)
 def test_the_first_write_takes_over_and_changes_nothing_else(name: str) -> None:
-    """What goes on by itself is read exactly: first its record is written again, with another fencing token alone."""
+    """What goes on by itself is read exactly: first its record is written again, with nothing else than another fencing
+    token, its Lease, and the Service that it is about."""
     written, gone = went(name)
     for cluster in CLUSTERS:
         write = first_write(gone, cluster)
         assert write is not None
         before, after = written.record(cluster), write.record
-        assert changed(before, after) == {"epoch"}
+        assert changed(before, after) == {"epoch", "lease", "service"}
         assert after["epoch"] == before["epoch"] + 1
         assert backends_of(write.document) == backends_of(written.split(cluster))
     assert written.status["asked"].items() <= gone.end.status["asked"].items()
@@ -269,17 +270,21 @@ def _is_another_s(body: Json) -> bool:
 
 
 def ours(body: Json) -> Json:
-    """Return a route without what Linkerd writes into its status; what is no route, as it is."""
-    if body["kind"] != "HTTPRoute":
+    """Return a route without what Linkerd writes into its status, and a pin without the attempt, which pins of 0.1 do
+    not remember; what is neither, as it is."""
+    if body["kind"] not in ("HTTPRoute", "ServiceProfile"):
         return body
-    noted = ("resourceVersion", "managedFields")
+    noted = ("resourceVersion", "managedFields", "annotations")
     metadata = {key: value for key, value in body["metadata"].items() if key not in noted}
+    notes = body["metadata"].get("annotations") or {}
+    metadata["annotations"] = {key: value for key, value in notes.items() if key != BEGUN}
     return {**body, "metadata": metadata, "status": None}
 
 
 @pytest.mark.parametrize("name", RESTING)
 def test_what_rests_goes_on_resting(name: str) -> None:
-    """What is paused, Completed or Reverted stays as it is: the lease is taken, and the status says the same."""
+    """What is paused, Completed or Reverted stays as it is: the lease is taken, the status says the same, and at most
+    the pins are told of the attempt, once each."""
     written, gone = went(name)
     for cluster in CLUSTERS:
         mine, since = (
@@ -291,7 +296,10 @@ def test_what_rests_goes_on_resting(name: str) -> None:
     told = {**gone.rested.status, "asked": written.status["asked"]}
     assert changed(reworded(written.status), told) <= {"asOf", "ways", "originCalls"}
     assert written.status["asked"].items() <= gone.rested.status["asked"].items()
-    assert all(w.path.endswith((f"/leases/{LEASE}", "/status")) for w in gone.writes_at_rest)
+    pins = [w for w in gone.writes_at_rest if "/serviceprofiles/" in w.path]
+    assert len(pins) <= len(CLUSTERS)
+    rest = [w for w in gone.writes_at_rest if w not in pins]
+    assert all(w.path.endswith((f"/leases/{LEASE}", "/status")) for w in rest)
 
 
 @pytest.mark.parametrize("name", EVERY)

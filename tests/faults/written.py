@@ -48,6 +48,7 @@ POD = "migrate-controller-0"
 """What the lease's holder is named for, on whatever machine this runs."""
 
 LATCH = "migrate.tradeshift/latch"
+BEGUN = "migrate.tradeshift/begun"
 EVERY_WISH = {
     "probe-port": "http",
     "probe-path": "/healthz?deep=1",
