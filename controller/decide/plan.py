@@ -84,7 +84,7 @@ def _of_attempt(given: Input, ruling: Hold) -> list[Action]:
     date."""
     if ruling.reason is Reason.SPLIT_UNANSWERED:
         return [*ask(given)]
-    if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING):
+    if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING) or given.observed.other_lease:
         return take_over(given)
     return begin(given) if ruling.reason is Reason.BEGINNING else []
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from controller.domain.evidence import CallPath
 from controller.domain.identity import Key, Phase, SplitKind
 from controller.domain.reasons import Reason
-from controller.domain.record import Latch, Record
+from controller.domain.record import Begun, Latch, Record
 from controller.domain.spec import LatencySpec, ProbeSpec
 from prober.contract import Protocol
 
@@ -84,13 +84,14 @@ class WriteSplit:
 
 @dataclass(frozen=True, slots=True)
 class WritePin:
-    """Make the pin of ``cluster``'s gateway, or put the latch on it."""
+    """Make the pin of ``cluster``'s gateway, or put a copy of the latch, or of the attempt, on it (None: as it is)."""
 
     cluster: str
     key: Key
     resource_version: str | None
     latch: Latch | None = None
     event: EventText | None = None
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
 from controller.domain.identity import Key, SplitKind
 from controller.domain.reasons import Reason
-from controller.domain.record import Latch, Record, Unreadable
+from controller.domain.record import Begun, Latch, Record, Unreadable
 from controller.domain.spec import Malformed, MigrationSpec, SplitChoice, TrafficMode
 
 
@@ -129,13 +129,14 @@ class ObservedService:
 class Pin:
     """The ServiceProfile that keeps this cluster's gateway on local backends.
 
-    ``foreign`` says why it is no pin (it overrides destinations).
+    ``foreign`` says why it is no pin (it overrides destinations), ``begun`` is the attempt that it knows of.
     """
 
     resource_version: str
     created: datetime
     latch: Latch | None = None
     foreign: str = ""
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ class GlobalContext:
 
     ``leads``: this process holds the lease, and ``fencing_token`` is its term. ``may_roll_back``: no other process is
     known to hold it, so this one may roll callers back (docs/decisions.md, 4).
+    ``lease`` names the Lease whose term that is.
     ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
     have one.
     ``split`` is the kind of split for whoever names none.
@@ -219,6 +221,7 @@ class GlobalContext:
     leads: bool = False
     may_roll_back: bool = False
     fencing_token: int = 0
+    lease: str = ""
     split: SplitChoice = "auto"
     traffic: TrafficMode = "advisory"
     prometheus: frozenset[str] = frozenset()
@@ -234,6 +237,8 @@ class Observed:
     decision. ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
     queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster. ``judges`` is
     how many sources judge whatever the owner says: the probes, and what stands beside real traffic.
+    ``other_lease`` names a Lease, not ours, under which records were written lately ("": none), and ``listens_s``
+    is how long its leader, if there is one, has left to answer for this migration.
     """
 
     key: Key
@@ -250,6 +255,8 @@ class Observed:
     generation: int = 0
     traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)
     judges: int = 1
+    other_lease: str = ""
+    listens_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,11 @@ from controller.domain import (
 )
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
-from controller.evidence.probes import ProberReport, Probes
+from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
+from controller.runtime.terms import Terms
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Store:
     Services say, and ``domain`` until there are some.
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
-    evidence beside the probes and real traffic.
+    evidence beside the probes and real traffic. ``terms`` are told of every record.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Store:
         prometheus: Iterable[str] = (),
         tick_s: float = 10.0,
         further: Iterable[Source] = (),
+        terms: Terms | None = None,
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
@@ -84,6 +86,7 @@ class Store:
         self._probes = Probes()
         self._clients = Clients(prometheus, tick_s=tick_s)
         self._further = tuple(further)
+        self.terms = terms or Terms("", inf)
         self._sources: tuple[Source, ...] = (self._probes, self._clients, *self._further)
 
     # --- what comes in -------------------------------------------------------------------------------
@@ -105,10 +108,9 @@ class Store:
         """Take one report of a prober in: its samples count at the next tick."""
         self._probes.on_report(report)
 
-    def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        unsettled = {key for key, migration in self._known.items() if not migration.settled}
-        return self._probes.fold(now_s) | {key for key in unsettled if self._probes.watches(key)}
+    def fold(self, now_s: float) -> dict[Key, Look]:
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
+        return self._probes.fold(now_s)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
@@ -122,6 +124,7 @@ class Store:
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
         self._known.pop(key, None)
+        self.terms.forget(key)
         for source in self._sources:
             source.forget(key)
 
@@ -183,6 +186,7 @@ class Store:
         if migration is None:
             migration = self._known[key] = _Migration(now_s)
         settled = self._watch_weights(migration, observed, now_s)
+        self.terms.notice(key, observed, now_s)
         for source in self._sources:
             source.notice(key, observed, now_s, settled=settled)
         evidence = together(source.evidence(key, now_s) for source in self._sources)
@@ -201,6 +205,8 @@ class Store:
             generation=migration.generation,
             traffic=evidence.traffic,
             judges=1 + len(self._further),
+            other_lease=self.terms.other_lease(now_s),
+            listens_s=self.terms.listens_s(key, now_s),
         )
 
     # --- how it is done ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
@@ -50,7 +50,7 @@ class Writes:
         lease: LeaseTime,
         *,
         read: Callable[[ReadSplits | ReadEndpoints], None],
-        report: Callable[[WriteSplit | WritePin], Awaitable[None]],
+        report: Callable[[WriteSplit | WritePin], None],
         tracing: Tracing,
     ) -> None:
         self._settings = settings
@@ -99,7 +99,7 @@ class Writes:
                     "the lease ran out before the answer came", outcome_unknown=True
                 ) from None
         if written:
-            await self._report(action)
+            self._report(action)
 
     async def _put_split(self, action: WriteSplit) -> bool:
         """Write every object of a split at once; report whether any was written. Raises what the first that failed
@@ -158,7 +158,7 @@ class Writes:
         name = pin.name(action.key, domain)
         at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)
         await self._objects.put(at, pin.body(action, namespace, domain), create=create)
-        await self._report(action)
+        self._report(action)
 
     async def _write_canary(self, action: WriteCanary) -> None:
         """Make the canary, unless the Service has a split; that another migration has made it meanwhile is as good."""

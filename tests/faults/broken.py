@@ -20,8 +20,10 @@ from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
+from controller.runtime.terms import Terms
+from tests.faults import matrix
 from tests.faults.catalogue import OF_CALLS
-from tests.faults.disturbances import PHASES
+from tests.faults.disturbances import SECOND
 from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 
@@ -99,6 +101,12 @@ def _endpoints_are_believed() -> None:
     endpoints.Emptiness.doubted_s = 0.0  # type: ignore[method-assign, assignment]  # a property becomes a number
 
 
+def _one_lease_is_enough() -> None:
+    """Look away from another Lease's leader."""
+    _ungated("two_leases")()
+    Terms.listens_s = lambda *_: 0.0  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """How the product is broken, the run in which that shows, and a part of what the oracle says then."""
@@ -133,6 +141,14 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             "no probe was bad",
             fault="pods of eks unready for 0.3 s",
         ),
+        "raises beside another lease's leader": Defect(
+            _one_lease_is_enough, "with two leases", fault=SECOND
+        ),
+        "jumps to where a dropped record was": Defect(
+            _ungated("hand_edited"),
+            "somebody wrote the split in legacy anew",
+            fault="split replaced",
+        ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),
     }
@@ -152,8 +168,7 @@ def main(name: str) -> int:
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())
-        cases = [Case(name, (injection,)) for injection in _injections(defect.fault, clean)]
-        run = Run(1, cases, setup=defect.setup, clean=clean, report=outcomes.append)
+        run = Run(1, _cases(defect, clean), setup=defect.setup, clean=clean, report=outcomes.append)
         found = _wrong_in(run.go)
         return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
 
@@ -162,11 +177,12 @@ def main(name: str) -> int:
     return 0 if any(defect.says in wrong for wrong in found) else 1
 
 
-def _injections(fault: str, clean: Clean) -> list[Injection]:
-    """Return a fault at each place where it is to be done: of a call at each raise, else in each phase."""
-    if fault in OF_CALLS:
-        return [Injection("call", number, fault) for number in _raises(clean)]
-    return [Injection("phase", number, fault) for number, phase in enumerate(PHASES) if phase.share]
+def _cases(defect: Defect, clean: Clean) -> list[Case]:
+    """Return the runs in which the fault is done that shows a defect."""
+    if defect.fault in OF_CALLS:
+        calls = _raises(clean)
+        return [Case(defect.fault, (Injection("call", n, defect.fault),)) for n in calls]
+    return [case for case in (*matrix.lost(), *matrix.blinks()) if case.group == defect.fault]
 
 
 def _raises(clean: Clean) -> list[int]:

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
-from tests.faults.disturbances import BLINKS, CLOCKS, CUTS, EDITS, PHASES
+from tests.faults.disturbances import (
+    BLINKS,
+    CLOCKS,
+    CUTS,
+    DROPS,
+    EDITS,
+    LEASES,
+    PHASES,
+    SECOND,
+)
 from tests.faults.run import Case, Clean, Injection
 
 NEEDS_A_PAST = "stale read"
@@ -60,6 +69,18 @@ def blinks() -> Iterator[Case]:
                 yield Case(kind, (Injection("phase", number, kind),))
 
 
+def lost() -> Iterator[Case]:
+    """The lease lost in every phase; in the midst of an attempt records dropped, and a second controller by another
+    lease."""
+    for number, phase in enumerate(PHASES):
+        for kind in LEASES:
+            yield Case(kind, (Injection("phase", number, kind),))
+        if phase.share < 1000:
+            yield Case(SECOND, (Injection("phase", number, SECOND),))
+        for kind in DROPS if 0 < phase.share < 1000 else ():
+            yield Case(kind, (Injection("phase", number, kind),))
+
+
 def of_two(clean: Clean) -> Iterator[Case]:
     """For two controllers: whoever calls is stopped at every call, or killed at every write; clocks are set."""
     for _, call in clean.calls:
@@ -89,6 +110,8 @@ def of_routes(clean: Clean) -> Iterator[Case]:
         for kind in ("empty list", "undecodable list"):
             if KINDS[kind].fits(call) and call.number not in calls:
                 yield Case(f"{kind}, HTTPRoute", (Injection("call", call.number, kind),))
+    for case in lost():
+        yield replace(case, group=f"{case.group}, HTTPRoute")
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

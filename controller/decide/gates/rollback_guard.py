@@ -104,7 +104,7 @@ def first_slices(given: Input, cluster: str) -> Hold | None:
     """A controller that has just started has heard nothing yet of the path back."""
     left = FIRST_SLICES_S - given.observed.started_s
     back = known_of(given.observed, cluster, Side.ORIGIN)
-    if left > 0 and back.heard_s == float("inf"):
+    if left > 0 and back.silent_s == float("inf"):
         return hold(Reason.FIRST_SLICES, "the first slices after a start", requeue_after_s=left)
     return None
 
