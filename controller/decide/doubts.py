@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from controller.decide.gates.endpoints import emptinesses, lasts_in_s
+from controller.decide.gates.gate import IN_FORCE_S, in_force_was_read, unproven
 from controller.decide.input import Input
-from controller.domain import Action, ReadEndpoints
+from controller.domain import Action, ReadEndpoints, ReadSplits
 
 
 def reads(given: Input) -> list[Action]:
-    """Return what is to be read: slices that show nobody, where somebody depends on them."""
+    """Return what is to be read: slices that show nobody, where somebody depends on them, and splits that should be in
+    force and are not seen to be."""
+    key = given.observed.key
     found = {each.cluster for each in emptinesses(given) if each.is_to_be_read}
-    return [ReadEndpoints(cluster, given.observed.key) for cluster in sorted(found)]
+    slices = [ReadEndpoints(cluster, key) for cluster in sorted(found)]
+    overdue = given.observed.settled_s >= IN_FORCE_S and not in_force_was_read(given)
+    return [*slices, ReadSplits(key)] if overdue and unproven(given) else [*slices]
 
 
 def ends_s(given: Input) -> float | None:

@@ -124,7 +124,8 @@ class ReadEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class ReadSplits:
-    """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
+    """Read both splits, and what says whether they are in force, from the API servers, then decide again: an attempt
+    begins on what was just read, and nobody is asked for because a stream brought nothing."""
 
     key: Key
 

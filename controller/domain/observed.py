@@ -232,8 +232,9 @@ class Observed:
     """Everything that one decision may use: nothing else is looked at.
 
     ``spec`` is None where neither Service carries an annotation of ours. ``settled_s`` is the time since a
-    change of the weights of either split was last seen. ``just_read``: both splits were read for this decision.
-    ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
+    change of the weights of either split was last seen, and ``splits_read_s`` since they, and what says whether they
+    are in force, were read from the API servers themselves (infinite: never). ``just_read``: they were for this
+    decision. ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
     queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster. ``judges`` is
     how many sources judge whatever the owner says: the probes, and what stands beside real traffic.
     ``other_lease`` names a Lease, not ours, under which records were written lately ("": none), and ``listens_s``
@@ -249,6 +250,7 @@ class Observed:
     slot_place: int = 0
     just_read: bool = False
     settled_s: float = float("inf")
+    splits_read_s: float = 0.0
     started_s: float = float("inf")
     generation: int = 0
     traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)

@@ -614,8 +614,8 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "see the controller's /readyz: does it reach that API server?",
         ),
         Reason.OBJECT_UNREADABLE: _block(
-            "an object that may be about the Service is not of its kind's shape",
-            "correct the object that the message names; callers stay where they are",
+            "an object that may be the Service's cannot be read",
+            "correct the object that the message names",
         ),
         Reason.NO_LEASE: _block(
             "no controller holds the lease, so nobody may raise",

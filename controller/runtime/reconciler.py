@@ -209,6 +209,7 @@ class Reconciler:
         """Note a read that was just made: what is decided next is decided on that."""
         if isinstance(action, ReadSplits):
             self._just_read.add(action.key)
+            self._store.splits_read(action.key, self._clock())
         else:
             self._store.endpoints_read(action.key, action.cluster, self._clock())
 

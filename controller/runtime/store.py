@@ -45,6 +45,7 @@ class _Migration:
     spec: MigrationSpec | Malformed | None = None
     empty_from_s: dict[tuple[str, str], float] = field(default_factory=dict)
     endpoints_read_s: dict[str, float] = field(default_factory=dict)
+    splits_read_s: float = -inf
 
     def empty_s(self, cluster: str, whose: str, *, empty: bool, now_s: float) -> float:
         """Return for how long nobody was seen ready behind one Service of a cluster, 0 where somebody is."""
@@ -151,6 +152,11 @@ class Store:
         if key in self._known:
             self._known[key].endpoints_read_s[cluster] = now_s
 
+    def splits_read(self, key: Key, now_s: float) -> None:
+        """Note that both splits, and what answers them, were just read from the API servers themselves."""
+        if key in self._known:
+            self._known[key].splits_read_s = now_s
+
     def known(self, key: Key) -> MigrationKnown:
         """Return where the Service of this migration is annotated, by whom and when it was asked for."""
         annotated = tuple(name for name, view in self.views.items() if view.is_annotated(key))
@@ -194,6 +200,7 @@ class Store:
             slot_place=slot_place,
             just_read=just_read,
             settled_s=now_s - migration.changed_s,
+            splits_read_s=now_s - migration.splits_read_s,
             started_s=now_s - migration.first_seen_s,
             generation=migration.generation,
             traffic=evidence.traffic,

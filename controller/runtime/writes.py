@@ -197,14 +197,11 @@ class Writes:
 
     async def _read_splits(self, action: ReadSplits) -> None:
         """Read both splits from the API servers themselves: what is decided next is decided on that."""
-        key = action.key
         await asyncio.gather(
             *(
-                self._objects.read(
-                    ObjectName(cluster, PROVIDERS[split.kind].RESOURCE, key.namespace, split.name)
-                )
+                self._read_with_answer(cluster, action.key, split.kind, split.name)
                 for cluster, view in self._store.views.items()
-                for split in view.splits(key)
+                for split in view.splits(action.key)
             )
         )
         self._was_read(action)

@@ -96,15 +96,15 @@ def _double_weights() -> None:
     trafficsplit.body = doubled
 
 
+def _endpoints_are_believed() -> None:
+    """Take what slices show at its word, whatever the probes say."""
+    endpoints.Emptiness.doubted_s = 0.0  # type: ignore[method-assign, assignment]  # a property becomes a number
+
+
 def _one_lease_is_enough() -> None:
     """Look away from another Lease's leader."""
     _ungated("two_leases")()
     Terms.listens_s = lambda *_: 0.0  # type: ignore[method-assign]
-
-
-def _endpoints_are_believed() -> None:
-    """Take what slices show at its word, whatever the probes say."""
-    endpoints.Emptiness.doubted_s = 0.0  # type: ignore[method-assign, assignment]  # a property becomes a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,11 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             setup=Setup.TWO,
             fault="stopped on the way",
         ),
+        "believes endpoints alone": Defect(
+            _endpoints_are_believed,
+            "no probe was bad",
+            fault="pods of eks unready for 0.3 s",
+        ),
         "raises beside another lease's leader": Defect(
             _one_lease_is_enough, "with two leases", fault=SECOND
         ),
@@ -143,11 +148,6 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             _ungated("hand_edited"),
             "somebody wrote the split in legacy anew",
             fault="split replaced",
-        ),
-        "believes endpoints alone": Defect(
-            _endpoints_are_believed,
-            "no probe was bad",
-            fault="pods of eks unready for 0.3 s",
         ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),

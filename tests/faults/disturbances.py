@@ -116,37 +116,6 @@ EDITS: Mapping[str, Deed] = MappingProxyType(
         "Migration deleted": lambda world: world.delete_migration(),
     }
 )
-LEASES: Mapping[str, Deed] = MappingProxyType(
-    {
-        "lease deleted": hands.lease_deleted,
-        "lease restored lower": hands.lease_restored,
-        "lease in the other cluster": hands.lease_moved,
-        "lease restored, pin deleted": hands.with_a_pin(hands.lease_restored),
-    }
-)
-"""Every controller is killed with it: one that lives on remembers its own numbers."""
-
-DROPS: Mapping[str, Deed] = MappingProxyType(
-    {
-        "split replaced": hands.written_anew("legacy"),
-        "other split replaced": hands.written_anew("eks"),
-        "split deleted and made": hands.written_anew("legacy", deleted=True),
-        "other split deleted and made": hands.written_anew("eks", deleted=True, whole=True),
-        "both splits replaced": hands.written_anew("legacy", "eks", whole=True),
-    }
-)
-"""What a person does to splits in mid-attempt, without their records."""
-
-
-SECOND = "another controller, another lease"
-"""It runs for a while beside the one that is there, misconfigured; then it is taken away."""
-
-SECOND_S = 30.0
-
-FOUND_S = 3.5
-"""From its start to its first write on a split, by which the other one knows of it: it takes its lease, lists, and at
-its next renewal, a third of 6 s, a token above the records."""
-
 UNREADY_S = 0.3
 REPLACED_S = 0.02
 
@@ -180,6 +149,36 @@ BLINKS: Mapping[str, Deed] = MappingProxyType(
         "all slices replaced": _replaced(*CLUSTERS),
     }
 )
+LEASES: Mapping[str, Deed] = MappingProxyType(
+    {
+        "lease deleted": hands.lease_deleted,
+        "lease restored lower": hands.lease_restored,
+        "lease in the other cluster": hands.lease_moved,
+        "lease restored, pin deleted": hands.with_a_pin(hands.lease_restored),
+    }
+)
+"""Every controller is killed with it: one that lives on remembers its own numbers."""
+
+DROPS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "split replaced": hands.written_anew("legacy"),
+        "other split replaced": hands.written_anew("eks"),
+        "split deleted and made": hands.written_anew("legacy", deleted=True),
+        "other split deleted and made": hands.written_anew("eks", deleted=True, whole=True),
+        "both splits replaced": hands.written_anew("legacy", "eks", whole=True),
+    }
+)
+"""What a person does to splits in mid-attempt, without their records."""
+
 DEEDS: Mapping[str, Deed] = MappingProxyType(
     {**CUTS, **CLOCKS, **EDITS, **LEASES, **DROPS, **BLINKS}
 )
+
+SECOND = "another controller, another lease"
+"""It runs for a while beside the one that is there, misconfigured; then it is taken away."""
+
+SECOND_S = 30.0
+
+FOUND_S = 3.5
+"""From its start to its first write on a split, by which the other one knows of it: it takes its lease, lists, and at
+its next renewal, a third of 6 s, a token above the records."""

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
-from tests.faults.disturbances import BLINKS, CLOCKS, CUTS, DROPS, EDITS, LEASES, PHASES, SECOND
+from tests.faults.disturbances import (
+    BLINKS,
+    CLOCKS,
+    CUTS,
+    DROPS,
+    EDITS,
+    LEASES,
+    PHASES,
+    SECOND,
+)
 from tests.faults.run import Case, Clean, Injection
 
 NEEDS_A_PAST = "stale read"
@@ -96,13 +105,13 @@ def of_routes(clean: Clean) -> Iterator[Case]:
         first = case.injections[0]
         if first.number in (calls if first.what == "call" else observed):
             yield replace(case, group=f"{case.group}, HTTPRoute")
-    for case in lost():
-        yield replace(case, group=f"{case.group}, HTTPRoute")
     yield from (replace(case, group=f"{case.group}, HTTPRoute") for case in blinks())
     for _, call in clean.calls:
         for kind in ("empty list", "undecodable list"):
             if KINDS[kind].fits(call) and call.number not in calls:
                 yield Case(f"{kind}, HTTPRoute", (Injection("call", call.number, kind),))
+    for case in lost():
+        yield replace(case, group=f"{case.group}, HTTPRoute")
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

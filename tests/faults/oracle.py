@@ -106,8 +106,8 @@ class Oracle:
         self._overridden: tuple[str, ...] = ()
         self._overridden_s = 0.0
         self._pinned_s: dict[str, float] = {}
-        self._unpinned_s: dict[str, float] = {}
         self._was_bad = False
+        self._unpinned_s: dict[str, float] = {}
         self._was_away: dict[str, list[tuple[float, int]]] = {c: [] for c in CLUSTERS}
 
     # --- what the story tells ---------------------------------------------------------------------------

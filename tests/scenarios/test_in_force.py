@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.domain import WHOLE, Phase, Reason, SplitKind
+from controller.domain import WHOLE, Phase, Plan, Reason, SplitKind
 from controller.kube.objects import Resource
 from controller.mesh.splits.kinds import PROVIDERS
 from tests.scenarios.test_move import begun
@@ -291,3 +291,29 @@ def test_a_canary_that_was_made_anew_asks_anew() -> None:
     assert has_canary(world, "legacy", SplitKind.TRAFFICSPLIT)
     assert world.reason == Reason.SPLIT_UNANSWERED
     assert world.decided.ruling.waits
+
+
+# --- what no stream brought -----------------------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize("share", [0, 100])
+def test_an_obeyed_split_that_no_stream_tells_of_asks_for_nobody(kinds: Pair, share: int) -> None:
+    """Where whoever obeys a split says so to the API server, and no watch tells, it is read: nobody is asked for, and
+    the migration goes on to its end."""
+    world = World(kinds=kinds)
+    pages: list[str] = []
+    world.on_look.append(lambda _replica, _observed, plan: _note_page(pages, plan))
+    world.begin_on_legacy()
+    world.ask()
+    if share:
+        world.until_share(share)
+    for name in world.clusters:
+        world.apis[name].withheld = {A.service, f"{A.service}.default.svc.cluster.local"}
+    world.until_phase(Phase.COMPLETED)
+    assert pages == []
+
+
+def _note_page(pages: list[str], plan: Plan) -> None:
+    if plan.ruling is not None and plan.ruling.alert:
+        pages.append(plan.ruling.message)

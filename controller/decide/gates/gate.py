@@ -106,10 +106,15 @@ def far_end(state: MigrationState, path: CallPath) -> str:
 def not_in_force(given: Input, message: str) -> Hold:
     """Return a decision to stay for what is written and not seen to be in force: a moment, then somebody's."""
     left = IN_FORCE_S - given.observed.settled_s
-    if left > 0:
-        return wait(Reason.SPLIT_NOT_IN_FORCE, message, left)
+    if left > 0 or not in_force_was_read(given):
+        return wait(Reason.SPLIT_NOT_IN_FORCE, message, left if left > 0 else None)
     depend = given.state.shifted or given.state.completed is not None
     return hold(Reason.SPLIT_NOT_IN_FORCE, message, alert=depend)
+
+
+def in_force_was_read(given: Input) -> bool:
+    """Return whether the API servers themselves were asked since the splits should be in force."""
+    return given.observed.settled_s - given.observed.splits_read_s >= IN_FORCE_S
 
 
 def unproven(given: Input) -> dict[str, str]:

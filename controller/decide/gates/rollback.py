@@ -9,6 +9,7 @@ from controller.decide.gates.gate import (
     IN_FORCE_S,
     Gate,
     bad_probes,
+    in_force_was_read,
     known_of,
     unproven,
     unseen,
@@ -44,7 +45,7 @@ def latched(given: Input) -> Revert | None:
             reason,
             f"{message}; {cluster}",
             requeue_after_s=left if left > 0 else None,
-            alert=left <= 0,
+            alert=left <= 0 and in_force_was_read(given),
         )
     return None
 

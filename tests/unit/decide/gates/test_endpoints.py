@@ -11,8 +11,8 @@ import pytest
 from controller.decide import doubts
 from controller.decide.gates import preconditions, rollback, rollback_guard
 from controller.decide.gates.endpoints import target_emptiness
-from controller.domain import Endpoints, Hold, Key, PathEvidence, ReadEndpoints, Side
-from tests.unit.decide.gates.inputs import GOOD, given
+from controller.domain import Endpoints, Hold, Key, PathEvidence, ReadEndpoints, ReadSplits, Side
+from tests.unit.decide.gates.inputs import GOOD, given, split
 
 RATED = replace(GOOD, rate_per_s=10.0)
 ANSWERED = replace(RATED, good_sent_s=0.2, bad_sent_s=60.0)
@@ -143,3 +143,41 @@ def test_what_somebody_depends_on_is_read(
 def test_what_is_in_sight_is_not_doubted() -> None:
     """Where somebody is ready on both sides nothing is read, and nothing is waited for."""
     assert (doubts.reads(given(100)), doubts.ends_s(given(100))) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("not_in_force", "settled_s", "read_s", "reads"),
+    [
+        ("nobody acts", 6.0, inf, True),
+        ("nobody acts", 6.0, 2.0, True),
+        ("nobody acts", 6.0, 1.0, False),
+        ("nobody acts", 4.9, inf, False),
+        ("", 6.0, inf, False),
+    ],
+)
+def test_a_split_that_is_not_seen_in_force_is_read(
+    not_in_force: str, settled_s: float, read_s: float, *, reads: bool
+) -> None:
+    """Splits that should be in force by now, and are not seen to be, are read once from the API servers."""
+    splits = (split(not_in_force=not_in_force),)
+    asked = given(0, legacy={"splits": splits}, settled_s=settled_s, splits_read_s=read_s)
+    assert (doubts.reads(asked) == [ReadSplits(A)]) == reads
+
+
+@pytest.mark.parametrize(
+    ("changed", "again_s"),
+    [
+        ({**empty(10.0), "splits": ()}, 20.0),
+        ({**empty(10.0), "missing": (80,)}, 20.0),
+        ({**empty(10.0)}, None),
+        ({**empty(30.0), "splits": ()}, None),
+        ({**empty(10.0), "splits": (), "current": False}, None),
+        ({"splits": (), "empty_s": 0.0}, None),
+    ],
+)
+def test_a_service_without_pods_is_asked_about_later(
+    changed: dict[str, Any], again_s: float | None
+) -> None:
+    """A cluster without a split in which nobody is ready is decided on again when that has lasted."""
+    found = doubts.ends_s(given(None, legacy=changed))
+    assert found is None if again_s is None else found == pytest.approx(again_s)

@@ -83,6 +83,16 @@ ROWS = [
     Row(preconditions.split_not_in_force, given(100, legacy=SILENT), "page SplitNotInForce"),
     Row(
         preconditions.split_not_in_force,
+        given(100, legacy=SILENT, settled_s=6.0, splits_read_s=2.0),
+        "wait SplitNotInForce",
+    ),
+    Row(
+        preconditions.split_not_in_force,
+        given(100, legacy=SILENT, settled_s=6.0, splits_read_s=0.5),
+        "page SplitNotInForce",
+    ),
+    Row(
+        preconditions.split_not_in_force,
         given(legacy=SILENT, settled_s=2.0),
         "wait SplitNotInForce",
     ),
