@@ -31,7 +31,7 @@ from controller.decide.gates.evidence import rests
 from controller.decide.gates.finished import pin_latched
 from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven, unseen
 from controller.decide.gates.rollback_guard import stays
-from controller.decide.gates.safety import no_lease
+from controller.decide.gates.safety import no_lease, two_leases
 from controller.decide.gates.spec import asking, traffic_mode
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "rests",
     "stays",
     "traffic_mode",
+    "two_leases",
     "unproven",
     "unseen",
 ]
