@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from controller.decide.decision import Decision, decide
@@ -59,6 +59,8 @@ class Decider:
         self._slots = slots
         self._writer = writer
         self._clock = clock
+        self._known: tuple[datetime, float] | None = None
+        """The lease cluster's time at the last decision, and the monotonic time then."""
 
     def decide(self, key: Key, *, just_read: bool) -> Decision:
         """Return what is next for one migration; decided anew where that takes or gives back its slot.
@@ -102,7 +104,16 @@ class Decider:
         )
 
     def _now(self) -> datetime:
-        """Return the lease cluster's time; another's, or this machine's, only where it never answered."""
-        names = [self.settings.lease.cluster, *self._clusters]
-        times = (self._clusters[name].now() for name in names)
-        return next((now for now in times if now is not None), datetime.now(UTC))
+        """Return the lease cluster's time; another's, or this machine's, only where it never answered.
+
+        It passes no faster than the monotonic clock, so that a server whose clock is set ends no dwell and no soak.
+        """
+        now, now_s = self._clusters[self.settings.lease.cluster].now(), self._clock()
+        if now is None:  # nor does anybody lead by now, who could raise
+            times = (cluster.now() for cluster in self._clusters.values())
+            return next((time for time in times if time is not None), datetime.now(UTC))
+        if self._known is not None:
+            known, known_s = self._known
+            now = min(now, known + timedelta(seconds=now_s - known_s))
+        self._known = now, now_s
+        return now

@@ -461,3 +461,41 @@ def test_two_clusters_may_have_two_dns_domains() -> None:
         assert pins == [f"service-a.default.svc.{world.domains[cluster]}"]
     world.delete_pin("eks")
     world.until(lambda: world.pin("eks") is not None, 10)
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------
+
+
+def set_clocks(world: World, ahead_s: float) -> None:
+    """Set the clock of every API server."""
+    for api in world.apis.values():
+        api.clock = lambda: world.now + timedelta(seconds=ahead_s)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_ends_no_soak(ahead_s: float, *, crashed: bool) -> None:
+    """A soak lasts its time by the process's own clock, whatever the API servers' clocks are set to in it."""
+    world = begun()
+    world.annotate(soak="10m")
+    world.until_share(999)
+    if crashed:
+        world.crash()
+        world.run(20)
+    began_s = world.now_s
+    set_clocks(world, ahead_s)
+    world.until_share(1000, limit_s=1300)
+    assert world.now_s - began_s > 600 - 30
+
+
+def test_a_clock_that_is_set_and_set_right_ends_no_dwell() -> None:
+    """A dwell that began while the clocks were an hour behind lasts its time also when they are set right."""
+    world = begun()
+    world.annotate(dwell="5m")
+    world.until_share(10)
+    set_clocks(world, -3600.0)
+    world.until_share(100, limit_s=700)
+    began_s = world.now_s
+    set_clocks(world, 0.0)
+    world.until_share(250, limit_s=700)
+    assert world.now_s - began_s > 300 - 5

@@ -227,7 +227,7 @@ def _left_s(given: Input, least_s: float) -> float:
     end = state.since + timedelta(seconds=least_s)
     left = (end - given.now).total_seconds()
     if left > least_s + CLOCKS_DIFFER_S:  # the step is of the future: the clock was set back
-        return least_s - given.observed.settled_s
+        return least_s - min(given.observed.settled_s, given.observed.started_s)
     return left
 
 
