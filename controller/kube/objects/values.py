@@ -356,23 +356,25 @@ def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
     each is counted once, and probed at its IPv4 address where it has one.
     """
     ordered = sorted(slices, key=lambda s: (s.address_type != "IPv4", s.metadata.name))
-    ready = {endpoint.pod or endpoint.address for part in ordered for endpoint in part.endpoints}
-    by_port: dict[str, dict[str, str]] = {}
-    for part in ordered:
-        for port, pod, address in _addresses(part):
-            by_port.setdefault(port, {}).setdefault(pod, address)
-    pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
-    identity = _first(part.identity for part in ordered)
-    unready = sum(part.unready for part in ordered)
+    ready = {e.pod or e.address for part in ordered for e in part.endpoints}
     return Endpoints(
         len(ready),
-        unready,
-        pods_of,
+        sum(part.unready for part in ordered),
+        _probed(ordered),
         _pods_of(ordered),
-        identity,
+        _first(part.identity for part in ordered),
         strange=_first(part.strange for part in ordered),
         handmade=_first(part.handmade for part in ordered),
     )
+
+
+def _probed(slices: Iterable[EndpointSliceObject]) -> dict[str, tuple[str, ...]]:
+    """Return the ``ip:port`` of the pods by port name, one of each pod."""
+    by_port: dict[str, dict[str, str]] = {}
+    for part in slices:
+        for port, pod, address in _addresses(part):
+            by_port.setdefault(port, {}).setdefault(pod, address)
+    return {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
 
 
 def _first(found: Iterable[str]) -> str:
