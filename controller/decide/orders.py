@@ -78,15 +78,22 @@ def _of_callers(
 
 def _routes(given: Input, callers: str, far: str, port: Port) -> tuple[_Route, ...]:
     """Return how the three paths of one cluster's callers are probed: own pods, across, the apex."""
-    pods = given.observed.clusters[callers].endpoints.pods.get(port.name, ())
+    here, there = given.observed.clusters[callers], given.observed.clusters[far]
+    pods = here.endpoints.pods.get(port.name, ())
     own, across = Side.ORIGIN, Side.TARGET
     if callers == given.state.target:
         own, across = across, own
-    return (
-        _Route(own, "pods", addresses=tuple(sorted(pods))),
-        _Route(across, "mirror", mirror_of=far),
-        _Route(Side.APEX, "apex"),
-    )
+    routes = [_Route(own, "pods", addresses=tuple(sorted(pods)))]
+    # Both go to whoever the EndpointSlices name: of a hand-made one nobody knows where that is.
+    if not (here.mirror_endpoints.strange or _strange(there)):
+        routes.append(_Route(across, "mirror", mirror_of=far))
+        if not _strange(here):
+            routes.append(_Route(Side.APEX, "apex"))
+    return tuple(routes)
+
+
+def _strange(cluster: ObservedCluster) -> bool:
+    return bool(cluster.endpoints.strange or cluster.endpoints.handmade)
 
 
 def identity(

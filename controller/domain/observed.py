@@ -89,13 +89,16 @@ class Port:
 class Endpoints:
     """Who stands behind a Service, from its EndpointSlices. ``pods`` are ``ip:port`` by port name, only
     of Pods of the Service's own namespace, and ``names`` what those are called. ``unready`` counts the endpoints
-    that are there and not ready. ``identity`` is the gateway's, on a mirror."""
+    that are there and not ready. ``identity`` is the gateway's, on a mirror. ``strange`` says of an address what it is
+    that nobody may aim a prober at, and ``handmade`` names a slice with endpoints that Kubernetes did not make."""
 
     ready: int = 0
     unready: int = 0
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     identity: str = ""
+    strange: str = ""
+    handmade: str = ""
 
 
 @dataclass(frozen=True, slots=True)

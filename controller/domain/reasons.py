@@ -98,6 +98,7 @@ class Reason(StrEnum):
     # Their pods.
     TARGET_WITHOUT_ENDPOINTS = "TargetWithoutEndpoints"
     NO_PODS_TO_PROBE = "NoPodsToProbe"
+    ENDPOINT_STRANGE = "EndpointStrange"
     ORIGIN_SHRUNK = "OriginShrunk"
     FEWER_ENDPOINTS = "FewerEndpoints"
 
@@ -316,6 +317,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.NO_PODS_TO_PROBE: _block(
             "a cluster has no ready pod to probe by its address",
             "scale it up there; a Service whose endpoints are no Pods cannot be probed",
+        ),
+        Reason.ENDPOINT_STRANGE: _block(
+            "an EndpointSlice of the Service, or of its mirror, is hand-made or leads where probes never go",
+            "delete it, or the Endpoints it mirrors; Kubernetes makes those of a selector",
         ),
         Reason.ORIGIN_SHRUNK: _block(
             "the origin could not take its callers back",

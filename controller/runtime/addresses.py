@@ -36,6 +36,10 @@ class Addresses:
             keys |= {behind(other) for other in others}
         return keys
 
+    def is_pod(self, address: str) -> bool:
+        """Return whether a Service of the cluster has a Pod at this address."""
+        return any(found.by_controller for found in self._slices.get(address, ()))
+
     def shared(self, slices: Iterable[EndpointSliceObject]) -> set[Key]:
         """Return the Services that lead to a port of these slices at an address of theirs: their own, and others."""
         return {

@@ -263,7 +263,9 @@ class ClusterStore:
 
     def endpoints(self, key: Key) -> Endpoints:
         """Add up the slices of a Service."""
-        return endpoints_of(self._index.slices.get(key, {}).values())
+        found = endpoints_of(self._index.slices.get(key, {}).values())
+        strange = found.strange or self._index.trespass(key)
+        return replace(found, strange=strange) if strange else found
 
     def slice_names(self, key: Key) -> frozenset[str]:
         """Return the names of the slices of a Service."""

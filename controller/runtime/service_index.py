@@ -23,6 +23,9 @@ from controller.mesh import conflicts, pin
 from controller.mesh.splits.kinds import PROVIDER_OF
 from controller.runtime.addresses import Addresses, behind
 
+API = Key("default", "kubernetes")
+"""The Service of the API server itself: its endpoints are where the API servers of this cluster listen."""
+
 _ByService = defaultdict[Key, dict[Any, Any]]
 
 
@@ -95,6 +98,21 @@ class ServiceIndex:
     def twins(self, key: Key) -> set[Key]:
         """Return the other Services of which an endpoint is this one's too."""
         return self._addresses.shared(self.slices.get(key, {}).values()) - {key}
+
+    def trespass(self, key: Key) -> str:
+        """Return an endpoint of a Service that is somebody else's, and whose, "" where there is none.
+
+        What Kubernetes wrote may be the API server's where Pods use its node's network; what others wrote, as the
+        endpoints of a mirror, must lead to no Pod of this cluster.
+        """
+        api = {e.address for part in self.slices.get(API, {}).values() for e in part.endpoints}
+        for name, part in sorted(self.slices.get(key, {}).items()):
+            for address in (endpoint.address for endpoint in part.endpoints):
+                if address in api:
+                    return f"{address} in the EndpointSlice {name}, the API server"
+                if not part.by_controller and self._addresses.is_pod(address):
+                    return f"{address} in the EndpointSlice {name}, a Pod of another Service"
+        return ""
 
     def rename(self, domain: str, profiles: Collection[ServiceProfileObject]) -> set[Key]:
         """Take this for the cluster's DNS domain; return the Services of which one of the profiles tells, or told."""

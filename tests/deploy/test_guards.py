@@ -55,6 +55,7 @@ async def _guard(cluster: RealApi) -> None:
             _route([{"name": "a", "weight": 0}]),
             _managed(_split(a=1, b=0)),
             _pin(),
+            _slice(),
             _elsewhere(_service(target="eks")),
         ):
             await _until(session, bad, 422, dry=False)
@@ -450,6 +451,116 @@ async def test_cluster_cleans_up(api: aiohttp.ClientSession) -> None:
     for found in (*_managed_kinds(), _pin()):
         path = await _stands(api, found)
         assert (await _delete(api, path, NAMESPACE_CONTROLLER))[0] == 200
+
+
+# --- who aims ----------------------------------------------------------------------------------------------------
+
+
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+WRITERS = (
+    "system:serviceaccount:kube-system:endpointslice-controller",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:kube-controller-manager",
+)
+
+
+def _slice(by: str | None = "endpointslice-controller.k8s.io") -> Json:
+    labels = {"kubernetes.io/service-name": "a"} | ({MANAGED_BY: by} if by else {})
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": _name("a"), "namespace": "default", "labels": labels},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.9"]}],
+        "ports": [{"name": "http", "port": 80}],
+    }
+
+
+async def test_only_kubernetes_says_that_a_slice_is_its_own(api: aiohttp.ClientSession) -> None:
+    """With the endpoint slice controller's label nobody else makes, takes over or changes an EndpointSlice; what
+    does not aim it, and deleting it, stay free."""
+    aimed = {"endpoints": [{"addresses": ["100.100.100.200"]}]}
+    assert "is written by Kubernetes only" in (await _create(api, _slice(), "anna"))[1]
+    for writer in WRITERS:
+        found = _slice()
+        assert (await _create(api, found, writer, dry=False))[0] == 201
+        path = path_of(found)
+        for patch in (
+            aimed,
+            {"ports": [{"name": "http", "port": 81}]},
+            {"metadata": {"labels": {MANAGED_BY: None}}},
+            {"metadata": {"labels": {"kubernetes.io/service-name": "b"}}},
+        ):
+            assert (await _patch(api, path, patch, "anna", EDITORS))[0] == 422
+        assert (await _patch(api, path, {"metadata": {"annotations": {"a": "b"}}}, "anna"))[
+            0
+        ] == 200
+        assert (await _patch(api, path, {"endpoints": None}, writer))[0] == 200
+        assert (await _patch(api, path, aimed, writer))[0] == 200
+        assert (await _delete(api, path, "anna"))[0] == 200
+
+
+@pytest.mark.parametrize("by", [None, "me", "endpointslicemirroring-controller.k8s.io"])
+async def test_other_slices_are_anybodys(api: aiohttp.ClientSession, by: str | None) -> None:
+    """A slice of another hand is made and changed as before, but for the label that would make it Kubernetes' own."""
+    found = _slice(by)
+    assert (await _create(api, found, "anna", dry=False))[0] == 201
+    path = path_of(found)
+    assert (await _patch(api, path, {"endpoints": [{"addresses": ["10.0.0.8"]}]}, "anna"))[0] == 200
+    own = {"metadata": {"labels": {MANAGED_BY: "endpointslice-controller.k8s.io"}}}
+    assert (await _patch(api, path, own, "anna"))[0] == 422
+
+
+def _of(*parents: str) -> list[Json]:
+    groups = {"Service": "", "Gateway": "gateway.networking.k8s.io"}
+    return [{"group": groups[kind], "kind": kind, "name": "a"} for kind in parents]
+
+
+async def test_the_controller_writes_routes_of_services_only(api: aiohttp.ClientSession) -> None:
+    """Its right to patch HTTPRoutes is of no use with a route of an ingress, neither as it was nor as it would be."""
+    for parents in (_of("Gateway"), _of("Service", "Gateway"), [{"name": "a"}], []):
+        ingress = _route([{"name": "a"}])
+        ingress["spec"]["parentRefs"] = parents
+        status, message = await _create(api, ingress, CONTROLLER)
+        assert (status, "whose every parent is a Service" in message) == (422, True), message
+        assert (await _create(api, ingress, "anna", dry=False))[0] == 201
+        for patch in (
+            {"metadata": {"labels": {"by": "us"}}},
+            {"spec": {"rules": [{"backendRefs": [{"name": "b", "port": 80}]}]}},
+            {"spec": {"parentRefs": _of("Service")}},
+        ):
+            assert (await _patch(api, path_of(ingress), patch, CONTROLLER))[0] == 422
+        assert (await _patch(api, path_of(ingress), {"metadata": {"labels": {"x": "y"}}}, "anna"))[
+            0
+        ] == 200
+    path = await _stands(api, _managed(_route([{"name": "a"}])))
+    moved = {"spec": {"rules": [{"backendRefs": [{"name": "a", "port": 80, "weight": 9}]}]}}
+    assert (await _patch(api, path, moved, CONTROLLER))[0] == 200
+    for parents in (
+        _of("Gateway"),
+        _of("Service", "Gateway"),
+        [{**_of("Service")[0], "name": "b"}],
+    ):
+        assert (await _patch(api, path, {"spec": {"parentRefs": parents}}, CONTROLLER))[0] == 422
+
+
+async def test_the_controller_makes_empty_profiles_only(api: aiohttp.ClientSession) -> None:
+    """It makes pins, puts its copies on a profile, and routes nothing by one."""
+    route = {"name": "GET /", "condition": {"method": "GET"}}
+    for spec in (
+        {"routes": [route]},
+        {"routes": [], "dstOverrides": [{"authority": "b", "weight": 1}]},
+    ):
+        assert (await _create(api, {**_pin(), "spec": spec}, CONTROLLER))[0] == 422
+    path = await _stands(api, _pin())
+    assert (await _patch(api, path, {"spec": {"routes": [route]}}, CONTROLLER))[0] == 422
+    copy_of = {"metadata": {"annotations": {PREFIX + "begun": "{}"}}}
+    assert (await _patch(api, path, copy_of, CONTROLLER))[0] == 200
+    theirs = {**_pin(), "spec": {"routes": [route]}}
+    theirs["metadata"]["annotations"] = {}
+    assert (await _create(api, theirs, "anna", dry=False))[0] == 201
+    assert (await _patch(api, path_of(theirs), copy_of, CONTROLLER))[0] == 200
+    assert (await _patch(api, path_of(theirs), {"spec": {"routes": []}}, CONTROLLER))[0] == 422
 
 
 # --- namespaces --------------------------------------------------------------------------------------------------

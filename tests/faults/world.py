@@ -309,7 +309,14 @@ def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, s
         "metadata": {
             "name": f"{name}-abcde",
             "namespace": NAMESPACE,
-            "labels": {"kubernetes.io/service-name": name},
+            "labels": {
+                "kubernetes.io/service-name": name,
+                "endpointslice.kubernetes.io/managed-by": (
+                    "endpointslicemirroring-controller.k8s.io"
+                    if annotations
+                    else "endpointslice-controller.k8s.io"
+                ),
+            },
             "annotations": annotations,
         },
         "addressType": "IPv4",

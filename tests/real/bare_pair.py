@@ -219,7 +219,14 @@ class BarePair:
             "kind": "EndpointSlice",
             "metadata": {
                 "name": f"{name}-abcde",
-                "labels": {"kubernetes.io/service-name": name},
+                "labels": {
+                    "kubernetes.io/service-name": name,
+                    "endpointslice.kubernetes.io/managed-by": (
+                        "endpointslicemirroring-controller.k8s.io"
+                        if annotations
+                        else "endpointslice-controller.k8s.io"
+                    ),
+                },
                 "annotations": annotations,
             },
             "addressType": "IPv4",

@@ -707,7 +707,14 @@ def _slice(key: Key, endpoints: list[Json], port: Json, annotations: Json) -> Js
         "metadata": {
             "name": f"{key.service}-slice",
             "namespace": key.namespace,
-            "labels": {"kubernetes.io/service-name": key.service},
+            "labels": {
+                "kubernetes.io/service-name": key.service,
+                "endpointslice.kubernetes.io/managed-by": (
+                    "endpointslicemirroring-controller.k8s.io"
+                    if annotations
+                    else "endpointslice-controller.k8s.io"
+                ),
+            },
             "annotations": annotations,
         },
         "addressType": "IPv4",

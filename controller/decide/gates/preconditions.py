@@ -200,6 +200,25 @@ def _why_empty(given: Input, cluster: ObservedCluster, far: str) -> str:
 
 
 @Each
+def endpoint_strange(given: Input) -> Iterator[Hold]:
+    """Somebody else than Kubernetes says who stands behind the Service: probes would go where he likes."""
+    for name, cluster in given.observed.clusters.items():
+        found = cluster.endpoints.strange or cluster.mirror_endpoints.strange
+        if not found and cluster.endpoints.handmade:
+            found = (
+                f"the EndpointSlice {cluster.endpoints.handmade}, which Kubernetes did not make from the"
+                " Service's selector"
+            )
+        if found:
+            yield hold(
+                Reason.ENDPOINT_STRANGE,
+                f"in {name} calls to {given.observed.key} may go to {found}, and that is not probed: delete"
+                " that EndpointSlice, or the Endpoints that it mirrors",
+                alert=given.state.shifted,
+            )
+
+
+@Each
 def no_pods_to_probe(given: Input) -> Iterator[Hold]:
     """Each cluster's own pods are probed by their address."""
     spec = given.state.spec
@@ -242,6 +261,7 @@ GATES: tuple[Gate, ...] = (
     mirror_missing,
     gateway_not_alive,
     mirror_empty,
+    endpoint_strange,
     no_pods_to_probe,
     origin_shrunk,
 )

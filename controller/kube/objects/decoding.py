@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache, partial
+from ipaddress import ip_address
 from sys import intern
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -50,6 +51,7 @@ from controller.kube.objects.values import (
     TrafficSplitSpec,
     Undecodable,
 )
+from prober.contract import why_never_probed
 
 KEPT_LABELS = frozenset({FAILOVER, ROLLOUT, EXTENSION, "app.kubernetes.io/managed-by"})
 """Labels kept beside those under :data:`MIRROR_PREFIX`: who else may own a Service's split, and of Linkerd's
@@ -57,6 +59,10 @@ extensions."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Names the Service of an EndpointSlice."""
+
+MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
+ENDPOINT_SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
+"""Who wrote an EndpointSlice: of this controller's, the addresses are those of Pods that a Service selects."""
 
 GATEWAY_IDENTITY = "mirror.linkerd.io/remote-gateway-identity"
 """Annotation of a mirror's endpoints: the identity of the gateway they go through."""
@@ -203,15 +209,27 @@ def _endpoint_slice(wire: wire_types.EndpointSlice) -> EndpointSliceObject:
         for e, address in addressed
         if _is_ready(e)
     )
+    labels = meta.labels or {}
     return EndpointSliceObject(
         metadata=Metadata(meta.name, intern(meta.namespace), "", meta.resource_version),
-        service=intern((meta.labels or {}).get(SERVICE_NAME_LABEL, "")),
+        service=intern(labels.get(SERVICE_NAME_LABEL, "")),
         address_type=intern(wire.address_type),
         endpoints=ready,
         ports=tuple(_endpoint_ports(wire)),
         identity=intern((meta.annotations or {}).get(GATEWAY_IDENTITY, "")),
         unready=len(addressed) - len(ready),
+        by_controller=labels.get(MANAGED_BY_LABEL) == ENDPOINT_SLICE_CONTROLLER,
+        strange=next(filter(None, (_strange(e.address, meta.name) for e in ready)), ""),
     )
+
+
+def _strange(address: str, name: str) -> str:
+    """Return what an address is that no prober asks, and where it stands, "" of one that a Pod can have."""
+    try:
+        why = why_never_probed(ip_address(address))
+    except ValueError:
+        return ""  # a name, which is no address of a Pod anyway
+    return f"{address} in the EndpointSlice {name}, {why}" if why else ""
 
 
 def _is_ready(wire: wire_types.Endpoint) -> bool:

@@ -127,7 +127,11 @@ class EndpointPort(Value, frozen=True):
 
 
 class EndpointSliceObject(Value, frozen=True):
-    """The ready endpoints of ``service``, and how many are not. ``identity`` is the gateway's, on a mirror."""
+    """The ready endpoints of ``service``, and how many are not. ``identity`` is the gateway's, on a mirror.
+
+    ``by_controller``: its label says that Kubernetes wrote it from the Service's selector; an admission policy keeps
+    the label true. ``strange`` names an address that is never probed, "" where there is none.
+    """
 
     metadata: Metadata
     service: str
@@ -136,6 +140,13 @@ class EndpointSliceObject(Value, frozen=True):
     ports: tuple[EndpointPort, ...]
     identity: str
     unready: int = 0
+    by_controller: bool = False
+    strange: str = ""
+
+    @property
+    def handmade(self) -> str:
+        """Its name, where it has endpoints and Kubernetes did not make it from a selector; else ""."""
+        return self.metadata.name if self.endpoints and not self.by_controller else ""
 
 
 class Backend(Value, frozen=True):
@@ -345,15 +356,30 @@ def endpoints_of(slices: Iterable[EndpointSliceObject]) -> Endpoints:
     each is counted once, and probed at its IPv4 address where it has one.
     """
     ordered = sorted(slices, key=lambda s: (s.address_type != "IPv4", s.metadata.name))
-    ready = {endpoint.pod or endpoint.address for part in ordered for endpoint in part.endpoints}
+    ready = {e.pod or e.address for part in ordered for e in part.endpoints}
+    return Endpoints(
+        len(ready),
+        sum(part.unready for part in ordered),
+        _probed(ordered),
+        _pods_of(ordered),
+        _first(part.identity for part in ordered),
+        strange=_first(part.strange for part in ordered),
+        handmade=_first(part.handmade for part in ordered),
+    )
+
+
+def _probed(slices: Iterable[EndpointSliceObject]) -> dict[str, tuple[str, ...]]:
+    """Return the ``ip:port`` of the pods by port name, one of each pod."""
     by_port: dict[str, dict[str, str]] = {}
-    for part in ordered:
+    for part in slices:
         for port, pod, address in _addresses(part):
             by_port.setdefault(port, {}).setdefault(pod, address)
-    pods_of = {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
-    identity = next((part.identity for part in ordered if part.identity), "")
-    unready = sum(part.unready for part in ordered)
-    return Endpoints(len(ready), unready, pods_of, _pods_of(ordered), identity)
+    return {name: tuple(sorted(pods.values())) for name, pods in sorted(by_port.items())}
+
+
+def _first(found: Iterable[str]) -> str:
+    """Return the first that says something, "" where none does."""
+    return next(filter(None, found), "")
 
 
 def _pods_of(slices: Iterable[EndpointSliceObject]) -> frozenset[str]:
@@ -362,7 +388,7 @@ def _pods_of(slices: Iterable[EndpointSliceObject]) -> frozenset[str]:
 
 def _addresses(part: EndpointSliceObject) -> Iterator[tuple[str, str, str]]:
     """Yield (port's name, pod, ``ip:port``) of what can be probed: pods, by address."""
-    if part.address_type == "FQDN":
+    if part.address_type == "FQDN" or part.strange or not part.by_controller:
         return
     for endpoint in part.endpoints:
         host = f"[{endpoint.address}]" if part.address_type == "IPv6" else endpoint.address

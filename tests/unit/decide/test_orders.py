@@ -1,4 +1,4 @@
-"""Of whose calls it is asked: what may be another's is said to those that count."""
+"""What is asked for: which paths are probed, and of whose calls it is asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide import orders
-from controller.domain import Port, SplitKind, TrafficOrder
+from controller.domain import Endpoints, Port, SplitKind, TrafficOrder
 from tests.unit.decide.gates.inputs import SERVICE, given, split
 
 HTTP, ADMIN = Port("http", 80), Port("admin", 9990)
@@ -53,3 +53,33 @@ def test_a_port_that_no_route_moves_is_said(
 def test_without_a_service_no_port_is_known() -> None:
     """A route whose Service is gone shares no port."""
     assert ordered(splits=(ROUTE,), service=None).shared_ports == frozenset()
+
+
+STRANGE = Endpoints(
+    3, pods={"http": ("10.0.0.1:8080",)}, strange="100.100.100.200, a cloud's metadata service"
+)
+HANDMADE = Endpoints(3, pods={"http": ("10.0.0.1:8080",)}, handmade="mine")
+FAR = Endpoints(3, identity="gateway", handmade="by-linkerd")
+
+
+@pytest.mark.parametrize(
+    ("found", "probed"),
+    [
+        ({}, {"legacy pods", "legacy mirror", "legacy apex", "eks pods", "eks mirror", "eks apex"}),
+        ({"legacy": {"endpoints": STRANGE}}, {"legacy pods", "legacy mirror", "eks pods"}),
+        ({"eks": {"endpoints": HANDMADE}}, {"legacy pods", "eks pods", "eks mirror"}),
+        (
+            {"legacy": {"mirror_endpoints": replace(FAR, strange="10.1.0.9, a Pod")}},
+            {"legacy pods", "eks pods", "eks mirror", "eks apex"},
+        ),
+        (
+            {"legacy": {"mirror_endpoints": FAR}},
+            {"legacy pods", "legacy mirror", "legacy apex", "eks pods", "eks mirror", "eks apex"},
+        ),
+    ],
+    ids=["all", "an address", "by hand", "a mirror", "a mirror as Linkerd makes it"],
+)
+def test_no_probe_goes_where_somebody_aimed_it(found: dict[str, Any], probed: set[str]) -> None:
+    """Of a Service with a strange endpoint only its own Pods are asked, and no path that may end there."""
+    orders_ = orders.probes(given(100, **found))
+    assert {f"{order.path.callers} {order.route}" for order in orders_} == probed

@@ -261,13 +261,16 @@ def test_empty_split(spec: dict[str, Any]) -> None:
     assert (found.spec.service, found.spec.backends) == ("", ())
 
 
+BY_CONTROLLER = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
+
+
 def part(name: str, *endpoints: Any, **more: Any) -> EndpointSliceObject:
     """Return an EndpointSlice of the Service ``a``."""
     body = {
         "metadata": {
             "name": name,
             "namespace": "n",
-            "labels": {"kubernetes.io/service-name": "a"},
+            "labels": {"kubernetes.io/service-name": "a", **more.pop("labels", BY_CONTROLLER)},
             "annotations": more.pop("annotations", {}),
         },
         "addressType": "IPv4",
@@ -300,6 +303,41 @@ def test_endpoints_of_slices() -> None:
     pods = {"http": ("10.0.0.1:8080", "10.0.0.2:8080")}
     names = frozenset({"p1", "p2"})
     assert found == Endpoints(ready=4, unready=1, pods=pods, names=names)
+
+
+@pytest.mark.parametrize("labels", [{}, {"endpointslice.kubernetes.io/managed-by": "me"}])
+def test_a_slice_that_kubernetes_did_not_make_has_no_pods(labels: dict[str, str]) -> None:
+    """A hand-made slice may call any address a Pod: it is counted, and nobody in it is probed."""
+    forged = part("mine", endpoint("10.9.9.9", "p9"), labels=labels)
+    found = endpoints_of([part("s1", endpoint("10.0.0.1", "p1")), forged])
+    assert (found.ready, found.handmade) == (2, "mine")
+    assert found.pods == {"http": ("10.0.0.1:8080",)}
+
+
+def test_an_empty_slice_is_nobodys() -> None:
+    """A hand-made slice without a ready endpoint leads nowhere."""
+    assert endpoints_of([part("mine", endpoint("10.9.9.9", ready=False), labels={})]).handmade == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("100.100.100.200", "a cloud's metadata service"),
+        ("fd00:ec2::254", "a cloud's metadata service"),
+        ("169.254.169.254", "link-local, where clouds keep credentials"),
+        ("127.0.0.1", "a loopback address"),
+        ("::ffff:10.0.0.1", "an IPv4 address in another form"),
+        ("64:ff9b::a00:1", "an IPv4 address in another form"),
+    ],
+)
+def test_an_address_that_is_never_probed_is_named(address: str, why: str) -> None:
+    """Of a slice with such an address no Pod is probed, whoever made it, and it is said which one it is."""
+    family = "IPv6" if ":" in address else "IPv4"
+    bad = part("s2", endpoint("10.0.0.2", "p2"), endpoint(address, "p9"), addressType=family)
+    found = endpoints_of([part("s1", endpoint("10.0.0.1", "p1")), bad])
+    assert found.strange == f"{address} in the EndpointSlice s2, {why}"
+    assert found.pods == {"http": ("10.0.0.1:8080",)}
+    assert part("s3", endpoint("pod.example"), addressType="FQDN").strange == ""
 
 
 def test_dual_stack_pod_is_one() -> None:

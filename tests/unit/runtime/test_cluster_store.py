@@ -353,13 +353,22 @@ def test_a_split_with_a_record_is_a_migration() -> None:
     assert store.migrations() == {A}
 
 
-def pods_of(key: Key, version: int, *addresses: str, port: int = 8080) -> Upserted:
+def pods_of(
+    key: Key,
+    version: int,
+    *addresses: str,
+    port: int = 8080,
+    by: str = "endpointslice-controller.k8s.io",
+) -> Upserted:
     """An EndpointSlice of a Service with pods at these addresses."""
     body = {
         "metadata": {
             "name": f"{key.service}-1",
             "namespace": key.namespace,
-            "labels": {"kubernetes.io/service-name": key.service},
+            "labels": {
+                "kubernetes.io/service-name": key.service,
+                "endpointslice.kubernetes.io/managed-by": by,
+            },
         },
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address]} for address in addresses],
@@ -394,6 +403,25 @@ def test_a_twin_of_another_namespace_is_named_with_it() -> None:
     assert known.observed(A, writing=False).twins == ()
     known.apply(upsert(Resource.SERVICES, service(1, other)))
     assert known.observed(A, writing=False).twins == ("shop/by-hand",)
+
+
+def test_an_endpoint_that_is_somebody_elses_is_named() -> None:
+    """An address of the API server's behind a Service, and a Pod of this cluster behind a mirror, are said."""
+    known, api, pods = view(), Key("default", "kubernetes"), Key("shop", "till")
+    known.apply(upsert(Resource.SERVICES, service(1)))
+    known.apply(pods_of(api, 1, "10.0.0.1", port=6443))
+    known.apply(pods_of(pods, 1, "10.1.0.7"))
+    known.apply(pods_of(A, 1, "10.1.0.1"))
+    known.apply(pods_of(MIRROR, 1, "192.0.2.1", by="another"))
+    observed = known.observed(A, writing=False)
+    assert (observed.endpoints.strange, observed.mirror_endpoints.strange) == ("", "")
+    known.apply(pods_of(A, 2, "10.1.0.1", "10.0.0.1"))
+    known.apply(pods_of(MIRROR, 2, "192.0.2.1", "10.1.0.7", by="another"))
+    observed = known.observed(A, writing=False)
+    assert observed.endpoints.strange == "10.0.0.1 in the EndpointSlice service-a-1, the API server"
+    assert observed.mirror_endpoints.strange == (
+        "10.1.0.7 in the EndpointSlice service-a-eks-1, a Pod of another Service"
+    )
 
 
 def mirror_of(version: int, fqdn: str, key: Key = MIRROR) -> Upserted:

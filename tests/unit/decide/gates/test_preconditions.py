@@ -134,6 +134,21 @@ ROWS = [
     Row(preconditions.mirror_empty, given(eks=NOWHERE), "hold MirrorEmpty"),
     Row(preconditions.mirror_empty, given(eks=DEAD)),
     Row(preconditions.mirror_empty, given()),
+    Row(preconditions.endpoint_strange, given()),
+    *(
+        Row(preconditions.endpoint_strange, given(share, eks=found), f"{answer} EndpointStrange")
+        for share, answer in ((None, "hold"), (100, "page"))
+        for found in (
+            {"endpoints": Endpoints(1, strange="127.0.0.1, a loopback address")},
+            {"endpoints": Endpoints(1, handmade="mine")},
+            {"mirror_endpoints": Endpoints(1, strange="10.1.0.9, a Pod")},
+        )
+    ),
+    # Kubernetes mirrors a mirror's Endpoints into slices that no selector made.
+    Row(
+        preconditions.endpoint_strange,
+        given(legacy={"mirror_endpoints": Endpoints(1, handmade="theirs")}),
+    ),
     Row(
         preconditions.no_pods_to_probe,
         given(eks={"endpoints": Endpoints(3)}),
