@@ -83,6 +83,9 @@ UNTIMED = "untimed"
 LAG = "lag"
 """Discards what is slow and what was not answered: the loop stood so long that it may have missed an answer."""
 
+DRAINING = "draining"
+"""Discards what is due from now on: the prober is ending, and the other streams take over."""
+
 PROTOCOL_UNSERVED = "ProtocolUnserved"
 """The reason of a refusal: this prober, as it is installed, does not speak the protocol."""
 
@@ -140,7 +143,7 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     ``k % parts == part``. ``key`` seeds the phase of the schedule, so that many paths are spread.
     ``priority`` says what keeps its rate when the prober's cap is reached: 0 above the baseline, 1 at it,
     2 apex; the highest number is throttled first. ``latency_limit_s`` is where an answer counts as
-    slow.
+    slow. ``burst_per_s`` is what a bad probe adds to the whole path's rate for 10 s (None: four times the base rate).
     The apex is asked with the Service's short name as its Host, every other route with its full name.
     ``expect`` holds inclusive ranges of status codes. ``mirror_of`` names the other cluster when
     ``route`` is ``mirror``; ``addresses`` are ``ip:port`` when it is ``pods``.
@@ -172,6 +175,7 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     header: tuple[str, str] | None = None
     body: str = ""
     cluster: tuple[str, str] | None = None
+    burst_per_s: float | None = None
 
 
 class Readdress(Frozen, frozen=True, tag="readdress", tag_field="type"):

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 
 from prober.aims import CLOSED, Aims
 from prober.capacity import Capacity
-from prober.contract import SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
+from prober.contract import DRAINING, SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
 from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
 from prober.path import ProbedPath, Timer
@@ -55,6 +55,7 @@ class Engine:
         self._metrics = metrics
         self._aims = aims
         self._paths: dict[int, ProbedPath] = {}
+        self._active_count = 0
         self._bursting: set[ProbedPath] = set()
         self._paced_version = -1
         self._probes: set[asyncio.Task[None]] = set()
@@ -73,13 +74,14 @@ class Engine:
             raise NotServedError("this prober is ending: dial again")
         if message.id in self._paths:
             raise NotServedError(f"assignment {message.id} is still there: take another id")
-        if len(self._paths) >= MAX_ASSIGNMENTS:
+        if self._active_count >= MAX_ASSIGNMENTS:
             raise NotServedError(f"a stream serves at most {MAX_ASSIGNMENTS} assignments")
         self._client.check(message.protocol)
         asks = asks_of(message, self._domain, self._aims)
         now = self._client.clock()
         path = ProbedPath(message, asks, now)
         self._paths[message.id] = path
+        self._active_count += 1
         self._capacity.want(path, path.wanted(now))
         self._metrics.assignments.inc()
         self._metrics.paths.begin(path.route)
@@ -234,13 +236,13 @@ class Engine:
 
     def _why_discarded(self, start: float, end: float) -> str:
         if self._drain_s is not None and start + SAMPLE_S > self._drain_s:
-            return "draining"
+            return DRAINING
         checks = (self._lag.self_check, self._control.self_check)
         return worst(*(check.between(start, end) for check in checks))
 
     def _why_untrusted(self, now: float) -> str:
         if self._drain_s is not None:
-            return "draining"
+            return DRAINING
         return self._why_discarded(now - TRUST_S, now)
 
     def _throttled(self) -> dict[int, float]:
@@ -266,6 +268,7 @@ class Engine:
         if path.is_over:
             return
         path.is_over = True
+        self._active_count -= 1
         now = self._client.clock()
         self._timers.pace(path.base, None, now)
         self._timers.pace(path.burst, None, now)

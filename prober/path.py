@@ -32,6 +32,9 @@ class ProbedPath:
         self.is_over = False
         """No more is sent; what is in flight is still reported."""
         self._schedule = base_schedule(assign.key, assign.rate_per_s, assign.part, assign.parts)
+        asked = assign.burst_per_s
+        self._extra = BURST_EXTRA if asked is None else asked / assign.rate_per_s
+        """Extra probes of a burst for each of the base schedule."""
         self._burst_until = now
         self._turn = itertools.count(assign.part)
 
@@ -55,7 +58,7 @@ class ProbedPath:
     def wanted(self, now: float) -> Wanted:
         """Return what this path asks of the cap."""
         base = self._schedule.rate_per_s
-        extra = BURST_EXTRA * base if self.is_bursting(now) else 0.0
+        extra = self._extra * base if self.is_bursting(now) else 0.0
         return Wanted(self.assign.priority, base, extra)
 
     def schedules(self, granted: Granted, now: float) -> tuple[Schedule | None, Schedule | None]:
@@ -64,7 +67,7 @@ class ProbedPath:
         if granted.base > 0 and not self.is_over:
             base = self._schedule.slowed(granted.base)
         if granted.burst > 0 and not self.is_over and self.is_bursting(now):
-            burst = burst_schedule(self._schedule).slowed(granted.burst)
+            burst = burst_schedule(self._schedule, self._extra).slowed(granted.burst)
         return base, burst
 
 

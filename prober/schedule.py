@@ -5,8 +5,8 @@ The laws:
 1. Open loop. Due times do not depend on answers: ``due(k) = (phase + k) / rate``.
 2. The streams of a path share one schedule: stream ``part`` of ``parts`` has the ``k`` with
    ``k % parts == part``, so no due time is taken twice and none is left out.
-3. A burst adds four probes between two base probes (x5) for 10 s after a bad probe. It never moves
-   a base probe: base and burst are two schedules, because burst probes count for FAIL only.
+3. A burst adds four probes between two base probes (x5), or as many as are asked for, for 10 s after a bad probe.
+   It never moves a base probe: base and burst are two schedules, because burst probes count for FAIL only.
 4. The cap lowers rates, the least important first, in proportion among equals.
 """
 
@@ -62,9 +62,9 @@ def base_schedule(key: str, rate_per_s: float, part: int, parts: int) -> Schedul
     return Schedule(rate_per_s / parts, (phase_of(key) + part) / parts)
 
 
-def burst_schedule(base: Schedule) -> Schedule:
-    """Return the extra probes of a burst, at 1/8, 3/8, 5/8 and 7/8 between two base probes."""
-    return Schedule(BURST_EXTRA * base.rate_per_s, BURST_EXTRA * base.phase + 0.5)
+def burst_schedule(base: Schedule, extra: float = BURST_EXTRA) -> Schedule:
+    """Return the ``extra`` probes of a burst for each base probe, evenly between two: four at 1/8, 3/8, 5/8, 7/8."""
+    return Schedule(extra * base.rate_per_s, extra * base.phase + 0.5)
 
 
 @dataclass(frozen=True, slots=True)

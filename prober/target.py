@@ -21,6 +21,7 @@ MAX_ADDRESSES = 2_000
 """Pods of one assignment; checking them must not hold up the event loop (about 5 us each)."""
 
 MAX_RATE_PER_S = 1_000.0
+MAX_BURST_PER_S = 5 * MAX_RATE_PER_S
 MAX_PARTS = 64
 MAX_PATH = 256
 MAX_KEY = 512
@@ -209,6 +210,10 @@ def _check_numbers(assign: Assign) -> None:
         raise NotServedError(
             f"rate_per_s {assign.rate_per_s:g} is not served: write more than 0, "
             f"at most {MAX_RATE_PER_S:g}"
+        )
+    if not 0 <= (assign.burst_per_s or 0) <= MAX_BURST_PER_S:
+        raise NotServedError(
+            f"burst_per_s {assign.burst_per_s:g} is not served: write 0 to {MAX_BURST_PER_S:g}"
         )
     if not 1 <= assign.port <= 65_535:
         raise NotServedError(f"port {assign.port} is not a port: write 1 to 65535")

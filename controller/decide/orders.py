@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import split_parts
+from controller.decide.schedule import pass_s
 from controller.domain import (
     Attempt,
     CallPath,
@@ -20,10 +21,11 @@ from controller.domain import (
     SplitKind,
     TrafficOrder,
 )
+from controller.domain.decision import WATCH_PER_S
 from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
 
-PATHS_PER_CLUSTER = 3
-"""To the target, to the origin, and the apex."""
+DECIDING_PATHS = 2
+"""Of each cluster's callers: to the target, and to the origin. The apex decides nothing, and is only watched."""
 
 
 class _Route(NamedTuple):
@@ -71,6 +73,7 @@ def _of_callers(
             latency=spec.latency,
             judges=_judges(given.observed, spec),
             shifted=given.state.shifted,
+            slowed=route.side is Side.APEX or _only_watched(given, spec),
             generation=given.observed.generation,
             identity=(*identity(given.observed, attempt, spec, path), protocol),
         )
@@ -114,9 +117,25 @@ def identity(
     )
 
 
-def probe_rate(spec: MigrationSpec | None) -> float:
-    """Return how many probes a second each cluster's prober sends for a migration that is probed."""
-    return PATHS_PER_CLUSTER * float(spec.probe.rate_per_s) if spec else 0.0
+def probe_rate(given: Input) -> float:
+    """Return how many probes a second each cluster's prober sends for a migration that is probed, without bursts."""
+    spec = given.state.spec
+    if spec is None:
+        return 0.0
+    asked = float(spec.probe.rate_per_s)
+    watched = min(WATCH_PER_S, asked)
+    return DECIDING_PATHS * (watched if _only_watched(given, spec) else asked) + watched
+
+
+def _only_watched(given: Input, spec: MigrationSpec) -> bool:
+    """Return whether a soak has lasted for as long as PASS takes at the rate at which it rose.
+
+    Until then its share is as new as any other; after a restart, which has no evidence, as well. From then on
+    probes only have to see the first fault: the burst does the rest.
+    """
+    observed = given.observed
+    watched_s = min(observed.settled_s, observed.started_s)
+    return given.state.soaking and watched_s >= pass_s(spec)
 
 
 def _traffic_on(observed: Observed, spec: MigrationSpec) -> bool:

@@ -54,7 +54,7 @@ def planned(given: Input) -> Plan:
         probes=probes(given),
         traffic=traffic(given),
         wants_slot=_wants_slot(given),
-        rate_per_s=probe_rate(state.spec),
+        rate_per_s=probe_rate(given),
         number=state.number,
         next=following,
         waiting_for=ruling.message if ruling and following else "",

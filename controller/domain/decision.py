@@ -133,13 +133,20 @@ class ReadSplits:
 Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadEndpoints | ReadSplits
 
 
+WATCH_PER_S = 1.0
+"""The base rate of what is only watched: three seconds give the three answers that show what is usual."""
+
+BURST = 5
+"""How many times its rate a path that rises is asked after a bad probe."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeOrder:
     """One path to be probed now, by the prober of ``path.callers``.
 
     ``generation`` changes when a step has settled: only samples of an assignment of the present generation
     earn credit. ``identity`` is what the evidence is keyed by: another identity starts at zero. ``judges`` is
-    how many sources judge, and share alpha.
+    how many sources judge, and share alpha. ``slowed`` asks only as often as watching needs.
     """
 
     path: CallPath
@@ -156,6 +163,20 @@ class ProbeOrder:
     shifted: bool
     generation: int
     identity: tuple[object, ...]
+    slowed: bool = False
+
+    @property
+    def rate_per_s(self) -> float:
+        """Return the base rate: the spec's, or that of watching."""
+        asked = float(self.probe.rate_per_s)
+        return min(WATCH_PER_S, asked) if self.slowed else asked
+
+    @property
+    def burst_per_s(self) -> float | None:
+        """Return what a bad probe adds to a slowed path, up to a rising one's burst (None: the usual)."""
+        if not self.slowed or self.route == "apex":
+            return None
+        return BURST * self.probe.rate_per_s - self.rate_per_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,15 @@ Place = tuple[Key, CallPath]
 class Assignments:
     """The assignments of one connection; another connection begins with none.
 
-    It is number ``part`` of ``parts`` streams to ``cluster``. ``_ids`` also knows those that were withdrawn
-    lately, until their time.
+    It is number ``stream`` of those to ``cluster``. ``_share`` is its part of each path, and of how many.
+    ``_ids`` also knows those that were withdrawn lately, until their time.
     """
 
     cluster: str
-    part: int
-    parts: int
+    stream: int
+    _share: tuple[int, int] = (0, 1)
+    _is_old: bool = False
+    """Whether the prober knows no bursts of their own: what is slowed for others is asked at its full rate."""
     _assigned: dict[Place, tuple[int, ProbeOrder]] = field(default_factory=dict)
     _ids: dict[int, ProbeOrder] = field(default_factory=dict)
     _expiring: list[tuple[float, int]] = field(default_factory=list)
@@ -35,12 +37,20 @@ class Assignments:
     _refused: list[tuple[ProbeOrder, str, str]] = field(default_factory=list)
 
     def follow(
-        self, wanted: Mapping[Place, ProbeOrder], numbers: Iterator[int], now_s: float
+        self,
+        wanted: Mapping[Place, ProbeOrder],
+        share: tuple[int, int],
+        numbers: Iterator[int],
+        now_s: float,
     ) -> list[contract.ToProber]:
-        """Return the messages that turn what is probed into what is wanted."""
+        """Return the messages that turn what is probed into what is wanted, of which this stream has a share.
+
+        Another share is another assignment of the same order: its evidence goes on.
+        """
         messages: list[contract.ToProber] = []
+        keeps, self._share = share == self._share, share
         for at, (number, order) in list(self._assigned.items()):
-            new = wanted.get(at)
+            new = wanted.get(at) if keeps else None
             if new == order:
                 continue
             if new is not None and _but_addresses(new) == _but_addresses(order):
@@ -62,7 +72,12 @@ class Assignments:
     def refuse(self, refused: contract.Refused) -> ProbeOrder | None:
         """Take a refusal in; return the order that it is about, if it names one."""
         order = self._ids.get(refused.id) if refused.id is not None else None
-        if order is not None:
+        if order is None:
+            return None
+        if order.burst_per_s is not None and "burst_per_s" in refused.message:
+            self._is_old = True
+            self._assigned.pop((order.key, order.path), None)
+        else:
             self._refused.append((order, refused.reason, refused.message))
         return order
 
@@ -81,7 +96,7 @@ class Assignments:
         refused, self._refused = tuple(self._refused), []
         return ProberReport(
             cluster=self.cluster,
-            stream=self.part,
+            stream=self.stream,
             report=report,
             samples=samples,
             idle=tuple(order for number, order in mine if number not in busy),
@@ -112,13 +127,14 @@ class Assignments:
             service=order.key.service,
             route=order.route,
             port=order.port,
-            rate_per_s=float(probe.rate_per_s),
+            rate_per_s=float(probe.rate_per_s) if self._is_old else order.rate_per_s,
+            burst_per_s=None if self._is_old else order.burst_per_s,
             expect=expected(probe, order.protocol),
             path=probe.path,
             mirror_of=order.mirror_of,
             addresses=order.addresses,
-            part=self.part,
-            parts=self.parts,
+            part=self._share[0],
+            parts=self._share[1],
             priority=2 if order.path.side is Side.APEX else int(not order.shifted),
             latency_limit_s=order.latency.limit_s if order.latency else None,
             protocol=order.protocol,

@@ -1,8 +1,9 @@
 """The streams to the probers: one WebSocket each, several per cluster, dialled by the controller.
 
 The stream is the assignment (docs/decisions.md, 7): a stream that is dialled again is sent everything again, and
-what it was sent before has ended with its connection. What arrives goes to ``on_report`` in the order in which
-it came; nothing is decided here.
+what it was sent before has ended with its connection. The streams that stand share the paths of their cluster:
+each has a part of every path's probes, so one more or less costs no evidence. What arrives goes to ``on_report``
+in the order in which it came; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ class StreamMeter(Protocol):
         """Take how many streams to this cluster's prober stand."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
-    """One stream: number ``part`` of those to ``cluster``. ``hello`` is there while it stands."""
+    """One stream: number ``part`` of those to ``cluster``. ``hello`` is there while it stands; its prober may
+    have said that it is ending."""
 
     cluster: str
     part: int
     hello: contract.Hello | None = None
+    is_ending: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -149,8 +152,9 @@ class Probers:
         try:
             return await self._serve(stream, socket)
         finally:
-            stream.hello = None
+            stream.hello, stream.is_ending = None, False
             self._count(stream.cluster)
+            self._share_anew(stream.cluster)
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await socket.close()
@@ -164,8 +168,8 @@ class Probers:
 
     async def _serve(self, stream: _Stream, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Send what changes and take what comes, until the connection breaks; return why it did."""
-        assigned = Assignments(stream.cluster, stream.part, len(self._streams[stream.cluster]))
-        stream.changed.set()
+        assigned = Assignments(stream.cluster, stream.part)
+        stream.changed.clear()
         sender = asyncio.create_task(self._send(stream, assigned, socket))
         try:
             while True:
@@ -204,7 +208,11 @@ class Probers:
                 migration=str(order.key) if order else "",
                 message=message.message,
             )
+            stream.changed.set()
             return ""
+        if message.discarded == contract.DRAINING and not stream.is_ending:
+            stream.is_ending = True
+            self._share_anew(stream.cluster)
         return self._pass_on(assigned.read(message, now_s))
 
     def _greet(self, stream: _Stream, hello: contract.Hello) -> str:
@@ -217,6 +225,7 @@ class Probers:
             return f"a prober of {hello.cluster} that can send {hello.cap_per_s:g} probes a second"
         stream.hello = hello
         self._count(stream.cluster)
+        self._share_anew(stream.cluster)
         self._log.info(
             "prober stream stands", cluster=stream.cluster, stream=stream.part, prober=hello.prober
         )
@@ -233,6 +242,15 @@ class Probers:
             return "an error of ours"
         return ""
 
+    def _sharing(self, cluster: str) -> list[_Stream]:
+        """Return the streams that share the paths of a cluster: those that stand, and are not ending."""
+        return [s for s in self._streams[cluster] if s.hello and not s.is_ending]
+
+    def _share_anew(self, cluster: str) -> None:
+        """Let the streams that stand take over what another probed, or give it a part, at once."""
+        for stream in self._streams[cluster]:
+            stream.changed.set()
+
     def _count(self, cluster: str) -> None:
         standing = sum(1 for stream in self._streams[cluster] if stream.hello)
         self._meter.prober_streams(cluster, standing)
@@ -245,8 +263,12 @@ class Probers:
             while True:
                 await stream.changed.wait()
                 stream.changed.clear()
+                sharing = self._sharing(stream.cluster)
+                if stream not in sharing:
+                    continue
                 wanted = self._orders[stream.cluster]
-                for message in assigned.follow(wanted, self._numbers, self._clock()):
+                share = sharing.index(stream), len(sharing)
+                for message in assigned.follow(wanted, share, self._numbers, self._clock()):
                     async with asyncio.timeout(SEND_DEADLINE_S):
                         await socket.send_str(contract.encode(message).decode())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -650,6 +650,22 @@ def test_no_slot_beyond_the_probers_cap() -> None:
     world.until(lambda: world.shares(key=keys["b"]) == (1000, 1000))
 
 
+def test_what_a_soak_no_longer_asks_is_given_to_the_next() -> None:
+    """Where the cap is enough for one that rises, the next begins in the soak of the first, not after it."""
+    world = World(services=NAMES)
+    world.replica.probers.capacities = {"legacy": 120.0}
+    keys = {name[-1]: Key("default", name) for name in NAMES}
+    for name in ("a", "b"):
+        world.ask(key=keys[name], soak="10m")
+        world.run(2)
+    world.until(lambda: world.shares(key=keys["a"])[0] == 999)
+    assert world.replica.holders == frozenset()
+    world.until(lambda: (world.shares(key=keys["b"])[0] or 0) > 0)
+    assert world.shares(key=keys["a"])[0] == 999
+    asked = {order.rate_per_s for order in world.replica.orders(keys["a"])}
+    assert asked == {1.0}
+
+
 # --- leaders ---------------------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ class StandInProbers:
         """Send what is due in this tick."""
         for orders in self.orders.values():
             for order in orders:
-                due = self._world.due(order.probe.rate_per_s)
+                due = self._world.due(order.rate_per_s)
                 if due:
                     self._send(order, due)
 

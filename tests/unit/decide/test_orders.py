@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controller.decide import orders
-from controller.domain import Endpoints, Port, SplitKind, TrafficOrder
-from tests.unit.decide.gates.inputs import SERVICE, given, split
+from controller.domain import Endpoints, Port, Side, SplitKind, TrafficOrder
+from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
 
 HTTP, ADMIN = Port("http", 80), Port("admin", 9990)
 ROUTE = split(kind=SplitKind.HTTPROUTE, port=80, parent_port=80)
@@ -83,3 +83,55 @@ def test_no_probe_goes_where_somebody_aimed_it(found: dict[str, Any], probed: se
     """Of a Service with a strange endpoint only its own Pods are asked, and no path that may end there."""
     orders_ = orders.probes(given(100, **found))
     assert {f"{order.path.callers} {order.route}" for order in orders_} == probed
+
+
+SOAKING = 999
+
+
+def asked(share: int, **observed: Any) -> dict[Side, set[tuple[float, float | None]]]:
+    """Return by side how often its paths are asked, and what a bad probe adds."""
+    found: dict[Side, set[tuple[float, float | None]]] = {}
+    for order in orders.probes(given(share, asked=None, **observed)):
+        found.setdefault(order.path.side, set()).add((order.rate_per_s, order.burst_per_s))
+    return found
+
+
+LONG_S = 77.0
+"""Longer than PASS takes at 99.9 % and ten probes a second."""
+
+
+@pytest.mark.parametrize(
+    ("share", "settled_s", "started_s", "deciding", "each"),
+    [
+        (250, LONG_S, LONG_S, (10.0, None), 21.0),
+        (SOAKING, 76.0, LONG_S, (10.0, None), 21.0),
+        (SOAKING, LONG_S, 76.0, (10.0, None), 21.0),
+        (SOAKING, LONG_S, LONG_S, (1.0, 49.0), 3.0),
+    ],
+)
+def test_a_soak_is_asked_less_often_once_it_could_have_passed(
+    share: int,
+    settled_s: float,
+    started_s: float,
+    deciding: tuple[float, float | None],
+    each: float,
+) -> None:
+    """A soak asks as a step does until PASS could be there, then once a second; a burst reaches 50 a second in both.
+
+    The apex decides nothing and is asked once a second. What a migration costs is the sum.
+    """
+    times: dict[str, Any] = {"settled_s": settled_s, "started_s": started_s}
+    found = asked(share, **times)
+    assert found == {
+        Side.TARGET: {deciding},
+        Side.ORIGIN: {deciding},
+        Side.APEX: {(1.0, None)},
+    }
+    assert orders.probe_rate(given(share, **times)) == each
+
+
+def test_what_is_asked_seldom_is_never_asked_more() -> None:
+    """Less than once a second stays so, in the soak and at the apex; without a spec nothing is asked."""
+    seldom = spec(probe={"rate_per_s": 1})
+    assert orders.probe_rate(given(asked=seldom)) == 3.0
+    assert orders.probe_rate(given(asked=None)) == 0.0

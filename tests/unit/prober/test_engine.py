@@ -489,6 +489,34 @@ async def test_a_stream_takes_each_id_once_at_a_time(run: Run) -> None:
         run.engine.withdraw(Withdraw(2))
 
 
+async def test_a_burst_may_be_more_than_the_base_rate_tells(run: Run) -> None:
+    """A path asked once a second bursts to fifty, as its assignment says, and is asked once a second again."""
+    run.engine.assign(path(rate_per_s=1.0, burst_per_s=49.0))
+    run.world.answer = broken
+    await run.go(1.2)
+    run.world.answer = well
+    bursting = await run.go(5)
+    assert 240 <= sum(one.burst.sent for one in bursting) <= 250
+    assert 4 <= sent(bursting) <= 6
+    await run.go(10)
+    assert sum(one.burst.sent for one in await run.go(3)) == 0
+
+
+async def test_what_was_withdrawn_takes_no_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All paths can be assigned anew at once, while probes of the old assignments are under way."""
+    monkeypatch.setattr("prober.engine.MAX_ASSIGNMENTS", 2)
+    run.world.hold = asyncio.Event()
+    for number in (1, 2):
+        run.engine.assign(path(number))
+    await run.go(1)
+    for number in (1, 2):
+        run.engine.withdraw(Withdraw(number))
+    for number in (3, 4):
+        run.engine.assign(path(number))
+    with pytest.raises(NotServedError, match="at most 2"):
+        run.engine.assign(path(5))
+
+
 async def test_assignments_are_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream serves so many assignments and no more."""
     monkeypatch.setattr("prober.engine.MAX_ASSIGNMENTS", 2)

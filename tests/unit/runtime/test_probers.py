@@ -262,6 +262,119 @@ async def test_a_lying_prober_is_cut_short(tmp_path: Path) -> None:
     assert len(stands["prober"]) == 64
 
 
+@dataclass
+class Replicas:
+    """Every session is a replica of its own: what it is asked for, and how it ends."""
+
+    asked: dict[int, Assign] = field(default_factory=dict)
+    ends: dict[int, asyncio.Event] = field(default_factory=dict)
+    open_to: int = 1
+
+    async def session(self, socket: web.WebSocketResponse, there: Far) -> None:
+        """Serve one; beyond those that there are, say nothing and end."""
+        me = there.dials
+        if len(self.ends) >= self.open_to:
+            return
+        self.ends[me] = asyncio.Event()
+        await say(socket, Hello(contract.VERSION, "eks", f"prober-{me}", 100.0))
+        hearing = asyncio.create_task(self.hear(me, socket))
+        try:
+            while not (self.ends[me].is_set() or hearing.done()):
+                await say(socket, Report(0))
+                await asyncio.sleep(0.01)
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            self.asked.pop(me, None)
+            del self.ends[me]
+
+    async def hear(self, me: int, socket: web.WebSocketResponse) -> None:
+        """Note what is asked for now."""
+        async for frame in socket:
+            said = contract.decode_to_prober(frame.data)
+            if isinstance(said, Assign):
+                self.asked[me] = said
+            elif self.asked[me].id == said.id:
+                del self.asked[me]
+
+    def share(self, streams: int) -> bool:
+        """Whether so many streams have each another part of the path, and together all of it."""
+        parts = {(one.part, one.parts) for one in self.asked.values()}
+        return parts == {(part, streams) for part in range(streams)}
+
+
+async def test_replicas_that_come_and_go_share_each_path(tmp_path: Path) -> None:
+    """Of 1, 4 and then 2 replicas each probes its part of a path, and together they probe all of it."""
+    replicas = Replicas()
+    async with far(replicas.session) as there, Near(there.url, tmp_path, 4).running() as near:
+        near.probers.order(A, (order(),))
+        await until(lambda: replicas.share(1))
+        replicas.open_to = 4
+        await until(lambda: replicas.share(4))
+        replicas.open_to = 2
+        for end in list(replicas.ends.values())[:2]:
+            end.set()
+        await until(lambda: replicas.share(2))
+
+
+async def test_what_an_ending_prober_probed_is_taken_over_at_once(tmp_path: Path) -> None:
+    """A prober that says that it is ending is sent no more, and the other has the whole path before it ends."""
+    said: list[tuple[str, contract.ToProber]] = []
+    drains = asyncio.Event()
+
+    async def session(socket: web.WebSocketResponse, there: Far) -> None:
+        name = f"prober-{there.dials}"
+        await say(socket, Hello(contract.VERSION, "eks", name, 100.0))
+
+        async def report() -> None:
+            while True:
+                ending = name == "prober-1" and drains.is_set()
+                await say(socket, Report(0, discarded=contract.DRAINING if ending else ""))
+                await asyncio.sleep(0.01)
+
+        reporting = asyncio.create_task(report())
+        try:
+            while (frame := await socket.receive()).type is WSMsgType.TEXT:
+                said.append((name, contract.decode_to_prober(frame.data)))
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+    def last(name: str) -> tuple[int, int] | None:
+        parts = [(s.part, s.parts) for n, s in said if n == name and isinstance(s, Assign)]
+        return parts[-1] if parts else None
+
+    async with far(session) as there, Near(there.url, tmp_path, 2).running() as near:
+        near.probers.order(A, (order(),))
+        await until(lambda: {last("prober-1"), last("prober-2")} == {(0, 2), (1, 2)})
+        before = sum(name == "prober-1" for name, _ in said)
+        drains.set()
+        await until(lambda: last("prober-2") == (0, 1))
+        assert near.standing[-1] == 2
+    assert sum(name == "prober-1" for name, _ in said) == before
+
+
+async def test_an_older_prober_is_asked_at_the_full_rate(tmp_path: Path) -> None:
+    """One that knows no bursts of their own refuses them, and a soak is then asked as a step is: no disarming."""
+
+    async def old(socket: web.WebSocketResponse, there: Far) -> None:
+        await say(socket, HELLO)
+        async for frame in socket:
+            assign = contract.decode_to_prober(frame.data)
+            there.said.append(assign)
+            if isinstance(assign, Assign) and assign.burst_per_s is not None:
+                await say(socket, contract.Refused("unknown field `burst_per_s`", id=assign.id))
+
+    async with far(old) as there, Near(there.url, tmp_path).running() as near:
+        near.probers.order(A, (order(slowed=True),))
+        await until(lambda: len(there.said) == 2)
+    slow, full = there.said
+    assert isinstance(slow, Assign)
+    assert isinstance(full, Assign)
+    assert (slow.rate_per_s, slow.burst_per_s) == (1.0, 49.0)
+    assert (full.rate_per_s, full.burst_per_s) == (10.0, None)
+
+
 # --- as it should not -----------------------------------------------------------------------------
 
 
