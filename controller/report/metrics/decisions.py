@@ -13,6 +13,7 @@ REVERTS = (
     "TargetBad",
     "TargetWithoutEndpoints",
     "GatewayLoop",
+    "GatewayDead",
     "LinkLost",
     "TrafficBad",
     "TrafficLoop",
