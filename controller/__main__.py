@@ -113,6 +113,7 @@ class Controller:
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
             tick_s=settings.traffic.tick_s,
             further=self._further,
+            control=settings.prober.control,
             terms=Terms(settings.lease.full_name, settings.lease.duration_s),
         )
         self._settings_error = ""

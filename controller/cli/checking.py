@@ -15,7 +15,7 @@ from controller.cli.arguments import PROG, Asked
 from controller.cli.as_json import as_json
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.inventory import Inventory, read_inventory
+from controller.cli.inventory import Inventory, metas, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.look import look
 from controller.cli.pair import Pair, paired
@@ -23,8 +23,10 @@ from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.decide.preflight import Finding, findings
 from controller.domain import Key
 from controller.domain.reasons import Level, Reason
-from controller.kube.api import Refused
+from controller.evidence.gateways import PROBERS
+from controller.kube.api import ApiError, Refused
 from controller.kube.objects import Resource, ServiceObject
+from controller.mesh.splits import mirror_name
 
 LATE_S = 60.0
 """A Lease that was not renewed for so long has no controller behind it: it is renewed every few seconds."""
@@ -182,7 +184,11 @@ async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Sa
         },
         targets={key: each.target for key, each in looks.items()},
         told={key: found.status for key in keys if (found := pair.migration(key))},
-        general=(*_gateways(pair), *lacking),
+        general=(
+            *_gateways(pair),
+            *await _unasked(pair, actors, _account(asked.controller)),
+            *lacking,
+        ),
         notes=(*pair.here.notes, *pair.far.notes, *tried.notes, *notes),
     )
 
@@ -228,6 +234,35 @@ def _gateways(pair: Pair) -> Iterator[Finding]:
                 Reason.NAMESPACE_MISSING,
                 f"there is no namespace {each.gateway_namespace}, where the gateway is, in {name}",
             )
+
+
+async def _unasked(pair: Pair, actors: Mapping[str, Actor], controller: Account) -> list[Finding]:
+    """Find the gateways without a path of their own: the probers' Service behind them is not mirrored.
+
+    Where there are no probers yet, or they may not be seen, nothing is said.
+    """
+    found = {name: await _services(each.api, controller[0]) for name, each in actors.items()}
+    return [
+        Finding(
+            Level.WARN,
+            Reason.MIRROR_MISSING,
+            f"there is no mirror {mirror_name(PROBERS.key.service, far)} in namespace {controller[0]} of {name}, so"
+            f" the death of the gateway of {far} is seen Service by Service: export the Service"
+            f" {PROBERS.key.service} of {far}",
+        )
+        for name in pair.names
+        if PROBERS.key.service in found[far := pair.other(name)]
+        and mirror_name(PROBERS.key.service, far) not in found[name]
+    ]
+
+
+async def _services(api: Api, namespace: str) -> set[str]:
+    """Return the names of the Services of a namespace, none where they may not be read."""
+    try:
+        raw = await api.items(Resource.SERVICES, namespace)
+    except ApiError:
+        return set()
+    return {key.service for key in metas(raw)}
 
 
 # --- telling --------------------------------------------------------------------------------------

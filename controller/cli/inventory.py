@@ -154,7 +154,7 @@ async def read_inventory(api: Api, namespace: str | None) -> Inventory:
 
 def _inventory(place: Place, read: Mapping[Resource, _Part]) -> Inventory:
     refused = {each: part.refused for each, part in read.items() if part.refused}
-    metas = _metas(read[Resource.SERVICES].raw)
+    known = metas(read[Resource.SERVICES].raw)
     return Inventory(
         place=place,
         objects={
@@ -163,17 +163,17 @@ def _inventory(place: Place, read: Mapping[Resource, _Part]) -> Inventory:
         unserved=frozenset(each for each, part in read.items() if not part.served),
         unread=frozenset(refused),
         notes=tuple(f"{place}: {each.value} were not read: {why}" for each, why in refused.items()),
-        labels={key: meta.labels or {} for key, meta in metas.items()},
+        labels={key: meta.labels or {} for key, meta in known.items()},
         migrations=_migrations(read[Resource.MIGRATIONS].raw),
-        entrances=_entrances(read, metas),
+        entrances=_entrances(read, known),
     )
 
 
-def _entrances(read: Mapping[Resource, _Part], metas: Mapping[Key, _Meta]) -> Entrances:
+def _entrances(read: Mapping[Resource, _Part], known: Mapping[Key, _Meta]) -> Entrances:
     return entrances(
         read[Resource.INGRESSES].raw,
         {PLACES[each].kind: read[each].raw for each in ROUTES},
-        {key: meta.annotations or {} for key, meta in metas.items()},
+        {key: meta.annotations or {} for key, meta in known.items()},
     )
 
 
@@ -215,7 +215,8 @@ def _objects(resource: Resource, raw: list[msgspec.Raw]) -> Objects:
     return tuple(DECODERS[resource](each) for each in raw)
 
 
-def _metas(raw: list[msgspec.Raw]) -> dict[Key, _Meta]:
+def metas(raw: list[msgspec.Raw]) -> dict[Key, _Meta]:
+    """Return what each Service is called and labelled, of those that can be read."""
     found: dict[Key, _Meta] = {}
     for each in raw:
         try:

@@ -11,11 +11,12 @@ from controller.domain.reasons import Reason
 
 
 class Side(StrEnum):
-    """Which way callers could go; the apex is where they go now."""
+    """Which way callers could go; the apex is where they go now. The gateway's own path is no migration's."""
 
     TARGET = "target"
     ORIGIN = "home"
     APEX = "apex"
+    GATEWAY = "gateway"
 
 
 class CallPath(NamedTuple):

@@ -193,6 +193,7 @@ class Reason(StrEnum):
     TARGET_BAD = "TargetBad"
     ORIGIN_BAD = "OriginBad"
     GATEWAY_LOOP = "GatewayLoop"
+    GATEWAY_DEAD = "GatewayDead"
     LINK_LOST = "LinkLost"
     TARGET_CHANGED = "TargetChanged"
 
@@ -661,6 +662,12 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.GATEWAY_LOOP: _block(
             "a request bounced between the gateways, and the attempt was reverted",
             "see that both gateways obey their pins; then kubectl migrate retry",
+            reverts=True,
+        ),
+        Reason.GATEWAY_DEAD: _block(
+            "a gateway answers nobody: every path through it fails, or did at the revert",
+            "repair gateway or link; after a revert, kubectl migrate retry",
+            pages=True,
             reverts=True,
         ),
         Reason.LINK_LOST: _block(

@@ -16,6 +16,7 @@ from controller.domain import (
     ObservedCluster,
     PathEvidence,
     Plan,
+    Reason,
     TrafficEvidence,
     Verdict,
 )
@@ -50,7 +51,8 @@ class Source(Protocol):
 
 
 def together(found: Iterable[Evidence]) -> Evidence:
-    """Return what several sources know: where two judge the same, who is nearer to FAIL judges."""
+    """Return what several sources know: where two judge the same, who is nearer to FAIL judges, and of a dead
+    gateway nobody else: one cause is told as one."""
     paths: dict[CallPath, PathEvidence] = {}
     traffic: dict[str, TrafficEvidence] = {}
     for one in found:
@@ -88,9 +90,10 @@ def _worse(one: J, other: J) -> J:
     return max(one, other, key=_nearness)
 
 
-def _nearness(found: PathEvidence | TrafficEvidence) -> tuple[int, float]:
+def _nearness(found: PathEvidence | TrafficEvidence) -> tuple[int, bool, float]:
     return (
         _NEARNESS.index(found.verdict),
+        found.reason is Reason.GATEWAY_DEAD,
         found.points / found.threshold if found.threshold else 0.0,
     )
 

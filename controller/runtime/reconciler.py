@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
-from controller.domain import Key, ReadEndpoints, ReadSplits
+from controller.domain import Key, ProbeOrder, ReadEndpoints, ReadSplits, Side
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import Look, ProberReport
 from controller.kube.api import Cluster
@@ -168,6 +168,7 @@ class Reconciler:
             (order, part)
             for order, part in on_report.samples
             if not (part.discarded or on_report.report.discarded)
+            and order.path.side is not Side.GATEWAY
         ]
         self._metrics.process.prober_heard(
             on_report.cluster, absorbed=len(counted), void=len(on_report.samples) - len(counted)
@@ -240,6 +241,7 @@ class Reconciler:
             due = max(due, self._clock() - TICK_S)  # late ticks are not caught up
             for key, look in self._store.fold(self._clock()).items():
                 self._queue.add(key, Rank.WITNESS if look is Look.NOW else Rank.ECHO)
+            self._metrics.process.gateways(self._store.gateways.dead())
 
     async def _regrant(self) -> None:
         while True:
@@ -286,18 +288,23 @@ class Reconciler:
     def _order(self, decision: Decision) -> None:
         """Have counted, from now on, exactly the evidence that the plan asks for."""
         key, decided = decision.key, decision.plan
-        self._evidence.probers.order(key, decided.probes)
         self._evidence.traffic.order(key, decided.traffic)
         self._store.order(key, decided, self._clock())
+        self._probe(key, decided.probes)
+
+    def _probe(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
+        """Have exactly these paths of one migration probed, and the gateways that any goes through."""
+        for at, asked in self._store.gateways.beside(key, orders).items():
+            self._evidence.probers.order(at, asked)
 
     def _forget(self, key: Key) -> None:
         """Let go of what is no migration any more."""
         if self._writer.writing(key, "split"):
             return
-        self._evidence.probers.order(key, ())
         self._evidence.traffic.order(key, None)
         self._just_read.discard(key)
         self._store.forget(key)
+        self._probe(key, ())
         self._writer.forget(key)
         self._queue.forget(key)
         self._publisher.forget(key)

@@ -18,7 +18,9 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from controller.domain import Key
 from controller.domain.spelling import nearest
+from controller.evidence.gateways import ControlService
 
 ENV_PREFIX = "MIGRATE_CONTROLLER_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
@@ -201,6 +203,21 @@ class ProberSettings(_Section, frozen=True):
         Annotated[str, Meta(pattern=r"^http://[^\s/?#]+/?\Z")] | None,
         Meta(description="the http:// URL of a proxy in place of the sidecar; null: none"),
     ] = None
+    service: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?:[0-9]{1,5}\Z",
+            description="the probers' Service in both clusters, name.namespace:port, exported, as"
+            " prober.migrate:8080: asked through each gateway, to learn of its death at once",
+        ),
+    ] = "prober.migrate:8080"
+
+    @property
+    def control(self) -> ControlService:
+        """Return what is asked through each gateway."""
+        name, _, rest = self.service.partition(".")
+        namespace, _, port = rest.partition(":")
+        return ControlService(Key(namespace, name), int(port))
 
 
 class Settings(_Section, frozen=True):

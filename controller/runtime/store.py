@@ -25,6 +25,7 @@ from controller.domain import (
 )
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
+from controller.evidence.gateways import PROBERS, ControlService, Gateways
 from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
@@ -61,7 +62,8 @@ class Store:
     Services say, and ``domain`` until there are some.
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
-    evidence beside the probes and real traffic. ``terms`` are told of every record.
+    evidence beside the probes and real traffic. ``terms`` are told of every record. ``control`` is asked through each
+    gateway.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Store:
         tick_s: float = 10.0,
         further: Iterable[Source] = (),
         terms: Terms | None = None,
+        control: ControlService = PROBERS,
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
@@ -85,9 +88,15 @@ class Store:
         self._known: dict[Key, _Migration] = {}
         self._probes = Probes()
         self._clients = Clients(prometheus, tick_s=tick_s)
+        self.gateways = Gateways(control)
         self._further = tuple(further)
         self.terms = terms or Terms("", inf)
-        self._sources: tuple[Source, ...] = (self._probes, self._clients, *self._further)
+        self._sources: tuple[Source, ...] = (
+            self._probes,
+            self._clients,
+            self.gateways,
+            *self._further,
+        )
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -107,10 +116,11 @@ class Store:
     def on_report(self, report: ProberReport) -> None:
         """Take one report of a prober in: its samples count at the next tick."""
         self._probes.on_report(report)
+        self.gateways.on_report(report)
 
     def fold(self, now_s: float) -> dict[Key, Look]:
         """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
-        return self._probes.fold(now_s)
+        return self._probes.fold(now_s) | dict.fromkeys(self.gateways.fold(now_s), Look.NOW)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""

@@ -76,15 +76,18 @@ def test_more_settings_go_through(tmp_path: Path) -> None:
 
 @every_example
 def test_probers_are_where_the_controller_looks(values: Path) -> None:
-    """The prober Service has the name and port of the settings, and is exported where it is dialled from afar."""
+    """The prober Service has the name and port of the settings, and is exported: the other cluster asks it through
+    the gateway."""
     objects = render(values)
     service = one(objects, "Service", "prober")
-    exported = service["metadata"]["labels"].get("mirror.linkerd.io/exported") == "true"
+    assert service["metadata"]["labels"]["mirror.linkerd.io/exported"] == "true"
     role = yaml.safe_load(values.read_text())["role"]
-    assert exported == (role == "prober")
     if role == "controller":
         text = one(objects, "ConfigMap", "migrate-controller")["data"]["controller.yaml"]
-        urls = {name: c["prober"] for name, c in yaml.safe_load(text)["clusters"].items()}
+        settings = yaml.safe_load(text)
+        name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+        assert settings["prober"]["service"] == f"{name}.{namespace}:8080"
+        urls = {name: c["prober"] for name, c in settings["clusters"].items()}
         assert urls == {
             "legacy": "ws://prober.migrate.svc.cluster.local:8080",
             "eks": "ws://prober-eks.migrate.svc.cluster.local:8080",

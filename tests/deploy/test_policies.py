@@ -11,7 +11,7 @@ from aiohttp import web
 
 from controller.report.health import Health, serve
 from controller.report.metrics import Metrics
-from prober.contract import PATH
+from prober.contract import CONTROL_PATH, PATH
 from prober.server import Server
 from prober.settings import Settings
 from prober.telemetry import new_metrics
@@ -86,6 +86,17 @@ def test_stream_is_for_one_caller(name: str, caller: str) -> None:
     """The stream is the controller's beside it, and the gateway's where the controller comes from afar."""
     objects = render(example(name))
     assert let_in(objects, doors(objects, "migrate-prober")[PATH]) == {caller}
+
+
+@with_mesh
+def test_control_path_is_for_probers(values: Path) -> None:
+    """It is asked by the prober beside it, and through its cluster's gateway by the other one, wherever that is."""
+    objects = render(values)
+    callers = {
+        caller.partition(".")[0]
+        for caller in let_in(objects, doors(objects, "migrate-prober")[CONTROL_PATH])
+    }
+    assert callers == {"migrate-prober", "linkerd-gateway"}
 
 
 @with_mesh

@@ -30,6 +30,7 @@ from controller.domain import (
     SplitKind,
     TrafficMode,
 )
+from controller.evidence.gateways import PROBERS
 from controller.kube.objects import MIRROR_OF, Resource
 from controller.mesh import pin
 from controller.mesh.splits import RECORD, decode_record, mirror_name
@@ -431,15 +432,16 @@ class World(Notes):
         *,
         service: str = "",
         by: str = "kubectl",
+        key: Key = A,
         **metadata: Any,
     ) -> None:
-        """Write somebody's whole split for service-a; ``backends`` are (service, weight) as a TrafficSplit's."""
+        """Write somebody's whole split for a Service; ``backends`` are (service, weight) as a TrafficSplit's."""
         kind = self.kinds[cluster]
         body = {
             "apiVersion": API_VERSIONS[kind],
             "kind": kind.api_kind,
-            "metadata": {"name": A.service, "namespace": A.namespace, **metadata},
-            "spec": split_spec(kind, service or A.service, backends),
+            "metadata": {"name": key.service, "namespace": key.namespace, **metadata},
+            "spec": split_spec(kind, service or key.service, backends),
         }
         self.apis[cluster].put(self.resource(cluster), body, manager=by)
 
@@ -453,13 +455,13 @@ class World(Notes):
             manager="kubectl-edit",
         )
 
-    def begin_on_legacy(self) -> None:
+    def begin_on_legacy(self, key: Key = A) -> None:
         """Let the callers of both clusters be served by legacy, as before the first of all migrations."""
         backends = [
-            {"service": A.service, "weight": 0},
-            {"service": mirror_name(A.service, "legacy"), "weight": WHOLE},
+            {"service": key.service, "weight": 0},
+            {"service": mirror_name(key.service, "legacy"), "weight": WHOLE},
         ]
-        self.put_split("eks", backends)
+        self.put_split("eks", backends, key=key)
 
     def delete_split(self, cluster: str, key: Key = A) -> None:
         """Delete a cluster's split."""
@@ -473,6 +475,19 @@ class World(Notes):
     def fault(self, callers: str, side: str, answer: str = "500", every: int = 1) -> None:
         """Let the probes of one path be answered so, each ``every``-th."""
         self.mesh.faults[path(callers, side)] = Fault(answer, every)
+
+    def export_probers(self) -> None:
+        """Let each cluster's prober be mirrored in the other, so that gateways have paths of their own."""
+        for number, name in enumerate(CLUSTERS):
+            self.mesh.pods[name, PROBERS.key] = [Pod(f"10.250.{number}.1:8080")]
+
+    def restart_prober(self, cluster: str, *, up: bool) -> None:
+        """Let a cluster's prober go, or be back: its streams, and what asks it for its control path."""
+        for pod in self.mesh.pods[cluster, PROBERS.key]:
+            pod.ready = up
+        self.silent -= {(cluster, 0), (cluster, 1)}
+        if not up:
+            self.mute(cluster)
 
     def heal(self) -> None:
         """Take away every fault of paths, link, gateways, probers and API servers."""

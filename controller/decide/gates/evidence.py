@@ -7,6 +7,7 @@ from datetime import timedelta
 from controller.decide.gates.gate import (
     Gate,
     bad_probes,
+    dead_gateway,
     far_end,
     four_paths,
     hold,
@@ -101,6 +102,15 @@ def _failed(given: Input, *sides: Side) -> tuple[CallPath, PathEvidence] | None:
     for path, found in four_paths(given):
         if path.side in sides and found.verdict is Verdict.FAIL:
             return path, found
+    return None
+
+
+def gateway_dead(given: Input) -> Hold | None:
+    """A gateway that answers nobody is the cause, whatever else its paths look like."""
+    for path, found in four_paths(given):
+        if found.reason is Reason.GATEWAY_DEAD:
+            message = dead_gateway(path.callers, far_end(given.state, path))
+            return hold(Reason.GATEWAY_DEAD, message, alert=given.state.shifted)
     return None
 
 
@@ -249,6 +259,7 @@ GATES: tuple[Gate, ...] = (
     probe_refused,
     probe_rejected,
     wrong_cluster,
+    gateway_dead,
     target_bad,
     origin_bad,
     blind,

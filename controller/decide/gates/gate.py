@@ -89,6 +89,14 @@ def bad_probes(callers: str, side: str, found: PathEvidence) -> str:
     )
 
 
+def dead_gateway(callers: str, gateway: str) -> str:
+    """Return in a sentence that a gateway answers nobody, and how that is known."""
+    return (
+        f"the gateway of {gateway} answers nobody in {callers}: neither the control probes through it nor the"
+        " probes of any Service"
+    )
+
+
 def four_paths(given: Input) -> list[tuple[CallPath, PathEvidence]]:
     """Return the four paths that decide, each with what is known of it."""
     return [

@@ -9,6 +9,7 @@ from controller.decide.gates.gate import (
     IN_FORCE_S,
     Gate,
     bad_probes,
+    dead_gateway,
     in_force_was_read,
     known_of,
     unproven,
@@ -120,6 +121,19 @@ def target_without_endpoints(given: Input) -> Revert | None:
     return None
 
 
+def gateway_dead(given: Input) -> Revert | None:
+    """Shifted callers whose path to the target leads through a dead gateway, and whose path back is not as bad."""
+    observed, state = given.observed, given.state
+    if not state.unfinished:
+        return None
+    for callers in state.shifted_clusters:
+        to_target = known_of(observed, callers, Side.TARGET)
+        back = known_of(observed, callers, Side.ORIGIN)
+        if to_target.reason is Reason.GATEWAY_DEAD and cluster_fails(to_target, back):
+            return Revert(Reason.GATEWAY_DEAD, dead_gateway(callers, state.target))
+    return None
+
+
 def target_bad(given: Input) -> Revert | None:
     """Shifted callers whose path to the target FAILed, and whose path back is not as bad."""
     observed, state = given.observed, given.state
@@ -197,6 +211,7 @@ GATES: tuple[Gate, ...] = (
     target_changed,
     gateway_loop,
     target_without_endpoints,
+    gateway_dead,
     target_bad,
     traffic_bad,
     traffic_loop,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controller.decide.gates.endpoints import origin_emptiness, target_emptiness
-from controller.decide.gates.gate import bad_probes, hold, known_of, wait
+from controller.decide.gates.gate import bad_probes, dead_gateway, hold, known_of, wait
 from controller.decide.input import Input
 from controller.domain import Hold, PathEvidence, Reason, Side, Verdict
 from controller.evidence import origin_is_worse
@@ -42,6 +42,17 @@ def home_without_endpoints(given: Input, cluster: str) -> Hold | None:
     if found.doubted_s:
         return wait(Reason.HOME_WITHOUT_ENDPOINTS, message, found.doubted_s)
     return hold(Reason.HOME_WITHOUT_ENDPOINTS, message)
+
+
+def gateway_dead(given: Input, cluster: str) -> Hold | None:
+    """Their path back leads through a gateway that answers nobody."""
+    origin = given.state.origin
+    if known_of(given.observed, cluster, Side.ORIGIN).reason is not Reason.GATEWAY_DEAD:
+        return None
+    return hold(
+        Reason.GATEWAY_DEAD,
+        f"callers in {cluster} stay where they are: {dead_gateway(cluster, origin)}",
+    )
 
 
 def both_ways_bad(given: Input, cluster: str) -> Hold | None:
@@ -109,4 +120,10 @@ def first_slices(given: Input, cluster: str) -> Hold | None:
     return None
 
 
-GUARDS: tuple[Guard, ...] = (home_without_endpoints, both_ways_bad, link_suspect, first_slices)
+GUARDS: tuple[Guard, ...] = (
+    home_without_endpoints,
+    gateway_dead,
+    both_ways_bad,
+    link_suspect,
+    first_slices,
+)

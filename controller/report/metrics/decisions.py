@@ -14,6 +14,7 @@ REVERTS = (
     "TargetBad",
     "TargetWithoutEndpoints",
     "GatewayLoop",
+    "GatewayDead",
     "LinkLost",
     "TrafficBad",
     "TrafficLoop",

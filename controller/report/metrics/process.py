@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from controller.report.metrics.series import Maker
 from prober.stderr import lines_dropped
@@ -33,6 +33,12 @@ class ProcessMetrics:
         self._fencing_token = make.gauge(
             "epoch", "The highest fencing token seen: it grows with each leader."
         )
+        self._gateway_dead = make.gauge(
+            "gateway_dead",
+            "1 while a probed gateway answers nobody of these callers, else 0.",
+            *("callers", "gateway"),
+        )
+        self._gateways: set[tuple[str, str]] = set()
         self._loop_lag = make.histogram(
             "loop_lag_seconds", "How late the event loop came round.", LOOP_BUCKETS_S
         )
@@ -52,6 +58,14 @@ class ProcessMetrics:
         self._samples.labels(cluster, "void").inc(void)
         heard_s = self._clock()
         self._report_age.labels(cluster).set_function(lambda: self._clock() - heard_s)
+
+    def gateways(self, dead: Mapping[tuple[str, str], bool]) -> None:
+        """Show which gateways are dead, by callers' cluster and gateway, of those that are watched."""
+        for labels in self._gateways - dead.keys():
+            self._gateway_dead.remove(*labels)
+        self._gateways = set(dead)
+        for labels, is_dead in dead.items():
+            self._gateway_dead.labels(*labels).set(is_dead)
 
     def leads(self, leads: bool, fencing_token: int) -> None:
         """Show whether this replica leads, and the highest fencing token it knows."""

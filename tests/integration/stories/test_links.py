@@ -73,6 +73,21 @@ async def test_dead_target_gateway_sends_the_origins_callers_home(
     assert scene.trail[EKS, service] == [0.0, AT_SHARE, 0.0], scene.starved()
 
 
+async def test_dead_gateway_is_noticed_by_its_own_path(scene: Scene, service: str) -> None:
+    """A Service that is probed once a second and allows 10 % bad goes with its gateway, and says so.
+
+    Its controller is in the origin: from the target's side it goes with the link to the origin's prober.
+    """
+    if scene.pair.plan.controller_in == EKS:
+        pytest.skip("told in the origin")
+    await scene.ask(service, slo_success="90", probe_rate="1")
+    await scene.recovered(LEGACY, service)
+    await scene.pair.mesh.gateway(EKS).die("refuse")
+    await scene.until(lambda: scene.share(LEGACY, service) == 0.0, "legacy stays away", service)
+    await scene.pair.mesh.gateway(EKS).revive()
+    assert "the gateway of eks" in await scene.told(service, "GatewayDead")
+
+
 @pytest.mark.parametrize("death", ["refuse", "hang"])
 async def test_dead_origin_gateway_throws_nobody_at_it(
     scene: Scene, service: str, death: Death

@@ -489,6 +489,20 @@ async def test_a_namespace_that_is_missing(pair: CheckPair) -> None:
     assert found["ServiceMissing"][0] == "BLOCK"
 
 
+async def test_probers_that_are_not_mirrored(pair: CheckPair) -> None:
+    """Where probers run, each is to be mirrored in the other cluster, so that its gateway has a path of its own."""
+    for cluster in ("legacy", "eks"):
+        pair.put(cluster, "services", service_object(("migrate", "prober")))
+    pair.mirror("legacy", "prober", "migrate")
+    found = await pair.found("service-a", name="")
+    level, message = found["MirrorMissing"]
+    assert level == "WARN"
+    assert "no mirror prober-eks in namespace migrate of legacy" in message
+    assert message.endswith("export the Service prober of eks")
+    pair.mirror("eks", "prober", "migrate")
+    assert "MirrorMissing" not in await pair.found("service-a", name="")
+
+
 async def test_the_gateways_namespace_is_missing(pair: CheckPair) -> None:
     """Without the gateway's namespace no pin can be made: that is of the clusters, not of a Service."""
     pair.apis["eks"].remove("links", GATEWAYS, "legacy")

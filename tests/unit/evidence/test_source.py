@@ -56,6 +56,14 @@ def test_the_source_nearest_to_fail_judges(worse: PathEvidence) -> None:
     assert kept == worse
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_that_fail_a_dead_gateway_is_the_cause(order: int) -> None:
+    """However many points a Service's own probes have, the gateway is told: its herd has one cause."""
+    dead = replace(BAD, reason=Reason.GATEWAY_DEAD, points=27.0, threshold=26.0)
+    found = together([Evidence(paths={PATH: one}) for one in (BAD, dead)[::order]])
+    assert found.paths[PATH].reason is Reason.GATEWAY_DEAD
+
+
 def test_of_two_that_fail_the_one_with_more_points_for_its_threshold_judges() -> None:
     """Points are compared by how far they have come: 30 of 20 are more than 31 of 25."""
     other = replace(BAD, points=31.0, threshold=25.0)

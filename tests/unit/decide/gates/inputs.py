@@ -54,6 +54,7 @@ GOOD = PathEvidence(
 BAD = replace(
     GOOD, verdict=Verdict.FAIL, reason=Reason.SUCCESS_MISSED, points=25.0, bad_share_3s=0.5
 )
+DEAD_GATEWAY = replace(BAD, reason=Reason.GATEWAY_DEAD, bad_share_3s=1.0)
 SERVICE = ObservedService("u", (Port("http", 80),), cluster_ip="10.0.0.1")
 PODS = Endpoints(3, pods={"http": ("10.1.0.1:8080",)})
 Change = Mapping[str, Any]

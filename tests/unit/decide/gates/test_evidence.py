@@ -12,6 +12,7 @@ from controller.domain import Reason, Side, Verdict
 from prober.contract import PROTOCOL_UNSERVED, WRONG_CLUSTER
 from tests.unit.decide.gates.inputs import (
     BAD,
+    DEAD_GATEWAY,
     NOW,
     Row,
     given,
@@ -83,6 +84,9 @@ ROWS = [
     ),
     Row(evidence.wrong_cluster, given()),
     Row(evidence.wrong_cluster, given(100, paths={EKS_BACK: {"usual_answer": WRONG_CLUSTER}})),
+    Row(evidence.gateway_dead, given(paths={LEGACY_TO_TARGET: DEAD_GATEWAY}), "hold GatewayDead"),
+    Row(evidence.gateway_dead, given(100, paths={EKS_BACK: DEAD_GATEWAY}), "page GatewayDead"),
+    Row(evidence.gateway_dead, given(paths={LEGACY_TO_TARGET: BAD})),
     Row(evidence.target_bad, given(paths={EKS_OWN: BAD}), "hold TargetBad"),
     Row(evidence.target_bad, given(paths={EKS_BACK: BAD})),
     Row(evidence.target_bad, given(100, paths={EKS_OWN: BAD})),

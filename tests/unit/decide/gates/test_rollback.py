@@ -11,6 +11,7 @@ from controller.decide.gates import rollback
 from controller.domain import Endpoints, Malformed, Reason, Revert, Reverted, Side
 from tests.unit.decide.gates.inputs import (
     BAD,
+    DEAD_GATEWAY,
     NOW,
     REVERTED,
     Row,
@@ -63,6 +64,22 @@ ROWS = [
     Row(rollback.target_without_endpoints, given(100)),
     Row(rollback.target_without_endpoints, given(0, eks=EMPTY)),
     Row(rollback.target_without_endpoints, given(100, eks={**EMPTY, "current": False})),
+    Row(
+        rollback.gateway_dead,
+        given(100, paths={LEGACY_TO_TARGET: DEAD_GATEWAY}),
+        "revert GatewayDead",
+    ),
+    Row(rollback.gateway_dead, given(100, paths={LEGACY_TO_TARGET: BAD})),
+    Row(rollback.gateway_dead, given(100, paths={EKS_BACK: DEAD_GATEWAY})),
+    Row(rollback.gateway_dead, given(0, paths={LEGACY_TO_TARGET: DEAD_GATEWAY})),
+    Row(
+        rollback.gateway_dead,
+        given(100, paths={LEGACY_TO_TARGET: DEAD_GATEWAY, LEGACY_BACK: DEAD_GATEWAY}),
+    ),
+    Row(
+        rollback.gateway_dead,
+        given(100, record={"reverted": REVERTED}, paths={LEGACY_TO_TARGET: DEAD_GATEWAY}),
+    ),
     Row(rollback.target_bad, given(100, paths={LEGACY_TO_TARGET: BAD}), "revert TargetBad"),
     Row(rollback.target_bad, given(100, paths={LEGACY_TO_TARGET: BAD, LEGACY_BACK: BAD})),
     Row(rollback.target_bad, given(0, paths={LEGACY_TO_TARGET: BAD})),

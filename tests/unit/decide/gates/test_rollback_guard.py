@@ -10,7 +10,7 @@ import pytest
 from controller.decide.gates import rollback_guard
 from controller.decide.input import Input
 from controller.domain import Endpoints, Hold, Reason, Side, Verdict
-from tests.unit.decide.gates.inputs import BAD, given, said
+from tests.unit.decide.gates.inputs import BAD, DEAD_GATEWAY, given, said
 
 LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.ORIGIN)
 EKS_OWN, EKS_BACK = ("eks", Side.TARGET), ("eks", Side.ORIGIN)
@@ -40,6 +40,14 @@ ROWS: list[tuple[rollback_guard.Guard, str, Input, str]] = [
         shifted(legacy={"endpoints": Endpoints(), "current": False}),
         "",
     ),
+    (
+        rollback_guard.gateway_dead,
+        "eks",
+        shifted(paths={EKS_BACK: DEAD_GATEWAY}),
+        "page GatewayDead",
+    ),
+    (rollback_guard.gateway_dead, "legacy", shifted(paths={EKS_BACK: DEAD_GATEWAY}), ""),
+    (rollback_guard.gateway_dead, "eks", shifted(paths={EKS_BACK: BAD}), ""),
     (
         rollback_guard.both_ways_bad,
         "legacy",
