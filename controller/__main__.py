@@ -37,6 +37,7 @@ from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, loa
 from controller.runtime.sources import further
 from controller.runtime.store import Store
 from controller.runtime.terms import Terms
+from prober.stderr import unblock_stderr
 
 REREAD_S = 5.0
 """How often the settings file is read again for ``paused`` and ``max_in_progress``."""
@@ -62,6 +63,7 @@ def main() -> None:
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return
+    unblock_stderr()
     configure_logging(settings.log_level)
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()

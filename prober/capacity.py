@@ -1,12 +1,61 @@
-"""What all streams of this prober together may send."""
+"""What all streams of this prober together may send. Pure: time is an argument, in seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import inf
 
 from prober.schedule import Granted, Wanted, grant
 
+CUT = 0.7
+"""What is left of the rate each time the loop lags."""
+
+CUT_EVERY_S = 0.5
+"""One cut must be felt before the next: a slower pace is in force with the next report, 100 ms later."""
+
+CALM_S = 3.0
+"""How long the loop must be well before the rate rises again."""
+
+RISE_PER_S = 0.05
+"""How much of the cap comes back each second: from the floor to the cap in 18 s."""
+
+FLOOR = 0.1
+"""A prober with a tenth of its CPU keeps a tenth of its rate. Below, less load would not cure a lag that
+others cause, and would only take the evidence away."""
+
+NO_BURST_S = 1.0
+"""How long after a lag there are no bursts: they would make the next one."""
+
 _NOTHING = Granted(0.0, 0.0)
+
+
+class EffectiveCap:
+    """How much of the cap this prober can serve on time: cut at once by each lag, given back slowly."""
+
+    def __init__(self, cap_per_s: float) -> None:
+        self.per_s = cap_per_s
+        self._cap_per_s = cap_per_s
+        self._cut_s = self._strained_s = -inf
+        self._rises_s = inf
+
+    def strain(self, now: float, used_per_s: float) -> None:
+        """Note a lag while ``used_per_s`` were sent: that was too much."""
+        self._strained_s = now
+        self._rises_s = now + CALM_S
+        if now - self._cut_s >= CUT_EVERY_S:
+            self._cut_s = now
+            self.per_s = max(FLOOR * self._cap_per_s, CUT * min(self.per_s, used_per_s))
+
+    def pass_time(self, now: float) -> None:
+        """Give back what is due: in whole seconds, because each change paces every path anew."""
+        if now >= self._rises_s:
+            steps = int(now - self._rises_s) + 1
+            self._rises_s += steps
+            self.per_s = min(self._cap_per_s, self.per_s + steps * RISE_PER_S * self._cap_per_s)
+
+    def may_burst(self, now: float) -> bool:
+        """Return whether the loop has been well lately."""
+        return now - self._strained_s >= NO_BURST_S
 
 
 class Capacity:
@@ -16,9 +65,11 @@ class Capacity:
         self.cap_per_s = cap_per_s
         self.version = 0
         """Rises whenever what is granted may have changed."""
+        self._effective = EffectiveCap(cap_per_s)
         self._wanted: dict[Hashable, Wanted] = {}
         self._granted: dict[Hashable, Granted] = {}
-        self._stale = False
+        self._settled: tuple[float, bool] | None = None
+        self._used_per_s = 0.0
 
     def want(self, path: Hashable, wanted: Wanted | None) -> None:
         """Ask for a rate, or for none any more. Answered by the next :meth:`settle`."""
@@ -26,13 +77,20 @@ class Capacity:
             self._wanted.pop(path, None)
         else:
             self._wanted[path] = wanted
-        self._stale = True
+        self._settled = None
 
-    def settle(self) -> None:
-        """Share the cap again, if anything was asked since the last time."""
-        if self._stale:
-            self._granted = grant(self._wanted, self.cap_per_s)
-            self._stale = False
+    def strain(self, now: float) -> None:
+        """Send less: the event loop lags, or a probe was too late to be sent."""
+        self._effective.strain(now, self._used_per_s)
+
+    def settle(self, now: float) -> None:
+        """Share the cap again, if anything was asked or has changed since the last time."""
+        self._effective.pass_time(now)
+        under = self._effective.per_s, self._effective.may_burst(now)
+        if self._settled != under:
+            self._granted = grant(self._wanted, under[0], bursts=under[1])
+            self._settled = under
+            self._used_per_s = self.totals()[1]
             self.version += 1
 
     def granted(self, path: Hashable) -> Granted:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from prober.contract import SAMPLE_S, Counts
+from prober.contract import SAMPLE_S, UNTIMED, Counts
 from prober.probe import Client
 from prober.samples import slot_of
 from prober.schedule import Schedule
-from prober.self_check import SelfCheck
+from prober.self_check import LoopLag, SelfCheck
 from prober.target import Ask
 from prober.telemetry import Metrics
 
@@ -18,13 +18,18 @@ CONTROL_LIMIT_S = 0.25
 
 
 class Control:
-    """The control probes of one stream. ``self_check`` says when one was bad or slow."""
+    """The control probes of one stream. ``self_check`` says when one was bad or slow.
 
-    def __init__(self, client: Client, ask: Ask, metrics: Metrics) -> None:
+    What the loop's own lag explains is not held against them: it is told as that, and a proxy that is slow
+    only because nobody reads from it is well.
+    """
+
+    def __init__(self, client: Client, ask: Ask, lag: LoopLag, metrics: Metrics) -> None:
         self.self_check = SelfCheck()
         self.waiting: set[int] = set()
         """The slots whose control probe is under way: their word is not known yet."""
         self._client = client
+        self._lag = lag
         self._ask = ask
         self._metrics = metrics
         self._counts = Counts()
@@ -36,8 +41,13 @@ class Control:
     async def probe(self, due: float) -> None:
         """Send one, and note what became of it."""
         outcome = await self._client.probe(self._ask, due)
-        slow = outcome.is_slow(CONTROL_LIMIT_S)
-        if outcome.bad or slow:
+        self._lag.beat(self._client.clock())
+        lost_s = self._lag.self_check.lost_s(due, outcome.ended_s)
+        slow = outcome.is_slow(CONTROL_LIMIT_S + lost_s)
+        if outcome.unsent == "late":
+            # Probes due beside it were as late, and not sent either; it says nothing of those that were.
+            self.self_check.failed(due, outcome.ended_s, UNTIMED)
+        elif outcome.bad or slow:
             # One sample on: a trouble that ends before the next control probe is in that sample.
             self.self_check.failed(due, outcome.ended_s + SAMPLE_S, "reference")
         if not outcome.unsent:

@@ -11,14 +11,15 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
 
+from prober.aims import CLOSED, Aims
 from prober.capacity import Capacity
 from prober.contract import SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
 from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
 from prober.path import ProbedPath, Timer
 from prober.probe import Client
-from prober.samples import OpenSample
-from prober.self_check import LoopLag
+from prober.samples import LATE, OpenSample
+from prober.self_check import LoopLag, worst
 from prober.target import Ask, NotServedError, asks_of, pod_asks
 from prober.telemetry import Metrics
 from prober.timers import Timers
@@ -44,13 +45,15 @@ class Engine:
         capacity: Capacity,
         lag: LoopLag,
         metrics: Metrics,
+        aims: Aims = CLOSED,
     ) -> None:
         self._client = client
-        self._control = Control(client, control, metrics)
+        self._control = Control(client, control, lag, metrics)
         self._domain = domain
         self._capacity = capacity
         self._lag = lag
         self._metrics = metrics
+        self._aims = aims
         self._paths: dict[int, ProbedPath] = {}
         self._bursting: set[ProbedPath] = set()
         self._paced_version = -1
@@ -73,7 +76,7 @@ class Engine:
         if len(self._paths) >= MAX_ASSIGNMENTS:
             raise NotServedError(f"a stream serves at most {MAX_ASSIGNMENTS} assignments")
         self._client.check(message.protocol)
-        asks = asks_of(message, self._domain)
+        asks = asks_of(message, self._domain, self._aims)
         now = self._client.clock()
         path = ProbedPath(message, asks, now)
         self._paths[message.id] = path
@@ -88,7 +91,7 @@ class Engine:
         path = self._active(message.id)
         if path.assign.route != "pods":
             raise NotServedError(f"assignment {message.id} is not of route pods")
-        path.asks = pod_asks(path.assign, message.addresses, self._domain)
+        path.asks = pod_asks(path.assign, message.addresses, self._domain, self._aims)
 
     def withdraw(self, message: Withdraw) -> None:
         """Send no more of this; what is in flight is reported. Raises :class:`NotServedError`."""
@@ -168,6 +171,8 @@ class Engine:
     ) -> None:
         if outcome.unsent:
             sample.end_unsent(outcome)
+            if outcome.unsent == LATE:
+                self._capacity.strain(outcome.ended_s)
         else:
             slow = outcome.is_slow(path.assign.latency_limit_s)
             sample.end(outcome, burst=burst, slow=slow, address=address)
@@ -209,7 +214,7 @@ class Engine:
         for path in [path for path in self._bursting if not path.is_bursting(now)]:
             self._bursting.discard(path)
             self._capacity.want(path, path.wanted(now))
-        self._capacity.settle()
+        self._capacity.settle(now)
         if self._paced_version == self._capacity.version:
             return
         self._paced_version = self._capacity.version
@@ -231,7 +236,7 @@ class Engine:
         if self._drain_s is not None and start + SAMPLE_S > self._drain_s:
             return "draining"
         checks = (self._lag.self_check, self._control.self_check)
-        return next((why for check in checks if (why := check.between(start, end))), "")
+        return worst(*(check.between(start, end) for check in checks))
 
     def _why_untrusted(self, now: float) -> str:
         if self._drain_s is not None:

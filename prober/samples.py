@@ -26,6 +26,8 @@ def slot_of(moment: float) -> int:
 
 
 NONE = Counts()
+LATE = "late"
+"""Why a probe was not sent whose time had passed."""
 
 
 class OpenSample:
@@ -56,9 +58,14 @@ class OpenSample:
             )
 
     def end_unsent(self, outcome: Outcome) -> None:
-        """Count one of the pending probes as not sent, by the prober's own fault."""
+        """Count one of the pending probes as not sent, by the prober's own fault.
+
+        Whether one is late is known before it is asked, so the others are as true without it. Not so one that
+        could not be sent: what a target holds open may be why.
+        """
         self._end_one(outcome)
-        self._discarded = self._discarded or outcome.unsent
+        if self._discarded in ("", LATE):
+            self._discarded = outcome.unsent
 
     def _end_one(self, outcome: Outcome) -> None:
         self.pending -= 1
@@ -75,11 +82,15 @@ class OpenSample:
             age_s=round(max(0.0, now - end), 4),
             base=self._counts[False],
             burst=self._counts[True],
-            discarded=self._discarded or why_discarded(start, max(end, self._last_s)),
+            discarded=self._why_own() or why_discarded(start, max(end, self._last_s)),
             answers=self._answers,
             loops=self._loops,
             faults=self._faults,
         )
+
+    def _why_own(self) -> str:
+        asked = any(counts.sent for counts in self._counts)
+        return "" if asked and self._discarded == LATE else self._discarded
 
 
 class SampleLog:

@@ -24,6 +24,9 @@ BURST_S = 10.0
 BURST_EXTRA = 4
 """Extra probes for each base probe in a burst: 1 + 4 makes the x5."""
 
+BASE_SHARE = 0.8
+"""What of the cap base rates may take together; the rest is kept for bursts."""
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -81,30 +84,41 @@ class Granted:
     burst: float
 
 
-def grant(wanted: Mapping[K, Wanted], cap_per_s: float) -> dict[K, Granted]:
+def grant(wanted: Mapping[K, Wanted], cap_per_s: float, *, bursts: bool = True) -> dict[K, Granted]:
     """Return how ``cap_per_s`` is shared among the wanted rates.
 
-    Priority 0 is served first, then 1, then 2; inside a priority every rate is lowered by the same
-    share. A burst stands behind the base rates of priorities 0 and 1 (it hastens a FAIL, and must
-    not cost another path its evidence) and ahead of the apex, which decides nothing.
+    In the order of :func:`_rank`, and inside a rank every rate is lowered by the same share. Base rates
+    get :data:`BASE_SHARE` of it at most, so that those who fail can burst however many there are; bursts get
+    what the base rates leave, and none where ``bursts`` are off.
     """
     totals: dict[int, float] = {}
     for want in wanted.values():
-        base, burst = _ranks(want.priority)
-        totals[base] = totals.get(base, 0.0) + want.base_per_s
-        totals[burst] = totals.get(burst, 0.0) + want.burst_per_s
-    left = cap_per_s
+        for burst, asked in ((False, want.base_per_s), (True, want.burst_per_s)):
+            rank = _rank(want.priority, burst=burst)
+            totals[rank] = totals.get(rank, 0.0) + asked
+    left, left_for_base = cap_per_s, BASE_SHARE * cap_per_s
     shares: dict[int, float] = {}
     for rank in sorted(totals):
-        total = totals[rank]
-        shares[rank] = 1.0 if total <= left else left / total
-        left = max(0.0, left - total)
-    granted = {}
-    for key, want in wanted.items():
-        base, burst = _ranks(want.priority)
-        granted[key] = Granted(shares[base], shares[burst])
-    return granted
+        total, is_burst = totals[rank], rank in _BURST_RANKS
+        room = (left if bursts else 0.0) if is_burst else min(left, left_for_base)
+        shares[rank] = 1.0 if total <= room else room / total
+        left = max(0.0, left - total * shares[rank])
+        if not is_burst:
+            left_for_base = max(0.0, left_for_base - total * shares[rank])
+    return {
+        key: Granted(
+            shares[_rank(want.priority, burst=False)], shares[_rank(want.priority, burst=True)]
+        )
+        for key, want in wanted.items()
+    }
 
 
-def _ranks(priority: int) -> tuple[int, int]:
-    return 2 * priority, 2 * max(priority, 1) + 1
+_BURST_RANKS = frozenset({2, 3, 5})
+
+
+def _rank(priority: int, *, burst: bool) -> int:
+    """Return who comes first: the evidence of those above the baseline and at it, their bursts in that order
+    (they hasten a FAIL, and must not cost another path its evidence), and the apex, which decides nothing."""
+    if priority >= 2:
+        return 5 if burst else 4
+    return priority + 2 * burst

@@ -1,12 +1,16 @@
 """When the prober does not trust itself: stretches of time, each with a reason.
 
-A sample that touches such a stretch is discarded. Too much is discarded rather than too little: that
-holds a migration for 100 ms, a wrong one may roll it back. Pure: time is an argument.
+A sample that touches such a stretch is told with that reason, the worst of several. Two of them leave what
+was answered true (docs/evidence.md): ``untimed`` says that latencies are our own, ``lag`` that a missing
+answer may be, too. Pure: time is an argument.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+
+from prober.contract import LAG, UNTIMED
 
 LAG_S = 0.05
 """An event loop that answers this late is lagging, and a probe that starts this late is late.
@@ -15,8 +19,20 @@ Half a sample: later than that, the prober's own delay is of the size of what it
 counts from the due time), and the probe saw another sample than the one it counts for.
 """
 
+BLIND_S = 0.2
+"""A loop that stands still for longer may have missed an answer: below, it comes round five times and more
+in the second that a probe is given, and reads what has come."""
+
+_MILD = ("", UNTIMED, LAG)
+"""In the order of what they take away; every other reason takes everything."""
+
 KEEP_S = 5.0
 """How long a stretch is remembered: a sample is judged about 1.2 s after its time at the latest."""
+
+
+def worst(*reasons: str) -> str:
+    """Return the reason that takes most away, nothing where there is none."""
+    return max(reasons, key=lambda one: _MILD.index(one) if one in _MILD else len(_MILD))
 
 
 class SelfCheck:
@@ -33,16 +49,22 @@ class SelfCheck:
 
     def between(self, start: float, end: float) -> str:
         """Return why the prober was not well at any time from ``start`` to ``end``, or nothing."""
-        for since, until, reason in self._stretches:
-            if since < end and until > start:
-                return reason
-        return ""
+        return worst("", *(why for _, _, why in self._touching(start, end)))
+
+    def lost_s(self, start: float, end: float) -> float:
+        """Return for how many seconds from ``start`` to ``end`` the prober was not well."""
+        touching = self._touching(start, end)
+        return sum(min(until, end) - max(since, start) for since, until, _ in touching)
+
+    def _touching(self, start: float, end: float) -> list[tuple[float, float, str]]:
+        return [one for one in self._stretches if one[0] < end and one[1] > start]
 
 
 class LoopLag:
-    """Watches that the event loop comes round: every stretch without a beat fails."""
+    """Watches that the event loop comes round: every stretch without a beat fails, and ``on_lag`` hears its end."""
 
-    def __init__(self, beat_s: float, now: float) -> None:
+    def __init__(self, beat_s: float, now: float, on_lag: Callable[[float], None]) -> None:
+        self._on_lag = on_lag
         self.self_check = SelfCheck()
         self._beat_s = beat_s
         self._last = now
@@ -54,6 +76,7 @@ class LoopLag:
         """
         late_s = max(0.0, now - self._last - self._beat_s)
         if late_s > LAG_S:
-            self.self_check.failed(self._last, now, "lag")
+            self.self_check.failed(self._last, now, LAG if late_s > BLIND_S else UNTIMED)
+            self._on_lag(now)
         self._last = now
         return late_s

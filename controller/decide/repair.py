@@ -21,6 +21,7 @@ from controller.domain import (
     Latch,
     MigrationSpec,
     ObservedCluster,
+    ReadEndpoints,
     Reason,
     Record,
     Split,
@@ -182,8 +183,15 @@ def _may_make(given: Input) -> bool:
     return gates.first(gates.SERVABLE, given) is None
 
 
-def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
+def _is_sure(cluster: ObservedCluster) -> bool:
+    """Return whether it is known whom a new split is to send the calls to: that nobody is ready here was read."""
+    return bool(cluster.endpoints.ready) or cluster.endpoints_read_s <= cluster.empty_s
+
+
+def _made(given: Input, cluster: ObservedCluster) -> Action:
     """A split at the share that changes nothing: local where somebody is ready, else at the mirror."""
+    if not _is_sure(cluster):
+        return ReadEndpoints(cluster.name, given.observed.key)
     away = 0 if cluster.endpoints.ready else WHOLE
     context = given.observed.context
     record = Record(

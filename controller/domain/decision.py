@@ -114,13 +114,22 @@ class ReadCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEndpoints:
+    """List the EndpointSlices of a Service, and of its mirror, in ``cluster``, then decide again: what streams and
+    lists of everything showed is one witness, and may be wrong."""
+
+    cluster: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadEndpoints | ReadSplits
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ class Pin:
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
-    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
+    absent then is unknown; so it is where an object that may be about the Service is ``unreadable``, which says
+    which and why. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
@@ -150,6 +151,9 @@ class ObservedCluster:
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
     routes of ports that stay (controller.decide.parts).
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``empty_s`` is for how long nobody was seen ready behind the Service (0: somebody is, or it is not known), and
+    ``mirror_empty_s`` behind the mirror; ``endpoints_read_s`` is since the slices of both were read from the API
+    server itself (infinite: never).
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does), and ``silent`` those of which the API server itself, read when the
     canary had had its time, knows no answer either. ``also_in`` are the other namespaces with a Service of this name,
@@ -158,12 +162,16 @@ class ObservedCluster:
     name: str
     current: bool
     stale_reason: str = ""
+    unreadable: str = ""
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
     false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
+    empty_s: float = float("inf")
+    mirror_empty_s: float = float("inf")
+    endpoints_read_s: float = 0.0
     splits: tuple[Split, ...] = ()
     missing: tuple[int, ...] = ()
     aside: tuple[Split, ...] = ()

@@ -182,6 +182,7 @@ class Reason(StrEnum):
     HOME_WITHOUT_ENDPOINTS = "HomeWithoutEndpoints"
     LINK_SUSPECT = "LinkSuspect"
     CLUSTER_STALE = "ClusterStale"
+    OBJECT_UNREADABLE = "ObjectUnreadable"
     NO_LEASE = "NoLease"
     TWO_LEASES = "TwoLeases"
     PROBE_REJECTED = "ProbeRejected"
@@ -611,6 +612,10 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CLUSTER_STALE: _block(
             "nothing was heard of a cluster for a while",
             "see the controller's /readyz: does it reach that API server?",
+        ),
+        Reason.OBJECT_UNREADABLE: _block(
+            "an object that may be about the Service is not of its kind's shape",
+            "correct the object that the message names; callers stay where they are",
         ),
         Reason.NO_LEASE: _block(
             "no controller holds the lease, so nobody may raise",

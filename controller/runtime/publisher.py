@@ -113,8 +113,8 @@ class Publisher:
         )
         return Shown(body, gauges(decision).due)
 
-    async def wrote(self, action: WriteSplit | WritePin) -> None:
-        """Log a write that was made, and post its Event."""
+    def wrote(self, action: WriteSplit | WritePin) -> None:
+        """Log a write that was made, and have its Event posted."""
         if isinstance(action, WriteSplit):
             self._log.info(
                 "wrote split",
@@ -131,8 +131,9 @@ class Publisher:
                 cluster=action.cluster,
                 made=action.resource_version is None,
             )
-        if action.event:
-            await self.emit(action.key, action.event)
+        if text := action.event:
+            told_in = self._status_cluster(action.key) or action.cluster
+            self._writer.tell(told_in, lambda: self.emit(action.key, text))
 
     async def emit(self, key: Key, text: EventText, *, kind: str = "Normal") -> None:
         """Post an Event on the annotated Service. It is for people: losing one decides nothing."""

@@ -8,7 +8,7 @@ what stands on the splits: whatever is lost here comes back from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from controller.decide.gates import SETTLE_S
@@ -25,7 +25,7 @@ from controller.domain import (
 )
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
-from controller.evidence.probes import ProberReport, Probes
+from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
@@ -43,6 +43,15 @@ class _Migration:
     settled: bool = True
     asked: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     spec: MigrationSpec | Malformed | None = None
+    empty_from_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    endpoints_read_s: dict[str, float] = field(default_factory=dict)
+
+    def empty_s(self, cluster: str, whose: str, *, empty: bool, now_s: float) -> float:
+        """Return for how long nobody was seen ready behind one Service of a cluster, 0 where somebody is."""
+        if not empty:
+            self.empty_from_s.pop((cluster, whose), None)
+            return 0.0
+        return now_s - self.empty_from_s.setdefault((cluster, whose), now_s)
 
 
 class Store:
@@ -98,10 +107,9 @@ class Store:
         """Take one report of a prober in: its samples count at the next tick."""
         self._probes.on_report(report)
 
-    def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        unsettled = {key for key, migration in self._known.items() if not migration.settled}
-        return self._probes.fold(now_s) | {key for key in unsettled if self._probes.watches(key)}
+    def fold(self, now_s: float) -> dict[Key, Look]:
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
+        return self._probes.fold(now_s)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
@@ -137,6 +145,11 @@ class Store:
     def current(self) -> bool:
         """Report whether both clusters are listed and fresh."""
         return all(view.current for view in self.views.values())
+
+    def endpoints_read(self, key: Key, cluster: str, now_s: float) -> None:
+        """Note that the slices of a Service and of its mirror were just read from the API server itself."""
+        if key in self._known:
+            self._known[key].endpoints_read_s[cluster] = now_s
 
     def known(self, key: Key) -> MigrationKnown:
         """Return where the Service of this migration is annotated, by whom and when it was asked for."""
@@ -174,7 +187,7 @@ class Store:
         return Observed(
             key=key,
             context=context,
-            clusters=observed,
+            clusters={n: _emptied(migration, c, now_s) for n, c in observed.items()},
             spec=self._spec(migration, observed),
             paths=evidence.paths,
             has_slot=has_slot,
@@ -224,3 +237,17 @@ class Store:
             migration.asked = asked
             migration.spec = read(texts, self.clusters)
         return migration.spec
+
+
+def _emptied(migration: _Migration, cluster: ObservedCluster, now_s: float) -> ObservedCluster:
+    """Return a cluster with the times since which nobody is seen ready in it; of one that is not current nothing is
+    known."""
+    name = cluster.name
+    own = cluster.current and not cluster.endpoints.ready
+    mirror = cluster.current and not cluster.mirror_endpoints.ready
+    return replace(
+        cluster,
+        empty_s=migration.empty_s(name, "own", empty=own, now_s=now_s),
+        mirror_empty_s=migration.empty_s(name, "mirror", empty=mirror, now_s=now_s),
+        endpoints_read_s=now_s - migration.endpoints_read_s.get(name, -inf),
+    )

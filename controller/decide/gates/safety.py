@@ -44,6 +44,14 @@ def two_leases(given: Input) -> Hold | None:
     )
 
 
+@Each
+def object_unreadable(given: Input) -> Iterator[Hold]:
+    """What is there and cannot be read is not known."""
+    for name, cluster in given.observed.clusters.items():
+        if cluster.unreadable:
+            yield hold(Reason.OBJECT_UNREADABLE, f"in {name} {cluster.unreadable}")
+
+
 def no_lease(given: Input) -> Hold | None:
     """Only one process raises."""
     context = given.observed.context
@@ -163,6 +171,7 @@ ENROLLED: tuple[Gate, ...] = (pin_missing, split_missing, split_flawed)
 """What an enrolled Service has."""
 
 GATES: tuple[Gate, ...] = (
+    object_unreadable,
     cluster_stale,
     two_leases,
     no_lease,

@@ -14,6 +14,7 @@ from prober.engine import Engine
 from prober.outcome import Outcome
 from prober.probe import Client
 from prober.samples import slot_of
+from prober.schedule import BASE_SHARE
 from prober.self_check import LoopLag
 from prober.target import Ask, NotServedError, control_ask
 from prober.telemetry import Metrics, new_metrics
@@ -71,8 +72,8 @@ class Run:
     def __init__(self, cap_per_s: float = 1_000) -> None:
         self.world = World()
         self.metrics: Metrics = new_metrics("eks")
-        self.lag = LoopLag(STEP_S, START)
         self.capacity = Capacity(cap_per_s)
+        self.lag = LoopLag(STEP_S, START, self.capacity.strain)
         self.engine = Engine(
             cast("Client", self.world),
             REFERENCE,
@@ -275,6 +276,65 @@ async def test_a_loop_that_stood_still_voids_the_time_it_stood(run: Run) -> None
     assert {one.discarded for one in await run.go(1)} == {""}
 
 
+async def test_a_reference_that_only_the_loop_made_late_is_well(run: Run) -> None:
+    """A control probe answered late by no more than the loop stood, or late itself, is told as the loop's lag."""
+
+    def as_late_as_the_loop(ask: Ask, due: float, now: float) -> Outcome:
+        del ask
+        if now - due > 0.35:
+            return Outcome(due, now, now, unsent="late")
+        return Outcome(due, now, now, "200", answered_s=now)
+
+    run.world.control = as_late_as_the_loop
+    run.engine.assign(path(rate_per_s=50.0))
+    await run.go(1)
+    told: list[Sample] = []
+    for stop_s in (0.3, 0.45):
+        run.world.now += stop_s
+        told += await run.go(0.6)
+    reasons = {one.discarded for one in told}
+    assert "lag" in reasons
+    assert reasons <= {"", "lag", "untimed"}
+    assert sum(report.control.slow for report in run.reports) == 0
+
+
+async def test_late_probes_lower_the_rate_and_discard_nothing() -> None:
+    """Where every second probe is late the rate falls and is told, and what was sent counts."""
+    run = Run(cap_per_s=100)
+    turn = 0
+
+    def every_second_late(ask: Ask, due: float, now: float) -> Outcome:
+        nonlocal turn
+        turn += 1
+        return Outcome(due, now, now, unsent="late") if turn % 2 else well(ask, due, now)
+
+    run.engine.assign(path(rate_per_s=50.0))
+    await run.go(1)
+    run.world.answer = every_second_late
+    told = await run.go(5)
+    (throttled_per_s,) = run.reports[-1].throttled.values()
+    assert throttled_per_s == pytest.approx(8)
+    assert all(one.discarded in ("", "late") for one in told)
+    assert all(one.base.sent == 0 for one in told if one.discarded)
+    run.world.answer = well
+    await run.go(25)
+    assert run.reports[-1].throttled == {}
+    assert sent(await run.go(1)) >= 48
+    await run.engine.close()
+
+
+async def test_a_loop_that_always_lags_a_little_gives_true_counts(run: Run) -> None:
+    """A loop that comes round ten times a second loses probes, and doubts no more than their times."""
+    run.engine.assign(path(rate_per_s=20.0))
+    told: list[Sample] = []
+    for _ in range(100):
+        run.world.now += 0.09
+        told += await run.go(STEP_S)
+    assert {one.discarded for one in told} == {"untimed"}
+    assert sent(told) > 100
+    assert all(one.base.bad == 0 for one in told)
+
+
 @pytest.mark.parametrize("reason", ["late", "unsent"])
 async def test_what_was_not_sent_is_void_and_not_counted(run: Run, reason: str) -> None:
     """A sample with a probe that was late or could not be sent is discarded, with that reason."""
@@ -362,7 +422,7 @@ async def test_faults_name_the_pod(run: Run) -> None:
 
 async def test_over_the_cap_the_apex_is_lowered_first() -> None:
     """The report says, by assignment, what the cap left of a rate."""
-    run = Run(cap_per_s=15)
+    run = Run(cap_per_s=15 / BASE_SHARE)
     run.engine.assign(path(1, priority=0))
     run.engine.assign(path(2, priority=1))
     run.engine.assign(path(3, priority=2))
@@ -382,7 +442,7 @@ async def test_over_the_cap_the_apex_is_lowered_first() -> None:
 
 async def test_streams_share_one_cap() -> None:
     """What one stream wants lowers another's rate, and its end gives it back."""
-    first, second = Run(cap_per_s=10), Run(cap_per_s=10)
+    first, second = Run(cap_per_s=10 / BASE_SHARE), Run(cap_per_s=10 / BASE_SHARE)
     second.engine._capacity = first.capacity
     first.engine.assign(path(1))
     second.engine.assign(path(1))

@@ -136,14 +136,27 @@ def test_faults_name_the_pod_that_was_bad_or_slow() -> None:
     }
 
 
-@pytest.mark.parametrize("reason", ["late", "unsent"])
-def test_a_probe_that_was_not_sent_voids_its_slice(reason: str) -> None:
-    """What the prober could not send is no evidence, and is not hidden."""
+@pytest.mark.parametrize(
+    ("asked", "unsent", "discarded"),
+    [
+        (1, ("unsent",), "unsent"),
+        (1, ("late", "unsent"), "unsent"),
+        (0, ("late",), "late"),
+        (1, ("late",), ""),
+        (1, ("late", "late"), ""),
+    ],
+)
+def test_a_late_probe_takes_nothing_from_those_that_were_sent(
+    asked: int, unsent: tuple[str, ...], discarded: str
+) -> None:
+    """What could not be sent discards its sample; what was late is only not asked, unless nothing else was."""
     samples = SampleLog(1, START)
-    samples.plan(START).end(answered(200), burst=False, slow=False, address="")
-    samples.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
+    for _ in range(asked):
+        samples.plan(START).end(answered(200), burst=False, slow=False, address="")
+    for reason in unsent:
+        samples.plan(START).end_unsent(Outcome(START, START, START, unsent=reason))
     told = one_slice(samples, START + 0.11)
-    assert (told.discarded, told.base) == (reason, Counts(1))
+    assert (told.discarded, told.base) == (discarded, Counts(asked))
 
 
 def test_a_slice_waits_for_the_word_of_its_reference() -> None:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prober.capacity import Capacity
+from prober.capacity import FLOOR, Capacity, EffectiveCap
 from prober.schedule import (
+    BASE_SHARE,
     Granted,
     Schedule,
     Wanted,
@@ -106,7 +107,7 @@ def test_a_cap_is_kept(asked: dict[int, Wanted], cap: float) -> None:
 def test_nothing_is_lowered_without_need(asked: dict[int, Wanted], cap: float) -> None:
     """Where everything fits under the cap, everything is granted."""
     total = sum(want.base_per_s + want.burst_per_s for want in asked.values())
-    granted = grant(asked, max(cap, total * (1 + 1e-9)))
+    granted = grant(asked, max(cap, total / BASE_SHARE * (1 + 1e-9)))
     assert all(got == Granted(1.0, 1.0) for got in granted.values())
 
 
@@ -119,7 +120,7 @@ def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: flo
             if want.priority == less.priority:
                 assert granted[key].base == granted[other].base
             elif want.priority < less.priority and granted[key].base < 1:
-                assert granted[other].base == 0
+                assert granted[other].base == pytest.approx(0)
 
 
 def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
@@ -131,19 +132,87 @@ def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
     assert granted["apex"].base == 0.0
 
 
+@given(wanted, st.floats(1, 1_000))
+def test_a_herd_of_bursts_costs_no_other_path_its_base_rate(
+    asked: dict[int, Wanted], cap: float
+) -> None:
+    """Above and at the baseline the base rates are the same, however many burst."""
+    calm = {key: Wanted(want.priority, want.base_per_s) for key, want in asked.items()}
+    bursting, before = grant(asked, cap), grant(calm, cap)
+    for key, want in asked.items():
+        if want.priority < 2:
+            assert bursting[key].base == before[key].base
+
+
+def test_a_part_of_the_cap_is_kept_for_bursts() -> None:
+    """Where base rates want all of the cap they get 0.8 of it, and those that fail above the baseline the rest."""
+    asked = {
+        "fails": Wanted(0, 50, 200),
+        "fails at home": Wanted(1, 30, 120),
+        "well": Wanted(1, 20),
+    }
+    granted = grant(asked, 100)
+    assert granted["fails"] == Granted(1.0, 0.1)
+    assert granted["well"].base == pytest.approx(0.6)
+    assert granted["fails at home"].burst == 0
+    assert grant(asked, 100, bursts=False)["fails"] == Granted(1.0, 0.0)
+
+
 def test_a_capacity_shares_anew_only_when_asked() -> None:
     """Settling twice without a new wish changes nothing, so nobody paces anew."""
     capacity = Capacity(10)
-    capacity.want("a", Wanted(0, 20))
-    capacity.settle()
+    capacity.want("a", Wanted(0, 16))
+    capacity.settle(NOW)
     assert capacity.granted("a").base == 0.5
     version = capacity.version
-    capacity.settle()
+    capacity.settle(NOW + 60)
     assert capacity.version == version
     capacity.want("a", None)
-    capacity.settle()
+    capacity.settle(NOW + 60)
     assert capacity.version > version
     assert capacity.granted("a").base == 0
+
+
+def test_a_lag_lowers_the_rate_and_ends_bursts_until_it_is_over() -> None:
+    """Each lag takes a part of what was sent, at most every half second; calm brings it back, bursts first."""
+    capacity = Capacity(100)
+    capacity.want("a", Wanted(0, 50, 200))
+    capacity.settle(NOW)
+    assert capacity.totals()[1] == pytest.approx(100)
+    for since_s in (0.0, 0.1, 0.2):
+        capacity.strain(NOW + since_s)
+        capacity.settle(NOW + since_s)
+    assert capacity.granted("a") == Granted(1.0, 0.0)
+    capacity.settle(NOW + 1.3)
+    assert capacity.granted("a").base == 1
+    assert capacity.granted("a").burst == pytest.approx(0.1)
+    capacity.settle(NOW + 3.3)
+    assert capacity.granted("a").burst == pytest.approx(0.125)
+    capacity.settle(NOW + 60)
+    assert capacity.granted("a").burst == pytest.approx(0.25)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 2), st.booleans(), st.floats(0, 2_000)), max_size=60),
+    st.floats(1, 1_000),
+)
+def test_an_effective_cap_stays_between_floor_and_cap(
+    events: list[tuple[float, bool, float]], cap: float
+) -> None:
+    """Whatever happens it is a tenth of the cap at least; a lag never raises it, and time never lowers it."""
+    effective, now = EffectiveCap(cap), NOW
+    for pause_s, strained, used in events:
+        now += pause_s
+        before = effective.per_s
+        if strained:
+            effective.strain(now, used)
+            assert effective.per_s <= before
+        else:
+            effective.pass_time(now)
+            assert effective.per_s >= before
+        assert FLOOR * cap <= effective.per_s <= cap
+    effective.pass_time(now + 60)
+    assert effective.per_s == pytest.approx(cap)
 
 
 @given(st.lists(st.tuples(keys, st.floats(0.5, 50)), min_size=1, max_size=5), st.floats(0.1, 3))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from prober.self_check import KEEP_S, LAG_S, LoopLag, SelfCheck
+import pytest
+
+from prober.self_check import KEEP_S, LAG_S, LoopLag, SelfCheck, worst
 
 
 def test_a_stretch_is_doubted_where_it_touches() -> None:
@@ -25,7 +27,8 @@ def test_old_doubts_are_forgotten_when_new_ones_come() -> None:
 
 def test_a_loop_that_comes_round_late_is_doubted_for_all_that_time() -> None:
     """Lag beyond the bound is a doubt from the last beat to this; up to the bound it is none."""
-    lag = LoopLag(0.02, 100.0)
+    heard: list[float] = []
+    lag = LoopLag(0.02, 100.0, heard.append)
     assert lag.beat(100.02) == 0
     lag.beat(100.02 + 0.02 + LAG_S - 0.001)
     assert lag.self_check.between(100.0, 200.0) == ""
@@ -33,3 +36,16 @@ def test_a_loop_that_comes_round_late_is_doubted_for_all_that_time() -> None:
     assert late_s > LAG_S
     assert lag.self_check.between(100.2, 100.3) == "lag"
     assert lag.self_check.between(100.6, 100.7) == ""
+    assert heard == [100.5]
+
+
+def test_a_short_lag_doubts_times_alone_and_a_long_one_answers_too() -> None:
+    """Up to 0.2 s a lag is ``untimed``; of all that a stretch touches the worst reason is given."""
+    lag = LoopLag(0.02, 100.0, lambda _: None)
+    lag.beat(100.1)
+    assert lag.self_check.between(100.0, 100.2) == "untimed"
+    lag.beat(100.4)
+    assert lag.self_check.between(100.0, 100.2) == "lag"
+    assert lag.self_check.lost_s(100.05, 100.3) == pytest.approx(0.25)
+    assert worst("untimed", "reference", "lag") == "reference"
+    assert worst("untimed", "") == "untimed"

@@ -21,6 +21,12 @@ def pinned(seconds_ago: float) -> dict[str, object]:
 ROWS = [
     Row(safety.cluster_stale, given(eks={"current": False}), "hold ClusterStale"),
     Row(safety.cluster_stale, given()),
+    Row(
+        safety.object_unreadable,
+        given(eks={"current": False, "unreadable": "services web in shop cannot be read: no name"}),
+        "hold ObjectUnreadable",
+    ),
+    Row(safety.object_unreadable, given(eks={"current": False})),
     Row(safety.no_lease, given(context={"leads": False}), "hold NoLease"),
     Row(safety.no_lease, given(record={"fencing_token": 2}), "hold NoLease"),
     Row(
