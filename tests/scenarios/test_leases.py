@@ -12,7 +12,7 @@ RENEWS_S = 5.0
 BOTH = ("legacy", "eks")
 
 
-def risen(dwell: str = "3s") -> World:
+def risen(dwell: str = "1s") -> World:
     """A migration to eks with both clusters' callers at 25 %, by a controller whose Lease is in legacy."""
     world = World()
     world.begin_on_legacy()
