@@ -90,6 +90,7 @@ bench: setup ## measure what is promised
 
 faults: setup ## do every fault to every call of a migration, and 1,500 pairs of them (about 12 minutes)
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults.signals full-stderr 1
 
 faults-deep: setup ## as faults, with 10,000 pairs, by a seed of its own each time
 	$(BIN)/python -m tests.faults --pairs 10000 --seed $$(date +%s)

@@ -61,6 +61,8 @@ ANYWHERE = (
 ELSEWHERE = {
     r"kubectl (logs|top|rollout|port-forward)( .*)?": "there is no kubelet here, and no Deployment",
     r"kubectl apply -f dashboards/out/.*": "the Prometheus operator's kinds are not served here",
+    r"kubectl patch (trafficsplit|httproute) .*": "tests/deploy/test_by_hand.py types it, with the policies in force",
+    r"kubectl delete validatingadmissionpolicybinding .*": "as above",
     r"kubectl get endpoints migrate-prober-legacy": "the name is the chart's; here it is prober-legacy",
 }
 """What cannot be typed here, and why not."""
@@ -68,6 +70,7 @@ WALK = (
     Stop(
         ".*",
         (
+            MIGRATE + r"pause service-a",
             MIGRATE + "version",
             MIGRATE + r"check (service-a|--all|-A)( -o json)?",
             r"kubectl annotate service service-a migrate\.tradeshift/probe-[a-z]+=\S+",
@@ -80,10 +83,9 @@ WALK = (
         ".*",
         (
             r"kubectl annotate service service-a migrate\.tradeshift/target=eks",
+            MIGRATE + r"resume service-a",
             MIGRATE + r"start service-a --to eks",
             *ANYWHERE,
-            MIGRATE + r"pause service-a",
-            MIGRATE + r"resume service-a",
             MIGRATE + r"wait service-a --for completed --timeout 3h",
             r"kubectl wait --for=condition=Completed migration/service-a.*",
         ),
