@@ -40,6 +40,12 @@ EXPORTED = {"mirror.linkerd.io/exported": "true"}
 Server = EmbeddedApi | RealApi
 
 
+AS_KUBERNETES = {
+    "Impersonate-User": "system:serviceaccount:kube-system:endpointslice-controller",
+    "Impersonate-Group": "system:masters",
+}
+
+
 class BarePair:
     """A namespace of the same name in two API servers, and a controller over both."""
 
@@ -201,7 +207,10 @@ class BarePair:
         path = client.core("services")
         if what == "slices":
             path = client.group("discovery.k8s.io", "v1", "endpointslices")
-        made = await client.create(path, body)
+        # Kubernetes makes EndpointSlices: with the admission policies in force nobody else may.
+        made = await client.send(
+            "POST", path, body, headers=AS_KUBERNETES if what == "slices" else {}
+        )
         assert made.status == 201, made.body
 
     def _slice(self, name: str, addresses: list[str], *, pods: bool) -> Json:
