@@ -36,6 +36,8 @@ from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
 from controller.runtime.sources import further
 from controller.runtime.store import Store
+from controller.runtime.terms import Terms
+from prober.stderr import unblock_stderr
 
 REREAD_S = 5.0
 """How often the settings file is read again for ``paused`` and ``max_in_progress``."""
@@ -61,6 +63,7 @@ def main() -> None:
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return
+    unblock_stderr()
     configure_logging(settings.log_level)
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()
@@ -110,6 +113,7 @@ class Controller:
             prometheus=[name for name, c in settings.clusters.items() if c.prometheus.url],
             tick_s=settings.traffic.tick_s,
             further=self._further,
+            terms=Terms(settings.lease.full_name, settings.lease.duration_s),
         )
         self._settings_error = ""
         self._clusters = {name: self._cluster(name, chance) for name in settings.clusters}
@@ -148,10 +152,9 @@ class Controller:
         lease = self._settings.lease
         return Leader(
             self._clusters[lease.cluster],
-            lease.namespace,
-            lease.name,
+            lease,
             f"{socket.gethostname()}-{secrets.token_hex(4)}",
-            lease.duration_s,
+            newest=lambda: self._store.terms.newest,
             changed=self._leadership_changed,
             log=self._log,
             chance=chance,

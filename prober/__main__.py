@@ -19,6 +19,7 @@ import structlog
 from prober.listening import listen, runner_of, url_of
 from prober.server import Server
 from prober.settings import CONFIG_ENV, Settings, SettingsError, load
+from prober.stderr import unblock_stderr
 from prober.telemetry import new_metrics, set_up_logs
 
 MISTAKE = 2
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.check_config:
         sys.stdout.write("The settings are good.\n")
         return
+    unblock_stderr()
     set_up_logs(settings.log_level)
     _raise_file_limit()
     try:

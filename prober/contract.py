@@ -16,6 +16,7 @@ not written, so an older peer meets a new field only where it is used: an older 
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
@@ -87,6 +88,44 @@ DRAINING = "draining"
 
 PROTOCOL_UNSERVED = "ProtocolUnserved"
 """The reason of a refusal: this prober, as it is installed, does not speak the protocol."""
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Whoever may write what a Service leads to would have a prober ask these in his stead. 240.0.0.0/4, 100.64.0.0/10
+# and unique local addresses are not here: clusters have Pods and Services there.
+_NEVER_PROBED = tuple(
+    (network.version, int(network.network_address), int(network.netmask), what)
+    for what, networks in (
+        ("unspecified", "0.0.0.0/8 ::/128"),
+        ("a loopback address", "127.0.0.0/8 ::1/128"),
+        ("link-local, where clouds keep credentials", "169.254.0.0/16 fe80::/10"),
+        ("a multicast or broadcast address", "224.0.0.0/4 255.255.255.255/32 ff00::/8"),
+        # Alibaba, Azure, Oracle (classic); AWS, Google, Oracle, Scaleway, Akamai
+        ("a cloud's metadata service", "100.100.100.200/32 168.63.129.16/32 192.0.0.192/32"),
+        ("a cloud's metadata service", "fd00:ec2::/32 fd20:ce::254/128 fd00:c1::a9fe:a9fe/128"),
+        ("a cloud's metadata service", "fd00:42::42/128 fd00:a9fe:a9fe::1/128"),
+        # mapped, compatible, NAT64 (RFC 6052 and 8215), 6to4, Teredo
+        (
+            "an IPv4 address in another form",
+            "::ffff:0:0/96 ::/96 64:ff9b::/96 64:ff9b:1::/48 2002::/16 2001::/32",
+        ),
+    )
+    for network in map(ipaddress.ip_network, networks.split())
+)
+
+
+def why_never_probed(address: Address) -> str:
+    """Return what an address is that no prober asks and no controller has asked, "" of one that a Pod can have."""
+    number, version = int(address), address.version
+    return next(
+        (
+            what
+            for of, network, mask, what in _NEVER_PROBED
+            if of == version and number & mask == network
+        ),
+        "",
+    )
 
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
 
+from prober.aims import CLOSED, Aims
 from prober.capacity import Capacity
 from prober.contract import DRAINING, SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
 from prober.control import CONTROL_SCHEDULE, Control
@@ -44,6 +45,7 @@ class Engine:
         capacity: Capacity,
         lag: LoopLag,
         metrics: Metrics,
+        aims: Aims = CLOSED,
     ) -> None:
         self._client = client
         self._control = Control(client, control, lag, metrics)
@@ -51,6 +53,7 @@ class Engine:
         self._capacity = capacity
         self._lag = lag
         self._metrics = metrics
+        self._aims = aims
         self._paths: dict[int, ProbedPath] = {}
         self._active_count = 0
         self._bursting: set[ProbedPath] = set()
@@ -74,7 +77,7 @@ class Engine:
         if self._active_count >= MAX_ASSIGNMENTS:
             raise NotServedError(f"a stream serves at most {MAX_ASSIGNMENTS} assignments")
         self._client.check(message.protocol)
-        asks = asks_of(message, self._domain)
+        asks = asks_of(message, self._domain, self._aims)
         now = self._client.clock()
         path = ProbedPath(message, asks, now)
         self._paths[message.id] = path
@@ -90,7 +93,7 @@ class Engine:
         path = self._active(message.id)
         if path.assign.route != "pods":
             raise NotServedError(f"assignment {message.id} is not of route pods")
-        path.asks = pod_asks(path.assign, message.addresses, self._domain)
+        path.asks = pod_asks(path.assign, message.addresses, self._domain, self._aims)
 
     def withdraw(self, message: Withdraw) -> None:
         """Send no more of this; what is in flight is reported. Raises :class:`NotServedError`."""

@@ -26,7 +26,7 @@ class Outcome:
 
     Exactly one of three: it was answered (``answer`` at ``answered_s``), it failed (``answer`` is the kind
     of failure: ``timeout``, ``refused``, ``reset``, ...; ``answered_s`` is None), or the prober itself could
-    not send it (``unsent`` says why: ``late`` or ``unsent``).
+    not send it (``unsent`` says why: ``late``, ``unsent`` or ``forbidden``).
     """
 
     due_s: float

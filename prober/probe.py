@@ -6,7 +6,8 @@ The promises, each with its test, whatever the protocol (one file each in :mod:`
 - nothing is kept between probes but connections: no cookies, no credentials from the environment;
 - at most 64 KiB of a body are read, and none of it is kept;
 - the answer is due 1 s after the probe was *due*, not after it was sent;
-- what is the prober's own fault (no socket, no answer from DNS) is ``unsent``, never bad.
+- what is the prober's own fault (no socket, no answer from DNS) is ``unsent``, never bad;
+- a name that leads where probes never go is not asked: ``forbidden``, and never bad.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 import aiohttp
 import structlog
 
+from prober.aims import CLOSED, Aims, ForbiddenError
 from prober.contract import PROTOCOL_UNSERVED, Protocol
 from prober.outcome import Outcome
 from prober.protocols import advice, askings
@@ -29,6 +31,8 @@ from prober.target import Ask, NotServedError
 
 TIMEOUT_S = 1.0
 """From the due time to the end of the answer. The proxy's own fail-fast takes 3 s."""
+
+MAX_TOLD = 100
 
 Clock = Callable[[], float]
 
@@ -68,10 +72,13 @@ _KINDS_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
 class Client:
     """Sends the probes of one stream; ``clock`` is what due times are counted on."""
 
-    def __init__(self, session: Session, clock: Clock, *, proxied: bool = False) -> None:
+    def __init__(
+        self, session: Session, clock: Clock, *, proxied: bool = False, aims: Aims = CLOSED
+    ) -> None:
         self.clock = clock
         self._proxied = proxied
-        self._askings = askings(session, clock, proxied=proxied)
+        self._told: set[str] = set()
+        self._askings = askings(session, clock, proxied=proxied, aims=aims)
 
     def check(self, protocol: Protocol) -> None:
         """Raise :class:`NotServedError` for a protocol that this prober does not speak."""
@@ -89,12 +96,21 @@ class Client:
                 answer = await self._askings[ask.protocol](ask)
         except (TimeoutError, BrokenError, aiohttp.ClientError, OSError) as error:
             return self._failed(due_s, started_s, _kind_of(error))
+        except ForbiddenError as error:
+            self._tell(str(error))
+            return Outcome(due_s, started_s, self.clock(), unsent="forbidden")
         except Exception:  # noqa: BLE001  an unknown error is the prober's own: discarded, not bad
             structlog.get_logger().exception("probe_broke", url=str(ask.url))
             return self._failed(due_s, started_s, "")
         return Outcome(
             due_s, started_s, self.clock(), answer.word, answer.bad, answered_s=answer.answered_s
         )
+
+    def _tell(self, sentence: str) -> None:
+        """Log where a name leads that is not asked, once a stream: every probe of it would say so."""
+        if sentence not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(sentence)
+            structlog.get_logger().warning("target_forbidden", message=sentence)
 
     def _failed(self, due_s: float, started_s: float, kind: str) -> Outcome:
         """Return the outcome of a probe without an answer; no kind means the fault is our own."""

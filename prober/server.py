@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,9 @@ MAX_STREAMS = 32
 PING_S = 5.0
 """A peer that is gone without a word is dropped after one and a half of these."""
 
+TOKENS_S = 1.0
+"""How often the token file is looked at while streams stand."""
+
 BEAT_S = 0.02
 """How often the event loop is seen to come round."""
 
@@ -44,6 +48,14 @@ CLOSE_S = 0.5
 """Longest wait for the other side's closing frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """Who holds a stream: since when, on the engines' clock, and by what it was let in."""
+
+    opened_s: float
+    authorization: str
+
+
 class Server:
     """One prober: its streams share a cap and an event loop, and nothing else."""
 
@@ -55,7 +67,7 @@ class Server:
         # Unix time at the start, monotonic since: see prober.engine.
         self._epoch = time.time() - time.monotonic()
         self._lag = LoopLag(BEAT_S, self._clock(), self._capacity.strain)
-        self._streams: dict[Stream, float] = {}
+        self._streams: dict[Stream, _Peer] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -103,10 +115,12 @@ class Server:
         )
         await socket.prepare(request)
         structlog.contextvars.bind_contextvars(peer=request.remote)
-        async with new_session(self._settings.proxy_url) as session:
-            settings = self._settings
+        settings, aims = self._settings, self._settings.aims
+        async with new_session(settings.proxy_url, aims) as session:
             engine = Engine(
-                client=Client(session, self._clock, proxied=settings.proxy_url is not None),
+                client=Client(
+                    session, self._clock, proxied=settings.proxy_url is not None, aims=aims
+                ),
                 control=control_ask(
                     settings.reference_service, settings.reference_port, settings.domain
                 ),
@@ -114,6 +128,7 @@ class Server:
                 capacity=self._capacity,
                 lag=self._lag,
                 metrics=self._metrics,
+                aims=aims,
             )
             await self._serve(request, socket, engine)
         return socket
@@ -122,7 +137,8 @@ class Server:
         self, request: web.Request, socket: web.WebSocketResponse, engine: Engine
     ) -> None:
         stream = Stream(socket, engine, self._clock, self._metrics.refused.inc)
-        self._streams[stream] = self._clock()
+        authorization = request.headers.get("Authorization", "")
+        self._streams[stream] = _Peer(self._clock(), authorization)
         self._idle.clear()
         self._metrics.streams.set(len(self._streams))
         self._log.info("stream_opened", streams=len(self._streams))
@@ -174,17 +190,27 @@ class Server:
         """Without a stream there is no age, and no series."""
         self._metrics.stream_age.clear()
         now = self._clock()
-        ages = [now - opened for opened in self._streams.values()]
+        ages = [now - peer.opened_s for peer in self._streams.values()]
         if ages:
             self._metrics.stream_age.labels("youngest").set(min(ages))
             self._metrics.stream_age.labels("oldest").set(max(ages))
 
     async def _watch_loop(self, app: web.Application) -> AsyncIterator[None]:
         del app
-        watch = asyncio.create_task(self._beat())
+        watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch_tokens())]
         yield
-        watch.cancel()
-        await asyncio.wait([watch])
+        for watch in watches:
+            watch.cancel()
+        await asyncio.wait(watches)
+
+    async def _watch_tokens(self) -> None:
+        """End the streams whose token was rotated out: what was in flight is reported, and their peer dials anew."""
+        while True:
+            await asyncio.sleep(TOKENS_S)
+            for stream, peer in self._streams.items():
+                if self._tokens.revokes(peer.authorization):
+                    self._log.warning("token_revoked", age_s=round(self._clock() - peer.opened_s))
+                    stream.drain()
 
     async def _beat(self) -> None:
         while True:

@@ -18,6 +18,7 @@ import msgspec
 import yaml
 from yarl import URL
 
+from prober.aims import Aims
 from prober.target import is_label, is_service_name
 
 ENV_PREFIX = "MIGRATE_PROBER_"
@@ -53,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many probes a second all streams together may send; the control probe comes on top."""
     proxy_url: str | None = None
     """An HTTP proxy that stands in for the sidecar, as the local clusters do."""
+    allow: tuple[str, ...] = ()
+    """Networks that are probed although none is by itself, as 127.0.0.0/8 for a trial on one machine."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -60,6 +63,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Host and port of ``listen``."""
         host, _, port = self.listen.rpartition(":")
         return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def aims(self) -> Aims:
+        """Where probes may go. Kubernetes tells every container where the API server is."""
+        own = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+        return Aims(map(ipaddress.ip_network, self.allow), own)
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -102,8 +111,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             if _SERVICE_LINK.fullmatch(variable):
                 continue
             raise SettingsError(f"{variable} overrides nothing: {_known_keys()}")
-        written[key] = _number(variable, value) if key in _NUMBERS else value
+        written[key] = _read(variable, key, value)
     return written
+
+
+def _read(variable: str, key: str, value: str) -> Any:
+    if key == "allow":
+        return value.split()
+    return _number(variable, value) if key in _NUMBERS else value
 
 
 def _number(variable: str, value: str) -> float:
@@ -153,10 +168,21 @@ def _check(settings: Settings) -> None:
             f"the settings' listen {settings.listen!r} is not an address: write ip:port, as "
             "0.0.0.0:8080 or [::]:8080"
         )
+    _check_networks(settings.allow)
     if settings.proxy_url is not None and not _is_proxy(settings.proxy_url):
         raise SettingsError(
             f"the settings' proxy_url {settings.proxy_url!r} is not a proxy: write http://ip:port"
         )
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(
+                f"the settings' allow {network!r} is no network: write it as 127.0.0.0/8"
+            ) from error
 
 
 def _is_listen(listen: str) -> bool:

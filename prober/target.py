@@ -7,13 +7,13 @@ chooses a path on it.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yarl import URL
 
+from prober.aims import CLOSED, Aims, parsed
 from prober.contract import CONTROL_PATH, Assign, Protocol
 from prober.outcome import Expect
 
@@ -81,7 +81,7 @@ class Ask:
         return _authority_of(self.url.host or "", self.url.port or 80)
 
 
-def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
+def asks_of(assign: Assign, domain: str, aims: Aims = CLOSED) -> tuple[Ask, ...]:
     """Return what an assignment asks in turn: one ask, or one for each pod (maybe none).
 
     Raises :class:`NotServedError` for an assignment outside the contract.
@@ -91,7 +91,7 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
     _check_question(assign)
     _check_expectations(assign)
     if assign.route == "pods":
-        return pod_asks(assign, assign.addresses, domain)
+        return pod_asks(assign, assign.addresses, domain, aims)
     service = assign.service
     if assign.route == "mirror":
         service = f"{assign.service}-{assign.mirror_of}"
@@ -102,10 +102,12 @@ def asks_of(assign: Assign, domain: str) -> tuple[Ask, ...]:
     return (_ask(assign, f"{host}:{assign.port}", headers, ""),)
 
 
-def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[Ask, ...]:
+def pod_asks(
+    assign: Assign, addresses: tuple[str, ...], domain: str, aims: Aims = CLOSED
+) -> tuple[Ask, ...]:
     """Return the asks of a Service's own pods: by address, with the Host as on every path.
 
-    Raises :class:`NotServedError` for an address that is not ``ip:port``.
+    Raises :class:`NotServedError` for an address that is not ``ip:port``, or that is never probed.
     """
     if len(addresses) > MAX_ADDRESSES:
         raise NotServedError(
@@ -113,7 +115,7 @@ def pod_asks(assign: Assign, addresses: tuple[str, ...], domain: str) -> tuple[A
         )
     host = _host(assign.service, assign.namespace, domain)
     headers = {"Host": _authority_of(host, assign.port)}
-    return tuple(_ask(assign, _authority(address), headers, address) for address in addresses)
+    return tuple(_ask(assign, _authority(address, aims), headers, address) for address in addresses)
 
 
 def _ask(assign: Assign, authority: str, headers: Mapping[str, str], address: str) -> Ask:
@@ -274,27 +276,22 @@ def _check_statuses(assign: Assign) -> None:
         )
 
 
-def _authority(address: str) -> str:
+def _authority(address: str, aims: Aims) -> str:
     """Check ``ip:port`` or ``[ip]:port`` to be a literal that a pod can have."""
     host, _, port = address.rpartition(":")
-    ip = _pod_ip(host)
-    if ip is None or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65_535:
+    bracketed = re.fullmatch(r"\[(.+)\]", host)
+    ip = parsed(bracketed[1] if bracketed else host)
+    is_literal = ip is not None and (ip.version == 6) is bool(bracketed)
+    is_port = re.fullmatch(r"[1-9][0-9]{0,4}", port) is not None and int(port) <= 65_535
+    if ip is None or not is_literal or not is_port:
         raise NotServedError(
             f"address {_shown(address)} is not served: write ip:port of a pod, as 10.0.0.1:8080 "
             "or [fd00::1]:8080"
         )
+    why = aims.why_not(ip)
+    if why:
+        raise NotServedError(f"address {_shown(address)} is not served: it is {why}")
     return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
-
-
-def _pod_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address that a pod can have; not link-local, where clouds keep credentials."""
-    bracketed = re.fullmatch(r"\[([^%]+)\]", host)
-    try:
-        ip = ipaddress.IPv6Address(bracketed[1]) if bracketed else ipaddress.IPv4Address(host)
-    except ValueError:
-        return None
-    is_mapped = isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None
-    return None if is_mapped or ip.is_multicast or ip.is_unspecified or ip.is_link_local else ip
 
 
 def _shown(text: str) -> str:

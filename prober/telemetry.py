@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from prober.outcome import Outcome
+from prober.stderr import lines_dropped
 
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
@@ -116,6 +117,8 @@ def new_metrics(cluster: str) -> Metrics:
 
     info = Gauge("migrate_prober_info", "Who this is.", ("cluster",), registry=registry)
     info.labels(cluster).set(1)
+    lost = gauge("log_lines_dropped", "Log lines dropped since the start: stderr took no more.")
+    lost.set_function(lines_dropped)
     return Metrics(
         registry=registry,
         planned=counter("probes_planned", "Probes that were due.", "route"),
@@ -173,7 +176,7 @@ def set_up_logs(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

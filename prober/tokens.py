@@ -34,6 +34,13 @@ class TokenFile:
         matches = [hmac.compare_digest(offered, token) for token in self._tokens]
         return scheme.lower() == "bearer" and any(matches)
 
+    def revokes(self, authorization: str) -> bool:
+        """Return whether a header that was accepted is not any more, because the file holds other tokens now.
+
+        A file that is missing, unreadable or empty says nothing of the streams that stand.
+        """
+        return not self.accepts(authorization) and bool(self._tokens)
+
     def _refresh(self) -> None:
         """Read the file again if it is another one than last time.
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState, part_share, split_parts, stored
 from controller.decide.writes import kind_for, together, write_share
@@ -16,8 +17,10 @@ from controller.domain import (
     WHOLE,
     Action,
     Attempt,
+    EventText,
     MigrationSpec,
     ReadSplits,
+    Reason,
     Record,
     Split,
     WriteSplit,
@@ -63,7 +66,7 @@ def begin(given: Input) -> list[Action]:
     begun = replace(given, state=replace(state, attempt=attempt))
     since = _stood_since(begun.state, given.now)
     return [
-        write
+        _written_again(given, write)
         for name in observed.clusters
         for write in rewrite_records(
             begun, name, lambda part, share: None if _is_of(begun.state, part) else share, since
@@ -72,11 +75,16 @@ def begin(given: Input) -> list[Action]:
 
 
 def take_over(given: Input) -> list[Action]:
-    """Write this leader's fencing token, and the spec in force, into both records."""
+    """Write this leader's fencing token, and the spec in force, into both records; not over what a person changed.
+
+    To another Lease's leader that is the answer by which it learns of this one.
+    """
+    if gates.no_lease(given) or not given.state.unfinished:
+        return []
     return [
         write
         for name in given.observed.clusters
-        for write in rewrite_records(given, name, lambda part, _: _recorded(part), given.now)
+        for write in rewrite_records(given, name, _as_recorded, given.now)
     ]
 
 
@@ -98,8 +106,28 @@ def _is_of(begun: MigrationState, part: Split) -> bool:
     return isinstance(part.record, Record) and begun.is_of_attempt(part.record)
 
 
-def _recorded(part: Split) -> int | None:
-    return part.record.share_permille if isinstance(part.record, Record) else None
+def _as_recorded(part: Split, share: int) -> int | None:
+    """Return the share of an object that stands as its record says, None where it does not."""
+    recorded = isinstance(part.record, Record) and part.record.share_permille == share
+    return share if recorded else None
+
+
+def _written_again(given: Input, write: WriteSplit) -> WriteSplit:
+    """Return a write, which tells where it puts a record back that somebody dropped."""
+    name = write.cluster
+    parts = split_parts(given.observed.clusters[name])
+    dropped = [part for part in parts if given.state.was_dropped(name, part)]
+    if not dropped:
+        return write
+    names = " and ".join(part.name for part in dropped)
+    return replace(
+        write,
+        event=EventText(
+            Reason.RECORD_REMADE,
+            f"{dropped[0].editor or 'somebody'} wrote {names} in {name} anew without the record: it is"
+            " written again, and nobody moves",
+        ),
+    )
 
 
 def _stood_since(begun: MigrationState, now: datetime) -> datetime | None:
@@ -147,6 +175,7 @@ def _record(
     return Record(
         kind=part.kind,
         fencing_token=given.observed.context.fencing_token,
+        lease=given.observed.context.lease,
         made=before.made,
         converted=before.converted,
         attempt=msgspec.structs.replace(state.attempt, spec=stored(state.spec)),

@@ -17,6 +17,7 @@ from controller.domain import (
     Attempt,
     MigrationSpec,
     ObservedCluster,
+    Pin,
     Plan,
     Side,
     Split,
@@ -70,18 +71,23 @@ def rolls_back_first(given: Input, plan: Plan) -> bool:
 
 
 def rises_on_proof(given: Input, plan: Plan) -> bool:
-    """Law 2: a share rises only with the lease, both clusters current and their splits in force, and PASS of all
-    four paths."""
+    """Law 2: a share rises only with the lease, no other lease's leader about, both clusters current and their splits
+    in force, and PASS of all four paths."""
     if not any(raises(given, write) for write in _splits(plan) if not write.revert):
         return True
     clusters = given.observed.clusters.values()
     found = [e.verdict for path, e in given.observed.paths.items() if path.side is not Side.APEX]
     return (
-        given.observed.context.leads
+        _leads_alone(given)
         and all(_is_known_in_force(cluster) for cluster in clusters)
         and found == [Verdict.PASS] * PATHS_THAT_DECIDE
         and plan.ruling is None
     )
+
+
+def _leads_alone(given: Input) -> bool:
+    """Return whether this process leads, and no other is seen to lead by another Lease."""
+    return given.observed.context.leads and not given.observed.other_lease
 
 
 def _is_known_in_force(cluster: ObservedCluster) -> bool:
@@ -124,9 +130,14 @@ def settles(given: Input, plan: Plan) -> bool:
     for action in plan.actions:
         if isinstance(action, WritePin):
             pin = given.observed.clusters[action.cluster].pin
-            if pin and pin.latch == action.latch:
+            if pin and _says(pin, action):
                 return False
     return True
+
+
+def _says(pin: Pin, write: WritePin) -> bool:
+    """Return whether a pin says already what a write puts on it."""
+    return write.latch in (None, pin.latch) and write.begun in (None, pin.begun)
 
 
 LAWS: Mapping[str, Law] = MappingProxyType(

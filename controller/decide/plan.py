@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controller.decide import gates, origin_calls, warnings
+from controller.decide import doubts, gates, origin_calls, warnings
 from controller.decide.advance import advance, begin, next_step, take_over
 from controller.decide.input import Input, input_of
 from controller.decide.orders import probe_rate, probes, traffic
@@ -50,7 +50,7 @@ def planned(given: Input) -> Plan:
         target=target,
         shares=state.shares if target else dict.fromkeys(state.shares),
         ruling=ruling,
-        actions=tuple(actions),
+        actions=(*actions, *doubts.reads(given)),
         probes=probes(given),
         traffic=traffic(given),
         wants_slot=_wants_slot(given),
@@ -62,8 +62,12 @@ def planned(given: Input) -> Plan:
         origin_calls=(
             origin_calls.measured(observed, state)[0] if phase is Phase.COMPLETED else ""
         ),
-        requeue_after_s=ruling.requeue_after_s if ruling else None,
+        requeue_after_s=_sooner(ruling.requeue_after_s if ruling else None, doubts.ends_s(given)),
     )
+
+
+def _sooner(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _act(given: Input, ruling: Ruling | None) -> tuple[list[Action], Ruling | None]:
@@ -80,7 +84,7 @@ def _of_attempt(given: Input, ruling: Hold) -> list[Action]:
     date."""
     if ruling.reason is Reason.SPLIT_UNANSWERED:
         return [*ask(given)]
-    if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING):
+    if ruling.reason in (Reason.TAKING_OVER, Reason.RECORDING) or given.observed.other_lease:
         return take_over(given)
     return begin(given) if ruling.reason is Reason.BEGINNING else []
 

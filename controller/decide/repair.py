@@ -9,16 +9,19 @@ import msgspec
 
 from controller.decide import gates
 from controller.decide.input import Input
-from controller.decide.resolve import share_without_split
+from controller.decide.resolve import share_without_split, split_parts
+from controller.decide.roll_back import may_roll_back
 from controller.decide.writes import kind_for, made_anew, together, write_away, write_share
 from controller.domain import (
     WHOLE,
     Action,
     Attempt,
+    Begun,
     EventText,
     Latch,
     MigrationSpec,
     ObservedCluster,
+    ReadEndpoints,
     Reason,
     Record,
     Split,
@@ -30,11 +33,15 @@ from controller.domain import (
 def repair(given: Input) -> list[Action]:
     """Put back what an attempt or a record had and somebody removed: pins always, a split in mid-flight.
 
-    A pin that could not be given the latch when it was set is given it now.
+    A pin needs no lease: without it requests bounce, and it moves nobody. One that could not be given its copies when
+    it was due is given them now.
     """
-    if not given.state.records or not _leads(given):
+    if given.state.attempt is None and not given.state.every_record:
         return []
-    return [*_pins_put_back(given), *_pins_without_latch(given), *_splits_put_back(given)]
+    pins = [*_pins_put_back(given)] if may_roll_back(given) else []
+    if not _leads(given):
+        return [*pins]
+    return [*pins, *_pins_without_copy(given), *_splits_put_back(given)]
 
 
 def make(given: Input) -> list[Action]:
@@ -65,24 +72,57 @@ def ask(given: Input) -> list[Action]:
 
 
 def _leads(given: Input) -> bool:
-    return gates.no_lease(given) is None
+    return gates.first((gates.two_leases, gates.no_lease), given) is None
 
 
 def _pins_put_back(given: Input) -> Iterator[WritePin]:
-    latch = _latch_of_pins(given)
+    latch, begun = _latch_of_pins(given), _begun_of_pins(given)
     for name, cluster in given.observed.clusters.items():
         if cluster.current and cluster.pin is None:
             event = EventText(
                 Reason.PIN_REMADE, f"the pin of the gateway in {name} was missing and is put back"
             )
-            yield WritePin(name, given.observed.key, None, latch, event)
+            yield WritePin(name, given.observed.key, None, latch, event, begun)
 
 
-def _pins_without_latch(given: Input) -> Iterator[WritePin]:
-    latch = _latch_of_pins(given)
+def _pins_without_copy(given: Input) -> Iterator[WritePin]:
+    """Yield the writes that put on a pin what it does not say yet of the attempt."""
+    latch, begun = _latch_of_pins(given), _begun_of_pins(given)
     for name, cluster in given.observed.clusters.items():
-        if latch and cluster.pin and cluster.pin.latch != latch:
-            yield WritePin(name, given.observed.key, cluster.pin.resource_version, latch)
+        pin = cluster.pin
+        if pin is None or not cluster.current:
+            continue
+        latched = latch if pin.latch != latch else None
+        copied = begun if not _is_copied(begun, pin.begun) else None
+        if latched or copied:
+            version = pin.resource_version
+            yield WritePin(name, given.observed.key, version, latched, begun=copied)
+
+
+def _is_copied(begun: Begun | None, found: Begun | None) -> bool:
+    """Return whether a pin knows of the attempt; its spec may have changed since."""
+    if begun is None or found is None:
+        return begun is None
+    same = (begun.completed, begun.splits) == (found.completed, found.splits)
+    return same and begun.attempt.is_same(found.attempt)
+
+
+def _begun_of_pins(given: Input) -> Begun | None:
+    """Return what pins are to know of the attempt: once every record names it, one that does not was dropped."""
+    state, clusters = given.state, given.observed.clusters
+    if state.attempt is None:
+        return None
+    if not all(_is_recorded(given, cluster) for cluster in clusters.values()):
+        return state.begun
+    names = {n: tuple(sorted(part.name for part in split_parts(c))) for n, c in clusters.items()}
+    return Begun(state.attempt, names, state.completed)
+
+
+def _is_recorded(given: Input, cluster: ObservedCluster) -> bool:
+    """Return whether a cluster is known to have a split, all of whose records name the attempt."""
+    parts, state = split_parts(cluster), given.state
+    named = (isinstance(p.record, Record) and state.is_of_attempt(p.record) for p in parts)
+    return cluster.current and bool(parts) and all(named)
 
 
 def _latch_of_pins(given: Input) -> Latch | None:
@@ -108,6 +148,7 @@ def _recreated(given: Input, attempt: Attempt, cluster: ObservedCluster) -> Writ
     record = Record(
         kind=kind_for(given, cluster),
         fencing_token=given.observed.context.fencing_token,
+        lease=given.observed.context.lease,
         made=given.now,
         attempt=attempt,
         share_permille=share,
@@ -138,11 +179,23 @@ def _may_make(given: Input) -> bool:
     return gates.first(gates.SERVABLE, given) is None
 
 
-def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
+def _is_sure(cluster: ObservedCluster) -> bool:
+    """Return whether it is known whom a new split is to send the calls to: that nobody is ready here was read."""
+    return bool(cluster.endpoints.ready) or cluster.endpoints_read_s <= cluster.empty_s
+
+
+def _made(given: Input, cluster: ObservedCluster) -> Action:
     """A split at the share that changes nothing: local where somebody is ready, else at the mirror."""
+    if not _is_sure(cluster):
+        return ReadEndpoints(cluster.name, given.observed.key)
     away = 0 if cluster.endpoints.ready else WHOLE
-    token = given.observed.context.fencing_token
-    record = Record(kind=kind_for(given, cluster), fencing_token=token, made=given.now)
+    context = given.observed.context
+    record = Record(
+        kind=kind_for(given, cluster),
+        fencing_token=context.fencing_token,
+        lease=context.lease,
+        made=given.now,
+    )
     write = made_anew(given, cluster, write_away(given, cluster, record, away))
     names = " and ".join(each.name for each in write.each())
     event = EventText(
@@ -155,8 +208,9 @@ def _made(given: Input, cluster: ObservedCluster) -> WriteSplit:
 def _rewritten(given: Input, cluster: ObservedCluster, split: Split) -> WriteSplit:
     """Somebody's split in the one spelling that Linkerd reads, with what it does now as its weights."""
     before = split.record if isinstance(split.record, Record) else Record(kind=split.kind)
+    context = given.observed.context
     record = msgspec.structs.replace(
-        before, fencing_token=given.observed.context.fencing_token, made=given.now
+        before, fencing_token=context.fencing_token, lease=context.lease, made=given.now
     )
     what = "; ".join(defect.message for defect in split.defects)
     event = EventText(

@@ -16,6 +16,7 @@ from controller.domain import (
     SOAK_SHARE,
     WHOLE,
     Attempt,
+    Begun,
     Latch,
     MigrationSpec,
     Observed,
@@ -23,6 +24,7 @@ from controller.domain import (
     Record,
     Reverted,
     Split,
+    Unreadable,
 )
 from controller.domain.probe_checks import unfit
 
@@ -38,7 +40,7 @@ class MigrationState:
 
     Where a split consists of several routes, ``written`` has the record of each, and ``records`` what all of them say
     at least: nothing where one has none. ``shares`` is of the one that is furthest, ``lowest`` of the one
-    that is left behind.
+    that is left behind. ``begun`` is what the pins know of the attempt: that these objects had its record.
     """
 
     origin: str
@@ -54,6 +56,7 @@ class MigrationState:
     lowest: Mapping[str, int | None]
     reverted: Reverted | None
     completed: datetime | None
+    begun: Begun | None
 
     @property
     def baseline(self) -> Mapping[str, int]:
@@ -141,6 +144,21 @@ class MigrationState:
         """Return whether a record is of the attempt that is meant."""
         return self.attempt is not None and self.attempt.is_same(record.attempt)
 
+    @property
+    def attempt_is_recorded(self) -> bool:
+        """Whether a record names the attempt, and not only a copy of it on a pin."""
+        return any(self.is_of_attempt(record) for record in self.every_record)
+
+    def was_dropped(self, cluster: str, part: Split) -> bool:
+        """Return whether an object of a cluster's split was written anew, in an attempt that is under way, without its
+        record. A route that somebody adds beside those of the attempt is new, and is taken in."""
+        if not self.unfinished or self.begun is None or isinstance(part.record, Unreadable):
+            return False
+        if part.record is not None and self.is_of_attempt(part.record):
+            return False
+        known = any(self.is_of_attempt(record) for record in self.written.get(cluster, ()))
+        return not known or part.name in self.begun.splits.get(cluster, ())
+
     def lagging(self) -> tuple[str, ...]:
         """Return the moving clusters whose split, or a part of it, stands below the step: a step made by half."""
         return tuple(c for c in self.moving if (self.lowest[c] or 0) < self.step)
@@ -158,10 +176,25 @@ def resolve(observed: Observed) -> MigrationState:
 
 
 def attempt_of(observed: Observed) -> Attempt | None:
-    """Return the newest attempt that any record names."""
+    """Return the newest attempt that any record names; where one was dropped, or cannot be read, also of those of which
+    the pins have a copy."""
     records = (record for records in _written(observed).values() for record in records)
-    attempts = (record.attempt for record in records if record.attempt)
+    attempts = [record.attempt for record in records if record.attempt]
+    if _lacks_record(observed):
+        attempts += [begun.attempt for begun in _copies(observed)]
     return max(attempts, key=lambda a: (a.started, a.number), default=None)
+
+
+def _lacks_record(observed: Observed) -> bool:
+    """Return whether an object of a split has no record that can be read."""
+    parts = (part for cluster in observed.clusters.values() for part in split_parts(cluster))
+    return any(not isinstance(part.record, Record) for part in parts)
+
+
+def _copies(observed: Observed) -> list[Begun]:
+    """Return the attempts of these clusters that the pins remember."""
+    found = [c.pin.begun for c in observed.clusters.values() if c.pin and c.pin.begun]
+    return [b for b in found if set(b.attempt.baseline) == set(observed.context.clusters)]
 
 
 def _written(observed: Observed) -> dict[str, tuple[Record, ...]]:
@@ -203,6 +236,7 @@ def _resolved(
     spec = spec_in_force(observed, attempt)
     origin, target = _ends(observed, attempt)
     records = [record for found in written.values() for record in found]
+    copies = [copy for copy in _copies(observed) if copy.attempt.is_same(attempt)]
     return MigrationState(
         origin=origin,
         target=target,
@@ -216,15 +250,18 @@ def _resolved(
         shares={n: share_of(c, is_target=n == target) for n, c in observed.clusters.items()},
         lowest={n: lowest_of(c, is_target=n == target) for n, c in observed.clusters.items()},
         reverted=_latch(observed, attempt, records),
-        completed=_completed(records, attempt),
+        completed=_completed(records, attempt, copies),
+        begun=next(iter(copies), None),
     )
 
 
-def _completed(records: Sequence[Record], attempt: Attempt | None) -> datetime | None:
-    """Return when an attempt was completed: every record of it must say so."""
-    mine = [r for r in records if attempt and attempt.is_same(r.attempt)]
-    finished = [record.completed for record in mine if record.completed]
-    return max(finished) if finished and len(finished) == len(mine) else None
+def _completed(
+    records: Sequence[Record], attempt: Attempt | None, copies: Sequence[Begun]
+) -> datetime | None:
+    """Return when an attempt was completed: every record of it must say so, or the pins where none is left."""
+    mine: list[Record | Begun] = [r for r in records if attempt and attempt.is_same(r.attempt)]
+    finished = [found.completed for found in mine or copies if found.completed]
+    return max(finished) if len(finished) >= max(len(mine), 1) else None
 
 
 def share_of(cluster: ObservedCluster, *, is_target: bool) -> int | None:

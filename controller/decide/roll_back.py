@@ -49,10 +49,12 @@ def roll_back(given: Input, ruling: Revert) -> tuple[list[Action], Revert]:
 def may_roll_back(given: Input) -> bool:
     """Return whether this process may write a revert.
 
-    That needs no lease, only that no newer leader has shown itself (docs/how-it-works.md).
+    That needs no lease, only that no newer leader of it has shown itself (docs/how-it-works.md): with another Lease's
+    both may, they write the same.
     """
-    newest = given.state.newest_token
     context = given.observed.context
+    ours = (r for r in given.state.every_record if r.is_under(context.lease))
+    newest = max((record.fencing_token for record in ours), default=0)
     mine = context.fencing_token
     return context.leads or (context.may_roll_back and (mine == 0 or newest <= mine))
 
@@ -121,9 +123,13 @@ def _latched_record(
     known = found if isinstance(found, Record) and found in given.state.every_record else None
     before = known or Record(kind=kind)
     context = given.observed.context
+    token, lease = before.fencing_token, before.lease
+    if context.leads and context.fencing_token > token:
+        token, lease = context.fencing_token, context.lease
     return Record(
         kind=kind,
-        fencing_token=max(before.fencing_token, context.fencing_token if context.leads else 0),
+        fencing_token=token,
+        lease=lease,
         made=before.made,
         converted=before.converted,
         attempt=attempt,

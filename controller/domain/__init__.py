@@ -13,6 +13,7 @@ from controller.domain.decision import (
     Plan,
     ProbeOrder,
     ReadCanary,
+    ReadEndpoints,
     ReadSplits,
     Revert,
     Ruling,
@@ -45,7 +46,15 @@ from controller.domain.observed import (
     Weights,
 )
 from controller.domain.reasons import Reason
-from controller.domain.record import Attempt, Latch, Record, Reverted, Unreadable
+from controller.domain.record import (
+    BELIEVED_TOKEN,
+    Attempt,
+    Begun,
+    Latch,
+    Record,
+    Reverted,
+    Unreadable,
+)
 from controller.domain.spec import (
     Frozen,
     LatencySpec,
@@ -60,12 +69,14 @@ from controller.domain.spec import (
 )
 
 __all__ = [
+    "BELIEVED_TOKEN",
     "FIELD_MANAGER",
     "PREFIX",
     "SOAK_SHARE",
     "WHOLE",
     "Action",
     "Attempt",
+    "Begun",
     "CallPath",
     "Defect",
     "Endpoints",
@@ -93,6 +104,7 @@ __all__ = [
     "ProbeSpec",
     "Problem",
     "ReadCanary",
+    "ReadEndpoints",
     "ReadSplits",
     "Reason",
     "Record",

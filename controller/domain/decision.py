@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from controller.domain.evidence import CallPath
 from controller.domain.identity import Key, Phase, SplitKind
 from controller.domain.reasons import Reason
-from controller.domain.record import Latch, Record
+from controller.domain.record import Begun, Latch, Record
 from controller.domain.spec import LatencySpec, ProbeSpec
 from prober.contract import Protocol
 
@@ -84,13 +84,14 @@ class WriteSplit:
 
 @dataclass(frozen=True, slots=True)
 class WritePin:
-    """Make the pin of ``cluster``'s gateway, or put the latch on it."""
+    """Make the pin of ``cluster``'s gateway, or put a copy of the latch, or of the attempt, on it (None: as it is)."""
 
     cluster: str
     key: Key
     resource_version: str | None
     latch: Latch | None = None
     event: EventText | None = None
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +114,22 @@ class ReadCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEndpoints:
+    """List the EndpointSlices of a Service, and of its mirror, in ``cluster``, then decide again: what streams and
+    lists of everything showed is one witness, and may be wrong."""
+
+    cluster: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSplits:
     """Read both splits from the API servers, then decide again: an attempt begins on what was just read."""
 
     key: Key
 
 
-Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadSplits
+Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadEndpoints | ReadSplits
 
 
 WATCH_PER_S = 1.0

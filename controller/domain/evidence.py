@@ -46,6 +46,8 @@ class PathEvidence:
     ``all_bad_1s``: in the last second at least 4 probes, all bad, the prober's control probes clean.
     ``unanswered_1s``: one at least, all bad, and no answer among them that an application gave (timeouts, errors,
     502-504). That proves nothing where the prober is ill, but nobody is sent where no one answers.
+    ``good_sent_s`` and ``bad_sent_s`` are the times since the last good and the last bad probe was sent at the
+    earliest (infinite: none was).
     ``suspected`` is the same path with the faults that still wait for an explanation counted: only for
     own pods, and only to keep callers from an origin that looks no better (None: nothing waits here).
     ``throttled_per_s`` is the base rate that the prober's cap leaves, None where it leaves all of it.
@@ -70,6 +72,8 @@ class PathEvidence:
     answered_s: float = 0.0
     all_bad_1s: bool = False
     unanswered_1s: bool = False
+    good_sent_s: float = float("inf")
+    bad_sent_s: float = float("inf")
     usual_answer: str = ""
     wrong_cluster_3s: int = 0
     success_share: float | None = None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
 from controller.domain.identity import Key, SplitKind
 from controller.domain.reasons import Reason
-from controller.domain.record import Latch, Record, Unreadable
+from controller.domain.record import Begun, Latch, Record, Unreadable
 from controller.domain.spec import Malformed, MigrationSpec, SplitChoice, TrafficMode
 
 
@@ -129,19 +129,21 @@ class ObservedService:
 class Pin:
     """The ServiceProfile that keeps this cluster's gateway on local backends.
 
-    ``foreign`` says why it is no pin (it overrides destinations).
+    ``foreign`` says why it is no pin (it overrides destinations), ``begun`` is the attempt that it knows of.
     """
 
     resource_version: str
     created: datetime
     latch: Latch | None = None
     foreign: str = ""
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
-    absent then is unknown. ``split_kinds`` are those that this cluster serves (empty: not known yet).
+    absent then is unknown; so it is where an object that may be about the Service is ``unreadable``, which says
+    which and why. ``split_kinds`` are those that this cluster serves (empty: not known yet).
     ``other_mirrors`` are mirrors of the same Service here that lead to a cluster of another name, and ``false_mirror``
     is a Service that has the mirror's name and is none. ``conflicts``
     name what outside the gateway's namespace routes calls to the Service and beats an HTTPRoute (facts 13, 26), and
@@ -149,6 +151,9 @@ class ObservedCluster:
     ``missing`` are the ports that are to have an HTTPRoute beside those that are there, and ``aside`` somebody's
     routes of ports that stay (controller.decide.parts).
     ``twins`` are the other Services here that lead to its pods, each with what is special about it.
+    ``empty_s`` is for how long nobody was seen ready behind the Service (0: somebody is, or it is not known), and
+    ``mirror_empty_s`` behind the mirror; ``endpoints_read_s`` is since the slices of both were read from the API
+    server itself (infinite: never).
     ``unanswered`` are the kinds that are served and that nobody was seen to make mean anything, each with since
     when a canary asks for it (None: none does), and ``silent`` those of which the API server itself, read when the
     canary had had its time, knows no answer either. ``also_in`` are the other namespaces with a Service of this name,
@@ -157,12 +162,16 @@ class ObservedCluster:
     name: str
     current: bool
     stale_reason: str = ""
+    unreadable: str = ""
     service: ObservedService | None = None
     mirror: ObservedService | None = None
     other_mirrors: tuple[str, ...] = ()
     false_mirror: bool = False
     endpoints: Endpoints = Endpoints()
     mirror_endpoints: Endpoints = Endpoints()
+    empty_s: float = float("inf")
+    mirror_empty_s: float = float("inf")
+    endpoints_read_s: float = 0.0
     splits: tuple[Split, ...] = ()
     missing: tuple[int, ...] = ()
     aside: tuple[Split, ...] = ()
@@ -201,6 +210,7 @@ class GlobalContext:
 
     ``leads``: this process holds the lease, and ``fencing_token`` is its term. ``may_roll_back``: no other process is
     known to hold it, so this one may roll callers back (docs/decisions.md, 4).
+    ``lease`` names the Lease whose term that is.
     ``traffic`` is how real traffic is judged where the owner does not say, ``prometheus`` the clusters that
     have one.
     ``split`` is the kind of split for whoever names none.
@@ -211,6 +221,7 @@ class GlobalContext:
     leads: bool = False
     may_roll_back: bool = False
     fencing_token: int = 0
+    lease: str = ""
     split: SplitChoice = "auto"
     traffic: TrafficMode = "advisory"
     prometheus: frozenset[str] = frozenset()
@@ -225,6 +236,8 @@ class Observed:
     ``started_s`` is the time since this process first saw the migration. ``slot_place`` is the place in the
     queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster. ``judges`` is
     how many sources judge whatever the owner says: the probes, and what stands beside real traffic.
+    ``other_lease`` names a Lease, not ours, under which records were written lately ("": none), and ``listens_s``
+    is how long its leader, if there is one, has left to answer for this migration.
     """
 
     key: Key
@@ -240,6 +253,8 @@ class Observed:
     generation: int = 0
     traffic: Mapping[str, TrafficEvidence] = field(default_factory=dict)
     judges: int = 1
+    other_lease: str = ""
+    listens_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,9 @@ class Reason(StrEnum):
     HOME_WITHOUT_ENDPOINTS = "HomeWithoutEndpoints"
     LINK_SUSPECT = "LinkSuspect"
     CLUSTER_STALE = "ClusterStale"
+    OBJECT_UNREADABLE = "ObjectUnreadable"
     NO_LEASE = "NoLease"
+    TWO_LEASES = "TwoLeases"
     PROBE_REJECTED = "ProbeRejected"
     WRONG_CLUSTER = "WrongCluster"
     PROTOCOL_UNSERVED = contract.PROTOCOL_UNSERVED
@@ -229,6 +231,7 @@ class Reason(StrEnum):
     SPLIT_REWRITTEN = "SplitRewritten"
     SPLIT_REMADE = "SplitRemade"
     PIN_REMADE = "PinRemade"
+    RECORD_REMADE = "RecordRemade"
 
     @property
     def meaning(self) -> Meaning:
@@ -446,7 +449,7 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "put it back, or remove the annotation migrate.tradeshift/record",
         ),
         Reason.HAND_EDITED: _block(
-            "somebody set other weights than the controller's, during an attempt",
+            "somebody set other weights, or wrote a split anew without its record, during an attempt",
             "put the weights back, or set the annotation abort; in Git ignore spec.backends",
         ),
         Reason.PIN_MISSING: _block(
@@ -610,10 +613,18 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
             "nothing was heard of a cluster for a while",
             "see the controller's /readyz: does it reach that API server?",
         ),
+        Reason.OBJECT_UNREADABLE: _block(
+            "an object that may be about the Service is not of its kind's shape",
+            "correct the object that the message names; callers stay where they are",
+        ),
         Reason.NO_LEASE: _block(
             "no controller holds the lease, so nobody may raise",
             "does the controller run, and does it reach the lease's cluster?",
             quiet=True,
+        ),
+        Reason.TWO_LEASES: _block(
+            "two controllers lead by two Leases; neither raises, both roll back",
+            "stop one, or write the same lease in the settings of both",
         ),
         Reason.PROBE_REJECTED: _block(
             "the application gives the same unexpected answer on every path",
@@ -719,6 +730,9 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.SPLIT_REMADE: _info("a deleted split was recreated", "see who deleted it"),
         Reason.PIN_REMADE: _info("a deleted pin was put back", "see who deleted it"),
+        Reason.RECORD_REMADE: _info(
+            "a split's dropped record was put back", "see who wrote the split"
+        ),
     }
 )
 """Of every reason, in the order in which the docs list them."""

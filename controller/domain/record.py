@@ -54,18 +54,29 @@ class Attempt(Frozen, frozen=True):
         )
 
 
+HIGHEST_TOKEN = 2**31 - 1
+"""A Lease counts no further: its ``leaseTransitions`` are an int32."""
+
+BELIEVED_TOKEN = 10**9
+"""So many times nobody has led: a record with more was written by hand, and is not climbed above."""
+
+
 class Record(Frozen, frozen=True):
     """The only durable state, one on each split, written in the same patch as the weights.
 
     ``share_permille`` and ``since`` are of this split; the rest is equal on both. ``since`` is when the
     attempt wrote the share (None: callers stand where it found them). ``made`` is when we made or rewrote
     the split (None: found as it is), ``converted`` when it took the place of one of another kind. Without
-    ``attempt`` the Service is only enrolled.
+    ``attempt`` the Service is only enrolled. ``lease`` names the Lease whose term the fencing token is ("": written
+    before records said so).
     """
 
     kind: SplitKind
     v: int = 1
-    fencing_token: int = msgspec.field(default=0, name="epoch")
+    fencing_token: Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_TOKEN)] = msgspec.field(
+        default=0, name="epoch"
+    )
+    lease: str = ""
     made: Moment | None = None
     converted: Moment | None = None
     attempt: Attempt | None = None
@@ -73,6 +84,10 @@ class Record(Frozen, frozen=True):
     since: Moment | None = None
     completed: Moment | None = None
     reverted: Reverted | None = None
+
+    def is_under(self, lease: str) -> bool:
+        """Return whether its fencing token is of this Lease, as far as both are named."""
+        return not self.lease or not lease or self.lease == lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +103,14 @@ class Latch(Frozen, frozen=True):
     target: str
     attempt: int
     reverted: Reverted
+
+
+class Begun(Frozen, frozen=True):
+    """A copy of the attempt that every record names, kept on the pins: records that are dropped do not end it.
+
+    ``completed`` is as in the records, ``splits`` are by cluster the names of the objects that had one.
+    """
+
+    attempt: Attempt
+    splits: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    completed: Moment | None = None

@@ -7,9 +7,11 @@ seen to fail and then vanished is not better for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
+from typing import NamedTuple
 
 from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence.cusum import (
@@ -37,9 +39,41 @@ ORIGIN_WORSE = 0.8
 """The path back counts as no better from this part of the target's bad share on: two paths that share one
 fault (a shared database) differ by chance, and rolling back would then only add a move."""
 
+SAMPLE_S = 0.1
+"""What a sample covers."""
+
+TICK_S = 0.1
+"""What comes waits so long at the most for the tick that adds it up."""
+
 _ALL_BAD_S = 1.0
 _ALL_BAD_PROBES = 4
 NO_PROBES = Counts()
+
+
+NOTABLE_S = (FRESH_S, 1.0, 2.5, LOST_S, 30.0)
+"""How old a last word may be before a decision turns on it; every age that a gate asks for is one of these."""
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """When anything at all was heard from one cluster's probers, whatever was in it; all its paths share it."""
+
+    heard_s: float = -inf
+    back_s: float = -inf
+
+    def beat(self, now_s: float) -> None:
+        """Note that a report came; after a second of silence they are back from now on."""
+        if GAP_S <= now_s - self.heard_s < inf:
+            self.back_s = now_s
+        self.heard_s = now_s
+
+
+class Outlook(NamedTuple):
+    """What a decision on one path may turn on: what is ``pressing``, as it may be a rollback, and what can wait."""
+
+    verdict: Verdict
+    pressing: tuple[object, ...]
+    other: tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -47,9 +81,10 @@ class Tick:
     """One observation: all that the streams of one path reported within 100 ms; they share one fate.
 
     ``base`` and ``burst`` are apart, and ``earning`` is the part of ``base`` that an assignment of the present
-    generation sent: only it earns PASS, and against PASS counts also what a lag may have faked.
-    ``answers`` counts by status code or kind of error, ``loops`` are the
-    answers 508 that nothing explains. ``samples`` counts what was added up.
+    generation sent: only it earns PASS, and against PASS counts also what a lag may have faked. ``answers`` counts
+    by status code or kind of error, ``loops`` are the answers 508 that nothing explains. ``samples`` counts what
+    was added up. ``good_age_s`` and ``bad_age_s`` are the greatest ages that the youngest good and bad probe in it
+    can have (infinite: there is none).
     """
 
     base: Counts = NO_PROBES
@@ -59,9 +94,13 @@ class Tick:
     loops: int = 0
     control_clean: bool = True
     samples: int = 0
+    good_age_s: float = inf
+    bad_age_s: float = inf
 
-    def add(self, sample: Sample, *, earns: bool, control_clean: bool) -> None:
-        """Add one sample up."""
+    def add(
+        self, sample: Sample, *, earns: bool, control_clean: bool, since_s: float = 0.0
+    ) -> None:
+        """Add one sample up, which came so long ago."""
         base, burst = certain(sample)
         self.base += base
         self.burst += burst
@@ -72,6 +111,12 @@ class Tick:
         self.loops += sample.loops
         self.control_clean = self.control_clean and control_clean
         self.samples += 1
+        age_s = since_s + sample.age_s + SAMPLE_S + TICK_S
+        sent, bad = sample.base.sent + sample.burst.sent, sample.base.bad + sample.burst.bad
+        if sent > bad:
+            self.good_age_s = min(self.good_age_s, age_s)
+        if bad:
+            self.bad_age_s = min(self.bad_age_s, age_s)
 
     @property
     def counts(self) -> Counts:
@@ -138,6 +183,7 @@ class PathMonitor:
         *,
         judges: int,
         shifted: bool = False,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         alpha = alpha_share(judges, 1 if latency is None else 2)
         self._success = _Objective("success", Reason.SUCCESS_MISSED, success_percent, alpha)
@@ -151,11 +197,12 @@ class PathMonitor:
         self._looped_when_shifted = False
         self._window = Window()
         self._probed = NO_PROBES
-        self._heard_s = -inf
-        self._back_s = -inf
+        self._heartbeat = heartbeat or Heartbeat()
         self._valid_s = -inf
         self._discarded_s = -inf
         self._loop_s = -inf
+        self._good_sent_s = -inf
+        self._bad_sent_s = -inf
         self._answering_since_s = inf
 
     # --- what comes in ---------------------------------------------------------------
@@ -163,9 +210,12 @@ class PathMonitor:
     def on_report(self, now_s: float) -> None:
         """Note that anything at all came from this path's prober."""
         self._pass_time(now_s)
-        if GAP_S <= now_s - self._heard_s < inf:
-            self._back_s = now_s
-        self._heard_s = now_s
+        self._heartbeat.beat(now_s)
+
+    def idle(self, now_s: float) -> None:
+        """Note that nothing was due, of which a report is as good as a sample: the path is not silent."""
+        self._pass_time(now_s)
+        self._valid_s = now_s
 
     def discard(self, now_s: float) -> None:
         """Note a sample that nobody stands behind: heard, and not fresh."""
@@ -173,10 +223,12 @@ class PathMonitor:
         self._discarded_s = now_s
 
     def apply(self, tick: Tick, now_s: float) -> None:
-        """Add one observation; an empty one only shows that the path is not silent."""
+        """Add one observation."""
         self.on_report(now_s)
         self._valid_s = now_s
         self._note_answers(tick, now_s)
+        self._good_sent_s = max(self._good_sent_s, now_s - tick.good_age_s)
+        self._bad_sent_s = max(self._bad_sent_s, now_s - tick.bad_age_s)
         counts, earning = tick.counts, tick.earning
         self._window.add(now_s, counts, tick.answers, control_clean=tick.control_clean)
         self._probed += tick.base
@@ -209,6 +261,41 @@ class PathMonitor:
         self._pass_time(now_s)
         return self._verdict(now_s)
 
+    def due_s(self, now_s: float) -> float:
+        """Return when the path, unless something comes before, will have been silent, or unheard, for another
+        of the times that matter (infinite: for all of them)."""
+        heartbeat = self._heartbeat
+        ages = (now_s - at_s for at_s in (self._valid_s, heartbeat.heard_s, heartbeat.back_s))
+        return now_s + min(
+            (limit_s - age_s for age_s in ages for limit_s in NOTABLE_S if age_s < limit_s),
+            default=inf,
+        )
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything was bad or slow in the last seconds."""
+        return self._window.faulty
+
+    def outlook(self, now_s: float) -> Outlook:
+        """Return what a decision may turn on, and nothing that merely counts or passes."""
+        verdict, reason = self.verdict(now_s)
+        heartbeat, window = self._heartbeat, self._window
+        ages = (heartbeat.heard_s, heartbeat.back_s, self._loop_s)
+        passed = tuple(bisect_right(NOTABLE_S, now_s - at_s) for at_s in ages)
+        silent = bisect_right(NOTABLE_S, now_s - self._valid_s)
+        if not window.faulty:
+            return Outlook(verdict, (passed,), (reason, silent))
+        since_s = now_s - _ALL_BAD_S
+        all_bad = window.all_bad_since(since_s, _ALL_BAD_PROBES)
+        none_good = window.all_bad_since(since_s, 1)
+        pressing = (
+            passed,
+            self._good_sent_s > self._bad_sent_s,
+            all_bad and window.control_clean_since(since_s),
+            none_good and window.unanswered_since(since_s),
+        )
+        return Outlook(verdict, pressing, (reason, silent, window.usual_answer))
+
     def evidence(self, now_s: float) -> PathEvidence:
         """Return what is known of the path now; a silence that has become too long restarts the SPRT."""
         verdict, reason = self.verdict(now_s)
@@ -227,13 +314,15 @@ class PathMonitor:
             clean=furthest.sprt.clean,
             needed=furthest.sprt.needed,
             silent_s=now_s - self._valid_s,
-            heard_s=now_s - self._heard_s,
-            back_for_s=now_s - self._back_s,
+            heard_s=now_s - self._heartbeat.heard_s,
+            back_for_s=now_s - self._heartbeat.back_s,
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
             answered_s=max(0.0, now_s - self._answering_since_s),
             all_bad_1s=all_bad and window.control_clean_since(since_s),
             unanswered_1s=none_good and window.unanswered_since(since_s),
+            good_sent_s=now_s - self._good_sent_s,
+            bad_sent_s=now_s - self._bad_sent_s,
             usual_answer=window.usual_answer,
             wrong_cluster_3s=window.wrong_cluster,
             success_share=1 - self._probed.bad / self._probed.sent if self._probed.sent else None,
@@ -256,7 +345,7 @@ class PathMonitor:
         return None if missed is None else (Verdict.FAIL, missed)
 
     def _no_data(self, now_s: float) -> tuple[Verdict, Reason] | None:
-        if now_s - self._heard_s >= LOST_S:
+        if now_s - self._heartbeat.heard_s >= LOST_S:
             return Verdict.UNKNOWN, Reason.NO_STREAM
         if now_s - self._valid_s >= FRESH_S:
             discarded = now_s - self._discarded_s < FRESH_S

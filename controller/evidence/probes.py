@@ -7,8 +7,10 @@ fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from math import inf
 
 from controller.domain import (
@@ -24,7 +26,7 @@ from controller.domain import (
     Verdict,
 )
 from controller.evidence.doubt import is_void
-from controller.evidence.path import PathMonitor, Tick
+from controller.evidence.path import Heartbeat, Outlook, PathMonitor, Tick, origin_is_worse
 from controller.evidence.source import Evidence, is_pin_missing
 from prober.contract import LOOP, Counts, Report, Sample
 
@@ -53,12 +55,13 @@ class Probes:
 
     def __init__(self) -> None:
         self._monitors: dict[Key, ProbeMonitor] = {}
+        self._heartbeats: defaultdict[str, Heartbeat] = defaultdict(Heartbeat)
 
     def order(self, key: Key, plan: Plan, now_s: float) -> None:
         """Watch exactly the paths that the plan has probed."""
         del now_s
         if plan.probes or key in self._monitors:
-            self._monitors.setdefault(key, ProbeMonitor()).order(plan.probes)
+            self._monitors.setdefault(key, ProbeMonitor(self._heartbeats)).order(plan.probes)
 
     def notice(
         self, key: Key, clusters: Mapping[str, ObservedCluster], now_s: float, *, settled: bool
@@ -79,8 +82,7 @@ class Probes:
         """Take one report of a prober in: its samples count at the next tick."""
         report = found.report
         clean = report.control.bad == 0
-        for monitor in self._monitors.values():
-            monitor.on_report(found.cluster, found.now_s)
+        self._heartbeats[found.cluster].beat(found.now_s)
         for order, sample in found.samples:
             if order.key in self._monitors:
                 monitor = self._monitors[order.key]
@@ -93,15 +95,14 @@ class Probes:
                 self._monitors[order.key].refused(order, reason, message)
         for order in () if is_void(report.discarded) else found.idle:
             if order.key in self._monitors:
-                self._monitors[order.key].idle(order)
+                self._monitors[order.key].idle(order, found.now_s)
 
-    def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        return {key for key, monitor in self._monitors.items() if monitor.fold(now_s)}
-
-    def watches(self, key: Key) -> bool:
-        """Return whether any path of a migration is probed."""
-        return key in self._monitors and self._monitors[key].active
+    def fold(self, now_s: float) -> dict[Key, Look]:
+        """Close a tick of 100 ms; return the migrations of which a decision may be another because of what came,
+        or did not."""
+        wait_s = max(WAIT_S, len(self._monitors) / LOOKS_PER_S)
+        found = {key: monitor.fold(now_s, wait_s) for key, monitor in self._monitors.items()}
+        return {key: look for key, look in found.items() if look}
 
     def evidence(self, key: Key, now_s: float) -> Evidence:
         """Return what is known of each path now."""
@@ -128,15 +129,14 @@ POD_GRACE_S = 1.0
 PROBE_LIFE_S = 2.0
 """From a probe's due time to the arrival of its sample: its timeout, the beat, and some of the path."""
 
+WAIT_S = 1.0
+"""How long what neither may be a rollback nor lets anybody rise waits for a look, since the last one."""
+
+LOOKS_PER_S = 50
+"""No more of them than this in all: of a large fleet whose samples are discarded now and then each waits longer."""
+
 PIN_GRACE_S = 1.0
 """A 508 this soon after a pin was recreated is discarded."""
-
-
-SUSPECTED = (Verdict.UNKNOWN, Reason.RECOVERING)
-"""What a path says that would pass while a fault waits for its explanation."""
-
-UNEVENTFUL = frozenset({(Verdict.PASS, Reason.MET), (Verdict.UNKNOWN, Reason.COLLECTING)})
-"""What a path may go on saying, without a fault, for minutes or hours."""
 
 
 @dataclass(slots=True)
@@ -145,21 +145,14 @@ class _Path:
     monitor: PathMonitor
     pending: Tick = field(default_factory=Tick)
     discarded: bool = False
-    said: tuple[Verdict, Reason] | None = None
     throttled_per_s: float | None = None
     refused: tuple[str, str] | None = None
     held: list[tuple[float, Sample, bool, bool]] = field(default_factory=list)
     eager: PathMonitor | None = None
     eager_pending: Tick = field(default_factory=Tick)
 
-    def fold(self, now_s: float) -> bool:
-        """Close a tick; report whether there is anything new or wrong on this path."""
-        tick = self._close(now_s)
-        clean = tick.samples > 0 and not tick.faulty and not self.held
-        before, self.said = self.said, SUSPECTED if self.held else self.monitor.verdict(now_s)
-        return not (clean and self.said == before and before in UNEVENTFUL)
-
-    def _close(self, now_s: float) -> Tick:
+    def close(self, now_s: float) -> None:
+        """Close a tick: what came is one observation."""
         tick, self.pending = self.pending, Tick()
         if tick.samples:
             self.monitor.apply(tick, now_s)
@@ -169,13 +162,63 @@ class _Path:
         if self.eager is not None and self.eager_pending.samples:
             self.eager.apply(self.eager_pending, now_s)
             self.eager_pending = Tick()
-        return tick
+
+    @property
+    def eventful(self) -> bool:
+        """Whether what is known may change from one tick to the next though nothing comes."""
+        return bool(self.held) or self.monitor.faulty
+
+    def outlook(self, now_s: float) -> Outlook:
+        """Return what a decision may turn on."""
+        found = self.monitor.outlook(now_s)
+        eager = self.eager.outlook(now_s) if self.eager and self.eager.faulty else None
+        return Outlook(
+            Verdict.UNKNOWN if self.held and found.verdict is Verdict.PASS else found.verdict,
+            (found.pressing, eager and (eager.verdict, eager.pressing)),
+            (found.other, bool(self.held), self.refused, self.throttled_per_s is None),
+        )
+
+
+class Look(IntEnum):
+    """Whether a migration is to be looked at because of its evidence."""
+
+    NONE = 0
+    SOON = 1
+    NOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a look was asked for last, and when."""
+
+    at_s: float = -inf
+    failed: frozenset[CallPath] = frozenset()
+    passed: frozenset[CallPath] = frozenset()
+    pressing: tuple[object, ...] = ()
+    other: tuple[object, ...] = ()
+
+    def look(self, known: _Told, wait_s: float) -> Look:
+        """Return whether what is known now is worth a look; what is not pressing waits for ``wait_s``."""
+        if known.failed != self.failed or known.pressing != self.pressing:
+            return Look.NOW
+        if not known.passed <= self.passed:
+            return Look.SOON
+        waited = known.at_s - self.at_s >= wait_s
+        return Look.SOON if waited and self.differs(known) else Look.NONE
+
+    def differs(self, known: _Told) -> bool:
+        """Return whether anything else is not as it was told."""
+        return (known.passed, known.other) != (self.passed, self.other)
 
 
 class ProbeMonitor:
     """All paths of one migration. An order of another identity starts its monitor at zero."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeats: Mapping[str, Heartbeat] | None = None) -> None:
+        self._heartbeats = defaultdict(Heartbeat) if heartbeats is None else heartbeats
+        self._touched = False
+        self._due_s = -inf
+        self._told = _Told()
         self._paths: dict[CallPath, _Path] = {}
         self._ready: dict[str, frozenset[str]] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
@@ -193,7 +236,8 @@ class ProbeMonitor:
         for path, order in wanted.items():
             known = self._paths.get(path)
             if known is None or known.order.identity != order.identity:
-                self._paths[path] = _opened(order)
+                self._paths[path] = _opened(order, self._heartbeats[path.callers])
+                self._touched = True
             else:
                 known.order = order
                 known.monitor.at_baseline(not order.shifted)
@@ -206,6 +250,7 @@ class ProbeMonitor:
         if path is None or path.order.identity != order.identity:
             return
         path.refused = None
+        self._touched = True
         if is_void(part.discarded) or is_void(discarded):
             path.discarded = True
             return
@@ -218,17 +263,19 @@ class ProbeMonitor:
         else:
             path.pending.add(counted, earns=earns, control_clean=control_clean)
 
-    def idle(self, order: ProbeOrder) -> None:
-        """Note that nothing was due on a path: an empty sample, which counts for nothing but is fresh."""
+    def idle(self, order: ProbeOrder, now_s: float) -> None:
+        """Note that nothing was due on a path: it counts for nothing, but the path is not silent."""
         path = self._paths.get(order.path)
         if path is not None and path.order.identity == order.identity:
-            path.pending.samples += 1
-            path.eager_pending.samples += 1
+            path.monitor.idle(now_s)
+            if path.eager is not None:
+                path.eager.idle(now_s)
 
     def throttled(self, order: ProbeOrder, rate_per_s: float | None) -> None:
         """Note that the prober's cap slows a path down, or does not any more (None)."""
         path = self._paths.get(order.path)
         if path is not None:
+            self._touched |= (path.throttled_per_s is None) != (rate_per_s is None)
             path.throttled_per_s = rate_per_s
 
     def refused(self, order: ProbeOrder, reason: str, message: str) -> None:
@@ -236,25 +283,27 @@ class ProbeMonitor:
         path = self._paths.get(order.path)
         if path is not None and path.order.identity == order.identity:
             path.refused = (reason, message)
+            self._touched = True
 
-    def on_report(self, callers: str, now_s: float) -> None:
-        """Note that a report came from the prober of these callers, whatever was in it."""
-        for at, path in self._paths.items():
-            if at.callers == callers:
-                path.monitor.on_report(now_s)
-
-    def fold(self, now_s: float) -> bool:
+    def fold(self, now_s: float, wait_s: float = WAIT_S) -> Look:
         """Close a tick: each path's sum is one observation.
 
-        Reports whether the migration should be reconciled: while anything is bad, discarded or silent, and
-        when a path says something else than before. A path that goes on collecting or passing without a
-        fault decides nothing new, and most of a migration's life is that.
+        Returns whether a decision may be another than at the last look. A path that goes on collecting, passing,
+        failing or being silent decides nothing new, and most of a migration's life is that. What may be a
+        rollback, or lets it rise, is looked at at once; whatever else flickers, once in ``wait_s``.
         """
-        notable = False
+        if not self._touched and now_s < self._due_s:
+            return Look.NONE
+        self._touched = False
         for at, path in self._paths.items():
             self._release(at, path, now_s)
-            notable = path.fold(now_s) or notable
-        return notable
+            path.close(now_s)
+        known = self._known(now_s)
+        look = self._told.look(known, wait_s)
+        if look:
+            self._told = known
+        self._due_s = self._next_due_s(now_s, known, wait_s)
+        return look
 
     def settled(self, now_s: float) -> None:
         """Note that a step has settled: the SPRT starts from zero, by the pods that are ready now."""
@@ -294,12 +343,41 @@ class ProbeMonitor:
 
     # --- how it is done ------------------------------------------------------------------------------
 
+    def _known(self, now_s: float) -> _Told:
+        found = {at: path.outlook(now_s) for at, path in self._paths.items()}
+        return _Told(
+            now_s,
+            frozenset(at for at, one in found.items() if one.verdict is Verdict.FAIL),
+            frozenset(at for at, one in found.items() if one.verdict is Verdict.PASS),
+            (*((at, one.pressing) for at, one in found.items()), *self._worse_back(now_s)),
+            tuple(one.other for one in found.values()),
+        )
+
+    def _worse_back(self, now_s: float) -> Iterator[bool]:
+        """Tell of each cluster's callers whether their path back is worse: that is a matter of shares, too."""
+        for at, path in self._paths.items():
+            back = self._paths.get(CallPath(at.callers, Side.ORIGIN))
+            if at.side is Side.TARGET and back is not None and back.monitor.faulty:
+                yield origin_is_worse(_said(path, now_s), _said(back, now_s))
+
+    def _next_due_s(self, now_s: float, known: _Told, wait_s: float) -> float:
+        """Return when to look again though nothing comes: at the next tick while anything is bad."""
+        if any(path.eventful for path in self._paths.values()):
+            return now_s
+        due_s = min((path.monitor.due_s(now_s) for path in self._paths.values()), default=inf)
+        return min(due_s, self._told.at_s + wait_s) if self._told.differs(known) else due_s
+
     def _release(self, at: CallPath, path: _Path, now_s: float) -> None:
         while path.held and path.held[0][0] + POD_GRACE_S <= now_s:
             came_s, part, earns, clean = path.held.pop(0)
             explained = [a for a in part.faults if self._rolled(at.callers, a, came_s)]
             kept = without_faults(part, explained)
-            path.pending.add(self._unlooped(kept, now_s), earns=earns, control_clean=clean)
+            path.pending.add(
+                self._unlooped(kept, now_s),
+                earns=earns,
+                control_clean=clean,
+                since_s=now_s - came_s,
+            )
 
     def _rolled(self, cluster: str, address: str, came_s: float) -> bool:
         """Return whether the pod was not ready around the probe: it is not now, or came only since.
@@ -377,18 +455,20 @@ def _recreated(
     )
 
 
-def _opened(order: ProbeOrder) -> _Path:
+def _opened(order: ProbeOrder, heartbeat: Heartbeat) -> _Path:
     """Return a new path's monitor. Own pods as a path back have a second, which counts faults without waiting."""
     waits = order.route == "pods" and order.path.side is Side.ORIGIN
-    return _Path(order, _monitor(order), eager=_monitor(order) if waits else None)
+    eager = _monitor(order, heartbeat) if waits else None
+    return _Path(order, _monitor(order, heartbeat), eager=eager)
 
 
-def _monitor(order: ProbeOrder) -> PathMonitor:
+def _monitor(order: ProbeOrder, heartbeat: Heartbeat) -> PathMonitor:
     return PathMonitor(
         order.success_percent,
         order.latency,
         judges=order.judges,
         shifted=order.shifted,
+        heartbeat=heartbeat,
     )
 
 

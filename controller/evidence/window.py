@@ -64,6 +64,11 @@ class Window:
         return self._counts.slow / self._counts.sent if self._counts.sent else None
 
     @property
+    def faulty(self) -> bool:
+        """Whether anything was bad or slow."""
+        return bool(self._counts.bad or self._counts.slow)
+
+    @property
     def rate_per_s(self) -> float:
         """Probes per second over the whole window, also while it is not yet full."""
         return self._counts.sent / WINDOW_S

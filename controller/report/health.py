@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from controller.report.metrics import Metrics
+from prober.listening import Site, runner_of
 
 BEAT_S = 0.1
 """How often the event loop beats: the length of a sample, so that lag which matters shows."""
@@ -95,10 +96,10 @@ async def serve(listen: tuple[str, int], metrics: Metrics, health: Health) -> we
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", show_metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_S)
+    runner = runner_of(app, END_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *listen).start()
+        await Site(runner, *listen).start()
     except OSError:
         await runner.cleanup()
         raise

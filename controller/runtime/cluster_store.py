@@ -9,6 +9,7 @@ came since, the answer to a write of ours, stays where it is newer than the list
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,7 @@ from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
 from controller.runtime.service_index import ServiceIndex
+from controller.runtime.unreadable import Asked, UnreadableObjects
 
 NEEDED = (
     Resource.SERVICES,
@@ -79,6 +81,7 @@ class ClusterStore:
         self._answered: set[SplitKind] = set()
         self._read_canaries: dict[SplitKind, datetime | None] = {}
         self._since_listing: dict[Resource, set[Name]] = {}
+        self._unreadable = UnreadableObjects()
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -110,7 +113,8 @@ class ClusterStore:
         newer = {n for n in since & known.keys() if _newer(identify(known[n])[2], change.version)}
         listed = {identify(found)[:2]: found for found in change.objects}
         keys: set[Key] = set()
-        for name in known.keys() - listed.keys() - newer:
+        there = known.keys() | self._unreadable.names(change.resource)
+        for name in there - listed.keys() - newer:
             keys |= self._drop(change.resource, name)
         for name in listed.keys() - newer:
             if known.get(name) != listed[name]:
@@ -126,32 +130,47 @@ class ClusterStore:
 
     def _remove(self, change: Deleted) -> set[Key]:
         name = (change.namespace, change.name)
-        known = self._objects[change.resource].get(name)
-        if known is None or _newer(identify(known)[2], change.resource_version):
+        known = self._version(change.resource, name)
+        if known is None or _newer(known, change.resource_version):
             return set()
         return self._drop(change.resource, name)
 
     def _upsert(self, change: Upserted) -> set[Key]:
         name, version = identify(change.object)[:2], identify(change.object)[2]
-        known = self._objects[change.resource].get(name)
-        if known is not None:
-            before = identify(known)[2]
-            if before == version or _newer(before, version):
-                return set()
+        before = self._version(change.resource, name)
+        if before is not None and (before == version or _newer(before, version)):
+            return set()
         self._since_listing.get(change.resource, set()).add(name)
         return self._put(change.resource, name, change.object)
 
     def _put(self, resource: Resource, name: Name, found: Any) -> set[Key]:
         """Let an object take the place of what is known by its name."""
+        if isinstance(found, Undecodable):
+            return self._note_unreadable(resource, name, found)
         keys = self._drop(resource, name)
-        if not isinstance(found, Undecodable):
-            self._objects[resource][name] = found
-            keys |= self._index.add(resource, found)
+        self._objects[resource][name] = found
+        keys |= self._index.add(resource, found)
         return keys | self._note_answers(keys)
+
+    def _note_unreadable(self, resource: Resource, name: Name, found: Undecodable) -> set[Key]:
+        """Keep what is known by this name; return whoever may be waiting for a word of it."""
+        known = self._objects[resource].get(name)
+        keys = set[Key]()
+        if known is not None:
+            keys = self._index.remove(resource, known) | self._index.add(resource, known)
+        self._unreadable.note(resource, found, keys)
+        return keys | set(self.annotated())
 
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
-        return set() if found is None else self._index.remove(resource, found)
+        keys = set(self.annotated()) if self._unreadable.clear(resource, *name) else set[Key]()
+        return keys if found is None else keys | self._index.remove(resource, found)
+
+    def _version(self, resource: Resource, name: Name) -> str | None:
+        """Return the latest version that is known of an object, None where there is no such object."""
+        known = self._objects[resource].get(name)
+        unread = self._unreadable.version(resource, *name)
+        return unread or (None if known is None else identify(known)[2])
 
     def rename(self, domain: str) -> set[Key]:
         """Take this for the cluster's DNS domain; return the Services of which ServiceProfiles now tell."""
@@ -212,10 +231,14 @@ class ClusterStore:
         mirror = Key(key.namespace, mirror_name(key.service, self._far))
         service = self._objects[Resource.SERVICES].get(key)
         rivals = self._index.judged(key, service.ports if service else ())
+        unreadable = self._unreadable.why(
+            Asked(key, mirror.service, self._index.domain, key in self._index.splits)
+        )
         return ObservedCluster(
             name=self.name,
-            current=self.current,
+            current=self.current and not unreadable,
             stale_reason=self.stale_reason,
+            unreadable=unreadable,
             service=self.service(key),
             mirror=self._service(mirror, mirror=True),
             other_mirrors=tuple(sorted(set(self._index.other_mirrors.get(key, {}).values()))),
@@ -242,18 +265,27 @@ class ClusterStore:
         """Add up the slices of a Service."""
         return endpoints_of(self._index.slices.get(key, {}).values())
 
+    def slice_names(self, key: Key) -> frozenset[str]:
+        """Return the names of the slices of a Service."""
+        return frozenset(self._index.slices.get(key, {}))
+
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
         mirror = mirror_name(key.service, self._far)
         here = self._index.splits.get(key, {})
         profile = next(iter(self._index.profiles.get(key, {}).values()), None)
         found = [
-            provider.read(here[name, of], key, mirror, profile)
+            (provider.read(here[name, of], key, mirror, profile), resource)
             for resource, provider in PROVIDER_OF.items()
             for name, of in sorted(here)
             if of is resource
         ]
-        return tuple(split for split in found if split is not None)
+        return tuple(self._as_it_stands(split, key, of) for split, of in found if split is not None)
+
+    def _as_it_stands(self, split: Split, key: Key, resource: Resource) -> Split:
+        """Return a split with the version that stands, also where that cannot be read: a rollback replaces it."""
+        version = self._unreadable.version(resource, key.namespace, split.name)
+        return replace(split, resource_version=version) if version else split
 
     def _canary(self, kind: SplitKind) -> datetime | None:
         """Return when the canary of a kind was made, None where there is none."""
@@ -278,28 +310,31 @@ class ClusterStore:
 
     def _service(self, key: Key, *, mirror: bool) -> ObservedService | None:
         found = self._objects[Resource.SERVICES].get(key)
-        if found is None or found.is_mirror != mirror:
-            return None
-        meta = found.metadata
-        asked_by, asked = _asked(meta.managers)
-        return ObservedService(
-            uid=meta.uid,
-            ports=found.ports,
-            cluster_ip=found.cluster_ip,
-            type=found.type,
-            session_affinity=found.session_affinity,
-            opaque_ports=meta.annotations.get(OPAQUE_PORTS),
-            mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
-            exposed=found.exposed,
-            federated=found.is_federated,
-            remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
-            exported=meta.labels.get(EXPORTED, ""),
-            annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
-            foreign=foreign_owner_of_service(meta),
-            asked=asked or meta.creation_timestamp,
-            asked_by=asked_by,
-            policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
-        )
+        return _observed(found) if found is not None and found.is_mirror == mirror else None
+
+
+def _observed(found: ServiceObject) -> ObservedService:
+    """Return a Service as it is seen, or a mirror of one."""
+    meta, mirror = found.metadata, found.is_mirror
+    asked_by, asked = _asked(meta.managers)
+    return ObservedService(
+        uid=meta.uid,
+        ports=found.ports,
+        cluster_ip=found.cluster_ip,
+        type=found.type,
+        session_affinity=found.session_affinity,
+        opaque_ports=meta.annotations.get(OPAQUE_PORTS),
+        mirror_of=meta.labels.get(MIRROR_CLUSTER, "") if mirror else "",
+        exposed=found.exposed,
+        federated=found.is_federated,
+        remote_discovery=mirror and REMOTE_DISCOVERY in meta.labels,
+        exported=meta.labels.get(EXPORTED, ""),
+        annotations={k: v for k, v in meta.annotations.items() if k.startswith(PREFIX)},
+        foreign=foreign_owner_of_service(meta),
+        asked=asked or meta.creation_timestamp,
+        asked_by=asked_by,
+        policies=tuple(sorted(k for k in meta.annotations if k.startswith(POLICIES))),
+    )
 
 
 def _asks(found: ServiceObject) -> bool:

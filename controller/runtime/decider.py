@@ -95,6 +95,7 @@ class Decider:
             leads=self._lease.leads and self.raises,
             may_roll_back=self._lease.may_roll_back,
             fencing_token=self._lease.fencing_token,
+            lease=settings.lease.full_name,
             split=settings.split,
             traffic=settings.traffic.mode,
             prometheus=frozenset(n for n, c in settings.clusters.items() if c.prometheus.url),

@@ -3,7 +3,9 @@
 Three laws. A replica stops leading by its own monotonic clock, before anybody else may begin: its time is
 counted from the *sending* of its last renewal that succeeded, theirs from when they *saw* it. Whether
 another's lease has run out is judged by how long its text was seen unchanged, never by comparing clocks.
-And the fencing token never goes down: each acquisition is one more than every number seen before.
+And the fencing token never goes down: each acquisition is one more than every number seen before, in the Lease and
+in the records, which outlive it. Where a record that came to light later is above it, it is taken anew, by a write
+that only the holder can make.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from controller.kube.api import (
     Unavailable,
 )
 from controller.kube.objects import KubeObject, LeaseObject, Resource
+from controller.runtime.settings import LeaseSettings
 
 MARGIN = 0.2
 """Part of the duration by which leading ends before the lease does: clocks that run unevenly, and a stop."""
@@ -59,7 +62,8 @@ class ObservedLease:
     """The Lease as last read (None: there is none), since when its text is the same, and what we hold.
 
     All times are monotonic seconds. ``held_until_s`` is the end of our own leading (0: none), ``highest`` the
-    highest fencing token seen in this process, and ``duration_s`` our own, for a holder who recorded none.
+    highest fencing token seen in this process, and ``duration_s`` our own, for a holder who recorded none. ``newest``
+    is the least token that no record is above, and ``climbed_s`` when ours was last taken anew for its sake.
     """
 
     lease: LeaseObject | None
@@ -67,6 +71,14 @@ class ObservedLease:
     held_until_s: float
     highest: int
     duration_s: float
+    newest: int = 0
+    climbed_s: float = -math.inf
+
+    def climbs(self, now_s: float) -> bool:
+        """Report whether what we hold is to be taken anew above the records: once in a duration, lest two Leases'
+        leaders climb above each other without end."""
+        mine = self.lease.transitions if self.lease else 0
+        return mine < self.newest and now_s >= self.climbed_s + self.duration_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +106,13 @@ Step = Acquire | Renew | Wait
 def step(observed: ObservedLease, me: str, now_s: float) -> Step:
     """Return what to do with the lease now. Pure; the write that follows is guarded by resourceVersion."""
     lease = observed.lease
-    fencing_token = max(observed.highest, lease.transitions if lease else 0) + 1
+    fencing_token = max(observed.highest, lease.transitions if lease else 0, observed.newest) + 1
     if lease is None or not lease.holder:
         return Acquire(fencing_token)
     if lease.holder == me:
         # Ours by name, but out of our time: others may have led meanwhile, so it is a new fencing token.
-        return Renew() if now_s < observed.held_until_s else Acquire(fencing_token)
+        held = now_s < observed.held_until_s and not observed.climbs(now_s)
+        return Renew() if held else Acquire(fencing_token)
     recorded_s = lease.duration_s or 0.0
     duration_s = recorded_s if 1.0 <= recorded_s <= LONGEST_S else observed.duration_s
     left_s = observed.unchanged_since_s + duration_s - now_s
@@ -107,33 +120,34 @@ def step(observed: ObservedLease, me: str, now_s: float) -> Step:
 
 
 class Leader:
-    """A candidate for the Lease ``namespace/name``. ``identity`` is unique per process, not per Pod.
+    """A candidate for a Lease. ``identity`` is unique per process, not per Pod.
 
-    ``changed`` is called, synchronously, whenever ``leads`` or ``fencing_token`` has changed, at the latest when the
-    time of leading ends.
+    ``newest`` returns the least fencing token that no record is above. ``changed`` is called, synchronously, whenever
+    ``leads`` or ``fencing_token`` has changed, at the latest when the time of leading ends.
     """
 
     def __init__(
         self,
         cluster: LeaseStore,
-        namespace: str,
-        name: str,
+        lease: LeaseSettings,
         identity: str,
-        duration_s: float,
         *,
+        newest: Callable[[], int],
         changed: Callable[[], None],
         log: Any,
         chance: Chance | None = None,
     ) -> None:
         self._cluster = cluster
-        self._namespace = namespace
-        self._name = name
+        self._namespace = lease.namespace
+        self._name = lease.name
         self._me = identity
-        self._duration_s = duration_s
+        self._duration_s = lease.duration_s
+        self._newest = newest
+        self._climbed_s = -math.inf
         self._changed = changed
-        self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
+        self._log = log.bind(lease=lease.full_name, identity=identity)
         self._chance = chance or Chance()
-        self._backoff = Backoff(duration_s / 15, duration_s / 3, draw=self._chance.draw)
+        self._backoff = Backoff(lease.duration_s / 15, lease.duration_s / 3, draw=self._chance.draw)
         self._lease: LeaseObject | None = None
         self._was_read = False
         self._unchanged_since_s = self._chance.monotonic()
@@ -228,6 +242,8 @@ class Leader:
             self._held_until_s,
             self._highest,
             self._duration_s,
+            self._newest(),
+            self._climbed_s,
         )
         return step(observed, self._me, self._chance.monotonic())
 
@@ -263,6 +279,8 @@ class Leader:
         if isinstance(action, Acquire):
             spec |= {"leaseTransitions": action.fencing_token, "acquireTime": _micro(now)}
         sent_s = self._chance.monotonic()
+        if isinstance(action, Acquire) and self.leads:
+            self._climbed_s = sent_s
         self._note(await self._write(spec))
         self._held_until_s = sent_s + self._duration_s * (1.0 - MARGIN)
         if isinstance(action, Acquire):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from controller.domain import Key
 from controller.kube.api import (
     AlreadyExists,
     ApiError,
@@ -13,7 +14,15 @@ from controller.kube.api import (
     NotFound,
     Unavailable,
 )
-from controller.kube.objects import Change, Deleted, KubeObject, Resource, Upserted
+from controller.kube.objects import (
+    SERVICE_NAME_LABEL,
+    Change,
+    Deleted,
+    KubeObject,
+    Resource,
+    Upserted,
+    identify,
+)
 
 
 class WritesMeter(Protocol):
@@ -74,6 +83,16 @@ class Objects:
             self._apply(Deleted(*at, version))
         else:
             self._apply(Upserted(at.cluster, at.resource, found))
+
+    async def list_slices(self, cluster: str, service: Key, known: Iterable[str]) -> None:
+        """List the EndpointSlices of a Service; those of the ``known`` names that are not among them are gone."""
+        resource, namespace = Resource.ENDPOINTSLICES, service.namespace
+        label = f"{SERVICE_NAME_LABEL}={service.service}"
+        found, version = await self._clusters[cluster].select(resource, namespace, label)
+        for each in found:
+            self._apply(Upserted(cluster, resource, each))
+        for name in sorted(set(known) - {identify(each)[1] for each in found}):
+            self._apply(Deleted(cluster, resource, namespace, name, version))
 
     async def _send(self, at: ObjectName, body: Mapping[str, Any], *, create: bool) -> KubeObject:
         api = self._clusters[at.cluster]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -30,6 +31,9 @@ from controller.runtime.writer import Place, Writer
 
 START_GRACE_S = 5.0
 """What is stale or unheld this soon after the start is not worth an Event."""
+
+REWRITE_S = 2.0
+"""A status that somebody wrote over is written again this long after ours, at the earliest."""
 
 
 class Voice(Protocol):
@@ -86,11 +90,10 @@ class Publisher:
         if telling.status is None or self._waits(decision, known, telling):
             return
         place = Place(key, cluster, "status")
-        if self._writer.busy(place):
+        if self._writer.busy(place) or self._rests(place):
             return
-        if telling.events and self._noted.get(key) != telling.history.note:
-            self._noted[key] = telling.history.note
-            self._moved(decision, telling.status)
+        if telling.events:
+            self._note(decision, telling.history.note, telling.status)
         self._writer.submit(place, lambda: self._write_status(key, cluster, telling))
 
     def shown(self, decision: Decision) -> Shown:
@@ -110,8 +113,8 @@ class Publisher:
         )
         return Shown(body, gauges(decision).due)
 
-    async def wrote(self, action: WriteSplit | WritePin) -> None:
-        """Log a write that was made, and post its Event."""
+    def wrote(self, action: WriteSplit | WritePin) -> None:
+        """Log a write that was made, and have its Event posted."""
         if isinstance(action, WriteSplit):
             self._log.info(
                 "wrote split",
@@ -128,8 +131,9 @@ class Publisher:
                 cluster=action.cluster,
                 made=action.resource_version is None,
             )
-        if action.event:
-            await self.emit(action.key, action.event)
+        if text := action.event:
+            told_in = self._status_cluster(action.key) or action.cluster
+            self._writer.tell(told_in, lambda: self.emit(action.key, text))
 
     async def emit(self, key: Key, text: EventText, *, kind: str = "Normal") -> None:
         """Post an Event on the annotated Service. It is for people: losing one decides nothing."""
@@ -180,6 +184,21 @@ class Publisher:
         if not self._lease.leads:
             return None
         return status.remember(told) if told else replace(known, written=None)
+
+    def _note(self, decision: Decision, note: status.Note | None, told: Mapping[str, Any]) -> None:
+        """Tell of a transition once, however often its status is tried."""
+        if self._noted.get(decision.key) != note:
+            self._noted[decision.key] = note
+            self._moved(decision, told)
+
+    def _rests(self, place: Place) -> bool:
+        """Let what somebody wrote over our status stand for a moment, and report whether it does: two leaders, of two
+        Leases, would write over each other's without end."""
+        known = self._histories.get(place.key)
+        if known is None or status.stands(self._told(place.key, place.cluster), known):
+            return False
+        rest_s = known.written_s + REWRITE_S - self._clock()
+        return rest_s > 0 and self._writer.submit(place, lambda: asyncio.sleep(rest_s))
 
     def _told(self, key: Key, cluster: str) -> Mapping[str, Any]:
         """Return what the Migration says now, whoever wrote it; {} where there is none."""

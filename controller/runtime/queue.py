@@ -1,4 +1,4 @@
-"""A queue of keys with timers: duplicates merge, the earliest time wins, whoever may have to be rolled back is first.
+"""A queue of keys with timers: duplicates merge, the earliest time wins, what may be a rollback is first.
 
 What is queued is which migration to reconcile, never what happened to it: that is observed in its turn.
 """
@@ -9,27 +9,36 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from enum import IntEnum
+from math import inf
 
 from controller.domain import Key
 
-AT_RISK, URGENT, ROUTINE, NOT_DUE = range(4)
+
+class Rank(IntEnum):
+    """What made a migration due, most pressing first.
+
+    ``WITNESS``: evidence, endpoints or a wish, so that it may have to be rolled back. ``ECHO``: something else that
+    changed, for the most part what was written itself. ``ROUTINE``: time, and lists.
+    """
+
+    WITNESS = 0
+    ECHO = 1
+    ROUTINE = 2
+
+
+NOT_DUE = len(Rank)
 
 
 class Queue:
-    """At most one entry per key is due, and one is timed. ``clock`` gives monotonic seconds.
+    """At most one entry per key is due, and one is timed. ``clock`` gives monotonic seconds."""
 
-    Who is ``at_risk`` overtakes everybody, whatever made it due: it may have to be rolled back.
-    """
-
-    def __init__(
-        self, clock: Callable[[], float], at_risk: Callable[[Key], bool] = lambda _: False
-    ) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._at_risk = at_risk
         self._due: list[tuple[int, int, Key]] = []
         self._rank: dict[Key, int] = {}
         self._timed: list[tuple[float, Key]] = []
-        self._timers: dict[Key, float] = {}
+        self._timers: dict[Key, tuple[float, Rank]] = {}
         self._count = itertools.count()
         self._changed = asyncio.Event()
 
@@ -37,21 +46,21 @@ class Queue:
         """Count the keys that are due."""
         return len(self._rank)
 
-    def add(self, key: Key, *, urgent: bool = False) -> None:
+    def add(self, key: Key, rank: Rank = Rank.ROUTINE) -> None:
         """Make a key due now. A key that is due already is only moved forward."""
-        rank = AT_RISK if self._at_risk(key) else URGENT if urgent else ROUTINE
         if self._rank.get(key, NOT_DUE) <= rank:
             return
         self._rank[key] = rank
         heapq.heappush(self._due, (rank, next(self._count), key))
         self._changed.set()
 
-    def add_in(self, key: Key, delay_s: float) -> None:
+    def add_in(self, key: Key, delay_s: float, rank: Rank = Rank.ROUTINE) -> None:
         """Make a key due in ``delay_s``, unless it is so sooner."""
         when = self._clock() + max(delay_s, 0.0)
-        if self._timers.get(key, float("inf")) <= when:
+        known_s, _ = self._timers.get(key, (inf, rank))
+        if known_s <= when:
             return
-        self._timers[key] = when
+        self._timers[key] = when, rank
         heapq.heappush(self._timed, (when, key))
         self._changed.set()
 
@@ -60,7 +69,7 @@ class Queue:
         self._timers.pop(key, None)
 
     async def get(self) -> Key:
-        """Wait for the next key: those at risk first, then the urgent, each in the order in which they came."""
+        """Wait for the next key: by rank, and of one rank in the order in which they came."""
         while True:
             self._ripen()
             while self._due:
@@ -80,6 +89,7 @@ class Queue:
         now_s = self._clock()
         while self._timed and self._timed[0][0] <= now_s:
             when, key = heapq.heappop(self._timed)
-            if self._timers.get(key) == when:
+            known_s, rank = self._timers.get(key, (inf, Rank.ROUTINE))
+            if known_s == when:
                 del self._timers[key]
-                self.add(key)
+                self.add(key, rank)

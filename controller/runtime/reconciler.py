@@ -17,11 +17,12 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
-from controller.domain import Key
+from controller.decide.gates import SETTLE_S
+from controller.domain import Key, ReadEndpoints, ReadSplits
 from controller.evidence.clients.monitor import Answered
-from controller.evidence.probes import ProberReport
+from controller.evidence.probes import Look, ProberReport
 from controller.kube.api import Cluster
-from controller.kube.objects import Change, Freshness, Listed
+from controller.kube.objects import Change, Freshness, Listed, Resource
 from controller.report.metrics import Metrics
 from controller.report.observers import (
     LawWatch,
@@ -38,7 +39,7 @@ from controller.runtime.objects import Objects
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic
 from controller.runtime.publisher import Publisher
-from controller.runtime.queue import Queue
+from controller.runtime.queue import Queue, Rank
 from controller.runtime.settings import Settings
 from controller.runtime.slots import Slots
 from controller.runtime.store import Store
@@ -52,7 +53,10 @@ REGRANT_S = 5.0
 """How often slots are shared out anew without a reason."""
 
 RESYNC_S = 10.0
-"""A migration that is probed is reconciled this often at the least, so that its status stays fresh."""
+"""A migration that is probed is reconciled this often, so that its status stays fresh."""
+
+RESYNCS_PER_S = 10.0
+"""No more of them than this for freshness alone: a fleet that soaks must not keep the API servers writing."""
 
 
 class Leadership(Leading, LeaseTime, Protocol):
@@ -106,8 +110,8 @@ class Reconciler:
             metrics.process,
             clock,
         )
-        self._queue = Queue(clock, at_risk=self._slots.probed)
-        self._writer = Writer(self._requeue, log)
+        self._queue = Queue(clock)
+        self._writer = Writer(self._requeue, log, clock)
         self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
         objects = Objects(clusters, self.apply, metrics.clusters)
         self._publisher = Publisher(
@@ -126,7 +130,7 @@ class Reconciler:
             objects,
             self._writer,
             leader,
-            read=self._just_read.add,
+            read=self._read,
             report=self._publisher.wrote,
             tracing=tracing,
         )
@@ -148,7 +152,14 @@ class Reconciler:
             )
             keys = self._store.migrations()
         for key in keys:
-            self._queue.add(key, urgent=not isinstance(change, Listed))
+            self._queue.add(key, self._rank(key, change))
+
+    def _rank(self, key: Key, change: Change) -> Rank:
+        """Return how pressing a change is for a migration: of who is probed, wish and endpoints may be a rollback."""
+        if isinstance(change, Listed):
+            return Rank.ROUTINE
+        witness = change.resource in (Resource.SERVICES, Resource.ENDPOINTSLICES)
+        return Rank.WITNESS if witness and self._slots.probed(key) else Rank.ECHO
 
     def on_report(self, on_report: ProberReport) -> None:
         """Take a prober's report in."""
@@ -192,7 +203,14 @@ class Reconciler:
             self._queue.add(key)
 
     def _requeue(self, key: Key, urgent: bool = False) -> None:
-        self._queue.add(key, urgent=urgent)
+        self._queue.add(key, Rank.WITNESS if urgent else Rank.ECHO)
+
+    def _read(self, action: ReadSplits | ReadEndpoints) -> None:
+        """Note a read that was just made: what is decided next is decided on that."""
+        if isinstance(action, ReadSplits):
+            self._just_read.add(action.key)
+        else:
+            self._store.endpoints_read(action.key, action.cluster, self._clock())
 
     # --- running --------------------------------------------------------------------------------------
 
@@ -219,8 +237,8 @@ class Reconciler:
             due += TICK_S
             await asyncio.sleep(max(0.0, due - self._clock()))
             due = max(due, self._clock() - TICK_S)  # late ticks are not caught up
-            for key in self._store.fold(self._clock()):
-                self._queue.add(key, urgent=True)
+            for key, look in self._store.fold(self._clock()).items():
+                self._queue.add(key, Rank.WITNESS if look is Look.NOW else Rank.ECHO)
 
     async def _regrant(self) -> None:
         while True:
@@ -246,15 +264,23 @@ class Reconciler:
         self._order(decision)
         self._writes.submit(decision.plan.actions)
         self._publisher.publish(decision)
-        if decision.plan.requeue_after_s is not None:
-            self._queue.add_in(key, decision.plan.requeue_after_s)
-        if decision.plan.probes:
-            self._queue.add_in(key, RESYNC_S)
+        self._look_again(decision)
         for observer in self._observers:
             observer.observe(decision)
         self._metrics.decisions.reconciled(self._clock() - began_s)
         if not self._store.is_migration(key):
             self._forget(key)
+
+    def _look_again(self, decision: Decision) -> None:
+        """Have the migration reconciled when the plan says so, when a step settles, and now and then."""
+        key, plan, settled_s = decision.key, decision.plan, decision.observed.settled_s
+        rank = Rank.WITNESS if plan.probes else Rank.ROUTINE
+        if plan.requeue_after_s is not None:
+            self._queue.add_in(key, plan.requeue_after_s, rank)
+        if plan.probes and settled_s < SETTLE_S:
+            self._queue.add_in(key, SETTLE_S - settled_s, rank)
+        if plan.probes:
+            self._queue.add_in(key, max(RESYNC_S, self._slots.all_probed / RESYNCS_PER_S))
 
     def _order(self, decision: Decision) -> None:
         """Have counted, from now on, exactly the evidence that the plan asks for."""

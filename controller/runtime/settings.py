@@ -182,6 +182,11 @@ class LeaseSettings(_Section, frozen=True):
         Meta(ge=1, le=300, description="seconds a leader may go without renewing, from 1 to 300"),
     ] = 15.0
 
+    @property
+    def full_name(self) -> str:
+        """Return what records call it: cluster, namespace and name."""
+        return f"{self.cluster}/{self.namespace}/{self.name}"
+
 
 class ProberSettings(_Section, frozen=True):
     """How the streams to the probers are made."""

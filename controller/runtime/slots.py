@@ -57,6 +57,11 @@ class Slots:
         """Return whether a migration is probed, so that it may have to be rolled back."""
         return key in self._rates
 
+    @property
+    def all_probed(self) -> int:
+        """How many migrations are probed."""
+        return len(self._rates)
+
     def want(self, decision: Decision, asked: datetime | None) -> None:
         """Take in whether a migration wants a slot; ``asked`` is when its annotation was written."""
         key, decided = decision.key, decision.plan

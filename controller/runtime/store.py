@@ -8,7 +8,7 @@ what stands on the splits: whatever is lost here comes back from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from controller.decide.gates import SETTLE_S
@@ -25,10 +25,11 @@ from controller.domain import (
 )
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
-from controller.evidence.probes import ProberReport, Probes
+from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
+from controller.runtime.terms import Terms
 
 
 @dataclass(slots=True)
@@ -42,6 +43,15 @@ class _Migration:
     settled: bool = True
     asked: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     spec: MigrationSpec | Malformed | None = None
+    empty_from_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    endpoints_read_s: dict[str, float] = field(default_factory=dict)
+
+    def empty_s(self, cluster: str, whose: str, *, empty: bool, now_s: float) -> float:
+        """Return for how long nobody was seen ready behind one Service of a cluster, 0 where somebody is."""
+        if not empty:
+            self.empty_from_s.pop((cluster, whose), None)
+            return 0.0
+        return now_s - self.empty_from_s.setdefault((cluster, whose), now_s)
 
 
 class Store:
@@ -50,7 +60,7 @@ class Store:
     Services say, and ``domain`` until there are some.
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
-    evidence beside the probes and real traffic.
+    evidence beside the probes and real traffic. ``terms`` are told of every record.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class Store:
         prometheus: Iterable[str] = (),
         tick_s: float = 10.0,
         further: Iterable[Source] = (),
+        terms: Terms | None = None,
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
@@ -74,6 +85,7 @@ class Store:
         self._probes = Probes()
         self._clients = Clients(prometheus, tick_s=tick_s)
         self._further = tuple(further)
+        self.terms = terms or Terms("", inf)
         self._sources: tuple[Source, ...] = (self._probes, self._clients, *self._further)
 
     # --- what comes in -------------------------------------------------------------------------------
@@ -95,10 +107,9 @@ class Store:
         """Take one report of a prober in: its samples count at the next tick."""
         self._probes.on_report(report)
 
-    def fold(self, now_s: float) -> set[Key]:
-        """Close a tick of 100 ms; return the migrations to reconcile because of what came."""
-        unsettled = {key for key, migration in self._known.items() if not migration.settled}
-        return self._probes.fold(now_s) | {key for key in unsettled if self._probes.watches(key)}
+    def fold(self, now_s: float) -> dict[Key, Look]:
+        """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
+        return self._probes.fold(now_s)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""
@@ -112,6 +123,7 @@ class Store:
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
         self._known.pop(key, None)
+        self.terms.forget(key)
         for source in self._sources:
             source.forget(key)
 
@@ -133,6 +145,11 @@ class Store:
     def current(self) -> bool:
         """Report whether both clusters are listed and fresh."""
         return all(view.current for view in self.views.values())
+
+    def endpoints_read(self, key: Key, cluster: str, now_s: float) -> None:
+        """Note that the slices of a Service and of its mirror were just read from the API server itself."""
+        if key in self._known:
+            self._known[key].endpoints_read_s[cluster] = now_s
 
     def known(self, key: Key) -> MigrationKnown:
         """Return where the Service of this migration is annotated, by whom and when it was asked for."""
@@ -163,13 +180,14 @@ class Store:
         if migration is None:
             migration = self._known[key] = _Migration(now_s)
         settled = self._watch_weights(migration, observed, now_s)
+        self.terms.notice(key, observed, now_s)
         for source in self._sources:
             source.notice(key, observed, now_s, settled=settled)
         evidence = together(source.evidence(key, now_s) for source in self._sources)
         return Observed(
             key=key,
             context=context,
-            clusters=observed,
+            clusters={n: _emptied(migration, c, now_s) for n, c in observed.items()},
             spec=self._spec(migration, observed),
             paths=evidence.paths,
             has_slot=has_slot,
@@ -180,6 +198,8 @@ class Store:
             generation=migration.generation,
             traffic=evidence.traffic,
             judges=1 + len(self._further),
+            other_lease=self.terms.other_lease(now_s),
+            listens_s=self.terms.listens_s(key, now_s),
         )
 
     # --- how it is done ------------------------------------------------------------------------------
@@ -217,3 +237,17 @@ class Store:
             migration.asked = asked
             migration.spec = read(texts, self.clusters)
         return migration.spec
+
+
+def _emptied(migration: _Migration, cluster: ObservedCluster, now_s: float) -> ObservedCluster:
+    """Return a cluster with the times since which nobody is seen ready in it; of one that is not current nothing is
+    known."""
+    name = cluster.name
+    own = cluster.current and not cluster.endpoints.ready
+    mirror = cluster.current and not cluster.mirror_endpoints.ready
+    return replace(
+        cluster,
+        empty_s=migration.empty_s(name, "own", empty=own, now_s=now_s),
+        mirror_empty_s=migration.empty_s(name, "mirror", empty=mirror, now_s=now_s),
+        endpoints_read_s=now_s - migration.endpoints_read_s.get(name, -inf),
+    )

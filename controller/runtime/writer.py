@@ -8,14 +8,17 @@ way at its place: the old write carries an older resourceVersion, so it meets a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
 from controller.domain import Key, Reason
 from controller.kube.api import ApiError, Backoff, NotFound, Unavailable
+from controller.runtime.lane import Lane, Pressing
 
 What = Literal["split", "pin", "canary", "read", "status", "event"]
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -24,6 +27,16 @@ PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 LONGEST_URGENT_PAUSE_S = 1.0
 """A revert that an API server refuses is tried again at least once a second, as long as it takes."""
+
+
+PRESSING: Mapping[What, Pressing] = {
+    "pin": Pressing.PIN,
+    "status": Pressing.TELL,
+    "event": Pressing.TELL,
+}
+"""What else than a rollback goes before or after a move."""
+
+TOO_MANY = 429
 
 
 class Place(NamedTuple):
@@ -58,9 +71,12 @@ class Writer:
         self,
         done: Callable[[Key, bool], None],
         log: FilteringBoundLogger,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._done = done
         self._log = log
+        self._lanes: defaultdict[str, Lane] = defaultdict(lambda: Lane(clock))
+        self._telling: set[asyncio.Task[None]] = set()
         self._writes: dict[Place, _Write] = {}
         self._failures: dict[Place, Failure] = {}
 
@@ -79,8 +95,7 @@ class Writer:
         """
         failed = sorted((p, f.message) for p, f in self._failures.items() if p.key == key)
         return tuple(
-            (Reason.WRITE_FAILED, f"in {place.cluster} the {place.what} was not written: {message}")
-            for place, message in failed
+            (Reason.WRITE_FAILED, f"{_undone(place)}: {message}") for place, message in failed
         )
 
     def submit(self, place: Place, work: Work, *, urgent: bool = False) -> bool:
@@ -94,9 +109,19 @@ class Writer:
         self._writes[place] = _Write(task, urgent)
         return True
 
+    def tell(self, cluster: str, work: Work) -> None:
+        """Have something told that decides nothing, when it is its turn; nobody waits for it."""
+        task = asyncio.create_task(self._tell(cluster, work))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, cluster: str, work: Work) -> None:
+        async with self._lanes[cluster].turn(Pressing.TELL):
+            await work()
+
     async def drain(self, deadline_s: float) -> None:
         """Let what is in flight finish, then end what did not."""
-        tasks = [write.task for write in self._writes.values()]
+        tasks = [*(write.task for write in self._writes.values()), *self._telling]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=deadline_s)
             for task in late:
@@ -112,7 +137,7 @@ class Writer:
     async def _run(self, place: Place, work: Work, *, urgent: bool) -> None:
         me = asyncio.current_task()
         try:
-            await work()
+            await self._in_turn(place, work, urgent=urgent)
             self._failures.pop(place, None)
         except ApiError as error:
             await self._rest(place, error, urgent=urgent)
@@ -124,6 +149,20 @@ class Writer:
             if held is not None and held.task is me:
                 del self._writes[place]
             self._done(place.key, urgent)
+
+    async def _in_turn(self, place: Place, work: Work, *, urgent: bool) -> None:
+        lane = self._lanes[place.cluster]
+        try:
+            async with lane.turn(
+                Pressing.ROLLBACK if urgent else PRESSING.get(place.what, Pressing.MOVE)
+            ):
+                await work()
+        except Unavailable as error:
+            if error.status == TOO_MANY and error.retry_after_s:
+                lane.pause(error.retry_after_s)
+            raise
+        if urgent:
+            lane.landed()
 
     async def _rest(self, place: Place, error: ApiError, *, urgent: bool) -> None:
         """Rest after a failure; what the server asked for is honoured, for a revert up to a second."""
@@ -151,3 +190,9 @@ class Writer:
         """Let go of what is remembered of a migration that ended."""
         for place in [place for place in self._failures if place.key == key]:
             del self._failures[place]
+
+
+def _undone(place: Place) -> str:
+    if place.what == "read":
+        return f"{place.cluster or 'a split'} was not read"
+    return f"in {place.cluster} the {place.what} was not written"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from controller.domain import (
     Action,
     Key,
     ReadCanary,
+    ReadEndpoints,
     ReadSplits,
     SplitKind,
     WriteCanary,
@@ -38,8 +39,7 @@ class LeaseTime(Protocol):
 
 
 class Writes:
-    """Submits actions. ``read`` is called with a migration whose splits were just read, and ``report`` with each
-    write that was made."""
+    """Submits actions. ``read`` is called with each read that was just made, and ``report`` with each write."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Writes:
         writer: Writer,
         lease: LeaseTime,
         *,
-        read: Callable[[Key], None],
-        report: Callable[[WriteSplit | WritePin], Awaitable[None]],
+        read: Callable[[ReadSplits | ReadEndpoints], None],
+        report: Callable[[WriteSplit | WritePin], None],
         tracing: Tracing,
     ) -> None:
         self._settings = settings
@@ -70,13 +70,16 @@ class Writes:
     def _submit(self, action: Action) -> None:
         if isinstance(action, ReadSplits):
             place = Place(action.key, "", "read")
-            self._writer.submit(place, lambda: self._read_splits(action.key))
+            self._writer.submit(place, lambda: self._read_splits(action))
         elif isinstance(action, WritePin):
             place = Place(action.key, action.cluster, "pin")
             self._writer.submit(place, lambda: self._write_pin(action))
         elif isinstance(action, WriteCanary):
             place = Place(action.key, action.cluster, "canary")
             self._writer.submit(place, lambda: self._write_canary(action))
+        elif isinstance(action, ReadEndpoints):
+            place = Place(action.key, action.cluster, "read")
+            self._writer.submit(place, lambda: self._read_endpoints(action))
         elif isinstance(action, ReadCanary):
             place = Place(action.key, action.cluster, "read")
             self._writer.submit(place, lambda: self._read_canary(action))
@@ -96,7 +99,7 @@ class Writes:
                     "the lease ran out before the answer came", outcome_unknown=True
                 ) from None
         if written:
-            await self._report(action)
+            self._report(action)
 
     async def _put_split(self, action: WriteSplit) -> bool:
         """Write every object of a split at once; report whether any was written. Raises what the first that failed
@@ -155,7 +158,7 @@ class Writes:
         name = pin.name(action.key, domain)
         at = ObjectName(action.cluster, Resource.SERVICEPROFILES, namespace, name)
         await self._objects.put(at, pin.body(action, namespace, domain), create=create)
-        await self._report(action)
+        self._report(action)
 
     async def _write_canary(self, action: WriteCanary) -> None:
         """Make the canary; that another migration has made it meanwhile is as good."""
@@ -180,8 +183,18 @@ class Writes:
             found.append(ObjectName(cluster, Resource.SERVICEPROFILES, key.namespace, profile))
         await asyncio.gather(*(self._objects.read(at) for at in found))
 
-    async def _read_splits(self, key: Key) -> None:
+    async def _read_endpoints(self, action: ReadEndpoints) -> None:
+        """List the slices of the Service and of its mirror: what is not there is gone, as if a stream said so."""
+        cluster, key = action.cluster, action.key
+        far = next(name for name in self._store.clusters if name != cluster)
+        for service in (key.service, mirror_name(key.service, far)):
+            known = self._store.views[cluster].slice_names(Key(key.namespace, service))
+            await self._objects.list_slices(cluster, Key(key.namespace, service), known)
+        self._was_read(action)
+
+    async def _read_splits(self, action: ReadSplits) -> None:
         """Read both splits from the API servers themselves: what is decided next is decided on that."""
+        key = action.key
         await asyncio.gather(
             *(
                 self._objects.read(
@@ -191,4 +204,4 @@ class Writes:
                 for split in view.splits(key)
             )
         )
-        self._was_read(key)
+        self._was_read(action)

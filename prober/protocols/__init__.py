@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from prober.aims import Aims
 from prober.contract import Protocol
 from prober.outcome import Answer
 from prober.protocols import http1, tcp
@@ -26,13 +27,13 @@ Asking = Callable[[Ask], Awaitable[Answer]]
 
 
 def askings(
-    session: http1.Session, clock: Callable[[], float], *, proxied: bool
+    session: http1.Session, clock: Callable[[], float], *, proxied: bool, aims: Aims
 ) -> Mapping[Protocol, Asking]:
     """Return how each protocol that can be probed is asked; through an HTTP proxy only ``http`` can."""
     found: dict[Protocol, Asking] = {"http": lambda ask: http1.answer(ask, session, clock)}
     if proxied:
         return found
-    names = Names(clock)
+    names = Names(clock, aims)
     found["tcp"] = lambda ask: tcp.answer(ask, names, clock)
     if HAS_HTTP2:
         found["h2c"] = lambda ask: h2c.answer(ask, names, clock)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from prober.aims import CLOSED, Aims
 from prober.contract import USER_AGENT
 from prober.outcome import Answer
 from prober.protocols.names import TTL_S, BoundedResolver
@@ -21,13 +22,16 @@ would be a fault that no client sees.
 Session = aiohttp.ClientSession
 
 
-def new_session(proxy_url: str | None) -> Session:
-    """Return a session that keeps nothing but connections. Close it after use."""
+def new_session(proxy_url: str | None, aims: Aims = CLOSED) -> Session:
+    """Return a session that keeps nothing but connections. Close it after use.
+
+    A proxy is the settings' own choice, and resolves names by itself.
+    """
     connector = aiohttp.TCPConnector(
         limit=0,
         ttl_dns_cache=TTL_S,
         keepalive_timeout=KEEPALIVE_S,
-        resolver=BoundedResolver(),
+        resolver=BoundedResolver(None if proxy_url else aims),
     )
     session = aiohttp.ClientSession(
         connector=connector,

@@ -23,6 +23,8 @@ from deploy.local.pair import EVENTS
 from deploy.servers.kube_apiserver import RealApi
 from deploy.stand_ins.apiserver import EmbeddedApi
 from deploy.stand_ins.mesh import EKS, LEGACY, ApiAccess
+from deploy.stand_ins.mesh.answering import Answering, AtOnce
+from deploy.stand_ins.mesh.gateway import NAMESPACE as GATEWAYS
 from deploy.stand_ins.mesh.kube import PROFILES, ROUTES, SERVICES, SPLITS, KubeClient
 from deploy.stand_ins.mesh.watch import Follow
 from tests.benchmarks.inventory import NAMESPACE, PODS, Inventory
@@ -32,7 +34,7 @@ OBJECTS: Final = {SplitKind.TRAFFICSPLIT: SPLITS, SplitKind.HTTPROUTE: ROUTES}
 SHARE_PERMILLE: Final = 250
 PORT: Final = 80
 WRITERS: Final = 16
-WAIT_S: Final = 30.0
+WAIT_S: Final = 60.0
 
 
 class Ground:
@@ -48,6 +50,7 @@ class Ground:
         self._status: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
         self._following: list[asyncio.Task[None]] = []
+        self._answering: list[Answering] = []
 
     async def __aenter__(self) -> Ground:
         """Start the servers, fill them, and watch what the controller writes."""
@@ -56,6 +59,7 @@ class Ground:
                 await api.start()
                 self._clients[cluster] = KubeClient(_access(api))
             await asyncio.gather(*(self._fill(cluster) for cluster in CLUSTERS))
+            await asyncio.gather(*(self._answer(cluster) for cluster in CLUSTERS))
             await asyncio.gather(*(self._follow(cluster) for cluster in CLUSTERS))
         except BaseException:
             await self.__aexit__()
@@ -67,6 +71,7 @@ class Ground:
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
+        await asyncio.gather(*(answering.stop() for answering in self._answering))
         await asyncio.gather(*(client.close() for client in self._clients.values()))
         await asyncio.gather(*(api.stop() for api in self.apis.values()))
 
@@ -173,6 +178,16 @@ class Ground:
 
         await asyncio.gather(*(write() for _ in range(WRITERS)))
 
+    async def _answer(self, cluster: str) -> None:
+        """Have the splits obeyed: without the SMI adaptor and the policy controller nobody is back."""
+        api = self.apis[cluster]
+        if isinstance(api, EmbeddedApi):
+            AtOnce(api.store, lambda: datetime.now(UTC))
+            return
+        answering = Answering(self._clients[cluster], random.Random(1))
+        self._answering.append(answering)
+        await answering.start()
+
     async def _follow(self, cluster: str) -> None:
         for resource, put in (
             (SPLITS, self._put_split),
@@ -200,7 +215,8 @@ class Ground:
             self._away[cluster, name] = (away, now_s)
 
     def _put_pin(self, cluster: str, found: Mapping[str, Any]) -> None:
-        self._pins.add((cluster, found["metadata"]["name"].partition(".")[0]))
+        if found["metadata"]["namespace"] == GATEWAYS:
+            self._pins.add((cluster, found["metadata"]["name"].partition(".")[0]))
 
     def _put_migration(self, _cluster: str, found: Mapping[str, Any]) -> None:
         self._status[found["metadata"]["name"]] = found.get("status") or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -80,6 +81,14 @@ class Product:
             for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", text, re.MULTILINE)
         }
 
+    def cpu_s(self) -> dict[str, float]:
+        """Return the seconds of CPU that each program has taken so far, by its name."""
+        programs = {
+            "controller": self.controller,
+            **{f"prober {n}": p for n, p in self.probers.items()},
+        }
+        return {name: _cpu_s(program.pid) for name, program in programs.items()}
+
     async def void_slices(self) -> float:
         """Count the slices so far that the probers did not stand behind, because they were starved."""
         found = 0.0
@@ -131,6 +140,12 @@ class Product:
             "listen": f"127.0.0.1:{self._ports['']}",
             "relist_s": self._relist_s,
         }
+
+
+def _cpu_s(pid: int) -> float:
+    """Return what a process has taken, in user and system mode (proc_pid_stat(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _session() -> aiohttp.ClientSession:

@@ -67,6 +67,7 @@ def _of_one(seed: int, pairs: int) -> Callable[[Clean], Iterator[Case]]:
         matrix.replies(clean),
         matrix.events(clean),
         matrix.disturbances(),
+        matrix.lost(),
         matrix.pairs(clean, seed, pairs),
     )
 

@@ -20,6 +20,10 @@ from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
+from controller.runtime.terms import Terms
+from tests.faults import matrix
+from tests.faults.catalogue import OF_CALLS
+from tests.faults.disturbances import SECOND
 from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 
@@ -92,6 +96,12 @@ def _double_weights() -> None:
     trafficsplit.body = doubled
 
 
+def _one_lease_is_enough() -> None:
+    """Look away from another Lease's leader."""
+    _ungated("two_leases")()
+    Terms.listens_s = lambda *_: 0.0  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """How the product is broken, the run in which that shows, and a part of what the oracle says then."""
@@ -100,7 +110,7 @@ class Defect:
     says: str
     setup: Setup = Setup.ONE
     fault: str = ""
-    """Done to each raise of a split, in a run of its own: who leads by then is chance."""
+    """Done to each raise of a split, or in each phase, in a run of its own: who leads by then is chance."""
 
 
 DEFECTS: Mapping[str, Defect] = MappingProxyType(
@@ -121,6 +131,14 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             setup=Setup.TWO,
             fault="stopped on the way",
         ),
+        "raises beside another lease's leader": Defect(
+            _one_lease_is_enough, "with two leases", fault=SECOND
+        ),
+        "jumps to where a dropped record was": Defect(
+            _ungated("hand_edited"),
+            "somebody wrote the split in legacy anew",
+            fault="split replaced",
+        ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),
     }
@@ -140,14 +158,21 @@ def main(name: str) -> int:
         defect.break_it()
         if not defect.fault:
             return _wrong_in(lambda: Run(1, setup=defect.setup).go())
-        cases = [Case(name, (Injection("call", n, defect.fault),)) for n in _raises(clean)]
-        run = Run(1, cases, setup=defect.setup, clean=clean, report=outcomes.append)
+        run = Run(1, _cases(defect, clean), setup=defect.setup, clean=clean, report=outcomes.append)
         found = _wrong_in(run.go)
         return [*(wrong for outcome in outcomes for wrong in outcome.wrong), *found]
 
     found = in_child(travel)
     sys.stdout.write("\n".join(found) + "\n")
     return 0 if any(defect.says in wrong for wrong in found) else 1
+
+
+def _cases(defect: Defect, clean: Clean) -> list[Case]:
+    """Return the runs in which the fault is done that shows a defect."""
+    if defect.fault in OF_CALLS:
+        calls = _raises(clean)
+        return [Case(defect.fault, (Injection("call", n, defect.fault),)) for n in calls]
+    return [case for case in matrix.lost() if case.group == defect.fault]
 
 
 def _raises(clean: Clean) -> list[int]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tests.faults import hands
 from tests.faults.oracle import CLUSTERS
 from tests.faults.proxy import Cut
 from tests.faults.world import LEASE_CLUSTER, World
@@ -115,4 +116,34 @@ EDITS: Mapping[str, Deed] = MappingProxyType(
         "Migration deleted": lambda world: world.delete_migration(),
     }
 )
-DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS})
+LEASES: Mapping[str, Deed] = MappingProxyType(
+    {
+        "lease deleted": hands.lease_deleted,
+        "lease restored lower": hands.lease_restored,
+        "lease in the other cluster": hands.lease_moved,
+        "lease restored, pin deleted": hands.with_a_pin(hands.lease_restored),
+    }
+)
+"""Every controller is killed with it: one that lives on remembers its own numbers."""
+
+DROPS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "split replaced": hands.written_anew("legacy"),
+        "other split replaced": hands.written_anew("eks"),
+        "split deleted and made": hands.written_anew("legacy", deleted=True),
+        "other split deleted and made": hands.written_anew("eks", deleted=True, whole=True),
+        "both splits replaced": hands.written_anew("legacy", "eks", whole=True),
+    }
+)
+"""What a person does to splits in mid-attempt, without their records."""
+
+DEEDS: Mapping[str, Deed] = MappingProxyType({**CUTS, **CLOCKS, **EDITS, **LEASES, **DROPS})
+
+SECOND = "another controller, another lease"
+"""It runs for a while beside the one that is there, misconfigured; then it is taken away."""
+
+SECOND_S = 30.0
+
+FOUND_S = 3.5
+"""From its start to its first write on a split, by which the other one knows of it: it takes its lease, lists, and at
+its next renewal, a third of 6 s, a token above the records."""

@@ -119,7 +119,17 @@ def _annotations(stored: Any) -> Mapping[str, str]:
     return (stored.body["metadata"].get("annotations") or {}) if stored else {}
 
 
-TIMES = {"epoch", "since", "made", "started", "completed", "at", "message", "attemptStarted"}
+TIMES = {
+    "epoch",
+    "lease",
+    "since",
+    "made",
+    "started",
+    "completed",
+    "at",
+    "message",
+    "attemptStarted",
+}
 
 
 def _timeless(value: Any, drop: Callable[[str], bool] = TIMES.__contains__) -> Any:
@@ -127,5 +137,6 @@ def _timeless(value: Any, drop: Callable[[str], bool] = TIMES.__contains__) -> A
         return {
             k: (k in ("completed", "reverted")) if drop(k) else _timeless(v)
             for k, v in value.items()
+            if k != "made"  # a split that a person wrote anew was not made by a controller
         }
     return value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.faults.catalogue import EVENTS, KILLS, KINDS, STOPS
-from tests.faults.disturbances import CLOCKS, CUTS, EDITS, PHASES
+from tests.faults.disturbances import CLOCKS, CUTS, DROPS, EDITS, LEASES, PHASES, SECOND
 from tests.faults.run import Case, Clean, Injection
 
 NEEDS_A_PAST = "stale read"
@@ -53,6 +53,18 @@ def disturbances() -> Iterator[Case]:
     )
 
 
+def lost() -> Iterator[Case]:
+    """The lease lost in every phase; in the midst of an attempt records dropped, and a second controller by another
+    lease."""
+    for number, phase in enumerate(PHASES):
+        for kind in LEASES:
+            yield Case(kind, (Injection("phase", number, kind),))
+        if phase.share < 1000:
+            yield Case(SECOND, (Injection("phase", number, SECOND),))
+        for kind in DROPS if 0 < phase.share < 1000 else ():
+            yield Case(kind, (Injection("phase", number, kind),))
+
+
 def of_two(clean: Clean) -> Iterator[Case]:
     """For two controllers: whoever calls is stopped at every call, or killed at every write; clocks are set."""
     for _, call in clean.calls:
@@ -77,6 +89,8 @@ def of_routes(clean: Clean) -> Iterator[Case]:
         first = case.injections[0]
         if first.number in (calls if first.what == "call" else observed):
             yield replace(case, group=f"{case.group}, HTTPRoute")
+    for case in lost():
+        yield replace(case, group=f"{case.group}, HTTPRoute")
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

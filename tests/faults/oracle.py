@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.stand_ins.apiserver import Event
@@ -43,6 +43,12 @@ FAIL_SEEN_S = 0.3
 PIN_OBEYED_S = 1.0
 """Gateways follow a pin in 95 ms at most (mesh facts 8)."""
 
+OVERRIDE_SEEN_S = 0.3
+"""From a split that somebody wrote to the last raise that is decided without knowing of it."""
+
+PIN_BACK_S = 10.0
+"""From a pin's deletion, with the controller killed, to its return: a start (1 s), a lease that runs out (6 s)."""
+
 LAG_S = 0.1
 """Proxies follow a write in 45 ms at most (mesh facts 10)."""
 
@@ -61,6 +67,17 @@ class _Sent:
     by: str
     at_s: float
     wrong: str
+
+
+@dataclass(slots=True)
+class _Lease:
+    """The lease of one cluster: who holds it, from when on, who led by it in which order, and by cluster of splits the
+    last of them whose write was accepted there."""
+
+    holder: str = ""
+    from_s: float = -1e9
+    ranks: dict[str, int] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
 
 
 class Oracle:
@@ -85,11 +102,11 @@ class Oracle:
         self._sent: dict[tuple[str, str], list[_Sent]] = defaultdict(list)
         self._identity: dict[str, str] = {}
         self._renewal_sent_s: dict[tuple[str, str], float] = {}
-        self._holder = ""
-        self._held_from_s = -1e9
-        self._ranks: dict[str, int] = {}
-        self._accepted: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
+        self._leases = {cluster: _Lease() for cluster in CLUSTERS}
+        self._overridden: tuple[str, ...] = ()
+        self._overridden_s = 0.0
         self._pinned_s: dict[str, float] = {}
+        self._unpinned_s: dict[str, float] = {}
         self._was_away: dict[str, list[tuple[float, int]]] = {c: [] for c in CLUSTERS}
 
     # --- what the story tells ---------------------------------------------------------------------------
@@ -104,6 +121,18 @@ class Oracle:
     def pinned(self, cluster: str) -> bool:
         """Report whether the gateway of a cluster obeys a pin."""
         return cluster in self._pinned_s
+
+    def by_hand(self, cluster: str, body: dict[str, Any]) -> None:
+        """Somebody writes this split by hand: nobody else answers for it."""
+        self._sent[cluster, _text(body)].append(_Sent("somebody", self._clock(), ""))
+
+    def overridden(self, clusters: tuple[str, ...]) -> None:
+        """The splits of these clusters are as somebody wrote them: until they are put back nobody may rise."""
+        self._overridden, self._overridden_s = clusters, self._clock()
+
+    def unpinned(self, cluster: str) -> None:
+        """Somebody is about to delete the pin of a gateway: requests may bounce until it is put back."""
+        self._unpinned_s[cluster] = self._clock() + PIN_BACK_S
 
     # --- what the probers found -------------------------------------------------------------------------
 
@@ -151,10 +180,14 @@ class Oracle:
     def _why_not_raise(self, call: Call, backends: list[dict[str, Any]]) -> str:
         """Return why a write that is sent now may not raise anybody, "" where it may."""
         share = self._share(call.cluster, _away_of(backends, call.cluster))
-        if self._holder == "" or self._identity.get(call.by) != self._holder:
-            return f"{call.by} does not hold the lease, {self._holder or 'nobody'} does"
-        if call.at_s > self._held_from_s + self._lease_s:
-            return f"the lease of {call.by} ran out at {self._held_from_s + self._lease_s:.3f} s"
+        lease = self._lease_of(call.by)
+        if lease is None:
+            holders = [held.holder for held in self._leases.values() if held.holder]
+            return f"{call.by} does not hold the lease, {' and '.join(holders) or 'nobody'} does"
+        if call.at_s > lease.from_s + self._lease_s:
+            return f"the lease of {call.by} ran out at {lease.from_s + self._lease_s:.3f} s"
+        if self._overridden and call.at_s > self._overridden_s + OVERRIDE_SEEN_S:
+            return f"somebody wrote the split in {' and '.join(self._overridden)} anew"
         if self._failed_s is not None and call.at_s > self._failed_s + FAIL_SEEN_S:
             return f"the target FAILed at {self._failed_s:.3f} s"
         first_s, wrong = self._steps.get(share, (-1e9, ""))
@@ -162,6 +195,11 @@ class Oracle:
             wrong = self._missing_evidence()
             self._steps[share] = (call.at_s, wrong)
         return wrong
+
+    def _lease_of(self, by: str) -> _Lease | None:
+        """Return the lease that a controller holds, of whichever cluster."""
+        me = self._identity.get(by, "")
+        return next((held for held in self._leases.values() if me and held.holder == me), None)
 
     def _missing_evidence(self) -> str:
         for callers in CLUSTERS:
@@ -188,29 +226,30 @@ class Oracle:
         elif plural == "serviceprofiles" and stored.name == PIN:
             self._pin(cluster, gone=gone)
         elif plural == "leases" and stored.name == LEASE:
-            self._lease({} if gone else stored.body)
+            self._lease(cluster, {} if gone else stored.body)
 
-    def _wrong(self, what: str) -> None:
+    def wrong(self, what: str) -> None:
+        """Keep what must not be."""
         line = f"{self._clock():9.3f} {what}"
         self._tell(f"VIOLATION {what}")
         self.violations.append(line)
 
-    def _lease(self, body: dict[str, Any]) -> None:
-        spec = body.get("spec") or {}
+    def _lease(self, cluster: str, body: dict[str, Any]) -> None:
+        spec, lease = body.get("spec") or {}, self._leases[cluster]
         holder = spec.get("holderIdentity") or ""
-        if holder != self._holder:
-            self._ranks[holder] = max(self._ranks.values(), default=0) + 1
-            self._tell(f"lease: {holder or 'given back'}")
-        self._holder = holder
+        if holder != lease.holder:
+            lease.ranks[holder] = max(lease.ranks.values(), default=0) + 1
+            self._tell(f"lease in {cluster}: {holder or 'given back'}")
+        lease.holder = holder
         renewed = self._renewal_sent_s.get((holder, str(spec.get("renewTime"))))
-        self._held_from_s = self._clock() if renewed is None else renewed
+        lease.from_s = self._clock() if renewed is None else renewed
 
     def _pin(self, cluster: str, *, gone: bool) -> None:
         if gone:
             self._pinned_s.pop(cluster, None)
         else:
             self._pinned_s.setdefault(cluster, self._clock())
-        self._serves()
+        self.serves()
 
     def _split(self, cluster: str, body: dict[str, Any]) -> None:
         backends = backends_of(body) or []
@@ -227,11 +266,11 @@ class Oracle:
             self.raises += 1
             self.raised_s.append(by.at_s if by else self._clock())
             if by is None:
-                self._wrong(f"{cluster}: raised by a write that no controller sent")
+                self.wrong(f"{cluster}: raised by a write that no controller sent")
             elif by.wrong:
-                self._wrong(f"{cluster}: raised to {self._share(cluster, away)}: {by.wrong}")
+                self.wrong(f"{cluster}: raised to {self._share(cluster, away)}: {by.wrong}")
         self._restart_evidence()
-        self._serves()
+        self.serves()
         if self._failed_s is not None and all(a == self._home(c) for c, a in self.away.items()):
             self.home_after_s = max(self.home_after_s, self._clock() - self._failed_s)
 
@@ -240,9 +279,9 @@ class Oracle:
         weights: list[Any] = [b.get("weight") for b in backends]
         whole = all(type(w) is int and 0 <= w <= 1000 for w in weights)
         if names != {SERVICE, f"{SERVICE}-{FAR[cluster]}"} or len(backends) != 2:
-            self._wrong(f"{cluster}: the backends are {names}")
+            self.wrong(f"{cluster}: the backends are {names}")
         if not whole or sum(weights) != 1000:
-            self._wrong(f"{cluster}: the weights are {weights}")
+            self.wrong(f"{cluster}: the weights are {weights}")
 
     def _judge_order(self, cluster: str, body: dict[str, Any]) -> _Sent | None:
         """No write of an older leader is accepted after a newer one's. Gives who sent this one."""
@@ -251,24 +290,25 @@ class Oracle:
             return None
         # The same text may have been sent twice: the kindest reading is the last good one.
         last = next((s for s in reversed(sent) if not s.wrong), sent[-1])
-        rank = self._ranks.get(self._identity.get(last.by, ""), 0)
-        if rank and rank < self._accepted[cluster]:
-            self._wrong(f"{cluster}: a write of {last.by}, an older leader, was accepted")
-        self._accepted[cluster] = max(self._accepted[cluster], rank)
+        for lease in self._leases.values():
+            rank = lease.ranks.get(self._identity.get(last.by, ""), 0)
+            if rank and rank < lease.accepted.get(cluster, 0):
+                self.wrong(f"{cluster}: a write of {last.by}, an older leader, was accepted")
+            lease.accepted[cluster] = max(lease.accepted.get(cluster, 0), rank)
         return last
 
     def _share(self, cluster: str, away: int) -> int:
         return 1000 - away if cluster == self.target else away
 
-    def _serves(self) -> None:
+    def serves(self) -> None:
         """Every client is served: no request may bounce between the gateways (mesh facts 1, 7 and 8)."""
         now_s = self._clock()
         for cluster, far in FAR.items():
             pinned_s = self._pinned_s.get(far, 1e9)
-            if pinned_s + PIN_OBEYED_S <= now_s:
+            if pinned_s + PIN_OBEYED_S <= now_s or now_s < self._unpinned_s.get(far, -1e9):
                 continue
             if self._lately(cluster) and self._lately(far):
-                self._wrong(f"requests of {cluster} bounce: the gateway of {far} is not pinned")
+                self.wrong(f"requests of {cluster} bounce: the gateway of {far} is not pinned")
 
     def _lately(self, cluster: str) -> int:
         """Return the most that was away within the time in which proxies follow."""

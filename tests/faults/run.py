@@ -25,11 +25,23 @@ import structlog
 from controller.__main__ import Controller
 from controller.runtime.settings import load
 from tests.faults import catalogue
-from tests.faults.disturbances import CUT_S, CUTS, DEEDS, NOTICED_S, PHASES, SECOND_OF_A_KIND_S
+from tests.faults.disturbances import (
+    CUT_S,
+    CUTS,
+    DEEDS,
+    FOUND_S,
+    LEASES,
+    NOTICED_S,
+    PHASES,
+    SECOND,
+    SECOND_OF_A_KIND_S,
+    SECOND_S,
+)
 from tests.faults.journey import LEGS, POLL_S, End, Leg, end_state, travel
+from tests.faults.oracle import FAR
 from tests.faults.proxy import Call, CallFault, Event, EventFault, Reply
 from tests.faults.splits import backends_of, is_of_split
-from tests.faults.virtual import Process, VirtualLoop
+from tests.faults.virtual import Life, Process, VirtualLoop
 from tests.faults.world import World
 
 LEG_LIMIT_S = 240.0
@@ -222,14 +234,24 @@ class Run:
                 self._pending.remove(injection)
                 self._tell(f"FAULT {injection.kind}: {phase.name}")
                 self._disturbed_s = self.loop.time()
-                DEEDS[injection.kind](self.world)
+                await self._disturb(injection.kind)
             await asyncio.sleep(0 if number else SECOND_OF_A_KIND_S)
 
-    async def _start(self, name: str) -> None:
+    async def _disturb(self, kind: str) -> None:
+        if kind == SECOND:
+            await self._start(SECOND, FAR[self.world.lease_cluster])
+            self.loop.call_later(SECOND_S, self._processes[-1].kill)
+            return
+        DEEDS[kind](self.world)
+        if kind in LEASES:
+            for process in [p for p in self._processes if p.life is Life.RUNNING]:
+                self.kill(process.name)
+
+    async def _start(self, name: str, lease_cluster: str = "") -> None:
         self._names[name] += 1
         number = self._names[name]
         process = Process(self.loop, name if number == 1 else f"{name}{number}")
-        path = await self.world.connect(process.name)
+        path = await self.world.connect(process.name, lease_cluster)
         settings = load(path, {})
 
         async def main() -> None:
@@ -368,6 +390,7 @@ class Run:
         found = [*self._troubles, *self.world.oracle.violations]
         found += [f"never happened: {injection}" for injection in self._pending]
         found += self._raised_in_cut(self._case)
+        found += self._raised_by_two(self._case)
         if self._clean is None:
             return found
         expected = self._clean.ends[self._leg.name]
@@ -380,7 +403,7 @@ class Run:
         limit = self._clean.calls_of(self._leg.name) + CALLS_MORE
         if self._leg_calls > limit:
             found.append(f"{self._leg_calls} calls, more than {limit}")
-        if self._busiest > CALLS_PER_S * len(self._setup.controllers):
+        if self._busiest > CALLS_PER_S * len(self._names):
             found.append(f"{self._busiest} calls in a second")
         late_s = self.world.oracle.home_after_s
         if late_s > HOME_LIMIT_S:
@@ -401,6 +424,14 @@ class Run:
         if silent and len(raised) == 1:
             return []
         return [f"raised at {at:.3f} s, in the cut" for at in raised]
+
+    def _raised_by_two(self, case: Case | None) -> list[str]:
+        """No share rises while two controllers lead by two leases, once they can know of each other."""
+        if self._disturbed_s is None or case is None or case.injections[0].kind != SECOND:
+            return []
+        since, until = self._disturbed_s + FOUND_S, self._disturbed_s + SECOND_S
+        raised = [at for at in self.world.oracle.raised_s if since < at < until]
+        return [f"raised at {at:.3f} s, with two leases" for at in raised]
 
     # --- telling ----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ what time real processes take differs, so the same seed is not quite the same st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -55,7 +57,8 @@ class Sample:
     """Which signals are sent at which calls: one after 1 to ``apart`` calls that fit.
 
     ``most`` says by leg how many more are sent from its begin on, and from when the target turned bad.
-    ``real``: between the controller and kube-apiservers, else embedded ones.
+    ``real``: between the controller and kube-apiservers, else embedded ones. ``unread``: what the controllers log
+    goes to a pipe that is full, and that nobody reads.
     """
 
     controllers: tuple[str, ...]
@@ -65,6 +68,7 @@ class Sample:
     most: Mapping[str, int]
     setup: Setup = Setup.ONE
     real: bool = False
+    unread: bool = False
 
 
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
@@ -91,6 +95,14 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             _of_a_split,
             apart=4,
             most={"move": 3, "return": 2, "revert": 1, TURNED_BAD: 1},
+        ),
+        "full-stderr": Sample(
+            ("a",),
+            ("killed between",),
+            _of_a_split,
+            apart=4,
+            most={"move": 1, "return": 0, "revert": 0, TURNED_BAD: 0},
+            unread=True,
         ),
     }
 )
@@ -129,6 +141,7 @@ class Journey:
         self._programs: dict[str, Program] = {}
         self._names = Tally[str]()
         self._restarts: set[asyncio.Task[None]] = set()
+        self._pipes: list[int] = []
         self._world = World(
             self._loop,
             self,
@@ -152,6 +165,8 @@ class Journey:
             await asyncio.gather(*self._restarts)
             for program in self._programs.values():
                 await program.kill()
+            for pipe in self._pipes:
+                os.close(pipe)
             await self._world.stop()
             self._world.clean_up()
         return self.told
@@ -181,7 +196,8 @@ class Journey:
             self._wrong.append(f"{leg.name}: {key} is {end[key]}, after a clean run {clean[key]}")
         for name, program in self._programs.items():
             state = "runs" if program.running() else "exited by itself"
-            self._wrong.append(f"{name} {state}; its log:\n{program.tail(25)}")
+            told = "nowhere" if self._sample.unread else f"\n{program.tail(25)}"
+            self._wrong.append(f"{name} {state}; its log: {told}")
 
     # --- signals ------------------------------------------------------------------------------------------
 
@@ -190,7 +206,10 @@ class Journey:
         number = self._names[name]
         called = name if number == 1 else f"{name}{number}"
         path = await self._world.connect(called)
-        program = Program("controller", path, path.with_name("log"))
+        log = path.with_name("log")
+        if self._sample.unread:
+            self._pipes.append(_full_pipe(log))
+        program = Program("controller", path, log)
         program.start()
         self._programs[called] = program
         self._tell(f"{called} starts")
@@ -271,6 +290,16 @@ class Journey:
 
     def _tell(self, line: str) -> None:
         self._write(f"{self._loop.time() - self._began_s:8.3f} {line}")
+
+
+def _full_pipe(path: Path) -> int:
+    """Make a named pipe that takes not one byte more; return what keeps it open."""
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, bytes(4096))
+    return pipe
 
 
 def journey(name: str, seed: int, tell: Callable[[str], None]) -> Told:

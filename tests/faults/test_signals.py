@@ -46,3 +46,11 @@ def test_a_leader_that_was_stopped_past_its_lease_writes_nothing_any_more() -> N
     assert set(told.faults) == set(SAMPLES["stops"].faults)
     assert told.faults.total() >= 3
     assert told.held == {409: told.faults.total()}
+
+
+@pytest.mark.story
+@pytest.mark.timeout(300)
+def test_a_controller_whose_stderr_is_full_moves_and_rolls_back_as_ever() -> None:
+    """Controllers that log to a full pipe, one of them started after a kill, go there, back and into a rollback."""
+    told = travel("full-stderr")
+    assert told.faults.total() == 1

@@ -22,7 +22,7 @@ import yaml
 
 from prober.contract import Assign, Sample
 from tests.fakes.prober import GOOD, FakeProber, Says
-from tests.faults.oracle import CLUSTERS, FAR, NAMESPACE, SERVICE, Oracle
+from tests.faults.oracle import CLUSTERS, FAR, LEASE, NAMESPACE, SERVICE, Oracle
 from tests.faults.pipe import Pipe
 from tests.faults.proxy import Counter, Cut, FaultProxy, Plan
 from tests.faults.servers import Embedded, Hearing, Real, Server, address_of
@@ -87,6 +87,8 @@ class World:
     """The splits are HTTPRoutes, else TrafficSplits in clusters without the Gateway API."""
     real: bool = False
     """The API servers are real ones; these serve HTTPRoutes."""
+    lease_cluster: str = LEASE_CLUSTER
+    """Where controllers that start from now on have their lease."""
 
     def __post_init__(self) -> None:
         """Make everything that needs no loop that runs."""
@@ -120,6 +122,7 @@ class World:
         made = client.route if self.routes else client.split
         weights = ((SERVICE, 0), (f"{SERVICE}-legacy", 1000))
         self.apis["eks"].put(made(SERVICE, *weights, namespace=NAMESPACE))
+        self.apis[LEASE_CLUSTER].put(_lease())
         for api in self.apis.values():
             await api.settled()
         self.oracle.away["eks"] = 1000
@@ -154,8 +157,8 @@ class World:
 
     # --- controllers -----------------------------------------------------------------------------------
 
-    async def connect(self, name: str) -> Path:
-        """Make proxies for one more controller; give the file of its settings."""
+    async def connect(self, name: str, lease_cluster: str = "") -> Path:
+        """Make proxies for one more controller; give the file of its settings, with the lease in this cluster."""
         proxies = {}
         pipes = {}
         for cluster, api in self.apis.items():
@@ -171,7 +174,8 @@ class World:
         for what, cut in self.cuts.items():
             self._cut(connections, what, cut)
         tokens = {cluster: api.token for cluster, api in self.apis.items()}
-        return _write_settings(connections, tokens, self.lease_s)
+        lease = {"cluster": lease_cluster or self.lease_cluster, "duration_s": self.lease_s}
+        return _write_settings(connections, tokens, lease)
 
     def cut(self, what: str, cut: Cut) -> None:
         """Cut ``what`` (a cluster, or ``prober <cluster>``) off from every controller."""
@@ -255,6 +259,16 @@ def _objects(cluster: str) -> list[Json]:
     ]
 
 
+def _lease() -> Json:
+    """A lease that many have held: its number is above that of one that is made anew."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": LEASE, "namespace": "migrate"},
+        "spec": {"holderIdentity": "", "leaseTransitions": 40},
+    }
+
+
 def _service(name: str, labels: dict[str, str]) -> Json:
     return {
         "apiVersion": "v1",
@@ -280,7 +294,7 @@ def _slice(name: str, endpoints: list[Json], port: int, annotations: dict[str, s
     }
 
 
-def _write_settings(connections: Connections, tokens: Mapping[str, str], lease_s: int) -> Path:
+def _write_settings(connections: Connections, tokens: Mapping[str, str], lease: Json) -> Path:
     folder = connections.folder
     names = list(connections.proxies)
     kubeconfig = {
@@ -302,7 +316,7 @@ def _write_settings(connections: Connections, tokens: Mapping[str, str], lease_s
             }
             for name, pipe in connections.pipes.items()
         },
-        "lease": {"cluster": LEASE_CLUSTER, "duration_s": lease_s},
+        "lease": lease,
         "prober": {"token_file": str(folder / "token")},
         "listen": "127.0.0.1:0",
         "relist_s": RELIST_S,

@@ -28,6 +28,7 @@ from controller.domain import (
     Split,
     SplitKind,
     Weights,
+    WritePin,
     WriteSplit,
 )
 from tests.model import promises
@@ -197,7 +198,9 @@ class World:
         if known is None:
             observed = _observed(who, busy, moment.spec, weather, just_read=just_read)
             plan = self._decide(observed, when(clock))
-            known = self._decided[asked] = tuple(_action(action, who) for action in plan.actions)
+            known = self._decided[asked] = tuple(
+                _action(action, who) for action in plan.actions if not _is_copy(action)
+            )
         return known
 
     # --- at rest ------------------------------------------------------------------------------------
@@ -542,6 +545,11 @@ def _split(split: SplitAt, cluster: int) -> Split:
         weights=Weights(None, None),
         record=split.note and record_of(split.note),
     )
+
+
+def _is_copy(action: Any) -> bool:
+    """Return whether a write only tells a pin which attempt has begun: the model drops no record."""
+    return isinstance(action, WritePin) and action.resource_version is not None and not action.latch
 
 
 def _action(action: Any, who: Controller) -> Any:

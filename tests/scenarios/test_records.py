@@ -15,6 +15,7 @@ from controller.decide.resolve import stored
 from controller.domain import (
     PREFIX,
     Attempt,
+    Begun,
     Key,
     Latch,
     LatencySpec,
@@ -93,6 +94,7 @@ RECORDS = st.builds(
     since=st.none() | TIMES,
     completed=st.none() | TIMES,
     reverted=st.none() | REVERTED,
+    lease=st.sampled_from(["", "legacy/migrate/migrate-controller"]),
 )
 
 
@@ -111,6 +113,29 @@ def test_a_baseline_that_no_attempt_begins_at_is_unreadable(home: dict[str, int]
 def test_a_record_is_read_back_as_it_was(record: Record) -> None:
     """What is written is read back equal, so that planning again finds nothing to write."""
     assert decode_record({RECORD: encode_record(record)}) == record
+    assert decode_record({RECORD: encode_record(record, KEY)}, KEY) == record
+
+
+def test_a_record_that_names_no_service_is_anybodys() -> None:
+    """Records of before they named their Service are read as ever."""
+    written = encode_record(Record(SplitKind.TRAFFICSPLIT))
+    assert written == '{"kind":"trafficsplit"}'
+    assert decode_record({RECORD: written}, KEY) == Record(SplitKind.TRAFFICSPLIT)
+
+
+def test_a_record_that_names_another_service_is_unreadable() -> None:
+    """A split that was copied with its annotations has the record of what it was copied from."""
+    written = encode_record(Record(SplitKind.TRAFFICSPLIT), Key("default", "service-b"))
+    found = decode_record({RECORD: written}, KEY)
+    assert isinstance(found, Unreadable)
+    assert "that of default/service-b" in found.message
+
+
+@pytest.mark.parametrize("token", [-1, 2**31])
+def test_a_token_that_no_lease_counts_to_is_unreadable(token: int) -> None:
+    """A Lease counts from 0 to 2^31 - 1: a record with another number was written by hand."""
+    found = decode_record({RECORD: f'{{"kind":"trafficsplit","epoch":{token}}}'})
+    assert isinstance(found, Unreadable)
 
 
 JSON = st.recursive(
@@ -262,6 +287,31 @@ def test_a_latch_is_read_back_as_it_was(latch: Latch) -> None:
     body = pin.body(WritePin("eks", KEY, None, latch), "linkerd-multicluster", DOMAIN)
     assert body["spec"] == {"routes": []}
     assert pin.read(profile(annotations=body["metadata"]["annotations"])).latch == latch
+
+
+@given(
+    st.builds(
+        Begun,
+        attempt=st.builds(
+            attempt, st.integers(1, 999), CLUSTERS, st.tuples(HOMES, HOMES), WISHES, TIMES
+        ),
+        splits=st.just({"legacy": ("service-a",), "eks": ("service-a", "paths")}),
+        completed=st.none() | TIMES,
+    )
+)
+def test_an_attempt_on_a_pin_is_read_back_as_it_was(begun: Begun) -> None:
+    """The copy of an attempt on a pin is read back equal, so that planning again finds nothing to write."""
+    write = WritePin("eks", KEY, None, begun=begun)
+    body = pin.body(write, "linkerd-multicluster", DOMAIN)
+    assert pin.read(profile(annotations=body["metadata"]["annotations"])).begun == begun
+
+
+def test_a_pin_that_was_copied_from_another_services_remembers_nothing() -> None:
+    """What a pin says is of the Service that it names, and not of what its copy is named for."""
+    latch = Latch("eks", 1, Reverted("Aborted", "x", datetime(2026, 1, 1, tzinfo=UTC)))
+    other = WritePin("eks", Key("default", "service-b"), None, latch)
+    annotations = pin.body(other, "linkerd-multicluster", DOMAIN)["metadata"]["annotations"]
+    assert pin.read(profile(annotations=annotations)).latch is None
 
 
 def test_a_latch_is_put_on_a_pin_that_is_there() -> None:

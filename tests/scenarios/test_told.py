@@ -59,6 +59,7 @@ def test_a_path_back_is_told_of_the_attempt_that_ends() -> None:
     world.until_share(250)
     world.annotate(target="legacy")
     world.until_phase(Phase.REVERTED)
+    world.run(0.3)  # what only tells waits until no rollback has landed for a moment
     assert told(world) == ("eks", "Reverted", "0/0", "legacy")
 
 

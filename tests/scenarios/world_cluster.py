@@ -226,6 +226,34 @@ class Connection:
             raise Refused("it may not be read", status=403)
         return await self._ask(resource, lambda: self._server.writes.existing(target), None)
 
+    async def select(
+        self, resource: Resource, namespace: str, labels: str
+    ) -> tuple[tuple[KubeObject | Undecodable, ...], str]:
+        """List what has a label."""
+        label, _, value = labels.partition("=")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[Stored, ...]] = loop.create_future()
+        loop.call_later(self._server.delay_s, self._listed, answer, resource, context=Context())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                every = await answer
+        except TimeoutError as error:
+            raise Unavailable("no answer") from error
+        found = [
+            decoded(resource, stored)
+            for stored in every
+            if stored.namespace == namespace
+            and stored.body["metadata"].get("labels", {}).get(label) == value
+        ]
+        return tuple(found), str(self._server.store.version)
+
+    def _listed(self, answer: asyncio.Future[tuple[Stored, ...]], resource: Resource) -> None:
+        self._server.requests += 1
+        if self._server.away:
+            self._fail(answer, Unavailable(f"{self._server.name} is away"))
+        elif not answer.done():
+            answer.set_result(tuple(self._server.store.objects(resource.value)))
+
     async def create(
         self, resource: Resource, namespace: str, body: Mapping[str, Any]
     ) -> KubeObject:
@@ -319,7 +347,7 @@ class Connection:
         return named and request.resource in PROVIDER_OF
 
     @staticmethod
-    def _fail(answer: asyncio.Future[Stored], error: Exception) -> None:
+    def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
         if not answer.done():
             answer.set_exception(error)
             answer.exception()  # who asked may be dead, and then nobody else looks at it

@@ -73,6 +73,8 @@ class StandInProbers:
         callers, stream = order.path.callers, self._world.ticks % STREAMS
         if callers in self._world.refusing or not self._world.hears(self._at, callers, stream):
             return
+        if order.route == "pods" and not order.addresses:
+            return
         answers: Counter[str] = Counter()
         faults: Counter[str] = Counter()
         bad = 0

@@ -32,6 +32,7 @@ from controller.runtime.settings import (
     TrafficSettings,
 )
 from controller.runtime.store import Store
+from controller.runtime.terms import Terms
 from tests.faults.virtual import Life, Process
 from tests.scenarios.world_cluster import Connection
 from tests.scenarios.world_probers import StandInProbers
@@ -89,7 +90,8 @@ class _Store(Store):
 
 
 class Replica:
-    """One controller process in the cluster ``at``; it leads with ``fencing token`` where ``leads`` says so."""
+    """One controller process in the cluster ``at``; it leads with ``fencing token`` where ``leads`` says so, by a Lease
+    in the cluster that ``lease`` names."""
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class Replica:
         fencing_token: int = 1,
         leads: bool = True,
         slots: int = 20,
+        lease: str = "legacy",
     ) -> None:
         self.world = world
         self.at = at
@@ -120,7 +123,7 @@ class Replica:
                 )
                 for name in world.clusters
             },
-            lease=LeaseSettings(cluster="legacy"),
+            lease=LeaseSettings(cluster=lease),
             prober=ProberSettings(token_file="-"),
             max_in_progress=slots,
             split=world.fleet_split,
@@ -131,6 +134,7 @@ class Replica:
             self._settings.domain,
             prometheus=world.prometheus,
             looked=self._looked,
+            terms=Terms(self._settings.lease.full_name, self._settings.lease.duration_s),
         )
         self._connections = {
             name: Connection(api, world.clock, self._hears(name), world)
@@ -234,6 +238,7 @@ class Replica:
             leads=self.leads,
             may_roll_back=self.may_roll_back,
             fencing_token=self.fencing_token,
+            lease=self._settings.lease.full_name,
             split=self._settings.split,
             traffic=self._settings.traffic.mode,
             prometheus=self.world.prometheus,

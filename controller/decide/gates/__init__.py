@@ -30,7 +30,7 @@ from controller.decide.gates import (
 from controller.decide.gates.finished import pin_latched
 from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven
 from controller.decide.gates.rollback_guard import stays
-from controller.decide.gates.safety import no_lease
+from controller.decide.gates.safety import no_lease, two_leases
 from controller.decide.gates.spec import asking, traffic_mode
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "pin_latched",
     "stays",
     "traffic_mode",
+    "two_leases",
     "unproven",
 ]
 

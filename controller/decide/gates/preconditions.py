@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from controller.decide.gates.endpoints import target_emptiness
 from controller.decide.gates.gate import (
     SETTLE_S,
     Each,
     Gate,
     hold,
     not_in_force,
-    target_is_empty,
     unproven,
 )
 from controller.decide.input import Input
@@ -70,12 +70,16 @@ def pin_foreign(given: Input) -> Iterator[Hold]:
 
 def target_without_endpoints(given: Input) -> Hold | None:
     """There is nobody to serve the calls."""
-    if target_is_empty(given):
-        return hold(
-            Reason.TARGET_WITHOUT_ENDPOINTS,
-            f"no pod of {given.observed.key} is ready in {given.state.target}",
+    found = target_emptiness(given)
+    if found is None:
+        return None
+    message = f"no pod of {given.observed.key} is ready in {given.state.target}"
+    if given.state.shifted and found.is_contradicted:
+        message += (
+            ", its EndpointSlices say, and its probes are answered well all the same: nobody rises, and nobody is"
+            " rolled back for that"
         )
-    return None
+    return hold(Reason.TARGET_WITHOUT_ENDPOINTS, message)
 
 
 class _Mirror(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controller.decide.gates.endpoints import target_emptiness
 from controller.decide.gates.gate import (
     IN_FORCE_S,
     Gate,
     bad_probes,
     known_of,
-    target_is_empty,
 )
 from controller.decide.input import Input
 from controller.decide.resolve import MigrationState, part_share, split_parts
@@ -104,9 +104,10 @@ def gateway_loop(given: Input) -> Revert | None:
 
 
 def target_without_endpoints(given: Input) -> Revert | None:
-    """A target that has no ready endpoint serves nobody."""
+    """A target that has no ready endpoint serves nobody, unless its probes show otherwise."""
     observed, state = given.observed, given.state
-    if state.unfinished and state.shifted and target_is_empty(given):
+    found = target_emptiness(given) if state.unfinished and state.shifted else None
+    if found and not found.doubted_s:
         return Revert(
             Reason.TARGET_WITHOUT_ENDPOINTS,
             f"no pod of {observed.key} is ready in {state.target}",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from controller.decide.gates.gate import bad_probes, hold, known_of, target_is_empty, wait
+from controller.decide.gates.endpoints import origin_emptiness, target_emptiness
+from controller.decide.gates.gate import bad_probes, hold, known_of, wait
 from controller.decide.input import Input
-from controller.domain import Hold, ObservedCluster, PathEvidence, Reason, Side, Verdict
+from controller.domain import Hold, PathEvidence, Reason, Side, Verdict
 from controller.evidence import origin_is_worse
 
 LINK_SHOWN_S = 2.5
@@ -31,19 +32,16 @@ def stays(given: Input, cluster: str) -> Hold | None:
 
 
 def home_without_endpoints(given: Input, cluster: str) -> Hold | None:
-    """Nobody is ready in the origin to serve them."""
-    state = given.state
-    if not _known_empty(given.observed.clusters[cluster], is_target=cluster == state.target):
+    """Nobody is ready in the origin to serve them, and no probe that was sent since shows otherwise."""
+    state, found = given.state, origin_emptiness(given, cluster)
+    if found is None or found.is_contradicted:
         return None
-    return hold(
-        Reason.HOME_WITHOUT_ENDPOINTS,
-        f"callers in {cluster} stay in {state.target}: nothing is ready for them in {state.origin}",
+    message = (
+        f"callers in {cluster} stay in {state.target}: nothing is ready for them in {state.origin}"
     )
-
-
-def _known_empty(cluster: ObservedCluster, *, is_target: bool) -> bool:
-    behind = cluster.mirror_endpoints if is_target else cluster.endpoints
-    return cluster.current and behind.ready == 0
+    if found.doubted_s:
+        return wait(Reason.HOME_WITHOUT_ENDPOINTS, message, found.doubted_s)
+    return hold(Reason.HOME_WITHOUT_ENDPOINTS, message)
 
 
 def both_ways_bad(given: Input, cluster: str) -> Hold | None:
@@ -77,7 +75,7 @@ def link_suspect(given: Input, cluster: str) -> Hold | None:
     same time: the callers' proxies connect again only after a pause.
     """
     state = given.state
-    if cluster != state.target or target_is_empty(given):
+    if cluster != state.target or _is_left_by_all(given):
         return None
     own = known_of(given.observed, state.target, Side.TARGET)
     across = known_of(given.observed, state.origin, Side.TARGET)
@@ -96,11 +94,17 @@ def link_suspect(given: Input, cluster: str) -> Hold | None:
     return None
 
 
+def _is_left_by_all(given: Input) -> bool:
+    """Return whether it is believed that the target has nobody left to serve anybody."""
+    found = target_emptiness(given)
+    return found is not None and not found.doubted_s
+
+
 def first_slices(given: Input, cluster: str) -> Hold | None:
     """A controller that has just started has heard nothing yet of the path back."""
     left = FIRST_SLICES_S - given.observed.started_s
     back = known_of(given.observed, cluster, Side.ORIGIN)
-    if left > 0 and back.heard_s == float("inf"):
+    if left > 0 and back.silent_s == float("inf"):
         return hold(Reason.FIRST_SLICES, "the first slices after a start", requeue_after_s=left)
     return None
 

@@ -29,14 +29,43 @@ def cluster_stale(given: Input) -> Hold | None:
     return None
 
 
+def two_leases(given: Input) -> Hold | None:
+    """Two controllers that lead by two Leases both think that they are the only one: then neither raises."""
+    ours, other = given.observed.context.lease, given.observed.other_lease
+    if not other:
+        return None
+    one, another = sorted(
+        (ours, other)
+    )  # both tell the same, so that neither writes over the other's word
+    return hold(
+        Reason.TWO_LEASES,
+        f"two controllers lead, one by the lease {one} and one by {another}, and neither raises: stop one, or write"
+        " the same lease in the settings of both",
+    )
+
+
+@Each
+def object_unreadable(given: Input) -> Iterator[Hold]:
+    """What is there and cannot be read is not known."""
+    for name, cluster in given.observed.clusters.items():
+        if cluster.unreadable:
+            yield hold(Reason.OBJECT_UNREADABLE, f"in {name} {cluster.unreadable}")
+
+
 def no_lease(given: Input) -> Hold | None:
     """Only one process raises."""
     context = given.observed.context
-    newest = given.state.newest_token
     if not context.leads:
         return hold(Reason.NO_LEASE, "this controller does not hold the lease")
-    if newest > context.fencing_token:
-        return hold(Reason.NO_LEASE, f"a newer leader (fencing token {newest}) wrote the record")
+    for record in given.state.every_record:
+        mine = context.fencing_token - (not record.is_under(context.lease))
+        if record.fencing_token > mine:
+            newest = record.fencing_token
+            return hold(
+                Reason.NO_LEASE,
+                f"a newer leader (fencing token {newest}) wrote the record; where there is none, this one takes a"
+                " higher token when it renews its lease",
+            )
     return None
 
 
@@ -78,10 +107,14 @@ def beginning(given: Input) -> Hold | None:
 
 
 def taking_over(given: Input) -> Hold | None:
-    """Both records are of this leader's fencing token."""
-    mine = given.observed.context.fencing_token
-    if any(record.fencing_token != mine for record in given.state.every_record):
-        return hold(Reason.TAKING_OVER, "this leader's fencing token in both records")
+    """Both records are of this leader's fencing token; another Lease's leader had time to answer that."""
+    context, left = given.observed.context, given.observed.listens_s
+    for record in given.state.every_record:
+        if record.fencing_token != context.fencing_token or not record.is_under(context.lease):
+            return hold(Reason.TAKING_OVER, "this leader's fencing token in both records")
+    if left > 0:
+        message = f"whether the leader of the lease that the records named is gone, {left:.0f} s"
+        return hold(Reason.TAKING_OVER, message, requeue_after_s=left)
     return None
 
 
@@ -138,7 +171,9 @@ ENROLLED: tuple[Gate, ...] = (pin_missing, split_missing, split_flawed)
 """What an enrolled Service has."""
 
 GATES: tuple[Gate, ...] = (
+    object_unreadable,
     cluster_stale,
+    two_leases,
     no_lease,
     *ENROLLED,
     beginning,

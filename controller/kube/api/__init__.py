@@ -20,7 +20,8 @@ from controller.kube.api.errors import (
     Unavailable,
 )
 from controller.kube.api.events import Events, ServiceRef
-from controller.kube.api.reflector import Absorb, Chance, Pace
+from controller.kube.api.reflector import Absorb
+from controller.kube.api.timings import Chance, Pace
 from controller.kube.api.transport import Meter
 
 __all__ = [

@@ -14,23 +14,12 @@ from controller.domain import FIELD_MANAGER
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.discovery import Places
 from controller.kube.api.errors import Unavailable
+from controller.kube.api.paging import Collection, whole
 from controller.kube.api.transport import DEADLINE_S, Meter, Transport
 from controller.kube.objects import DECODERS, KubeObject, Metadata, Resource, Undecodable
 
 PAGE = 500
 """Objects of one answer to a list, as kubectl asks for them."""
-
-
-class _PageMeta(msgspec.Struct):
-    more: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct):
-    items: list[msgspec.Raw] | None = None
-    metadata: _PageMeta = msgspec.field(default_factory=_PageMeta)
-
-
-_PAGE = msgspec.json.Decoder(_Page)
 
 
 class Client:
@@ -101,18 +90,21 @@ class Client:
 
     async def items(self, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
         """List a resource whole, page by page, in one namespace or (None) in all. Raises NotServed too."""
-        found: list[msgspec.Raw] = []
-        query = {"limit": str(PAGE)}
-        while True:
-            answer = await self.read(resource, namespace, query=query)
-            try:
-                page = _PAGE.decode(answer)
-            except (msgspec.MsgspecError, RecursionError) as error:
-                raise Unavailable(f"a malformed answer: {error}") from error
-            found += page.items or ()
-            if not page.metadata.more:
-                return found
-            query["continue"] = page.metadata.more
+        return (await self._pages(resource, namespace, {})).items
+
+    async def select(
+        self, resource: Resource, namespace: str, labels: str
+    ) -> tuple[tuple[KubeObject | Undecodable, ...], str]:
+        """List what has these labels from a quorum of the store; return it, and the version of the list."""
+        found = await self._pages(resource, namespace, {"labelSelector": labels})
+        return tuple(DECODERS[resource](each) for each in found.items), found.version
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, asked: Mapping[str, str]
+    ) -> Collection:
+        return await whole(
+            lambda query: self.read(resource, namespace, query=query), {"limit": str(PAGE), **asked}
+        )
 
     async def create(
         self,

@@ -8,7 +8,8 @@ from typing import Any
 
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.client import Client
-from controller.kube.api.reflector import Absorb, Chance, Pace, Reflector
+from controller.kube.api.reflector import Absorb, Reflector
+from controller.kube.api.timings import Chance, Pace
 from controller.kube.api.transport import DEADLINE_S, Meter
 from controller.kube.objects import Resource
 

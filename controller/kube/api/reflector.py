@@ -8,16 +8,14 @@ request failed, does not count as time without a watch, because its pages are be
 for its silence is followed by such a list: after a restore of etcd a server takes a version that it has not
 reached again, and says nothing until it has (kubernetes#107457).
 
-The law of deletions. Who is not in a new list is reported deleted, so none is lost while no watch is open.
+The law of deletions. Who is not in a new list, nor in another a second later, is reported deleted, so none is lost
+while no watch is open, and nobody is gone because one list was wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,6 +31,8 @@ from controller.kube.api.errors import (
     read_status,
 )
 from controller.kube.api.framing import Lines, LineTooLongError
+from controller.kube.api.lister import Lister
+from controller.kube.api.timings import Chance, Pace
 from controller.kube.api.transport import Meter, Transport
 from controller.kube.objects import (
     DECODERS,
@@ -55,48 +55,8 @@ OVERTIME_S = 15.0
 """A watch that the server does not end by itself is cut this long after it should have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """The times of a reflector, in seconds, and its sizes.
-
-    ``watch_s`` is jittered by a fifth; ``silent_s`` is above the minute between an API server's bookmarks.
-    A watch that lived for ``settled_s`` ends the backoff. ``recheck_s``: of a kind that is not served.
-    """
-
-    page: int = 500
-    line_limit_bytes: int = 4 << 20
-    watch_s: float = 300.0
-    relist_s: float = 600.0
-    relist_retry_s: float = 60.0
-    silent_s: float = 90.0
-    stale_after_s: float = 3.0
-    settled_s: float = 5.0
-    recheck_s: float = 30.0
-    backoff_s: float = 0.5
-    backoff_cap_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """What a reflector takes from outside: waiting, elapsed seconds, and a number in 0 to 1."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    draw: Callable[[], float] = random.random
-
-
 class _BadLineError(ApiError):
     """A watch said what cannot be read. It would say it again, so only a list leads on."""
-
-
-class _PageMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct):
-    metadata: _PageMeta
-    items: list[msgspec.Raw] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -104,7 +64,6 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-_PAGE = msgspec.json.Decoder(_Page)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
@@ -134,6 +93,16 @@ class Reflector:
         self._pace = pace
         self._chance = chance
         self._decode = DECODERS[resource]
+        self._lister = Lister(
+            resource,
+            transport,
+            places,
+            pace=pace,
+            chance=chance,
+            log=self._log,
+            asks=lambda: apply(Listing(cluster, resource)),
+            heard=self._page_heard,
+        )
         self._backoff = Backoff(pace.backoff_s, pace.backoff_cap_s, draw=chance.draw)
         self._known: dict[tuple[str, str], str] = {}
         self._version = ""  # to watch from; "" demands a list
@@ -188,7 +157,10 @@ class Reflector:
         return error
 
     async def _wait_until_served(self) -> None:
-        """A kind that the cluster does not know is a list of nothing, and that is current knowledge."""
+        """A kind that the cluster does not know is a list of nothing, and that is current knowledge; where objects of
+        it were known, it is asked twice."""
+        if self._known and await self._lister.is_served():
+            return
         self._absorb(Listing(self._cluster, self._resource))
         self._replace((), "", served=False)
         self._version = ""
@@ -199,26 +171,9 @@ class Reflector:
     # --- listing ---------------------------------------------------------------------------------
 
     async def _list(self) -> None:
-        """List all pages. Without a resource version each is a quorum read, of one and the same moment."""
-        path = await self._places.path(self._resource)
-        query = {"limit": str(self._pace.page)}
-        found: list[KubeObject | Undecodable] = []
-        self._absorb(Listing(self._cluster, self._resource))
-        while True:
-            answer = await self._transport.request("GET", self._resource.value, path, query=query)
-            try:
-                page = _PAGE.decode(answer)
-            except (ValueError, RecursionError) as error:
-                raise Unavailable(f"a list that is none: {error}") from error
-            found += [self._decode(raw) for raw in page.items or ()]
-            self._page_heard()
-            if not page.metadata.continue_:
-                break
-            query["continue"] = page.metadata.continue_
-        if not page.metadata.resource_version:
-            raise Unavailable("a list without a resourceVersion")
-        self._version = page.metadata.resource_version
-        self._replace(tuple(found), self._version, served=True)
+        """List, and go on from there."""
+        found, self._version = await self._lister.read(self._known)
+        self._replace(found, self._version, served=True)
         self._relist_at_s = self._chance.monotonic() + self._pace.relist_s * (
             0.8 + 0.4 * self._chance.draw()
         )
@@ -249,8 +204,7 @@ class Reflector:
         namespace, name, version = identify(thing)
         if isinstance(thing, Undecodable):
             self._log.warning("undecodable", namespace=namespace, name=name, reason=thing.message)
-        if name:
-            self._known[namespace, name] = version
+        self._known[namespace, name] = version
         return version
 
     # --- watching --------------------------------------------------------------------------------
@@ -295,15 +249,8 @@ class Reflector:
             event = _EVENT.decode(line)
         except (ValueError, RecursionError) as error:
             raise _BadLineError(f"a watch line that is no event: {error}") from error
-        if event.type in {"ADDED", "MODIFIED"}:
-            thing = self._decode(event.object)
-            self._version = self._remember(thing) or self._version
-            self._absorb(Upserted(self._cluster, self._resource, thing))
-        elif event.type == "DELETED":
-            namespace, name, version = head(event.object)
-            self._version = version or self._version
-            self._known.pop((namespace, name), None)
-            self._absorb(Deleted(self._cluster, self._resource, namespace, name, version))
+        if event.type in {"ADDED", "MODIFIED", "DELETED"}:
+            self._changed(event)
         elif event.type == "BOOKMARK":
             self._version = head(event.object)[2] or self._version
         elif event.type == "ERROR":
@@ -314,6 +261,19 @@ class Reflector:
             raise Unavailable(message, status=status.code)
         else:
             self._log.warning("unknown watch event", type=event.type[:40])
+
+    def _changed(self, event: _Event) -> None:
+        namespace, name, version = head(event.object)
+        if not name:
+            raise _BadLineError("an event about an object without a name")
+        if event.type == "DELETED":
+            self._known.pop((namespace, name), None)
+            self._absorb(Deleted(self._cluster, self._resource, namespace, name, version))
+        else:
+            thing = self._decode(event.object)
+            self._remember(thing)
+            self._absorb(Upserted(self._cluster, self._resource, thing))
+        self._version = version or self._version
 
     # --- freshness -------------------------------------------------------------------------------
 

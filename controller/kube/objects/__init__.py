@@ -17,7 +17,13 @@ from controller.kube.objects.changes import (
     Resource,
     Upserted,
 )
-from controller.kube.objects.decoding import DECODERS, Decode, head, read_weight
+from controller.kube.objects.decoding import (
+    DECODERS,
+    SERVICE_NAME_LABEL,
+    Decode,
+    head,
+    read_weight,
+)
 from controller.kube.objects.selectors import Requirement, Selector
 from controller.kube.objects.values import (
     EXPORTED,
@@ -70,6 +76,7 @@ __all__ = [
     "POLICIES",
     "REMOTE_DISCOVERY",
     "ROLLOUT",
+    "SERVICE_NAME_LABEL",
     "SMI_SKIP",
     "Backend",
     "Change",

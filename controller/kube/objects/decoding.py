@@ -443,6 +443,16 @@ def head(raw: Json) -> tuple[str, str, str]:
     return namespace, name, version
 
 
+def _service_of(raw: Json) -> str:
+    """Return the Service that an EndpointSlice names by its label, "" where none can be told."""
+    try:
+        labels = _HEAD.decode(raw).metadata.labels
+    except _BROKEN:
+        return ""
+    found = labels.get(SERVICE_NAME_LABEL) if isinstance(labels, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def _tolerant(wire: type[W], keep: Callable[[W], KubeObject]) -> Decode:
     decoder = msgspec.json.Decoder(wire)
 
@@ -450,7 +460,7 @@ def _tolerant(wire: type[W], keep: Callable[[W], KubeObject]) -> Decode:
         try:
             return keep(decoder.decode(raw))
         except _BROKEN as error:
-            return Undecodable(*head(raw), str(error))
+            return Undecodable(*head(raw), str(error), _service_of(raw))
 
     return decode
 

@@ -307,12 +307,14 @@ class LinkObject(Value, frozen=True):
 
 
 class Undecodable(Value, frozen=True):
-    """An object that is not of its kind's shape. ``message`` says where; it quotes no content."""
+    """An object that is not of its kind's shape. ``message`` says where; it quotes no content. ``service`` is the
+    Service of an EndpointSlice, "" where that cannot be told."""
 
     namespace: str
     name: str
     resource_version: str
     message: str
+    service: str = ""
 
 
 KubeObject = (

@@ -250,6 +250,7 @@ class Link(Wire):
 
 
 class HeadMeta(Wire):
+    labels: Any = None
     name: Any = ""
     namespace: Any = ""
     resource_version: Any = ""

@@ -56,7 +56,15 @@ SELECTOR_ONLY = frozenset({"rollouts-controller"})
 between Services."""
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
-_decode = msgspec.json.Decoder(Record).decode
+
+
+class _Written(Record, frozen=True):
+    """A record as it is written: with the Service that it is about, since a split is copied with its annotations."""
+
+    service: str = ""
+
+
+_decode = msgspec.json.Decoder(_Written).decode
 
 
 class Provider(Protocol):
@@ -137,30 +145,42 @@ def metadata_for(write: WriteSplit) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "name": write.name,
         "namespace": write.key.namespace,
-        "annotations": {RECORD: encode_record(write.record)},
+        "annotations": {RECORD: encode_record(write.record, write.key)},
     }
     if write.resource_version is not None:
         metadata["resourceVersion"] = write.resource_version
     return metadata
 
 
-def encode_record(record: Record) -> str:
-    """Return the record as the text of its annotation."""
-    return _encode(record).decode()
+def encode_record(record: Record, key: Key | None = None) -> str:
+    """Return the record of this Service (None: of one that it does not name) as the text of its annotation."""
+    return _encode(_Written(**_fields(record), service=str(key or ""))).decode()
 
 
-def decode_record(annotations: Mapping[str, str]) -> Record | Unreadable | None:
-    """Read the record back: None where there is none, Unreadable where somebody else wrote in it."""
+def _fields(record: Record) -> dict[str, Any]:
+    """Return what a record says, by field."""
+    return {name: getattr(record, name) for name in Record.__struct_fields__}
+
+
+def decode_record(
+    annotations: Mapping[str, str], key: Key | None = None
+) -> Record | Unreadable | None:
+    """Read the record back: None where there is none, Unreadable where somebody else wrote in it, or where it names
+    another Service than ``key`` (None: it may be anybody's)."""
     text = annotations.get(RECORD)
     if text is None:
         return None
     try:
-        record = _decode(text)
+        written = _decode(text)
     except (msgspec.MsgspecError, ValueError) as error:
         return Unreadable(f"{RECORD} is not what the controller wrote: {error}")
-    if record.v != RECORD_VERSION:
-        return Unreadable(f"{RECORD} has format {record.v}; this controller reads {RECORD_VERSION}")
-    return record
+    if written.v != RECORD_VERSION:
+        return Unreadable(
+            f"{RECORD} has format {written.v}; this controller reads {RECORD_VERSION}"
+        )
+    if key is not None and written.service not in ("", str(key)):
+        return Unreadable(f"{RECORD} is that of {written.service}: it was copied with its split")
+    return Record(**_fields(written))
 
 
 def last_editor(

@@ -66,7 +66,7 @@ def read(
         resource_version=meta.resource_version,
         away_permille=away,
         weights=weights,
-        record=decode_record(meta.annotations),
+        record=decode_record(meta.annotations, key),
         defects=defects,
         foreign=foreign_owner(meta, ("spec", "backends")),
         editor=editor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.report.metrics.series import Maker
+from prober.stderr import lines_dropped
 
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
 """0.3 s is when a path counts as silent (docs/evidence.md, UNKNOWN): lag beyond it blinds us."""
@@ -37,6 +38,9 @@ class ProcessMetrics:
         )
         self._slots_in_use = make.gauge("slots_in_use", "Slots held by migrations.")
         self._slots_waiting = make.gauge("slots_waiting", "Migrations that wait for a slot.")
+        make.gauge(
+            "log_lines_dropped", "Log lines dropped since the start: stderr took no more."
+        ).set_function(lines_dropped)
 
     def prober_streams(self, cluster: str, connected: int) -> None:
         """Show how many streams to a cluster's prober are connected."""

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from controller.domain import Key
 from controller.report.ui.feed import Feed, Reader
+from prober import listening
 
 MAX_READERS = 32
 """Pages open at a time; one more is told to come back later."""
@@ -30,6 +31,7 @@ BEAT_S = 15.0
 """How often a reader hears something at the least, so that proxies keep the connection."""
 
 SEND_S = 10.0
+END_S = 0.5
 """A reader that does not take what it was sent within this is gone; its page dials again."""
 
 FILES = {
@@ -168,12 +170,10 @@ def is_loopback(address: str) -> bool:
 async def serve_board(listen: tuple[str, int], feed: Feed) -> web.AppRunner:
     """Listen at (host, port) until the runner's ``cleanup()`` is awaited. Raises ``OSError``."""
     site = Site(feed, loopback=is_loopback(listen[0]) or listen[0] == "localhost")
-    runner = web.AppRunner(
-        site.app(), access_log=None, shutdown_timeout=0.5, handler_cancellation=True
-    )
+    runner = listening.runner_of(site.app(), END_S, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *listen).start()
+        await listening.Site(runner, *listen).start()
     except OSError:
         await runner.cleanup()
         raise

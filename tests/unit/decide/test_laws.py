@@ -235,6 +235,9 @@ def test_a_lawful_plan_breaks_none(before: Input, plan: Plan) -> None:
         pytest.param(
             given(), acting(WritePin("eks", KEY, "1")), "settles", id="a pin that is as it is"
         ),
+        pytest.param(
+            given(other_lease="b"), acting(RAISE), "rises_on_proof", id="beside another leader"
+        ),
     ],
 )
 def test_a_plan_that_breaks_a_law_is_named(before: Input, plan: Plan, law: str) -> None:

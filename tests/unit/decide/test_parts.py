@@ -16,6 +16,7 @@ from controller.domain import (
     WHOLE,
     Endpoints,
     Malformed,
+    Pin,
     Port,
     Reason,
     Record,
@@ -71,8 +72,8 @@ def shared(http: Any, grpc: Any, **more: Any) -> Input:
     )
     return given(
         **{
-            "legacy": {**SERVES, "splits": routes},
-            "eks": {**SERVES, "splits": there},
+            "legacy": {**SERVES, "splits": routes, "pin": Pin("1", EARLIER)},
+            "eks": {**SERVES, "splits": there, "pin": Pin("1", EARLIER)},
             **more,
         }
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,10 @@ def sees(moment: str) -> Observed:
 
 
 def away(observed: Observed, cluster: str, *, known: bool, **absent: Any) -> Observed:
-    """The same, but that this is away from one cluster; ``known``: it is seen to be."""
-    found = replace(observed.clusters[cluster], current=known, stale_reason="it is late", **absent)
+    """The same, but that this is away from one cluster; ``known``: it is seen to be, and was read."""
+    told: dict[str, Any] = {"current": known, "stale_reason": "it is late", "endpoints_read_s": 0.0}
+    told |= {"empty_s": inf, "mirror_empty_s": inf}
+    found = replace(observed.clusters[cluster], **told, **absent)
     return replace(observed, clusters={**observed.clusters, cluster: found})
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence import PathMonitor, Tick, cluster_fails, origin_is_worse
-from prober.contract import Counts
+from prober.contract import Counts, Sample
 
 P999 = Decimal("99.9")
 SLOW = LatencySpec(limit_s=0.3, percent=Decimal(99))
@@ -592,3 +592,14 @@ def test_unknown_target_share_keeps_the_way_home_open() -> None:
 def test_a_cluster_fails_by_points_only(to_target: PathEvidence) -> None:
     """A path not known, not over its threshold, or looping is no FAIL of its cluster by this rule."""
     assert not cluster_fails(to_target, way_said(0, share=0.0))
+
+
+def test_when_the_last_good_and_bad_probe_was_sent() -> None:
+    """A probe was sent at the earliest when its sample began, before the way, the tick and what it waited for."""
+    path, found = monitor(), Tick()
+    assert (path.evidence(0.0).good_sent_s, path.evidence(0.0).bad_sent_s) == (inf, inf)
+    found.add(Sample(1, 0, 0.3, base=Counts(2, 1)), earns=True, control_clean=True, since_s=1.0)
+    found.add(Sample(1, 1, 0.0, base=Counts(1, 0)), earns=True, control_clean=True)
+    path.apply(found, 10.0)
+    assert path.evidence(12.0).good_sent_s == pytest.approx(2.2)
+    assert path.evidence(12.0).bad_sent_s == pytest.approx(3.5)

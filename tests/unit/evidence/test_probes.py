@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.domain import (
     CallPath,
     Key,
+    PathEvidence,
     Phase,
     Plan,
     ProbeOrder,
@@ -17,7 +22,8 @@ from controller.domain import (
     Side,
     Verdict,
 )
-from controller.evidence.probes import ProbeMonitor, ProberReport, Probes, without_faults
+from controller.evidence.path import Heartbeat
+from controller.evidence.probes import Look, ProbeMonitor, ProberReport, Probes, without_faults
 from prober.contract import Counts, Report, Sample
 
 KEY = Key("default", "service-a")
@@ -69,18 +75,19 @@ class Told:
     """Accounts of some paths, fed sample by sample, a tick each."""
 
     def __init__(self, *orders: ProbeOrder) -> None:
-        self.monitor = ProbeMonitor()
+        self.heartbeats: defaultdict[str, Heartbeat] = defaultdict(Heartbeat)
+        self.monitor = ProbeMonitor(self.heartbeats)
         self.now_s = 100.0
         self.monitor.order(orders)
         self.monitor.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
 
-    def tick(self, *parts: tuple[ProbeOrder, Sample], void: str = "", ticks: int = 1) -> bool:
+    def tick(self, *parts: tuple[ProbeOrder, Sample], void: str = "", ticks: int = 1) -> Look:
         """Let ticks pass with these samples in each; whether the last was notable."""
-        notable = False
+        notable = Look.NONE
         for _ in range(ticks):
             self.now_s = round(self.now_s + 0.1, 3)
             for one, part in parts:
-                self.monitor.on_report(one.path.callers, self.now_s)
+                self.heartbeats[one.path.callers].beat(self.now_s)
                 self.monitor.take(one, part, self.now_s, discarded=void, control_clean=True)
             notable = self.monitor.fold(self.now_s)
         return notable
@@ -91,36 +98,98 @@ class Told:
         return found.verdict, found.reason
 
 
-def test_a_way_that_goes_on_as_before_needs_no_look() -> None:
-    """A look is worth it at the first sample, at PASS and at whatever is not clean; going on is not."""
+def test_a_path_that_goes_on_as_before_needs_no_look() -> None:
+    """A look is worth it at the first sample, at PASS, at silence and at what turns bad or good again; whatever
+    goes on, good or bad or silent, is not."""
     told = Told(order())
     assert told.tick((order(), good()))
     assert not told.tick((order(), good()), ticks=8)
     assert told.tick((order(), good()))
     assert told.verdict() == (Verdict.PASS, "Met")
     assert not told.tick((order(), good()))
+    assert not told.tick(ticks=2)
     assert told.tick()
-    assert not told.tick((order(), good()))
+    assert told.verdict()[1] == "Silent"
+    assert not told.tick(ticks=4)
+    assert told.tick((order(), good()))
     assert told.tick((order(), bad()))
     assert told.verdict()[1] == "Recovering"
-    assert told.tick((order(), good()), ticks=2)
+    assert not told.tick((order(), good()), ticks=2)
 
 
-def test_the_end_of_a_suspicion_is_worth_a_look() -> None:
-    """Each tick while a fault waits for its explanation is looked at, the one that ends it too, and no more."""
+def test_a_path_that_fails_is_looked_at_once() -> None:
+    """At the first bad probes and at FAIL it is looked at, and no more while it goes on failing."""
+    told = Told(order())
+    looks = [told.tick((order(), bad())) for _ in range(30)]
+    assert looks == [Look.NOW, *[Look.NONE] * 3, Look.NOW, *[Look.NONE] * 25]
+    assert told.verdict()[0] is Verdict.FAIL
+
+
+TICKS = st.lists(st.sampled_from(["good", "bad", "one", "none", "void"]), max_size=60)
+
+
+def told_by(ticks: list[str]) -> Iterator[tuple[Look, PathEvidence]]:
+    """Whether each of these ticks was worth a look, and what was known of the path then."""
+    told = Told(order())
+    parts = {"good": good(), "bad": bad(), "one": good(1), "void": good()}
+    for kind in ticks:
+        came = [(order(), parts[kind])] if kind in parts else []
+        look = told.tick(*came, void="lag" if kind == "void" else "")
+        yield look, told.monitor.evidence(told.now_s)[MIRROR]
+
+
+@given(TICKS)
+def test_what_may_move_somebody_is_worth_a_look_at_once(ticks: list[str]) -> None:
+    """At a tick that is not, it FAILs, and was all bad or unanswered for a second, as at the last look, and does not
+    pass where it did not then."""
+    last: PathEvidence | None = None
+    for look, found in told_by(ticks):
+        if look is not Look.NONE:
+            last = found
+        assert last is not None
+        assert (found.verdict is Verdict.FAIL) == (last.verdict is Verdict.FAIL)
+        assert (found.all_bad_1s, found.unanswered_1s) == (last.all_bad_1s, last.unanswered_1s)
+        assert found.verdict is not Verdict.PASS or last.verdict is Verdict.PASS
+
+
+@given(TICKS)
+def test_whatever_else_changes_is_looked_at_within_a_second(ticks: list[str]) -> None:
+    """Verdict and reason are those of a look that is a second old at most, or the same as then."""
+    said: tuple[Verdict, str] | None = None
+    waited = 0
+    for look, found in told_by(ticks):
+        waited = 0 if look is not Look.NONE else waited + 1
+        if look is not Look.NONE:
+            said = found.verdict, found.reason
+        assert waited < 10 or said == (found.verdict, found.reason)
+
+
+def test_what_flickers_is_looked_at_once_in_a_second() -> None:
+    """Samples that are discarded again and again cost no more than a look in each second."""
+    told = Told(order())
+    told.tick((order(), good()), ticks=12)
+    looks = []
+    for _ in range(50):
+        looks.append(told.tick((order(), good()), void="lag"))
+        looks.append(told.tick((order(), good())))
+    assert sum(look is not Look.NONE for look in looks) <= 10
+
+
+def test_a_suspicion_that_ends_well_needs_no_look() -> None:
+    """While a fault waits for its explanation nobody rises; that it was explained is as before."""
     path = PODS
     told = Told(order(path))
     told.tick((order(path), good()), ticks=11)
-    assert told.tick((order(path), bad(POD)))
+    told.tick((order(path), bad(POD)))
     told.monitor.pods("eks", frozenset({OTHER}), told.now_s, is_target=True)
-    looks = [told.tick((order(path), good())) for _ in range(13)]
-    assert looks == [True] * 10 + [False] * 3
+    assert told.verdict(path)[0] is Verdict.UNKNOWN
+    told.tick((order(path), good()), ticks=13)
     assert told.verdict(path)[0] is Verdict.PASS
 
 
 @pytest.mark.parametrize("cause", ["pin", "pods"])
-def test_credit_that_was_taken_away_is_looked_at_until_it_is_full(cause: str) -> None:
-    """After a pin was re-made, or most pods went, that PASS is gone is worth a look, and that it is back."""
+def test_credit_that_was_taken_away_is_earned_again(cause: str) -> None:
+    """After a pin was re-made, or most pods went, PASS is gone, and its return is worth a look."""
     path = PODS
     told = Told(order(path))
     told.tick((order(path), good()), ticks=11)
@@ -132,7 +201,7 @@ def test_credit_that_was_taken_away_is_looked_at_until_it_is_full(cause: str) ->
         told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
     assert told.verdict(path) == (Verdict.UNKNOWN, "Collecting")
     looks = [told.tick((order(path), good())) for _ in range(11)]
-    assert looks == [True] + [False] * 8 + [True, False]
+    assert looks[8:10] == [Look.SOON, Look.SOON]
     assert told.verdict(path)[0] is Verdict.PASS
 
 
@@ -303,8 +372,8 @@ def test_an_idle_way_is_fresh() -> None:
     """A path of which nothing was due is not silent, and earns nothing."""
     told = Told(order())
     for _ in range(20):
-        told.monitor.idle(order())
-        told.monitor.on_report("legacy", told.now_s)
+        told.monitor.idle(order(), told.now_s)
+        told.heartbeats["legacy"].beat(told.now_s)
         told.tick()
     assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
     assert told.monitor.evidence(told.now_s)[MIRROR].clean == 0
@@ -331,7 +400,7 @@ def test_what_comes_of_a_path_that_is_not_probed_any_more_is_left_out() -> None:
     told = Told(order())
     told.monitor.order(())
     told.tick((order(), bad()))
-    told.monitor.idle(order())
+    told.monitor.idle(order(), told.now_s)
     told.monitor.throttled(order(), 1.0)
     told.monitor.refused(order(), "", "no")
     assert not told.monitor.active
@@ -373,12 +442,10 @@ def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
         refused=((idle, "", "no"), (gone, "", "no")),
     )
     probes.on_report(report)
-    assert probes.fold(100.0) == {KEY}
+    assert probes.fold(100.0) == {KEY: Look.NOW}
     found = probes.evidence(KEY, 100.0).paths
     assert found[MIRROR].throttled_per_s == 2.5
     assert found[PODS].refused == ("", "no")
-    assert probes.watches(KEY)
-    assert not probes.watches(gone.key)
 
     probes.forget(KEY)
     assert probes.evidence(KEY, 100.0).paths == {}

@@ -173,13 +173,39 @@ async def test_gone_leads_to_a_list_that_reports_deletions(
     server.script += [
         page(service("a", 3), service("b", 4)),
         ruling,
+        page(service("b", 4), version=19),
         page(service("b", 4), version=20),
         watch(server),
     ]
     async with watching(tmp_path, server) as observed:
-        await until(lambda: server.kinds == ["list", "watch@10", "list", "watch@20"])
+        await until(lambda: server.kinds == ["list", "watch@10", "list", "list", "watch@20"])
         await until(lambda: observed.names == ["b"])
     assert observed.of(Deleted) == [Deleted("eks", Resource.SERVICES, "n", "a", "3")]
+
+
+@pytest.mark.parametrize("wrong", [page(version=19), page(service("b", 4), version=19)])
+async def test_nobody_is_gone_by_one_list(server: Server, tmp_path: Path, wrong: Handler) -> None:
+    """Who is missing from one list, and is in another a moment later, is never told to be deleted."""
+    server.script += [page(service("a", 3), service("b", 4)), status(410), wrong]
+    server.script += [page(service("a", 3), service("b", 4), version=20), watch(server)]
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: server.kinds == ["list", "watch@10", "list", "list", "watch@20"])
+        await until(lambda: len(observed.of(Listed)) == 2)
+    assert observed.names == ["a", "b"]
+    assert observed.of(Deleted) == []
+
+
+@pytest.mark.parametrize("kind", ["MODIFIED", "DELETED"])
+async def test_an_event_about_nobody_leads_to_a_list(
+    server: Server, tmp_path: Path, kind: str
+) -> None:
+    """An event whose object has no name says nothing of anybody: what there is, is listed."""
+    nameless = {"metadata": {"name": 7, "resourceVersion": "12"}}
+    server.script += [page(service("a")), watch(server, event(kind, nameless))]
+    server.script += [page(service("a"), version=20), watch(server)]
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: server.kinds == ["list", "watch@10", "list", "watch@20"])
+    assert observed.of(Deleted) == []
 
 
 async def test_broken_watch_goes_on_from_the_last_version(server: Server, tmp_path: Path) -> None:
@@ -269,14 +295,14 @@ async def test_stale_without_a_watch_and_current_only_after_a_list(
 ) -> None:
     """A watch that stays broken makes the knowledge stale in time, and no mere watch makes it current."""
     server.script += [page(service("a")), watch(server, then="break")]
-    server.script += [page(version=20), watch(server)]
+    server.script += [page(version=20), page(version=20), watch(server)]
     pauses = Pauses(stop_after=1)
     async with watching(tmp_path, server, pace=Pace(stale_after_s=0.03), pauses=pauses) as observed:
         await until(lambda: observed.freshness == [False, True, False])
         assert server.kinds == ["list", "watch@10"]
         pauses.go_on.set()
         await until(lambda: observed.freshness == [False, True, False, True])
-    assert server.kinds == ["list", "watch@10", "list", "watch@20"]
+    assert server.kinds == ["list", "watch@10", "list", "list", "watch@20"]
     assert observed.names == []
     assert "no watch" in observed.of(Freshness)[2].reason
 
@@ -314,14 +340,15 @@ async def test_planned_list_repairs_and_its_failure_keeps_the_watch(
         watch(server, then="end"),
         status(503),
         watch(server, then="end"),
+        page(service("a"), version=19),
         page(service("a"), version=20),
         watch(server),
     ]
     pace = Pace(relist_s=0, relist_retry_s=0, settled_s=0)
     async with watching(tmp_path, server, pace=pace) as observed:
-        await until(lambda: len(server.asked) == 6)
+        await until(lambda: len(server.asked) == 7)
         await until(lambda: observed.names == ["a"])
-    assert server.kinds == ["list", "watch@10", "list", "watch@10", "list", "watch@20"]
+    assert server.kinds == ["list", "watch@10", "list", "watch@10", "list", "list", "watch@20"]
     assert observed.freshness == [False, True]
     assert [d.name for d in observed.of(Deleted)] == ["lost"]
 
@@ -445,6 +472,19 @@ async def test_splits_that_are_not_served_are_known_to_be_none(
         await until(lambda: observed.names == ["a"])
     assert [listed.served for listed in observed.of(Listed)] == [False, True]
     assert observed.freshness[:2] == [False, True]
+
+
+async def test_a_kind_that_is_not_found_once_is_still_served(
+    server: Server, tmp_path: Path
+) -> None:
+    """Of a kind whose objects are known nothing is gone because the API server once does not find the group."""
+    group = answer({"versions": [{"version": "v1alpha2"}]})
+    server.script += [group, answer(SPLITS), page(service("a")), status(404), status(404)]
+    server.script += [group, answer(SPLITS), page(service("a"), version=20), watch(server)]
+    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as observed:
+        await until(lambda: "watch@20" in server.kinds)
+    assert all(listed.served for listed in observed.of(Listed))
+    assert observed.of(Deleted) == []
 
 
 @pytest.mark.parametrize("ruling", [status(503), html(404), answer([])])

@@ -7,6 +7,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from prober.aims import Aims
+
+HERE = Aims([IPv4Network("127.0.0.0/8")])
+"""What the tests probe, and a prober in a cluster does not."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from prober import contract, listening
+from prober import server as server_module
 from prober.contract import Assign, Refused, Report, Withdraw
 from prober.listening import listen, runner_of, url_of
 from prober.server import Server
@@ -107,22 +108,89 @@ async def test_a_thousand_targets_come_and_go_at_once(door: Door) -> None:
 
 
 async def test_connections_are_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One connection more than the bound is hung up on; those there are go on, and one that ends makes room."""
+    """Where all are being answered, one connection more is hung up on; those there are go on, and one that ends
+    makes room."""
     monkeypatch.setattr(listening, "MAX_CONNECTIONS", 8)
     async with AsyncExitStack() as stack:
-        assert await door.is_well()  # its connection is kept, and is one of the eight
-        held = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(7)]
-        for _, writer in held:
-            stack.callback(writer.close)
+        held = [
+            await door.session.ws_connect(door.url + contract.PATH, headers=AUTHORIZED)
+            for _ in range(8)
+        ]
+        for each in held:
+            stack.push_async_callback(each.close)
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         stack.callback(writer.close)
         async with asyncio.timeout(10):
             assert await _all_of(reader) == b""
-        assert await door.is_well()
-        held[0][1].close()
+        for each in held:
+            assert await each.receive_str()
+        await held[0].close()
         async with asyncio.timeout(10):
             while not await _is_let_in(door.port):  # noqa: ASYNC110 - hanging up has no event here
                 await asyncio.sleep(0.01)
+
+
+async def test_half_requests_do_not_keep_the_door_shut(door: Door) -> None:
+    """However many connections have begun a request and do not end it, who asks is answered at once, and a stream
+    that stands goes on; the oldest of them make room."""
+    async with (
+        AsyncExitStack() as stack,
+        door.session.ws_connect(door.url + contract.PATH, headers=AUTHORIZED) as standing,
+    ):
+        assert await door.is_well()  # this connection is kept
+        readers = []
+        for _ in range(listening.MAX_CONNECTIONS + 20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            stack.callback(writer.close)
+            writer.write(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n")
+            readers.append(reader)
+        assert await _is_let_in(door.port)
+        assert await door.is_well()
+        assert await standing.receive_str()
+        async with asyncio.timeout(10):
+            for reader in readers[:20]:
+                assert await _all_of(reader) == b""
+        assert not any(reader.at_eof() for reader in readers[-100:])
+
+
+async def test_a_header_that_is_slow_has_an_end(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection that trickles its first header is hung up on, whatever else it may still say."""
+    monkeypatch.setattr(listening, "HEADER_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\n")
+    async with asyncio.timeout(10):
+        ended = asyncio.create_task(_all_of(reader))
+        while not ended.done():
+            writer.write(b"X: y\r\n")
+            await asyncio.wait([ended], timeout=0.01)
+    assert ended.result() == b""
+    writer.close()
+
+
+async def test_a_stream_whose_token_was_rotated_out_ends(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its token is one of several a stream stands, without a file too; once others are there alone, it ends,
+    told, and is let in no more."""
+    monkeypatch.setattr(server_module, "TOKENS_S", 0.01)
+    tokens = tmp_path / "tokens"
+    async with door.session.ws_connect(door.url + contract.PATH, headers=AUTHORIZED) as stream:
+        for text in (f"another\n{TOKEN}\n", None, ""):
+            tokens.unlink(missing_ok=True)
+            if text is not None:
+                tokens.write_text(text)
+            for _ in range(3):
+                assert await stream.receive_str()
+        assert door.metric("streams") == 1
+        tokens.write_text("another\n")
+        async with asyncio.timeout(10):
+            while (message := await stream.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+        assert message.data == aiohttp.WSCloseCode.GOING_AWAY
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await door.session.ws_connect(door.url + contract.PATH, headers=AUTHORIZED)
 
 
 async def _all_of(reader: asyncio.StreamReader) -> bytes:

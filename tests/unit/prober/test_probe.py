@@ -20,14 +20,14 @@ from prober.probe import Client, _kind_of
 from prober.protocols import names
 from prober.protocols.http1 import new_session
 from prober.target import MAX_BODY_BYTES, Ask, asks_of
-from tests.unit.prober.loopback import OK, Request, Target, running_target
+from tests.unit.prober.loopback import HERE, OK, Request, Target, running_target
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     """A client as streams have it."""
-    async with new_session(None) as session:
-        yield Client(session, time.monotonic)
+    async with new_session(None, HERE) as session:
+        yield Client(session, time.monotonic, aims=HERE)
 
 
 def ask(target: Target, path: str = "/", method: str = "GET", **headers: str) -> Ask:
@@ -97,7 +97,7 @@ async def test_a_pod_sees_the_host_of_its_service(
         expect=((200, 200),),
         addresses=(f"127.0.0.1:{target.port}",),
     )
-    (pod,) = asks_of(assign, "cluster.local")
+    (pod,) = asks_of(assign, "cluster.local", HERE)
     outcome = await client.probe(pod, time.monotonic())
     assert outcome.answer == "200"
     assert target.requests[0].headers["Host"] == f"web.default.svc.cluster.local{suffix}"
@@ -374,7 +374,7 @@ def test_no_bytes_make_a_probe_raise() -> None:
     with asyncio.Runner() as runner:
 
         async def exchange(answer: bytes) -> None:
-            async with running_target() as target, new_session(None) as session:
+            async with running_target() as target, new_session(None, HERE) as session:
                 target.answer = says(answer, close=True)
                 client = Client(session, time.monotonic)
                 outcome = await client.probe(ask(target), time.monotonic())

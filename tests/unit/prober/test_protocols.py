@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import aiohttp
 import grpc
 import pytest
+from aiohttp.abc import ResolveResult
 from grpc_health.v1 import health_pb2
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -17,6 +19,7 @@ from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from prober import probe
 from prober.contract import PROTOCOL_UNSERVED, USER_AGENT, Assign, Protocol
@@ -25,7 +28,7 @@ from prober.probe import Client
 from prober.protocols import advice, names
 from prober.protocols.http1 import new_session
 from prober.target import Ask, NotServedError, asks_of
-from tests.unit.prober.loopback import Target
+from tests.unit.prober.loopback import HERE, Target
 from tests.unit.prober.servers import App, GrpcServer, Talk, bare, grpc_server, hypercorn
 
 OK_ONLY = ((0, 0),)
@@ -36,8 +39,8 @@ HTTP_GOOD = ((200, 399),)
 async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     """A client as streams have it, but patient: a loaded machine is no fault of a target."""
     monkeypatch.setattr(probe, "TIMEOUT_S", 15.0)
-    async with new_session(None) as session:
-        yield Client(session, time.monotonic)
+    async with new_session(None, HERE) as session:
+        yield Client(session, time.monotonic, aims=HERE)
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def server() -> Iterator[GrpcServer]:
         yield running
 
 
-def pod(port: int, protocol: Protocol, **changes: Any) -> Ask:
+def pod(at: int, protocol: Protocol, **changes: Any) -> Ask:
     """The one ask of an assignment whose only pod listens on this port."""
     known: dict[str, Any] = {
         "id": 1,
@@ -60,15 +63,15 @@ def pod(port: int, protocol: Protocol, **changes: Any) -> Ask:
         "rate_per_s": 1,
         "expect": OK_ONLY if protocol == "grpc" else HTTP_GOOD,
         "protocol": protocol,
-        "addresses": (f"127.0.0.1:{port}",),
+        "addresses": (f"127.0.0.1:{at}",),
     }
-    (ask,) = asks_of(Assign(**(known | changes)), "cluster.local")
+    (ask,) = asks_of(Assign(**(known | changes)), "cluster.local", HERE)
     return ask
 
 
-async def probed(client: Client, port: int, protocol: Protocol, **changes: Any) -> Outcome:
+async def probed(client: Client, at: int, protocol: Protocol, **changes: Any) -> Outcome:
     """The outcome of one probe, due now."""
-    return await client.probe(pod(port, protocol, **changes), time.monotonic())
+    return await client.probe(pod(at, protocol, **changes), time.monotonic())
 
 
 # --- what is expected beyond the status, over each protocol that has headers -----------------------
@@ -419,7 +422,7 @@ async def test_a_name_is_looked_up_once(
             mirror_of="eks",
             protocol=protocol,
         )
-        (ask,) = asks_of(assign, "cluster.local")
+        (ask,) = asks_of(assign, "cluster.local", HERE)
         due = time.monotonic()
         outcomes = await asyncio.gather(*(client.probe(ask, due) for _ in range(3)))
         assert all(outcome.answer in ("open", "timeout") for outcome in outcomes)
@@ -450,6 +453,75 @@ async def test_dns_is_judged_as_with_http(
     assert (outcome.answer, outcome.unsent) == (answer, unsent)
 
 
+@pytest.mark.parametrize("protocol", ["http", "h2c", "grpc", "tcp"])
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["127.0.0.1"],
+        ["::1"],
+        ["169.254.169.254"],
+        ["fe80::1%eth0"],
+        ["fd00:ec2::254"],
+        ["::ffff:127.0.0.1"],
+        ["64:ff9b::7f00:1"],
+        ["10.0.0.1", "127.0.0.1"],
+    ],
+)
+async def test_a_name_that_leads_where_probes_never_go_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, protocol: Protocol, found: list[str]
+) -> None:
+    """What a name resolves to is held to the same as an address: nothing is connected to, and nobody is blamed."""
+    connected: list[object] = []
+
+    async def resolve(_: object, host: str, port: int, __: object) -> list[ResolveResult]:
+        return [_resolved(host, each, port) for each in found]
+
+    async def connect(*where: object, **_: object) -> None:
+        connected.append(where)
+        raise OSError
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    monkeypatch.setattr(aiohttp.TCPConnector, "_wrap_create_connection", connect)
+    async with new_session(None) as session:
+        client = Client(session, time.monotonic)
+        with capture_logs() as logs:
+            outcomes = [
+                await probed(client, 80, protocol, route="apex", addresses=()) for _ in range(2)
+            ]
+    assert [(one.unsent, one.answer, one.bad) for one in outcomes] == [("forbidden", "", False)] * 2
+    assert not connected
+    (told,) = logs
+    assert told["message"].startswith(f"web.default.svc.cluster.local leads to {found[-1]}, ")
+
+
+@pytest.mark.parametrize("protocol", ["http", "h2c", "grpc", "tcp"])
+async def test_the_address_that_was_checked_is_the_one_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch, server: GrpcServer, protocol: Protocol
+) -> None:
+    """A name that leads elsewhere a moment later (DNS rebinding) gains nothing: it is looked up once."""
+    answers = iter(["127.0.0.1", "169.254.169.254"])
+
+    async def resolve(_: object, host: str, port: int, __: object) -> list[ResolveResult]:
+        return [_resolved(host, next(answers), port)]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    async with new_session(None, HERE) as session:
+        client = Client(session, time.monotonic, aims=HERE)
+        outcome = await probed(
+            client, server.port, protocol, route="apex", addresses=(), port=server.port
+        )
+    assert not outcome.unsent
+    assert outcome.answer not in ("dns", "refused", "timeout")
+    assert next(answers) == "169.254.169.254"
+
+
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=socket.AF_UNSPEC, proto=0, flags=0
+    )
+
+
 async def test_an_address_is_not_looked_up(
     client: Client, monkeypatch: pytest.MonkeyPatch, server: GrpcServer
 ) -> None:
@@ -474,7 +546,7 @@ def test_without_h2_the_rest_is_served() -> None:
     code = (
         "import asyncio, sys; sys.modules['h2'] = None\n"
         "from prober import protocols\n"
-        "async def main(): print(*protocols.askings(None, None, proxied=False))\n"
+        "async def main(): print(*protocols.askings(None, None, proxied=False, aims=None))\n"
         "asyncio.run(main())\n"
     )
     told = subprocess.run(
@@ -499,7 +571,7 @@ def test_no_bytes_make_a_probe_raise() -> None:
                 writer.write_eof()
                 await asyncio.sleep(0)
 
-            async with bare(talk) as port, new_session(None) as session:
+            async with bare(talk) as port, new_session(None, HERE) as session:
                 client = Client(session, time.monotonic)
                 outcome = await probed(client, port, protocol, body="x")
                 assert (outcome.unsent, bool(outcome.answer)) == ("", True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,8 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(path: Path) -> None:
         (GOOD + "listen: 127.0.0.1:99999\n", "write ip:port"),
         (GOOD + "proxy_url: https://x\n", "write http://ip:port"),
         (GOOD + "proxy_url: 'http://[x'\n", "write http://ip:port"),
+        (GOOD + "allow: [127.0.0.1/8]\n", "the settings' allow '127.0.0.1/8' is no network"),
+        (GOOD + "allow: [all]\n", "write it as 127.0.0.0/8"),
         (GOOD + "log_level: loud\n", "the settings' log_level"),
         ("cluster: EKS\ntoken_file: /t\n", "the settings' cluster 'EKS'"),
         ("cluster: [eks]\ntoken_file: /t\n", "the settings' cluster"),
@@ -129,3 +132,20 @@ def test_a_mistake_in_the_environment_is_told_in_a_sentence(
     with pytest.raises(SettingsError) as told:
         load(path, {variable: value})
     assert sentence in str(told.value)
+
+
+def test_where_probes_may_go_is_closed_until_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loopback is probed where the settings allow it; the API server of this cluster never is."""
+    path.write_text(GOOD)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    loopback, api, pod = map(IPv4Address, ("127.0.0.1", "10.96.0.1", "10.96.0.2"))
+    closed = load(path, {}).aims
+    assert [closed.why_not(each) for each in (loopback, api, pod)] == [
+        "a loopback address",
+        "the API server",
+        "",
+    ]
+    opened = load(path, {"MIGRATE_PROBER_ALLOW": "127.0.0.0/8 10.9.0.0/16"}).aims
+    assert [opened.why_not(each) for each in (loopback, api)] == ["", "the API server"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from ipaddress import IPv4Network
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prober.aims import Aims
 from prober.contract import Assign
 from prober.target import MAX_ADDRESSES, NotServedError, asks_of, control_ask, pod_asks
 
@@ -176,6 +178,67 @@ def test_an_address_is_a_literal_that_a_pod_can_have(address: str) -> None:
     """Names, half addresses, and addresses that no pod has are refused."""
     with pytest.raises(NotServedError, match="address"):
         pod_asks(but(route="pods"), (address,), DOMAIN)
+
+
+NEVER = (
+    ("127.0.0.1", "a loopback address"),
+    ("127.255.0.9", "a loopback address"),
+    ("[::1]", "a loopback address"),
+    ("0.1.2.3", "unspecified"),
+    ("[::]", "unspecified"),
+    ("169.254.169.254", "link-local"),
+    ("169.254.170.2", "link-local"),
+    ("[fe80::a9fe:a9fe]", "link-local"),
+    ("224.0.0.1", "multicast"),
+    ("255.255.255.255", "broadcast"),
+    ("[ff02::1]", "multicast"),
+    ("100.100.100.200", "metadata"),
+    ("168.63.129.16", "metadata"),
+    ("[fd00:ec2::254]", "metadata"),
+    ("[FD00:0EC2:0::0254]", "metadata"),
+    ("[fd00:ec2::23]", "metadata"),
+    ("[fd20:ce::254]", "metadata"),
+    ("[::ffff:10.0.0.1]", "another form"),
+    ("[::ffff:7f00:1]", "another form"),
+    ("[::127.0.0.1]", "another form"),
+    ("[64:ff9b::a9fe:a9fe]", "another form"),
+    ("[64:ff9b:1::a9fe:a9fe]", "another form"),
+    ("[2002:a9fe:a9fe::1]", "another form"),
+    ("[2001:0:a9fe:a9fe::1]", "another form"),
+    ("10.96.0.1", "the API server"),
+)
+
+
+@pytest.mark.parametrize(("host", "why"), NEVER)
+def test_some_addresses_are_never_asked(host: str, why: str) -> None:
+    """What a node, a cloud or the API server keeps for itself is refused, whatever form it is written in."""
+    with pytest.raises(NotServedError, match=f"is not served: it is .*{why}"):
+        pod_asks(but(route="pods"), (f"{host}:80",), DOMAIN, Aims(own="10.96.0.1"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "10.0.0.1",
+        "100.64.0.9",
+        "100.100.100.201",
+        "240.0.0.9",
+        "192.168.0.1",
+        "[fd00:10:244::5]",
+        "[2600:1f14::9]",
+    ],
+)
+def test_what_clusters_have_for_pods_is_asked(host: str) -> None:
+    """Private, shared (EKS), reserved (GKE) and unique local addresses are Pods' in some cluster."""
+    assert pod_asks(but(route="pods"), (f"{host}:80",), DOMAIN)[0].address == f"{host}:80"
+
+
+def test_what_is_allowed_is_asked() -> None:
+    """A network that the settings allow is probed, and its neighbours are not."""
+    aims = Aims([IPv4Network("127.0.0.0/24")])
+    assert pod_asks(but(route="pods"), ("127.0.0.1:80",), DOMAIN, aims)
+    with pytest.raises(NotServedError, match="loopback"):
+        pod_asks(but(route="pods"), ("127.0.1.1:80",), DOMAIN, aims)
 
 
 def test_addresses_are_bounded() -> None:

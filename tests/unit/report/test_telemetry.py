@@ -44,7 +44,9 @@ from controller.report.health import Health, beat_with_loop, serve
 from controller.report.logs import configure_logging
 from controller.report.metrics import REVERTS, Metrics
 from controller.report.tracing import Tracing, exemplar, root_of, tracing_to
+from controller.report.ui import Feed, serve_board
 from controller.runtime.probers import StreamMeter
+from prober import listening
 from prober.contract import Counts, Sample
 
 ROOT = Path(__file__).parents[3]
@@ -694,3 +696,27 @@ async def test_an_address_in_use_is_an_error_that_leaves_nothing_open() -> None:
             await serve(runner.addresses[0][:2], Metrics("1"), Health(dict))
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("page", [False, True])
+async def test_half_requests_do_not_keep_the_controllers_doors_shut(
+    monkeypatch: pytest.MonkeyPatch, *, page: bool
+) -> None:
+    """Whoever begins requests and ends none keeps neither the kubelet and Prometheus out, nor a reader of the page."""
+    monkeypatch.setattr(listening, "MAX_CONNECTIONS", 8)
+    at = ("127.0.0.1", 0)
+    runner = await (serve_board(at, Feed()) if page else serve(at, Metrics("1"), Health(dict)))
+    port = runner.addresses[0][1]
+    writers = []
+    for _ in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n")
+        writers.append(writer)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{'/' if page else '/healthz'}") as answer,
+    ):
+        assert answer.status == (200 if page else 503)
+    for writer in writers:
+        writer.close()
+    await runner.cleanup()

@@ -23,6 +23,7 @@ from controller.kube.objects import (
     Undecodable,
 )
 from controller.runtime.lease import Acquire, Leader, ObservedLease, Renew, Step, Wait, step
+from controller.runtime.settings import LeaseSettings
 
 DURATION_S = 15.0
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -164,12 +165,12 @@ class Candidate:
     ) -> None:
         self.wire = Wire(store, skew)
         self.told: list[tuple[bool, int]] = []
+        self.newest = 0
         self.leader = Leader(
             self.wire,
-            "n",
-            "l",
+            LeaseSettings(cluster="c", namespace="n", name="l", duration_s=DURATION_S),
             name,
-            DURATION_S,
+            newest=lambda: self.newest,
             changed=lambda: self.told.append((self.leader.leads, self.leader.fencing_token)),
             log=LOG,
             chance=Chance(sleep=time.sleep, monotonic=time.monotonic, draw=lambda: 0.5),
@@ -269,6 +270,63 @@ async def test_release_lets_the_next_lead_at_once() -> None:
             assert not one.leader.leads
             await time.advance(DURATION_S / 3 * 1.3)
             assert (two.leader.leads, two.leader.fencing_token) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "climbed_s", "expected"),
+    [
+        (None, 0, Acquire(51)),
+        (lease(holder=""), 0, Acquire(51)),
+        (lease(holder="me"), 70, Acquire(51)),
+        (lease(holder="me"), 71, Renew()),
+        (lease(holder="me", transitions=50), 0, Renew()),
+        (lease(), 0, Wait(15)),
+    ],
+)
+def test_a_token_is_taken_above_every_record(
+    found: LeaseObject | None, climbed_s: float, expected: Step
+) -> None:
+    """Where records hold token 50, who takes or holds the lease takes a higher one, and another's is left to him."""
+    observed = ObservedLease(found, 100, 101, 7, 30, newest=50, climbed_s=climbed_s)
+    assert step(observed, "me", 100) == expected
+
+
+async def test_records_that_come_to_light_later_are_climbed_above() -> None:
+    """A leader that sees a higher token in a record takes one above it at its next renewal, and leads all the while."""
+    time = VirtualTime()
+    store = Store(time)
+    one = Candidate(time, store, "one")
+    async with running(one):
+        await time.advance(1)
+        one.newest = 50
+        await time.advance(DURATION_S)
+        assert one.told == [(True, 1), (True, 51)]
+        assert store.lease is not None
+        assert store.lease["spec"]["leaseTransitions"] == 51
+
+
+async def test_two_leaders_that_climb_above_each_other_do_so_once_in_a_duration() -> None:
+    """A record that is always newer is climbed above once in a duration: it is another Lease's leader who answers."""
+    time = VirtualTime()
+    one = Candidate(time, Store(time), "one")
+    async with running(one):
+        for _ in range(60):
+            await time.advance(1)
+            one.newest = one.leader.fencing_token + 1
+    assert 3 <= one.leader.fencing_token / 2 <= 6
+
+
+async def test_a_token_is_not_taken_above_a_newer_leaders() -> None:
+    """Who lost the lease without knowing it climbs above nobody: the write that takes a token meets a conflict."""
+    time = VirtualTime()
+    store = Store(time)
+    one = Candidate(time, store, "one")
+    async with running(one):
+        await time.advance(1)
+        store.write({"holderIdentity": "two", "leaseTransitions": 2}, str(store.version))
+        one.newest = 2
+        await time.advance(DURATION_S / 2)
+        assert (one.leader.leads, one.leader.fencing_token) == (False, 2)
 
 
 async def test_leading_ends_before_the_lease_even_while_a_renewal_hangs() -> None:

@@ -42,7 +42,9 @@ async def streams(
     """Run a real prober of eks, and the controller's streams to it."""
     token = folder / "token"
     token.write_text("a-token\n")
-    settings = Settings(cluster="eks", token_file=str(token), name="prober-1", proxy_url=proxy_url)
+    settings = Settings(
+        cluster="eks", token_file=str(token), name="p", proxy_url=proxy_url, allow=("127.0.0.0/8",)
+    )
     runner = web.AppRunner(
         Server(settings, new_metrics("eks")).app(), access_log=None, shutdown_timeout=1
     )

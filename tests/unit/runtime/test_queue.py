@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from controller.domain import Key
-from controller.runtime.queue import Queue
+from controller.runtime.queue import Queue, Rank
 
 A, B, C = (Key("default", name) for name in "abc")
 
@@ -48,27 +48,24 @@ async def test_a_key_may_come_again_once_taken() -> None:
     assert await taken(queue, 1) == [A]
 
 
-async def test_the_urgent_come_first() -> None:
-    """Urgent keys overtake the others, also those that were due already; among equals the first come first."""
+async def test_the_more_pressing_come_first() -> None:
+    """Keys overtake others by rank, also those that were due already; among equals the first come first."""
     queue = Queue(Clock())
     queue.add(A)
-    queue.add(B)
-    queue.add(C, urgent=True)
-    queue.add(B, urgent=True)
-    queue.add(B)
-    assert await taken(queue, 3) == [C, B, A]
+    queue.add(B, Rank.ECHO)
+    queue.add(C, Rank.WITNESS)
+    queue.add(A, Rank.WITNESS)
+    queue.add(A)
+    assert await taken(queue, 3) == [C, A, B]
     assert len(queue) == 0
 
 
-async def test_who_may_have_to_go_home_comes_before_all() -> None:
-    """A key at risk overtakes the urgent, by whatever it became due: a change, a list or a timer."""
+async def test_a_timer_keeps_its_rank() -> None:
+    """What is due by a pressing timer overtakes what has just changed."""
     clock = Clock()
-    queue = Queue(clock, at_risk={B}.__contains__)
-    queue.add(A, urgent=True)
-    queue.add(B)
-    assert await taken(queue, 2) == [B, A]
-    queue.add_in(B, 1.0)
-    queue.add(A, urgent=True)
+    queue = Queue(clock)
+    queue.add_in(B, 1.0, Rank.WITNESS)
+    queue.add(A, Rank.ECHO)
     clock.now_s += 1.0
     assert await taken(queue, 2) == [B, A]
 

@@ -191,3 +191,30 @@ async def test_the_end_waits_for_what_is_in_flight_and_not_for_ever(desk: Desk) 
     assert ended == ["quick done", "hanging broken off"]
     assert not desk.hands.busy(SPLIT)
     assert not desk.hands.busy(PIN)
+
+
+async def test_a_server_that_is_busy_holds_up_nobody_elsewhere(desk: Desk) -> None:
+    """After a 429 with Retry-After nothing but rollbacks is sent to that cluster, and the other's goes on."""
+    busy = Unavailable("429", status=429, retry_after_s=30.0)
+    done: list[str] = []
+    gate = asyncio.Event()
+    gate.set()
+    desk.hands.submit(SPLIT, failing(busy))
+    await desk.settle()
+    other = Key("default", "service-b")
+    desk.hands.submit(Place(other, "legacy", "split"), waiting(gate, done, "raise"))
+    desk.hands.submit(Place(other, "eks", "split"), waiting(gate, done, "elsewhere"))
+    rolled = Place(Key("default", "service-c"), "legacy", "split")
+    desk.hands.submit(rolled, waiting(gate, done, "rollback"), urgent=True)
+    await desk.settle()
+    assert done == ["elsewhere done", "rollback done"]
+
+
+async def test_what_is_told_is_told_before_the_end(desk: Desk) -> None:
+    """An Event that waits for its turn is still posted when the process ends."""
+    gate = asyncio.Event()
+    gate.set()
+    done: list[str] = []
+    desk.hands.tell("legacy", waiting(gate, done, "event"))
+    await desk.hands.drain(1.0)
+    assert done == ["event done"]

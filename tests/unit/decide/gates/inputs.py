@@ -16,6 +16,7 @@ from controller.decide.resolve import stored
 from controller.domain import (
     WHOLE,
     Attempt,
+    Begun,
     CallPath,
     Endpoints,
     GlobalContext,
@@ -143,9 +144,15 @@ def _cluster(name: str, share: int, record: Record) -> ObservedCluster:
         endpoints=PODS,
         mirror_endpoints=Endpoints(1),
         splits=(split(share if name == "legacy" else WHOLE - share, record),),
-        pin=Pin("1", EARLIER),
+        pin=Pin("1", EARLIER, begun=_copy_of(record)),
         split_kinds=frozenset(SplitKind),
     )
+
+
+def _copy_of(record: Record) -> Begun | None:
+    """Return what a pin remembers of the attempt that every record names."""
+    names: dict[str, tuple[str, ...]] = {"legacy": ("service-a",), "eks": ("service-a",)}
+    return Begun(record.attempt, names, record.completed) if record.attempt else None
 
 
 def _paths(

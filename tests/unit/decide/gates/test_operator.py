@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from controller.decide.gates import operator
-from controller.domain import Malformed, Record, SplitKind, Unreadable
+from controller.domain import (
+    BELIEVED_TOKEN,
+    Begun,
+    Malformed,
+    Pin,
+    Record,
+    Split,
+    SplitKind,
+    Unreadable,
+)
 from tests.unit.decide.gates.inputs import (
+    EARLIER,
     NOW,
     Row,
     attempt,
@@ -34,6 +48,29 @@ def by_hand(**changed: object) -> dict[str, object]:
     return {"splits": (split(300, record, **changed),)}
 
 
+OLDER = Record(SplitKind.TRAFFICSPLIT, attempt=attempt(started=EARLIER - timedelta(days=1)))
+"""A record of an attempt before this one."""
+
+
+def dropped(away: int, record: Record | None = None, **changed: object) -> dict[str, object]:
+    """Return what changes a cluster whose split somebody wrote anew: without a record, or with an old one."""
+    return {"splits": (replace(split(away, **changed), record=record),)}
+
+
+def dropped_route() -> tuple[Split, ...]:
+    """Return the two HTTPRoutes of a split, of which the second was written anew."""
+    kept = Record(
+        SplitKind.HTTPROUTE, fencing_token=1, attempt=attempt(), share_permille=100, since=EARLIER
+    )
+    first = split(100, kept, kind=SplitKind.HTTPROUTE, name="a")
+    return first, replace(first, record=None, name="b", away_permille=0)
+
+
+def knows(*routes: str) -> Pin:
+    """Return a pin that remembers the attempt, on these routes in legacy."""
+    return Pin("1", EARLIER, begun=Begun(attempt(), {"legacy": routes}))
+
+
 ROWS = [
     Row(
         operator.record_unreadable,
@@ -41,10 +78,35 @@ ROWS = [
         "hold RecordUnreadable",
     ),
     Row(operator.record_unreadable, given(eks=with_record(ELSEWHERE)), "hold RecordUnreadable"),
+    Row(
+        operator.record_unreadable,
+        given(100, record={"fencing_token": BELIEVED_TOKEN + 1}),
+        "hold RecordUnreadable",
+    ),
+    Row(
+        operator.record_unreadable,
+        given(
+            100,
+            record={"fencing_token": BELIEVED_TOKEN + 1},
+            context={"fencing_token": BELIEVED_TOKEN + 1},
+        ),
+    ),
     Row(operator.record_unreadable, given(100)),
     Row(operator.record_unreadable, given(legacy={"splits": ()})),
     Row(operator.hand_edited, given(100, legacy=by_hand()), "hold HandEdited"),
     Row(operator.hand_edited, given(100, record={"share_permille": 300}), "hold HandEdited"),
+    Row(operator.hand_edited, given(100, legacy=dropped(0)), "hold HandEdited"),
+    Row(operator.hand_edited, given(100, legacy=dropped(100), eks=dropped(900)), "hold HandEdited"),
+    Row(operator.hand_edited, given(100, legacy=dropped(100))),
+    Row(operator.hand_edited, given(100, legacy=dropped(100, OLDER))),
+    Row(
+        operator.hand_edited,
+        given(100, legacy=dropped(100, OLDER), eks=dropped(900)),
+        "hold HandEdited",
+    ),
+    Row(operator.hand_edited, given(100, legacy=dropped(0, OLDER)), "hold HandEdited"),
+    Row(operator.hand_edited, given(100, legacy={"splits": dropped_route(), "pin": knows("a")})),
+    Row(operator.hand_edited, given(100, record={"completed": NOW}, legacy=dropped(0))),
     Row(operator.hand_edited, given(100)),
     Row(operator.hand_edited, given(100, record={"completed": NOW, "share_permille": 300})),
     Row(operator.hand_edited, given()),
@@ -83,6 +145,35 @@ def test_each_gate_speaks_and_is_silent() -> None:
 def test_drift_is_told_with_who_and_what(changed: dict[str, object], told: str) -> None:
     """A hand edit names who made it, both shares, and what to leave to the controller in Git."""
     ruling = operator.hand_edited(given(100, legacy=by_hand(**changed)))
+    assert ruling is not None
+    assert told in ruling.message
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"legacy": dropped(0, editor="kubectl-replace")},
+            "kubectl-replace wrote the split in legacy",
+        ),
+        (
+            {"legacy": dropped(0)},
+            "anew, at 0 %, without the record of attempt 1: set its weights to 10 %",
+        ),
+        ({"legacy": dropped(0)}, "ignore spec.backends and the annotation there"),
+        (
+            {"legacy": dropped(100), "eks": dropped(900)},
+            "put the record of one of the splits back, or set abort",
+        ),
+        (
+            {"legacy": {"splits": dropped_route(), "pin": knows("a", "b")}},
+            "wrote the HTTPRoute b in legacy anew, at 0 %, without the record of attempt 1",
+        ),
+    ],
+)
+def test_a_dropped_record_is_told_with_who_and_what(changed: dict[str, Any], told: str) -> None:
+    """A split that was written anew names who did it, where it stands, and what to write instead."""
+    ruling = operator.hand_edited(given(100, **changed))
     assert ruling is not None
     assert told in ruling.message
 

@@ -14,7 +14,7 @@ from tests.unit.decide.gates.inputs import BAD, given, said
 
 LEGACY_TO_TARGET, LEGACY_BACK = ("legacy", Side.TARGET), ("legacy", Side.ORIGIN)
 EKS_OWN, EKS_BACK = ("eks", Side.TARGET), ("eks", Side.ORIGIN)
-NEVER = {"heard_s": float("inf")}
+NEVER = {"silent_s": float("inf")}
 DEAD: dict[Any, Any] = {EKS_OWN: {"heard_s": 5.0}, LEGACY_TO_TARGET: {"unanswered_1s": True}}
 FAILED = {"verdict": Verdict.FAIL, "reason": Reason.SUCCESS_MISSED}
 

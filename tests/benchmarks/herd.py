@@ -1,0 +1,108 @@
+"""How long until everybody is back, when the targets of many shifted Services turn bad in one instant.
+
+    python -m tests.benchmarks herd
+
+20, 100 and 400 Services stand at 25 %, armed, with the default settings of the product, and ``slo-success`` 99.
+After a quiet time, of which CPU and discarded samples are told, every target answers 500 from one moment on. Each
+Service counts from there until a watch of the benchmark's own has seen both of its splits at their baseline.
+The probes are answered by a process of its own, as are the API servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from deploy.stand_ins.apiserver import EmbeddedApi
+from tests.benchmarks.ground import CLUSTERS, Ground
+from tests.benchmarks.inventory import Inventory, service_name
+from tests.benchmarks.product import Product, Progress
+from tests.benchmarks.result import Line, Result, spread, spread_line
+from tests.benchmarks.stand_in import StandIn
+
+SIZES = (20, 100, 400)
+TARGETS_MS = {20: 1_000, 100: 1_000, 400: 2_000}
+SPECS = {"slo-success": "99"}
+QUIET_S = 10.0
+AT_ONCE = 10
+"""How many are enrolled at a time."""
+
+BACK_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Herd:
+    """One size. ``back_s`` is by Service; ``cpu`` is by program, in cores, over the quiet time."""
+
+    back_s: tuple[float, ...]
+    cpu: dict[str, float]
+    discarded: float
+
+
+async def measure(say: Progress) -> Result:
+    """Measure each size, with servers of its own."""
+    found = {size: await _herd(size, say) for size in SIZES}
+    return Result(
+        tuple(line for size, herd in found.items() for line in _lines(size, herd)),
+        {
+            "herd_ms": {
+                str(size): {**spread(herd.back_s), "cpu": herd.cpu, "discarded": herd.discarded}
+                for size, herd in found.items()
+            }
+        },
+    )
+
+
+def _lines(size: int, herd: Herd) -> tuple[Line, ...]:
+    how = "default settings, at 25 %, slo-success 99; from the outage of every target"
+    cpu = ", ".join(f"{name} {cores:.2f}" for name, cores in herd.cpu.items())
+    return (
+        spread_line(f"herd of {size} → home", herd.back_s, f"p99 < {TARGETS_MS[size]:,} ms", how),
+        Line(
+            f"herd of {size} in quiet, cores",
+            1,
+            cpu,
+            "",
+            "controller < 0.5" if size == SIZES[-1] else "",
+            f"over {QUIET_S:g} s; {herd.discarded:g} samples discarded",
+        ),
+    )
+
+
+async def _herd(size: int, say: Progress) -> Herd:
+    names = [service_name(number) for number in range(size)]
+    with tempfile.TemporaryDirectory() as folder:
+        apis = {name: EmbeddedApi(name) for name in CLUSTERS}
+        async with (
+            Ground(apis, Inventory(size, size)) as ground,
+            StandIn() as stand_in,
+            Product(Path(folder), ground.kubeconfigs(), stand_in.urls) as product,
+        ):
+            for first in range(0, size, AT_ONCE):
+                say(f"{first} of {size} are armed")
+                some = names[first : first + AT_ONCE]
+                await asyncio.gather(*(ground.enrol(name, SPECS) for name in some))
+                await asyncio.gather(*(ground.lift(name, SPECS) for name in some))
+            await asyncio.gather(*(stand_in.until_healthy(name) for name in names))
+            say(f"{QUIET_S:g} s of quiet with {size}")
+            before, discarded = product.cpu_s(), await product.void_slices()
+            await asyncio.sleep(QUIET_S)
+            after = product.cpu_s()
+            discarded = await product.void_slices() - discarded
+            say(f"the targets of {size} fail")
+            began_s = monotonic()
+            stand_in.failing.update(names)
+            await ground.until(
+                lambda: all(ground.home_s(name) is not None for name in names),
+                f"not all of {size} were brought home",
+                BACK_S,
+            )
+            home_s = [ground.home_s(name) for name in names]
+    return Herd(
+        tuple(at_s - began_s for at_s in home_s if at_s is not None),
+        {name: round((after[name] - before[name]) / QUIET_S, 3) for name in after},
+        discarded,
+    )
