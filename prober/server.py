@@ -26,8 +26,8 @@ from prober.target import control_ask
 from prober.telemetry import Metrics
 from prober.tokens import TokenFile
 
-MAX_STREAMS = 16
-"""Two a controller and cluster; room for every replica of a controller that is being rolled."""
+MAX_STREAMS = 32
+"""Eight a controller at most; room for every replica of a controller that is being rolled."""
 
 PING_S = 5.0
 """A peer that is gone without a word is dropped after one and a half of these."""

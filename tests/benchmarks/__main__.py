@@ -24,6 +24,7 @@ from tests.benchmarks import (
     herd,
     memory,
     prober_rate,
+    starved_prober,
     traffic,
 )
 from tests.benchmarks.product import Progress
@@ -36,6 +37,7 @@ KEYS = {
     "memory": ("rss_mb", "start_to_ready_s"),
     "calls": ("writes_per_step", "idle_calls_per_minute"),
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),
+    "starved_prober": ("starved_verdict_ms",),
     "check_all": ("check_s",),
     "traffic": ("prometheus_queries_per_tick", "traffic_answers_ms", "traffic_evaluation_ms"),
 }
@@ -89,6 +91,7 @@ def _run(name: str, idle_s: float) -> Result:
         "memory": memory.measure,
         "calls": lambda say: calls.measure(say, idle_s),
         "prober_rate": prober_rate.measure,
+        "starved_prober": starved_prober.measure,
         "check_all": check_all.measure,
         "traffic": traffic.measure,
     }

@@ -65,7 +65,8 @@ class Measured:
 
 
 @contextlib.asynccontextmanager
-async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run Python with these arguments; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -79,10 +80,19 @@ async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]
         await process.communicate()
 
 
-async def _line(stream: asyncio.StreamReader | None) -> str:
+async def line_of(stream: asyncio.StreamReader | None) -> str:
+    """Return the next line that a process writes."""
     assert stream is not None
     async with asyncio.timeout(10):
         return (await stream.readline()).decode()
+
+
+async def started(prober: asyncio.subprocess.Process) -> str:
+    """Return the address that a prober listens on, once it does."""
+    while True:
+        said = json.loads(await line_of(prober.stderr))
+        if said["event"] == "listening":
+            return str(said["address"])
 
 
 async def _metrics(session: aiohttp.ClientSession, base: str) -> dict[str, float]:
@@ -159,17 +169,14 @@ async def _measure(folder: Path, say: Progress) -> list[Measured]:
     tokens.write_text("a-token-of-the-benchmark\n")
     measured: list[Measured] = []
     async with contextlib.AsyncExitStack() as stack:
-        target = await stack.enter_async_context(_process("-c", TARGET))
-        port = int(await _line(target.stdout))
+        target = await stack.enter_async_context(process("-c", TARGET))
+        port = int(await line_of(target.stdout))
         config.write_text(
             f"cluster: bench\ntoken_file: {tokens}\nlisten: 127.0.0.1:0\ncap_per_s: 10000\n"
             f"proxy_url: http://127.0.0.1:{port}\n"
         )
-        prober = await stack.enter_async_context(_process("-m", "prober", "--config", str(config)))
-        base = ""
-        while not base:
-            said = json.loads(await _line(prober.stderr))
-            base = said["address"] if said["event"] == "listening" else ""
+        prober = await stack.enter_async_context(process("-m", "prober", "--config", str(config)))
+        base = await started(prober)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         say(" wanted/s   sent/s  p99 late ms  cpu ms/probe   void")
         for rate in RATES_PER_S:

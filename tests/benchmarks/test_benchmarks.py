@@ -33,6 +33,7 @@ def test_the_json_object_has_exactly_these_keys() -> None:
         "prometheus_queries_per_tick",
         "rss_mb",
         "start_to_ready_s",
+        "starved_verdict_ms",
         "traffic_answers_ms",
         "traffic_evaluation_ms",
         "writes_per_step",
