@@ -63,14 +63,15 @@ class Decider:
         """The lease cluster's time at the last decision, and the monotonic time then."""
 
     def decide(self, key: Key, *, just_read: bool) -> Decision:
-        """Return what is next for one migration; decided anew where that takes or gives back its slot.
+        """Return what is next for one migration; decided anew where that takes or gives back its slot: a rollback
+        asks for none.
 
         ``just_read``: its splits were just read from the API servers themselves.
         """
         now = self._now()
         decision = decide(self._observe(key, just_read=just_read), now)
         self._slots.want(decision, self._store.known(key).asked)
-        if decision.observed.has_slot != self._slots.holds(key):
+        if decision.observed.has_slot != self._slots.holds(key) and not decision.rolls_back:
             decision = decide(self._observe(key, just_read=just_read), now)
         failures = self._writer.failures(key)
         if not failures:

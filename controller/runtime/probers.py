@@ -34,6 +34,9 @@ SILENT_CLOSE_S = 3.0
 """A stream that says nothing for this long, 30 heartbeats, is dead: it is closed and dialled again."""
 
 SEND_DEADLINE_S = 5.0
+GATHER_S = 0.02
+"""What changes so soon one after the other is told together: each time all orders of a cluster are gone through."""
+
 PAUSE_S, LONGEST_PAUSE_S = 0.4, 5.0
 
 
@@ -262,6 +265,7 @@ class Probers:
         try:
             while True:
                 await stream.changed.wait()
+                await asyncio.sleep(GATHER_S)
                 stream.changed.clear()
                 sharing = self._sharing(stream.cluster)
                 if stream not in sharing:

@@ -46,6 +46,10 @@ class Queue:
         """Count the keys that are due."""
         return len(self._rank)
 
+    def is_due(self, rank: Rank) -> bool:
+        """Return whether any key of this rank, or a more pressing one, is due."""
+        return any(known <= rank for known in self._rank.values())
+
     def add(self, key: Key, rank: Rank = Rank.ROUTINE) -> None:
         """Make a key due now. A key that is due already is only moved forward."""
         if self._rank.get(key, NOT_DUE) <= rank:

@@ -204,7 +204,8 @@ class Reconciler:
             self._queue.add(key)
 
     def _requeue(self, key: Key, urgent: bool = False) -> None:
-        self._queue.add(key, Rank.WITNESS if urgent else Rank.ECHO)
+        failed = urgent and self._writer.failures(key)
+        self._queue.add(key, Rank.WITNESS if failed else Rank.ECHO)
 
     def _read(self, action: ReadSplits | ReadEndpoints) -> None:
         """Note a read that was just made: what is decided next is decided on that."""
@@ -225,6 +226,8 @@ class Reconciler:
                 key = await self._queue.get()
                 self._metrics.decisions.queue_depth(len(self._queue))
                 self._reconcile_safely(key)
+                if not self._queue.is_due(Rank.ECHO):
+                    self._slots.settle()
                 await asyncio.sleep(0)  # a long queue must not keep the sockets waiting
 
     async def stop(self, deadline_s: float) -> None:
@@ -266,7 +269,10 @@ class Reconciler:
         decision = self._decider.decide(key, just_read=just_read)
         self._order(decision)
         self._writes.submit(decision.plan.actions)
-        self._publisher.publish(decision)
+        if decision.rolls_back and self._queue.is_due(Rank.WITNESS):
+            self._queue.add(key, Rank.ECHO)  # told once nobody else may have to be rolled back
+        else:
+            self._publisher.publish(decision)
         self._look_again(decision)
         for observer in self._observers:
             observer.observe(decision)

@@ -43,6 +43,7 @@ class Slots:
         self._rates: dict[Key, float] = {}
         self._held_up_since_s: dict[Key, float] = {}
         self._holders: frozenset[Key] = frozenset()
+        self._given_back = False
         self._waiting: tuple[Key, ...] = ()
 
     def holds(self, key: Key) -> bool:
@@ -97,8 +98,14 @@ class Slots:
         self._size = size
         self.regrant()
 
+    def settle(self) -> None:
+        """Share out what was given back. Not at once: a herd that is rolled back gives back one after the other."""
+        if self._given_back:
+            self.regrant()
+
     def regrant(self) -> None:
         """Share out the slots anew."""
+        self._given_back = False
         now_s = self._clock()
         wants = {
             key: replace(want, held_up_s=now_s - self._held_up_since_s.get(key, now_s))
@@ -114,4 +121,5 @@ class Slots:
 
     def _want_none(self, key: Key) -> None:
         if self._wants.pop(key, None) is not None:
-            self.regrant()
+            self._holders -= {key}
+            self._given_back = True

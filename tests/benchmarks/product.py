@@ -17,6 +17,9 @@ import yaml
 from deploy.servers.processes import Program
 from deploy.stand_ins.mesh import EKS, LEGACY
 
+CAP_PER_S = 2_800
+"""One prober stands for the two replicas of the chart, each with its default cap of 1,400."""
+
 READY_S = 60.0
 _POLL_S = 0.01
 _REQUEST_S = 5.0
@@ -124,6 +127,7 @@ class Product:
             "listen": f"127.0.0.1:{self._ports[cluster]}",
             "token_file": str(self._folder / "token"),
             "proxy_url": proxy,
+            "cap_per_s": CAP_PER_S,
         }
 
     def _controller_settings(self) -> dict[str, Any]:

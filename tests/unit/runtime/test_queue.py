@@ -141,3 +141,14 @@ async def test_a_cancelled_wait_loses_nothing() -> None:
         await waiter
     queue.add(A)
     assert await taken(queue, 1) == [A]
+
+
+async def test_whether_something_pressing_is_due_is_known() -> None:
+    """A rank is due while a key of it, or of a more pressing one, waits."""
+    queue = Queue(Clock())
+    queue.add(A, Rank.ECHO)
+    assert [queue.is_due(rank) for rank in Rank] == [False, True, True]
+    queue.add(B, Rank.WITNESS)
+    assert queue.is_due(Rank.WITNESS)
+    await taken(queue, 2)
+    assert not queue.is_due(Rank.ROUTINE)
