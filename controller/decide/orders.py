@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 from controller.decide import gates
 from controller.decide.input import Input
 from controller.decide.resolve import split_parts
-from controller.decide.schedule import pass_s
 from controller.domain import (
     Attempt,
     CallPath,
@@ -73,7 +72,7 @@ def _of_callers(
             latency=spec.latency,
             judges=_judges(given.observed, spec),
             shifted=given.state.shifted,
-            slowed=route.side is Side.APEX or _only_watched(given, spec),
+            slowed=route.side is Side.APEX or _only_watched(given),
             generation=given.observed.generation,
             identity=(*identity(given.observed, attempt, spec, path), protocol),
         )
@@ -124,18 +123,18 @@ def probe_rate(given: Input) -> float:
         return 0.0
     asked = float(spec.probe.rate_per_s)
     watched = min(WATCH_PER_S, asked)
-    return DECIDING_PATHS * (watched if _only_watched(given, spec) else asked) + watched
+    return DECIDING_PATHS * (watched if _only_watched(given) else asked) + watched
 
 
-def _only_watched(given: Input, spec: MigrationSpec) -> bool:
-    """Return whether a soak has lasted for as long as PASS takes at the rate at which it rose.
+def _only_watched(given: Input) -> bool:
+    """Return whether a soak has earned PASS on all four paths, whatever was heard last.
 
-    Until then its share is as new as any other; after a restart, which has no evidence, as well. From then on
-    probes only have to see the first fault: the burst does the rest.
+    Until then its share is as new as any other; after a restart, which has no evidence, and after a fault as well.
+    From then on probes only have to see the next fault: the burst does the rest.
     """
-    observed = given.observed
-    watched_s = min(observed.settled_s, observed.started_s)
-    return given.state.soaking and watched_s >= pass_s(spec)
+    if not given.state.soaking or given.observed.settled_s < gates.SETTLE_S:
+        return False
+    return all(0 < found.needed <= found.clean for _, found in gates.four_paths(given))
 
 
 def _traffic_on(observed: Observed, spec: MigrationSpec) -> bool:

@@ -156,11 +156,14 @@ class Machine(RuleBasedStateMachine):
         before=st.booleans(),
         head=st.sampled_from([0, 0, 300]),
         kinds=st.sampled_from([SMI, ROUTES, MIXED]),
+        exported=st.booleans(),
     )
-    def begin(self, before: bool, head: int, kinds: Pair) -> None:
+    def begin(self, before: bool, head: int, kinds: Pair, exported: bool) -> None:
         """Ask for a migration, from one of the states in which people begin."""
         self.world = World(kinds=kinds)
         self.laws = Laws(self.world)
+        if exported:
+            self.world.export_probers()
         if not before:
             self.world.begin_on_legacy()
         if head:

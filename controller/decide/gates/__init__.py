@@ -29,7 +29,7 @@ from controller.decide.gates import (
 )
 from controller.decide.gates.evidence import rests
 from controller.decide.gates.finished import pin_latched
-from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, unproven, unseen
+from controller.decide.gates.gate import SETTLE_S, Each, Gate, first, four_paths, unproven, unseen
 from controller.decide.gates.rollback_guard import stays
 from controller.decide.gates.safety import no_lease, two_leases
 from controller.decide.gates.spec import asking, traffic_mode
@@ -43,6 +43,7 @@ __all__ = [
     "Gate",
     "asking",
     "first",
+    "four_paths",
     "no_lease",
     "pin_latched",
     "rests",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.decide import orders
-from controller.domain import Endpoints, Port, Side, SplitKind, TrafficOrder
+from controller.domain import Endpoints, Port, Side, SplitKind, TrafficOrder, Verdict
 from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
 
 HTTP, ADMIN = Port("http", 80), Port("admin", 9990)
@@ -96,38 +96,43 @@ def asked(share: int, **observed: Any) -> dict[Side, set[tuple[float, float | No
     return found
 
 
-LONG_S = 77.0
-"""Longer than PASS takes at 99.9 % and ten probes a second."""
+EARNED = {"clean": 764, "needed": 764, "verdict": Verdict.UNKNOWN}
+"""Not heard for a moment, as after each change of what is asked."""
+
+FOUR = tuple(
+    (callers, side) for callers in ("legacy", "eks") for side in (Side.TARGET, Side.ORIGIN)
+)
 
 
 @pytest.mark.parametrize(
-    ("share", "settled_s", "started_s", "deciding", "each"),
+    ("share", "short", "settled_s", "deciding", "each"),
     [
-        (250, LONG_S, LONG_S, (10.0, None), 21.0),
-        (SOAKING, 76.0, LONG_S, (10.0, None), 21.0),
-        (SOAKING, LONG_S, 76.0, (10.0, None), 21.0),
-        (SOAKING, LONG_S, LONG_S, (1.0, 49.0), 3.0),
+        (250, None, 5.0, (10.0, None), 21.0),
+        (SOAKING, FOUR[0], 5.0, (10.0, None), 21.0),
+        (SOAKING, FOUR[3], 5.0, (10.0, None), 21.0),
+        (SOAKING, None, 0.9, (10.0, None), 21.0),
+        (SOAKING, None, 5.0, (1.0, 49.0), 3.0),
     ],
 )
-def test_a_soak_is_asked_less_often_once_it_could_have_passed(
+def test_a_soak_is_asked_less_often_once_it_has_passed(
     share: int,
+    short: tuple[str, Side] | None,
     settled_s: float,
-    started_s: float,
     deciding: tuple[float, float | None],
     each: float,
 ) -> None:
-    """A soak asks as a step does until PASS could be there, then once a second; a burst reaches 50 a second in both.
+    """A soak asks as a step does until all is earned, then once a second; a burst reaches 50 a second in both.
 
     The apex decides nothing and is asked once a second. What a migration costs is the sum.
     """
-    times: dict[str, Any] = {"settled_s": settled_s, "started_s": started_s}
-    found = asked(share, **times)
+    paths = {at: EARNED if at != short else {**EARNED, "clean": 763} for at in FOUR}
+    found = asked(share, paths=paths, settled_s=settled_s)
     assert found == {
         Side.TARGET: {deciding},
         Side.ORIGIN: {deciding},
         Side.APEX: {(1.0, None)},
     }
-    assert orders.probe_rate(given(share, **times)) == each
+    assert orders.probe_rate(given(share, paths=paths, settled_s=settled_s)) == each
 
 
 def test_what_is_asked_seldom_is_never_asked_more() -> None:
