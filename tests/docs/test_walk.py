@@ -63,7 +63,7 @@ ELSEWHERE = {
     r"kubectl apply -f dashboards/out/.*": "the Prometheus operator's kinds are not served here",
     r"kubectl patch (trafficsplit|httproute) .*": "tests/deploy/test_by_hand.py types it, with the policies in force",
     r"kubectl delete validatingadmissionpolicybinding .*": "as above",
-    r"kubectl get endpoints migrate-prober-legacy": "the name is the chart's; here it is prober-legacy",
+    r"kubectl get endpoints prober-legacy": "that mirror stands in the other cluster",
 }
 """What cannot be typed here, and why not."""
 WALK = (
