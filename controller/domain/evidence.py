@@ -70,7 +70,6 @@ class PathEvidence:
     back_for_s: float = float("inf")
     bad_share_3s: float | None = None
     loop_s: float = float("inf")
-    answered_s: float = 0.0
     all_bad_1s: bool = False
     unanswered_1s: bool = False
     good_sent_s: float = float("inf")

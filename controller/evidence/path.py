@@ -23,8 +23,8 @@ from controller.evidence.cusum import (
 )
 from controller.evidence.doubt import certain
 from controller.evidence.sprt import Sprt
-from controller.evidence.window import Window, is_answer
-from prober.contract import LOOP, Counts, Sample
+from controller.evidence.window import Window
+from prober.contract import Counts, Sample
 
 FRESH_S = 0.3
 """Three missed heartbeats: from here on a path is silent."""
@@ -123,11 +123,6 @@ class Tick:
         """Base and burst together."""
         return self.base + self.burst
 
-    @property
-    def faulty(self) -> bool:
-        """Whether anything in it is bad, slow or a loop."""
-        return any((self.base.bad, self.base.slow, self.burst.bad, self.burst.slow, self.loops))
-
 
 class _Objective:
     """CUSUM and SPRT of one thing asked of a path."""
@@ -203,7 +198,6 @@ class PathMonitor:
         self._loop_s = -inf
         self._good_sent_s = -inf
         self._bad_sent_s = -inf
-        self._answering_since_s = inf
 
     # --- what comes in ---------------------------------------------------------------
 
@@ -226,7 +220,9 @@ class PathMonitor:
         """Add one observation."""
         self.on_report(now_s)
         self._valid_s = now_s
-        self._note_answers(tick, now_s)
+        if tick.loops:
+            self._loop_s = now_s
+            self._looped_when_shifted = self._shifted
         self._good_sent_s = max(self._good_sent_s, now_s - tick.good_age_s)
         self._bad_sent_s = max(self._bad_sent_s, now_s - tick.bad_age_s)
         counts, earning = tick.counts, tick.earning
@@ -318,7 +314,6 @@ class PathMonitor:
             back_for_s=now_s - self._heartbeat.back_s,
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
-            answered_s=max(0.0, now_s - self._answering_since_s),
             all_bad_1s=all_bad and window.control_clean_since(since_s),
             unanswered_1s=none_good and window.unanswered_since(since_s),
             good_sent_s=now_s - self._good_sent_s,
@@ -352,24 +347,13 @@ class PathMonitor:
             return Verdict.UNKNOWN, Reason.VOID if discarded else Reason.SILENT
         return None
 
-    # --- how time and answers change it --------------------------------------------------------------
+    # --- how time and good probes change it ----------------------------------------------------------------
 
     def _pass_time(self, now_s: float) -> None:
         """Let go of what is too old. What was proven before a long silence proves nothing after it."""
         self._window.forget(now_s)
         if now_s - self._valid_s >= LOST_S:
             self.restart_sprt()
-            self._answering_since_s = inf
-
-    def _note_answers(self, tick: Tick, now_s: float) -> None:
-        if tick.loops:
-            self._loop_s = now_s
-            self._looped_when_shifted = self._shifted
-        if tick.loops or tick.answers.get(LOOP):
-            # A 508 that is explained proves nothing against the path, and still less that its pin works.
-            self._answering_since_s = inf
-        elif any(count and is_answer(answer) for answer, count in tick.answers.items()):
-            self._answering_since_s = min(self._answering_since_s, now_s)
 
     def _forgive_at_baseline(self) -> None:
         """At the baseline a FAIL is not latched: an SPRT passed since the last bad probe clears the points."""

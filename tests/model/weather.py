@@ -19,7 +19,7 @@ from controller.domain import (
 
 GOOD = PathEvidence(
     Verdict.PASS, Reason.MET, threshold=10.0, clean=100, needed=100, silent_s=0.0, heard_s=0.0,
-    bad_share_3s=0.0, answered_s=60.0,
+    bad_share_3s=0.0,
 )  # fmt: skip
 BAD = PathEvidence(
     Verdict.FAIL, Reason.SUCCESS_MISSED, points=20.0, threshold=10.0, needed=100, silent_s=0.0, heard_s=0.0,

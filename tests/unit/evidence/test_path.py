@@ -323,41 +323,17 @@ def test_home_forgets_the_latch() -> None:
     assert said(path, 0.1) == ("UNKNOWN", "Recovering")
 
 
-def test_a_discarded_loop_is_no_loop_and_no_proof() -> None:
-    """A 508 while a pin is missing is no FAIL, and still ends the time the path has answered."""
+def test_a_discarded_loop_is_no_loop() -> None:
+    """A 508 while a pin is missing, which was taken out of the loops, is no FAIL and is not remembered."""
     path = monitor()
     feed(path, [tick()] * 20)
     path.apply(Tick(answers={"508": 1}), 2.0)
     evidence = path.evidence(2.0)
     assert evidence.verdict is Verdict.UNKNOWN
     assert evidence.loop_s == inf
-    assert evidence.answered_s == 0
 
 
 # --- the other fields --------------------------------------------------------------------------------------
-
-
-def test_answered_counts_from_the_first_answer_that_is_no_loop() -> None:
-    """Timeouts are no answers, any status but 508 is one, and a loop begins the count anew."""
-    path = monitor(shifted=False)
-    path.apply(tick(1, 1), 0.0)
-    assert path.evidence(0.5).answered_s == 0
-    path.apply(tick(1, 0, answer="404"), 0.5)
-    path.apply(tick(), 1.0)
-    path.apply(tick(1, 1), 1.25)
-    assert path.evidence(1.5).answered_s == 1.0
-    path.apply(LOOP, 1.5)
-    assert path.evidence(2.0).answered_s == 0
-    path.apply(tick(), 2.0)
-    assert path.evidence(2.25).answered_s == 0.25
-
-
-def test_answered_does_not_outlast_a_silence() -> None:
-    """What a path answered before 3 s of silence says nothing about its pin now."""
-    path = monitor()
-    path.apply(tick(), 0.0)
-    assert path.evidence(2.5).answered_s == 2.5
-    assert path.evidence(3.0).answered_s == 0
 
 
 def test_bad_share_and_rate_are_of_the_last_3_s() -> None:

@@ -24,7 +24,7 @@ from controller.evidence.source import Evidence, together
 from controller.runtime.store import Store
 
 PATH = CallPath("legacy", Side.TARGET)
-GOOD = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, bad_share_3s=0.0, answered_s=5.0)
+GOOD = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, bad_share_3s=0.0, rate_per_s=5.0)
 NEAR = PathEvidence(Verdict.UNKNOWN, Reason.RECOVERING, points=19.0, threshold=20.0)
 BAD = PathEvidence(
     Verdict.FAIL,
@@ -51,7 +51,7 @@ def test_a_path_that_one_source_knows_is_as_it_says() -> None:
 def test_the_source_nearest_to_fail_judges(worse: PathEvidence) -> None:
     """FAIL wins over UNKNOWN and UNKNOWN over PASS, whoever comes first; only the judgement is the other's."""
     judged = together([Evidence(paths={PATH: GOOD}), Evidence(paths={PATH: worse})]).paths[PATH]
-    assert judged == replace(worse, answered_s=GOOD.answered_s)
+    assert judged == replace(worse, rate_per_s=GOOD.rate_per_s)
     kept = together([Evidence(paths={PATH: worse}), Evidence(paths={PATH: GOOD})]).paths[PATH]
     assert kept == worse
 
