@@ -33,7 +33,7 @@ from tests.benchmarks.result import CannotMeasure, Line, Result, table
 KEYS = {
     "annotation_to_patched": ("annotation_to_patched_ms", "annotation_to_patched_httproute_ms"),
     "bad_to_home": ("bad_to_home_ms",),
-    "herd": ("herd_ms",),
+    "herd": ("herd_ms", "herd_gateway_ms"),
     "memory": ("rss_mb", "start_to_ready_s"),
     "calls": ("writes_per_step", "idle_calls_per_minute"),
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
@@ -125,11 +125,11 @@ class Ground:
             for event in self._events
         )
 
-    def home_s(self, service: str) -> float | None:
-        """Return the time at which the second of both splits was seen home; None while one is not."""
-        observed = [self._away[cluster, service] for cluster in CLUSTERS]
-        weights = [away for away, _ in observed]
-        return max(at_s for _, at_s in observed) if weights == [0, 1000] else None
+    def home_s(self, service: str, clusters: Sequence[str] = CLUSTERS) -> float | None:
+        """Return the time at which the last split of these clusters was seen home; None while one is not."""
+        found = [self._away[cluster, service] for cluster in clusters]
+        home = [0 if cluster == LEGACY else 1000 for cluster in clusters]
+        return max(at_s for _, at_s in found) if [away for away, _ in found] == home else None
 
     async def until_home(self, service: str) -> float:
         """Wait until both splits are home; give when that was seen, monotonic."""

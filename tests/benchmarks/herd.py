@@ -4,8 +4,8 @@
 
 20, 100 and 400 Services stand at 25 %, armed, with the default settings of the product, and ``slo-success`` 99.
 After a quiet time, of which CPU and discarded samples are told, every target answers 500 from one moment on. Each
-Service counts from there until a watch of the benchmark's own has seen both of its splits at their baseline.
-The probes are answered by a process of its own, as are the API servers.
+Service counts from there until a watch of the benchmark's own has seen both of its splits at their baseline. Then 400
+stand there again, and the gateway of eks dies: the callers in legacy, whose path back needs none, count.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from deploy.stand_ins.apiserver import EmbeddedApi
+from deploy.stand_ins.mesh import EKS, LEGACY
 from tests.benchmarks.ground import CLUSTERS, Ground
 from tests.benchmarks.inventory import Inventory, service_name
 from tests.benchmarks.product import Product, Progress
@@ -32,6 +33,8 @@ AT_ONCE = 10
 
 BACK_S = 120.0
 
+GATEWAY_MS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Herd:
@@ -45,13 +48,19 @@ class Herd:
 async def measure(say: Progress) -> Result:
     """Measure each size, with servers of its own."""
     found = {size: await _herd(size, say) for size in SIZES}
+    gateway = await _herd(SIZES[-1], say, gateway=True)
+    how = "the gateway of eks answers nobody; callers in legacy"
+    line = spread_line(
+        f"gateway dead, {SIZES[-1]} → home", gateway.back_s, f"p99 < {GATEWAY_MS:,} ms", how
+    )
     return Result(
-        tuple(line for size, herd in found.items() for line in _lines(size, herd)),
+        (*(line for size, herd in found.items() for line in _lines(size, herd)), line),
         {
+            "herd_gateway_ms": spread(gateway.back_s),
             "herd_ms": {
                 str(size): {**spread(herd.back_s), "cpu": herd.cpu, "discarded": herd.discarded}
                 for size, herd in found.items()
-            }
+            },
         },
     )
 
@@ -72,7 +81,7 @@ def _lines(size: int, herd: Herd) -> tuple[Line, ...]:
     )
 
 
-async def _herd(size: int, say: Progress) -> Herd:
+async def _herd(size: int, say: Progress, *, gateway: bool = False) -> Herd:
     names = [service_name(number) for number in range(size)]
     with tempfile.TemporaryDirectory() as folder:
         apis = {name: EmbeddedApi(name) for name in CLUSTERS}
@@ -92,15 +101,19 @@ async def _herd(size: int, say: Progress) -> Herd:
             await asyncio.sleep(QUIET_S)
             after = product.cpu_s()
             discarded = await product.void_slices() - discarded
-            say(f"the targets of {size} fail")
+            say("the gateway of eks dies" if gateway else f"the targets of {size} fail")
             began_s = monotonic()
-            stand_in.failing.update(names)
+            if gateway:
+                stand_in.dead_gateways.add(EKS)
+            else:
+                stand_in.failing.update(names)
+            clusters = (LEGACY,) if gateway else CLUSTERS
             await ground.until(
-                lambda: all(ground.home_s(name) is not None for name in names),
+                lambda: all(ground.home_s(name, clusters) is not None for name in names),
                 f"not all of {size} were brought home",
                 BACK_S,
             )
-            home_s = [ground.home_s(name) for name in names]
+            home_s = [ground.home_s(name, clusters) for name in names]
     return Herd(
         tuple(at_s - began_s for at_s in home_s if at_s is not None),
         {name: round((after[name] - before[name]) / QUIET_S, 3) for name in after},

@@ -140,7 +140,10 @@ class Product:
                 for name in (LEGACY, EKS)
             },
             "lease": {"cluster": LEGACY},
-            "prober": {"token_file": str(self._folder / "token")},
+            "prober": {
+                "token_file": str(self._folder / "token"),
+                "service": "prober.migrate:8080",
+            },
             "listen": f"127.0.0.1:{self._ports['']}",
             "relist_s": self._relist_s,
         }

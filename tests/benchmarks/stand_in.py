@@ -15,6 +15,7 @@ from deploy.stand_ins.mesh import EKS, LEGACY
 
 _GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 _BAD = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nbad\n"
+_UNREACHED = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\n\r\nbad\n"
 _LONGEST_HEAD = 16384
 
 HEALTHY = 20
@@ -31,6 +32,8 @@ class StandIn:
         self.failing: set[str] = set()
         self.first_bad_s: dict[str, float] = {}
         """By Service: when the first probe since it fails was answered 500, monotonic."""
+        self.dead_gateways: set[str] = set()
+        """Clusters whose gateway serves nobody: what is asked across is answered 504, as a sidecar does."""
         self._answered: Counter[tuple[str, str]] = Counter()
         self._servers: list[asyncio.Server] = []
 
@@ -63,6 +66,8 @@ class StandIn:
 
     def answer(self, callers: str, head: bytes) -> bytes:
         """Answer one probe of a prober in the cluster of these callers."""
+        if any(_name(head).endswith(f"-{far}") for far in self.dead_gateways - {callers}):
+            return _UNREACHED
         path = _path(callers, head)
         if path is None:
             return _GOOD
@@ -97,12 +102,16 @@ class _Answers(asyncio.Protocol):
             self._transport.abort()
 
 
+def _name(head: bytes) -> str:
+    """Return the first label of the host that is asked for."""
+    return head.split(b"/", 3)[2].partition(b".")[0].decode("latin-1")
+
+
 def _path(callers: str, head: bytes) -> tuple[str, str] | None:
     """Return the Service that is probed and the side that answers; None for the apex and the reference."""
-    lines = head.decode("latin-1").split("\r\n")
-    authority = lines[0].split("/", 3)[2]
-    name = authority.partition(".")[0]
+    name = _name(head)
     if name.isdigit():  # a pod's own address: the Service is in Host
+        lines = head.decode("latin-1").split("\r\n")
         host = next(line for line in lines[1:] if line.lower().startswith("host:"))
         side = "target" if callers == EKS else "home"
         return host.partition(":")[2].strip().partition(".")[0], side
