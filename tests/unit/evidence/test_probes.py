@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -471,6 +472,11 @@ def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
     assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"
 
 
+def _ready(cluster: str, pod: str) -> dict[str, Any]:
+    """What changes in a cluster whose only ready pod is this one."""
+    return {cluster: {"endpoints": Endpoints(pods={"http": (pod,)})}}
+
+
 def test_the_migrations_pods_and_pins_are_noted_by_cluster() -> None:
     """The target of the attempt is whose pods earn PASS: where most of them went, and where a step settled, it is
     earned anew; the other cluster's pods, and any without an attempt, take nothing away."""
@@ -478,13 +484,14 @@ def test_the_migrations_pods_and_pins_are_noted_by_cluster() -> None:
     def passes(share: int | None, cluster: str, *, settled: bool = False) -> bool:
         probes = Probes()
         probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
-        before = observed_at(share, **{cluster: {"endpoints": Endpoints(pods={"http": (POD,)})}})
-        after = observed_at(share, **{cluster: {"endpoints": Endpoints(pods={"http": (OTHER,)})}})
-        probes.notice(KEY, before.observed.clusters, 0.0, settled=False)
+        before, after = (
+            observed_at(share, **_ready(cluster, pod)).observed.clusters for pod in (POD, OTHER)
+        )
+        probes.notice(KEY, before, 0.0, settled=False)
         report = ProberReport("legacy", 0, Report(0), ((order(), good(2000)),), 0.1)
         probes.on_report(report)
         probes.fold(0.1)
-        probes.notice(KEY, after.observed.clusters, 0.1, settled=settled)
+        probes.notice(KEY, after, 0.1, settled=settled)
         return probes.evidence(KEY, 0.1).paths[MIRROR].verdict is Verdict.PASS
 
     assert not passes(250, "eks")
