@@ -12,8 +12,19 @@ from controller.decide import repair
 from controller.decide.advance import advance, next_step, rewrite_records
 from controller.decide.decision import Decision, lawful
 from controller.decide.plan import planned
+from controller.decide.roll_back import roll_back
 from controller.decide.writes import write_share
-from controller.domain import WHOLE, Endpoints, Phase, Plan, ReadEndpoints, WritePin, WriteSplit
+from controller.domain import (
+    WHOLE,
+    Endpoints,
+    Phase,
+    Plan,
+    ReadEndpoints,
+    Reason,
+    Revert,
+    WritePin,
+    WriteSplit,
+)
 from tests.unit.decide.gates.inputs import NOW, given, spec
 
 
@@ -35,6 +46,16 @@ def test_a_cluster_without_a_split_has_no_record_to_rewrite() -> None:
 def test_without_an_attempt_no_record_is_rewritten() -> None:
     """A split that is only enrolled keeps its record: there is no attempt to bring it up to."""
     assert rewrite_records(given(), "legacy", lambda _part, _share: 250, NOW) == []
+
+
+def test_nobody_is_rolled_back_beside_another_leader() -> None:
+    """A process that neither leads nor may roll back writes nothing, and the ruling is told as it is."""
+    ruling = Revert(Reason.ABORTED, "abort")
+    assert roll_back(given(100), ruling)[0] != []
+    assert roll_back(given(100, context={"leads": False, "may_roll_back": False}), ruling) == (
+        [],
+        ruling,
+    )
 
 
 @pytest.mark.parametrize(
