@@ -108,11 +108,6 @@ class MigrationState:
         return tuple(record for records in self.written.values() for record in records)
 
     @property
-    def newest_token(self) -> int:
-        """The fencing token of the newest leader that wrote a record; 0 where none did."""
-        return max((record.fencing_token for record in self.every_record), default=0)
-
-    @property
     def shifted(self) -> bool:
         """Whether any caller is served by the target who was not before."""
         return bool(self.shifted_clusters)

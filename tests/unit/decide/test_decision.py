@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 
+import pytest
+
+from controller.decide import repair
 from controller.decide.advance import advance, next_step, rewrite_records
 from controller.decide.decision import Decision, lawful
 from controller.decide.plan import planned
+from controller.decide.roll_back import roll_back
 from controller.decide.writes import write_share
-from controller.domain import WHOLE, Phase, Plan, WritePin
+from controller.domain import (
+    WHOLE,
+    Endpoints,
+    Phase,
+    Plan,
+    ReadEndpoints,
+    Reason,
+    Revert,
+    WritePin,
+    WriteSplit,
+)
 from tests.unit.decide.gates.inputs import NOW, given, spec
 
 
@@ -31,6 +46,38 @@ def test_a_cluster_without_a_split_has_no_record_to_rewrite() -> None:
 def test_without_an_attempt_no_record_is_rewritten() -> None:
     """A split that is only enrolled keeps its record: there is no attempt to bring it up to."""
     assert rewrite_records(given(), "legacy", lambda _part, _share: 250, NOW) == []
+
+
+def test_nobody_is_rolled_back_beside_another_leader() -> None:
+    """A process that neither leads nor may roll back writes nothing, and the ruling is told as it is."""
+    ruling = Revert(Reason.ABORTED, "abort")
+    assert roll_back(given(100), ruling)[0] != []
+    assert roll_back(given(100, context={"leads": False, "may_roll_back": False}), ruling) == (
+        [],
+        ruling,
+    )
+
+
+@pytest.mark.parametrize(
+    ("empty_s", "read_s", "made"),
+    [
+        (29.0, 0.0, []),
+        (31.0, inf, [ReadEndpoints]),
+        (31.0, 2.0, [ReadEndpoints]),
+        (31.0, 1.0, [WriteSplit]),
+    ],
+)
+def test_nobody_ready_makes_a_split_once_it_lasted_and_was_read_since(
+    empty_s: float, read_s: float, made: list[type]
+) -> None:
+    """Where nobody is ready the first split leads to the mirror, after 30 s that a read at their end confirms."""
+    nobody = {
+        "splits": (),
+        "endpoints": Endpoints(),
+        "empty_s": empty_s,
+        "endpoints_read_s": read_s,
+    }
+    assert [type(action) for action in repair.make(given(legacy=nobody))] == made
 
 
 def test_steps_that_wait_are_planned_without_a_write() -> None:

@@ -272,6 +272,35 @@ def test_who_comes_to_a_gateway_that_was_let_go_hears_nothing_old() -> None:
     assert not told.dead()
 
 
+def test_what_proves_nothing_of_a_gateway_is_left_out() -> None:
+    """A control sample in which nothing was sent, one that its prober voids, and a path through no gateway that is
+    watched neither kill it nor bring it back."""
+    told = watched()
+    elsewhere = mirror(A, "eks", "legacy")
+    lost = sample(told.control(), UNANSWERED, 0.1, discarded="reference")
+    for _ in range(20):
+        told.now_s += 0.1
+        told.gateways.on_report(
+            ProberReport(
+                "legacy",
+                0,
+                Report(0),
+                (
+                    (told.control(), Sample(1, 0, 0.1)),
+                    lost,
+                    sample(elsewhere, UNANSWERED, 0.1),
+                    sample(mirror(A), UNANSWERED, 0.1),
+                ),
+                told.now_s,
+            )
+        )
+        assert told.gateways.fold(told.now_s) == set()
+    until_dead(told, (told.control(), UNANSWERED), (mirror(A), UNANSWERED))
+    assert told.dead()
+    told.tick((elsewhere, GOOD))
+    assert told.dead()
+
+
 TICKS = st.lists(
     st.tuples(
         st.sampled_from([GOOD, UNANSWERED, "503", None]),

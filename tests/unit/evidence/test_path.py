@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
 from controller.evidence import PathMonitor, Tick, cluster_fails, origin_is_worse
+from controller.evidence.path import Heartbeat
 from prober.contract import Counts, Sample
 
 P999 = Decimal("99.9")
@@ -422,6 +424,80 @@ def test_usual_answer(answers: dict[str, int], usual: str) -> None:
     path.apply(Tick(base=Counts(sum(answers.values())), answers=answers), 0.0)
     assert usual == path.evidence(0.5).usual_answer
     assert path.evidence(3.0).usual_answer == ""
+
+
+# --- what may be decided otherwise ------------------------------------------------------------------
+
+
+def test_one_word_is_heard_by_every_path_of_a_cluster() -> None:
+    """Paths that share a heartbeat were all heard when one was; each is silent for itself."""
+    heartbeat = Heartbeat()
+    one, other = (PathMonitor(P999, None, judges=2, heartbeat=heartbeat) for _ in range(2))
+    one.apply(tick(), 10.0)
+    assert (one.evidence(11.0).heard_s, other.evidence(11.0).heard_s) == (1.0, 1.0)
+    assert (one.evidence(11.0).silent_s, other.evidence(11.0).silent_s) == (1.0, inf)
+
+
+def test_who_was_not_heard_for_a_second_is_back_since_then() -> None:
+    """The first word ever is no return, nor is one after less than a second."""
+    heartbeat = Heartbeat()
+    for now_s in (10.0, 10.9):
+        heartbeat.beat(now_s)
+        assert heartbeat == Heartbeat(heard_s=now_s, back_s=-inf)
+    heartbeat.beat(11.9)
+    heartbeat.beat(12.0)
+    assert heartbeat == Heartbeat(heard_s=12.0, back_s=11.9)
+
+
+def test_a_path_is_due_at_each_age_of_its_last_word() -> None:
+    """A path that falls silent is due after 0.3, 1, 2.5, 3 and 30 s, and then never; so is one never heard of."""
+    path, now_s, due = monitor(), 10.0, []
+    assert path.due_s(now_s) == inf
+    path.apply(tick(), now_s)
+    while now_s < inf:
+        now_s = path.due_s(now_s)
+        due.append(now_s)
+    assert due == [10.3, 11.0, 12.5, 13.0, 40.0, inf]
+
+
+def test_a_path_is_due_when_it_has_been_back_for_long() -> None:
+    """After a gap the time since the return matters too, though samples come."""
+    path = monitor()
+    path.on_report(10.0)
+    path.on_report(12.0)
+    path.apply(tick(), 12.8)
+    assert path.due_s(12.8) == pytest.approx(13.0)
+
+
+def test_the_outlook_of_a_clean_path_does_not_count_along() -> None:
+    """Good probes change what is collected and not what may be decided; PASS and silence do."""
+    path = monitor()
+    outlooks = []
+    for now_s in (0.0, 0.1, 0.2):
+        path.apply(tick(), now_s)
+        outlooks.append(path.outlook(now_s))
+    assert outlooks == [outlooks[0]] * 3
+    silent = path.outlook(0.55)
+    assert silent != outlooks[0]
+    path.apply(tick(1000), 0.6)
+    assert path.outlook(0.6).verdict is Verdict.PASS
+
+
+def test_the_outlook_presses_with_what_a_rollback_turns_on() -> None:
+    """That a path is unanswered, that its last probe was good or bad, and that it is dead all press at once."""
+    path = monitor()
+    pressing = [path.outlook(0.0).pressing]
+    unanswered = Tick(base=Counts(1, 1), answers={"timeout": 1}, bad_age_s=0.1)
+    for now_s, one in (
+        (0.0, replace(tick(), good_age_s=0.1)),
+        (1.5, unanswered),
+        (1.6, Tick(base=Counts(3, 3), answers={"timeout": 3}, bad_age_s=0.1)),
+        (1.7, replace(tick(), good_age_s=0.1)),
+    ):
+        path.apply(one, now_s)
+        pressing.append(path.outlook(now_s).pressing)
+    for before, after in pairwise(pressing):
+        assert before != after
 
 
 # --- laws ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from controller.domain import (
     CallPath,
+    Endpoints,
     Key,
     PathEvidence,
     Phase,
@@ -22,9 +24,17 @@ from controller.domain import (
     Side,
     Verdict,
 )
-from controller.evidence.path import Heartbeat
-from controller.evidence.probes import Look, ProbeMonitor, ProberReport, Probes, without_faults
+from controller.evidence.path import Heartbeat, origin_is_worse
+from controller.evidence.probes import (
+    Look,
+    ProbeMonitor,
+    ProberReport,
+    Probes,
+    _Told,
+    without_faults,
+)
 from prober.contract import Counts, Report, Sample
+from tests.unit.decide.gates.inputs import given as observed_at
 
 KEY = Key("default", "service-a")
 MIRROR = CallPath("legacy", Side.TARGET)
@@ -460,3 +470,115 @@ def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
     )
     probes.fold(100.0)
     assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"
+
+
+def _ready(cluster: str, pod: str) -> dict[str, Any]:
+    """What changes in a cluster whose only ready pod is this one."""
+    return {cluster: {"endpoints": Endpoints(pods={"http": (pod,)})}}
+
+
+def test_the_migrations_pods_and_pins_are_noted_by_cluster() -> None:
+    """The target of the attempt is whose pods earn PASS: where most of them went, and where a step settled, it is
+    earned anew; the other cluster's pods, and any without an attempt, take nothing away."""
+
+    def passes(share: int | None, cluster: str, *, settled: bool = False) -> bool:
+        probes = Probes()
+        probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
+        before, after = (
+            observed_at(share, **_ready(cluster, pod)).observed.clusters for pod in (POD, OTHER)
+        )
+        probes.notice(KEY, before, 0.0, settled=False)
+        report = ProberReport("legacy", 0, Report(0), ((order(), good(2000)),), 0.1)
+        probes.on_report(report)
+        probes.fold(0.1)
+        probes.notice(KEY, after, 0.1, settled=settled)
+        return probes.evidence(KEY, 0.1).paths[MIRROR].verdict is Verdict.PASS
+
+    assert not passes(250, "eks")
+    assert passes(250, "legacy")
+    assert passes(None, "eks")
+    assert not passes(250, "legacy", settled=True)
+
+
+def test_nothing_is_noted_of_what_is_not_probed() -> None:
+    """Before anything is watched, and after all paths were withdrawn, clusters and steps change nothing."""
+    probes, clusters = Probes(), observed_at(250).observed.clusters
+    probes.notice(KEY, clusters, 0.0, settled=True)
+    assert probes.fold(0.0) == {}
+    for orders in ((order(),), ()):
+        probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=orders), 0.0)
+    probes.notice(KEY, clusters, 0.0, settled=True)
+    assert probes.evidence(KEY, 0.0).paths == {}
+
+
+BACK = CallPath("eks", Side.ORIGIN)
+
+
+def back_on_pods() -> ProbeOrder:
+    """The path back of the callers in eks, to own pods."""
+    return replace(order(BACK), route="pods", mirror_of="", addresses=(POD, OTHER))
+
+
+def test_a_fault_of_an_own_pod_on_the_path_back_is_suspected_at_once() -> None:
+    """While it waits for its explanation it counts in ``suspected`` alone, which keeps callers from going there."""
+    told = Told(back_on_pods())
+    told.tick((back_on_pods(), good()), ticks=2)
+    looks = [told.tick((back_on_pods(), bad(POD))) for _ in range(6)]
+    found = told.monitor.evidence(told.now_s)[BACK]
+    assert found.points == 0
+    assert found.suspected is not None
+    assert found.suspected.verdict is Verdict.FAIL
+    assert looks.count(Look.NOW) == 2  # at the first fault, and at FAIL
+
+
+def test_what_is_idle_is_not_silent_to_its_suspicion_either() -> None:
+    """A path back of which nothing was due is as fresh with the faults that wait as without."""
+    told = Told(back_on_pods())
+    told.heartbeats["eks"].beat(told.now_s)
+    told.monitor.idle(back_on_pods(), told.now_s)
+    found = told.monitor.evidence(told.now_s)[BACK]
+    assert found.suspected is not None
+    assert (found.silent_s, found.suspected.silent_s) == (0.0, 0.0)
+
+
+def test_a_path_back_that_becomes_no_better_is_looked_at_once() -> None:
+    """Where both paths FAIL, the tick at which the bad share of the path back reaches 0.8 of the target's is worth a
+    look at once, though neither verdict changes."""
+    target, home = order(), order(CallPath("legacy", Side.ORIGIN))
+    told = Told(target, home)
+
+    def partly(bad_ones: int) -> Sample:
+        return Sample(1, 0, 0.0, base=Counts(10, bad_ones), answers={"500": bad_ones})
+
+    told.tick((target, bad()), (home, partly(5)), ticks=30)
+    worse = []
+    looks = []
+    for _ in range(30):
+        looks.append(told.tick((target, bad()), (home, partly(9))))
+        found = told.monitor.evidence(told.now_s)
+        worse.append(origin_is_worse(found[target.path], found[home.path]))
+    assert told.verdict(home.path)[0] is told.verdict()[0] is Verdict.FAIL
+    assert [look for look in looks if look] == [Look.NOW]
+    assert looks.index(Look.NOW) == worse.index(True) > 0
+
+
+A_SECOND = 1.0
+TOLD = _Told(0.0, failed=frozenset(), passed=frozenset({MIRROR}), pressing=(1,), other=(1,))
+
+
+@pytest.mark.parametrize(
+    ("known", "look"),
+    [
+        (replace(TOLD, at_s=9.0), Look.NONE),
+        (replace(TOLD, failed=frozenset({MIRROR})), Look.NOW),
+        (replace(TOLD, pressing=(2,)), Look.NOW),
+        (replace(TOLD, passed=frozenset({MIRROR, PODS})), Look.SOON),
+        (replace(TOLD, passed=frozenset(), at_s=0.9), Look.NONE),
+        (replace(TOLD, passed=frozenset(), at_s=1.0), Look.SOON),
+        (replace(TOLD, other=(2,), at_s=0.9), Look.NONE),
+        (replace(TOLD, other=(2,), at_s=1.0), Look.SOON),
+    ],
+)
+def test_how_soon_what_is_known_now_is_looked_at(known: _Told, look: Look) -> None:
+    """FAIL and what presses are looked at now, a new PASS soon, and the rest once the wait is over."""
+    assert TOLD.look(known, A_SECOND) is look
