@@ -29,7 +29,10 @@ ENOUGH_PROBES = 100
 """The least that PASS needs on each way (docs/evidence.md, PASS)."""
 
 FRESH_S = 1.0
-"""Evidence is fresh while its last slice is younger: a blind way shows after 300 ms."""
+"""Evidence is fresh while its last probe is younger: a blind way shows after 300 ms."""
+
+SOAK_FRESH_S = 2.0
+"""A soak that has passed asks once a second, and each report says that nothing else was due."""
 
 TOGETHER_S = 0.5
 """Writes of one step, to both clusters, are sent within this."""
@@ -195,7 +198,7 @@ class Oracle:
             return f"the target FAILed at {self._failed_s:.3f} s"
         first_s, wrong = self._steps.get(share, (-1e9, ""))
         if call.at_s - first_s > TOGETHER_S:
-            wrong = self._missing_evidence()
+            wrong = self._missing_evidence(SOAK_FRESH_S if share == 1000 else FRESH_S)
             self._steps[share] = (call.at_s, wrong)
         return wrong
 
@@ -204,7 +207,7 @@ class Oracle:
         me = self._identity.get(by, "")
         return next((held for held in self._leases.values() if me and held.holder == me), None)
 
-    def _missing_evidence(self) -> str:
+    def _missing_evidence(self, fresh_s: float) -> str:
         for callers in CLUSTERS:
             for route in ROUTES:
                 way = self._ways[callers, route]
@@ -213,7 +216,7 @@ class Oracle:
                         f"only {way.good} good and {way.bad} bad probes of {callers} by {route}"
                         " since the last step"
                     )
-                if self._clock() - way.last_s > FRESH_S:
+                if self._clock() - way.last_s > fresh_s:
                     return f"the last probe of {callers} by {route} is old"
         return ""
 
