@@ -138,7 +138,9 @@ class ClusterStore:
     def _upsert(self, change: Upserted) -> set[Key]:
         name, version = identify(change.object)[:2], identify(change.object)[2]
         before = self._version(change.resource, name)
-        if before is not None and (before == version or _newer(before, version)):
+        # What could not be read may have been spoiled on its way: the same version may be read now.
+        unread = bool(self._unreadable.version(change.resource, *name))
+        if before is not None and ((before == version and not unread) or _newer(before, version)):
             return set()
         self._since_listing.get(change.resource, set()).add(name)
         return self._put(change.resource, name, change.object)

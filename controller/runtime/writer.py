@@ -38,6 +38,9 @@ PRESSING: Mapping[What, Pressing] = {
 
 TOO_MANY = 429
 
+STALE_S = 0.3
+"""What was decided longer ago is no ground for a move: evidence is fresh for as long."""
+
 
 class Place(NamedTuple):
     """What is written: one object of one migration in one cluster."""
@@ -75,6 +78,7 @@ class Writer:
     ) -> None:
         self._done = done
         self._log = log
+        self._clock = clock
         self._lanes: defaultdict[str, Lane] = defaultdict(lambda: Lane(clock))
         self._telling: set[asyncio.Task[None]] = set()
         self._writes: dict[Place, _Write] = {}
@@ -151,11 +155,13 @@ class Writer:
             self._done(place.key, urgent)
 
     async def _in_turn(self, place: Place, work: Work, *, urgent: bool) -> None:
-        lane = self._lanes[place.cluster]
+        """Do the work in its turn. A move that waited too long for it is left out: it is decided on anew."""
+        lane, came_s = self._lanes[place.cluster], self._clock()
+        pressing = Pressing.ROLLBACK if urgent else PRESSING.get(place.what, Pressing.MOVE)
         try:
-            async with lane.turn(
-                Pressing.ROLLBACK if urgent else PRESSING.get(place.what, Pressing.MOVE)
-            ):
+            async with lane.turn(pressing):
+                if pressing is Pressing.MOVE and self._clock() - came_s > STALE_S:
+                    return
                 await work()
         except Unavailable as error:
             if error.status == TOO_MANY and error.retry_after_s:

@@ -112,6 +112,15 @@ def test_what_was_never_read_is_there(resource: Resource) -> None:
 
 
 @pytest.mark.parametrize("resource", NEEDED)
+def test_what_was_spoiled_on_its_way_is_read_by_the_same_version(resource: Resource) -> None:
+    """The API server's own answer counts though it is no newer than what could not be read."""
+    store = everything()
+    store.apply(Upserted("legacy", resource, bad(resource, 20)))
+    store.apply(Upserted("legacy", resource, good(resource, 20)))
+    assert store.observed(A, writing=False).current
+
+
+@pytest.mark.parametrize("resource", NEEDED)
 @pytest.mark.parametrize("end", ["read", "deleted", "listed without"])
 def test_what_can_be_read_again_or_is_gone_is_known(resource: Resource, end: str) -> None:
     """A good version, a deletion or a list without it end that it is unknown; an older word does not."""

@@ -11,7 +11,8 @@ import structlog
 
 from controller.domain import Key
 from controller.kube.api import ApiError, Refused, Unavailable
-from controller.runtime.writer import LONGEST_URGENT_PAUSE_S, Place, Work, Writer
+from controller.runtime.lane import AT_ONCE, KEPT_FREE
+from controller.runtime.writer import LONGEST_URGENT_PAUSE_S, STALE_S, Place, Work, Writer
 
 A = Key("default", "service-a")
 SPLIT, PIN = Place(A, "legacy", "split"), Place(A, "eks", "pin")
@@ -218,3 +219,26 @@ async def test_what_is_told_is_told_before_the_end(desk: Desk) -> None:
     desk.hands.tell("legacy", waiting(gate, done, "event"))
     await desk.hands.drain(1.0)
     assert done == ["event done"]
+
+
+async def test_a_move_that_waited_too_long_is_decided_anew() -> None:
+    """What had to wait for its turn is not written on evidence of before; who waits for it is told to look again."""
+    now_s, freed = 0.0, []
+    hands = Writer(
+        lambda key, _: freed.append(key), structlog.testing.CapturingLogger(), lambda: now_s
+    )
+    done: list[str] = []
+    gate = asyncio.Event()
+    others = [
+        Place(Key("default", f"other-{n}"), "legacy", "pin") for n in range(AT_ONCE - KEPT_FREE)
+    ]
+    for place in others:
+        hands.submit(place, waiting(gate, done, "pin"))
+    hands.submit(SPLIT, waiting(gate, done, "move"))
+    await asyncio.sleep(0)
+    now_s = STALE_S + 0.1
+    gate.set()
+    await hands.drain(1.0)
+    assert "move done" not in done
+    assert A in freed
+    assert hands.failures(A) == ()
