@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from controller.decide import orders
-from controller.domain import Endpoints, Port, Side, SplitKind, TrafficOrder, Verdict
+from controller.domain import Endpoints, Port, Record, Side, SplitKind, TrafficOrder, Verdict
 from tests.unit.decide.gates.inputs import SERVICE, given, spec, split
 
 HTTP, ADMIN = Port("http", 80), Port("admin", 9990)
@@ -140,3 +141,15 @@ def test_what_is_asked_seldom_is_never_asked_more() -> None:
     seldom = spec(probe={"rate_per_s": 1})
     assert orders.probe_rate(given(asked=seldom)) == 3.0
     assert orders.probe_rate(given(asked=None)) == 0.0
+
+
+def test_a_step_made_by_half_is_asked_as_often_as_any() -> None:
+    """While one cluster stands below the soak it is no soak yet: the other half is a raise like every other."""
+    earned = dict.fromkeys(FOUR, EARNED)
+    soaking = given(SOAKING, paths=earned, settled_s=5.0)
+    lower = soaking.observed.clusters["eks"].splits[0]
+    assert isinstance(lower.record, Record)
+    record = msgspec.structs.replace(lower.record, share_permille=500)
+    behind = {"splits": (split(500, record),)}
+    assert orders.probe_rate(soaking) == 3.0
+    assert orders.probe_rate(given(SOAKING, paths=earned, settled_s=5.0, eks=behind)) == 21.0
