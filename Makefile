@@ -88,7 +88,7 @@ demo: setup ## run two local clusters and every story in them
 bench: setup ## measure what is promised
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup ## do every fault to every call of a migration, and 1,500 pairs of them (about 12 minutes)
+faults: setup ## do every fault to every call of a migration, and 1,000 pairs of them (about 14 minutes)
 	$(BIN)/python -m tests.faults
 	$(BIN)/python -m tests.faults.signals full-stderr 1
 

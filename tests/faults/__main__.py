@@ -19,7 +19,7 @@ from tests.faults import matrix
 from tests.faults.run import Case, Clean, Injection, Outcome, Run, Setup, clean_run, in_child
 
 SEED = 1
-CI_PAIRS = 1_500
+CI_PAIRS = 1_000
 TELL_EVERY = 250
 
 
