@@ -129,8 +129,8 @@ def probe_rate(given: Input) -> float:
 def _only_watched(given: Input) -> bool:
     """Return whether a soak has earned PASS on all four paths, whatever was heard last.
 
-    Until then, and while one cluster lags, its share is as new as any other; after a restart, which has no evidence, and after a fault as well.
-    From then on probes only have to see the next fault: the burst does the rest.
+    Until then, and while one cluster lags, its share is as new as any other; after a restart, which has no
+    evidence, and after a fault as well. From then on probes only have to see the next fault: the burst does the rest.
     """
     state = given.state
     if not state.soaking or state.lagging() or given.observed.settled_s < gates.SETTLE_S:

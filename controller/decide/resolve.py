@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import msgspec
 
@@ -29,7 +30,7 @@ from controller.domain import (
 from controller.domain.probe_checks import unfit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is worked out of it is kept
 class MigrationState:
     """Where one migration stands.
 
@@ -73,7 +74,7 @@ class MigrationState:
         """Whether an attempt is under way: begun, not completed, not yet latched."""
         return self.attempt is not None and self.completed is None and self.reverted is None
 
-    @property
+    @cached_property
     def shifted_clusters(self) -> tuple[str, ...]:
         """The clusters above their baseline while the revert is armed.
 
@@ -102,17 +103,17 @@ class MigrationState:
         """Return whether a record says that the attempt was reverted, and as it was."""
         return self.is_of_attempt(record) and record.reverted == self.reverted
 
-    @property
+    @cached_property
     def every_record(self) -> tuple[Record, ...]:
         """Every record that there is."""
         return tuple(record for records in self.written.values() for record in records)
 
-    @property
+    @cached_property
     def shifted(self) -> bool:
         """Whether any caller is served by the target who was not before."""
         return bool(self.shifted_clusters)
 
-    @property
+    @cached_property
     def step(self) -> int:
         """The share this attempt has reached, by its records: the highest that it raised a cluster to.
 
@@ -125,12 +126,12 @@ class MigrationState:
         records = (record for c in self.moving for record in self.written.get(c, ()))
         return [record for record in records if self.is_of_attempt(record) and record.since]
 
-    @property
+    @cached_property
     def soaking(self) -> bool:
         """Whether the attempt has reached the soak's share."""
         return self.unfinished and self.step >= SOAK_SHARE
 
-    @property
+    @cached_property
     def since(self) -> datetime | None:
         """When the present step was last written on a moving cluster's split."""
         return max((record.since for record in self._of_steps() if record.since), default=None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import NamedTuple
 
 from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
@@ -142,7 +143,7 @@ class Pin:
     begun: Begun | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is worked out of it is kept
 class ObservedCluster:
     """One Service in one cluster. ``current`` is false where a list or watch is missing or stale: what is
     absent then is unknown; so it is where an object that may be about the Service is ``unreadable``, which says
@@ -188,7 +189,7 @@ class ObservedCluster:
     silent: frozenset[SplitKind] = frozenset()
     writing: bool = False
 
-    @property
+    @cached_property
     def split(self) -> Split | None:
         """The one split of the Service; ours (with a record) first where somebody added a second.
 
