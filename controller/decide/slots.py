@@ -51,13 +51,15 @@ def grant(
     """
     kept = {key for key in holders if key in wants and not wants[key].is_late}
     left = dict(caps)
-    for key in kept:
-        _take(left, wants[key])
+    for key, want in wants.items():
+        if key in kept or want.shifted:  # who is above the baseline is probed in any case
+            _take(left, want)
     queue: list[Key] = []
     for want in _in_turn([want for key, want in wants.items() if key not in kept], kept):
         if len(kept) < size and _may_begin(left, want):
             kept.add(want.key)
-            _take(left, want)
+            if not want.shifted:
+                _take(left, want)
         else:
             queue.append(want.key)
     return frozenset(kept), tuple(queue)

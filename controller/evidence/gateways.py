@@ -94,14 +94,15 @@ class _Gateway:
             self.control_s = now_s
             self.known = self.known or answered > 0
         if answered:
-            self._answered(due_s)
+            self._answered(due_s, control=control)
         elif clean and due_s > self.answered_s:
             self._unanswered((part.base + part.burst).bad, due_s, control=control)
 
-    def _answered(self, due_s: float) -> None:
-        """Begin anew, unless this probe may have passed just before the gateway died."""
+    def _answered(self, due_s: float, *, control: bool) -> None:
+        """Begin anew, unless this probe of a Service may have passed just before the gateway died."""
         self.answered_s = max(self.answered_s, due_s)
-        if self.since_s == inf or due_s > self.since_s + SAMPLE_S:
+        slack_s = 0.0 if control else SAMPLE_S
+        if self.since_s == inf or due_s > self.since_s + slack_s:
             self.since_s, self.unanswered, self.witnesses = inf, 0, 0
             self.cusum.restart()
 
