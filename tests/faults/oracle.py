@@ -31,6 +31,9 @@ ENOUGH_PROBES = 100
 FRESH_S = 1.0
 """Evidence is fresh while its last probe is younger: a blind way shows after 300 ms."""
 
+BEGUN_S = 0.001
+"""What stands there by then was there when the world began: nobody here saw why somebody was rolled back."""
+
 SOAK_FRESH_S = 2.0
 """A soak that has passed asks once a second, and each report says that nothing else was due."""
 
@@ -110,6 +113,7 @@ class Oracle:
         self._overridden_s = 0.0
         self._pinned_s: dict[str, float] = {}
         self._was_bad = False
+        self._has_past = False
         self._unpinned_s: dict[str, float] = {}
         self._was_away: dict[str, list[tuple[float, int]]] = {c: [] for c in CLUSTERS}
 
@@ -237,7 +241,9 @@ class Oracle:
     def _ground(self, cluster: str, body: dict[str, Any]) -> None:
         """Nobody is rolled back without a bad probe: nothing here ends pods or asks for an abort."""
         record = json.loads((body["metadata"].get("annotations") or {}).get(RECORD) or "{}")
-        if record.get("reverted") and not self._was_bad:
+        if record.get("reverted") and self._clock() < BEGUN_S:
+            self._has_past = True
+        if record.get("reverted") and not (self._was_bad or self._has_past):
             why = record["reverted"].get("reason")
             self.wrong(f"{cluster}: rolled back by {why}, and no probe was bad")
 
