@@ -50,10 +50,7 @@ def grant(
     earliest asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
     """
     kept = {key for key in holders if key in wants and not wants[key].is_late}
-    left = dict(caps)
-    for key, want in wants.items():
-        if key in kept or want.shifted:  # who is above the baseline is probed in any case
-            _take(left, want)
+    left = _left(caps, [want for key, want in wants.items() if key in kept or want.shifted])
     queue: list[Key] = []
     for want in _in_turn([want for key, want in wants.items() if key not in kept], kept):
         if len(kept) < size and _may_begin(left, want):
@@ -83,6 +80,14 @@ def _may_begin(left: Mapping[str, float], want: Want) -> bool:
     if want.is_late:
         return False
     return want.shifted or all(left.get(c, rate) >= rate for c, rate in want.rates.items())
+
+
+def _left(caps: Mapping[str, float], probed: Iterable[Want]) -> dict[str, float]:
+    """Return what the caps leave beside those who are probed in any case: who holds, or is above the baseline."""
+    left = dict(caps)
+    for want in probed:
+        _take(left, want)
+    return left
 
 
 def _take(left: dict[str, float], want: Want) -> None:
