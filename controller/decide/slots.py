@@ -50,13 +50,11 @@ def grant(
     earliest asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
     """
     kept = {key for key in holders if key in wants and not wants[key].is_late}
-    left = _left(caps, [want for key, want in wants.items() if key in kept or want.shifted])
+    left = _left(caps, wants, kept)
     queue: list[Key] = []
     for want in _in_turn([want for key, want in wants.items() if key not in kept], kept):
-        if len(kept) < size and _may_begin(left, want):
+        if len(kept) < size and _begins(left, want):
             kept.add(want.key)
-            if not want.shifted:
-                _take(left, want)
         else:
             queue.append(want.key)
     return frozenset(kept), tuple(queue)
@@ -76,17 +74,26 @@ def _order(want: Want) -> tuple[bool, bool, datetime, Key]:
     return (want.is_late, not want.shifted, want.asked or NEVER, want.key)
 
 
-def _may_begin(left: Mapping[str, float], want: Want) -> bool:
+def _begins(left: dict[str, float], want: Want) -> bool:
+    """Return whether one may have a slot, and take what its probes need of what is ``left``."""
     if want.is_late:
         return False
-    return want.shifted or all(left.get(c, rate) >= rate for c, rate in want.rates.items())
+    if want.shifted:
+        return True
+    fits = all(left.get(cluster, rate) >= rate for cluster, rate in want.rates.items())
+    if fits:
+        _take(left, want)
+    return fits
 
 
-def _left(caps: Mapping[str, float], probed: Iterable[Want]) -> dict[str, float]:
+def _left(
+    caps: Mapping[str, float], wants: Mapping[Key, Want], kept: Collection[Key]
+) -> dict[str, float]:
     """Return what the caps leave beside those who are probed in any case: who holds, or is above the baseline."""
     left = dict(caps)
-    for want in probed:
-        _take(left, want)
+    for key, want in wants.items():
+        if key in kept or want.shifted:
+            _take(left, want)
     return left
 
 
