@@ -24,7 +24,7 @@ from controller.evidence.cusum import (
 from controller.evidence.doubt import certain
 from controller.evidence.sprt import Sprt
 from controller.evidence.window import Window
-from prober.contract import Counts, Sample
+from prober.contract import SAMPLE_S, Counts, Sample
 
 FRESH_S = 0.3
 """Three missed heartbeats: from here on a path is silent."""
@@ -38,9 +38,6 @@ GAP_S = 1.0
 ORIGIN_WORSE = 0.8
 """The path back counts as no better from this part of the target's bad share on: two paths that share one
 fault (a shared database) differ by chance, and rolling back would then only add a move."""
-
-SAMPLE_S = 0.1
-"""What a sample covers."""
 
 TICK_S = 0.1
 """What comes waits so long at the most for the tick that adds it up."""

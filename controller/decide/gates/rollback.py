@@ -20,6 +20,7 @@ from controller.decide.resolve import MigrationState, part_share, split_parts
 from controller.domain import (
     Malformed,
     MigrationSpec,
+    PathEvidence,
     Reason,
     Record,
     Revert,
@@ -121,28 +122,27 @@ def target_without_endpoints(given: Input) -> Revert | None:
     return None
 
 
+def _failing(given: Input) -> Iterator[tuple[str, PathEvidence]]:
+    """Yield the shifted callers whose path to the target FAILed, and whose path back is not as bad, with the path."""
+    observed, state = given.observed, given.state
+    for callers in state.shifted_clusters if state.unfinished else ():
+        to_target = known_of(observed, callers, Side.TARGET)
+        if cluster_fails(to_target, known_of(observed, callers, Side.ORIGIN)):
+            yield callers, to_target
+
+
 def gateway_dead(given: Input) -> Revert | None:
     """Shifted callers whose path to the target leads through a dead gateway, and whose path back is not as bad."""
-    observed, state = given.observed, given.state
-    if not state.unfinished:
-        return None
-    for callers in state.shifted_clusters:
-        to_target = known_of(observed, callers, Side.TARGET)
-        back = known_of(observed, callers, Side.ORIGIN)
-        if to_target.reason is Reason.GATEWAY_DEAD and cluster_fails(to_target, back):
-            return Revert(Reason.GATEWAY_DEAD, dead_gateway(callers, state.target))
+    for callers, to_target in _failing(given):
+        if to_target.reason is Reason.GATEWAY_DEAD:
+            return Revert(Reason.GATEWAY_DEAD, dead_gateway(callers, given.state.target))
     return None
 
 
 def target_bad(given: Input) -> Revert | None:
     """Shifted callers whose path to the target FAILed, and whose path back is not as bad."""
-    observed, state = given.observed, given.state
-    if not state.unfinished:
-        return None
-    for callers in state.shifted_clusters:
-        to_target = known_of(observed, callers, Side.TARGET)
-        if cluster_fails(to_target, known_of(observed, callers, Side.ORIGIN)):
-            return Revert(Reason.TARGET_BAD, bad_probes(callers, state.target, to_target))
+    for callers, to_target in _failing(given):
+        return Revert(Reason.TARGET_BAD, bad_probes(callers, given.state.target, to_target))
     return None
 
 
