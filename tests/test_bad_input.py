@@ -48,9 +48,15 @@ LEAVES = (
     | st.dates()
     | st.sampled_from(["", "0", "-1", "1e999", "[::", "http://[", "eks", "\x7f", "a.b", "ü" * 64])
 )
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(LEAVES, inner, max_size=3)
+
+
 TREES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LEAVES, inner, max_size=3),
+    _branches,
     max_leaves=6,
 )
 

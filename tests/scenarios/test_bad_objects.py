@@ -32,11 +32,15 @@ LEAVES = (
     | st.text(max_size=6)
     | st.sampled_from(["service-a", "service-a-eks", "2026-13-01T00:00:00Z", "1e400", "10", "{}"])
 )
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2)
+
+
 JSON = st.recursive(
     LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2)
-    ),
+    _branches,
     max_leaves=5,
 )
 KINDS = [

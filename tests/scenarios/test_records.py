@@ -138,12 +138,15 @@ def test_a_token_that_no_lease_counts_to_is_unreadable(token: int) -> None:
     assert isinstance(found, Unreadable)
 
 
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["kind", "v", "attempt", "home", "epoch"]), inner
+    )
+
+
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["kind", "v", "attempt", "home", "epoch"]), inner)
-    ),
+    _branches,
 )
 
 

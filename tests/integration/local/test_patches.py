@@ -19,9 +19,15 @@ from deploy.stand_ins.apiserver.patches import (
 
 _KEYS = {"ports": "port"}
 _SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab/~"), inner)
+
+
 _DOCUMENTS = st.recursive(
     _SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab/~"), inner),
+    _branches,
     max_leaves=10,
 )
 _OBJECTS = st.dictionaries(st.sampled_from("ab/~"), _DOCUMENTS)

@@ -18,9 +18,15 @@ from tests.unit.cli.cli_cluster import ended, migration, path, status
 
 NOW = datetime(2026, 1, 1, 10, 5, 40, tzinfo=UTC)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+
+
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    _branches,
 )
 
 

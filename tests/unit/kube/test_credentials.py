@@ -373,11 +373,15 @@ async def test_a_token_that_is_none_is_a_sentence(
 # --- kubeconfigs ----------------------------------------------------------------------------------
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+
+
 ANYTHING = st.recursive(
     SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-    ),
+    _branches,
     max_leaves=8,
 )
 # No key is as long as apiVersion, so that no exec section among them names a program to run.

@@ -25,19 +25,21 @@ from controller.kube.objects import (
     read_weight,
 )
 
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(
+            ["metadata", "spec", "name", "namespace", "ports", "backends", "weight", "labels"]
+        )
+        | st.text(max_size=4),
+        inner,
+        max_size=5,
+    )
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["metadata", "spec", "name", "namespace", "ports", "backends", "weight", "labels"]
-            )
-            | st.text(max_size=4),
-            inner,
-            max_size=5,
-        )
-    ),
+    _branches,
     max_leaves=25,
 )
 

@@ -27,14 +27,16 @@ SHOWN = r"a\x1b[2J\u202eb\nc"
 
 CRD = Path(__file__).parents[3] / "deploy" / "chart" / "crds" / "migrations.yaml"
 
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=4) | st.dictionaries(
+        st.sampled_from(["history", "conditions", "type", "status", "phase", "share"]), inner
+    )
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["history", "conditions", "type", "status", "phase", "share"]), inner
-        )
-    ),
+    _branches,
 )
 
 

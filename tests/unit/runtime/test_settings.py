@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -297,9 +298,13 @@ KEYS = st.sampled_from(
     ["clusters", "legacy", "lease", "cluster", "prober", "paused", "listen", "x"]
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates()
-TREES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS | LEAVES, inner), max_leaves=20
-)
+
+
+def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner) | st.dictionaries(KEYS | LEAVES, inner)
+
+
+TREES = st.recursive(LEAVES, _branches, max_leaves=20)
 
 
 @given(tree=TREES, variable=st.lists(KEYS), word=st.text())
