@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from math import inf
 
-from prober.schedule import Granted, Wanted, grant
+from prober.schedule import BASE_SHARE, STRAINED_SHARE, Granted, Wanted, grant
 
 CUT = 0.7
 """What is left of the rate each time the loop lags."""
@@ -39,12 +39,14 @@ class EffectiveCap:
         self._rises_s = inf
 
     def strain(self, now: float, used_per_s: float) -> None:
-        """Note a lag while ``used_per_s`` were sent: that was too much."""
+        """Note a lag while ``used_per_s`` were sent: that was too much, if it is not the first for a while."""
         self._strained_s = now
         self._rises_s = now + CALM_S
         if now - self._cut_s >= CUT_EVERY_S:
+            again = now - self._cut_s < CALM_S
             self._cut_s = now
-            self.per_s = max(FLOOR * self._cap_per_s, CUT * min(self.per_s, used_per_s))
+            too_much = min(self.per_s, used_per_s) if again else self.per_s
+            self.per_s = max(FLOOR * self._cap_per_s, CUT * too_much)
 
     def pass_time(self, now: float) -> None:
         """Give back what is due: in whole seconds, because each change paces every path anew."""
@@ -88,7 +90,8 @@ class Capacity:
         self._effective.pass_time(now)
         under = self._effective.per_s, self._effective.may_burst(now)
         if self._settled != under:
-            self._granted = grant(self._wanted, under[0], bursts=under[1])
+            base_per_s = min(BASE_SHARE * self.cap_per_s, STRAINED_SHARE * under[0])
+            self._granted = grant(self._wanted, under[0], base_per_s, bursts=under[1])
             self._settled = under
             self._used_per_s = self.totals()[1]
             self.version += 1

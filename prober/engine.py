@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 
 from prober.aims import CLOSED, Aims
 from prober.capacity import Capacity
-from prober.contract import DRAINING, SAMPLE_S, Assign, Readdress, Report, Sample, Withdraw
+from prober.contract import DRAINING, SAMPLE_S, UNTIMED, Assign, Readdress, Report, Sample, Withdraw
 from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
 from prober.path import ProbedPath, Timer
@@ -29,6 +29,10 @@ MAX_ASSIGNMENTS = 2_000
 
 MAX_SAMPLES = 2_000
 """Samples of one report; what is left goes with the next. About 200 bytes each, far from 1 MiB."""
+
+BATCH_S = 0.01
+"""What is due within this is sent together: to wake up for each probe costs as much as to send it. A probe is late
+by what it waits beyond that."""
 
 TRUST_S = 1.0
 """How long after a self-check that failed the prober says that it does not trust itself."""
@@ -121,7 +125,8 @@ class Engine:
             due = self._timers.next_due
             alarm = None
             if due is not None:
-                alarm = loop.call_later(due - self._client.clock(), self._roused.set)
+                wait_s = max(BATCH_S, due - self._client.clock())
+                alarm = loop.call_later(wait_s, self._roused.set)
             try:
                 await self._roused.wait()
             finally:
@@ -140,6 +145,7 @@ class Engine:
     def _send_due(self, now: float) -> None:
         for due, timer in self._timers.take(now):
             path = timer.path
+            asked_s = min(now, due + BATCH_S)
             if path is None:
                 self._control.plan(due)
                 self._start(self._control.probe(due))
@@ -147,9 +153,10 @@ class Engine:
                 sample = path.samples.plan(due)
                 self._metrics.planned.labels(path.assign.route).inc()
                 if len(self._probes) < self._max_in_flight:
-                    self._start(self._probe(path, path.next_ask(), due, sample, burst=timer.burst))
+                    probe = self._probe(path, path.next_ask(), asked_s, sample, burst=timer.burst)
+                    self._start(probe)
                 else:
-                    unsent = Outcome(due, now, now, unsent="unsent")
+                    unsent = Outcome(asked_s, now, now, unsent="unsent")
                     self._count(path, "", unsent, sample, burst=timer.burst)
 
     def _start(self, probe: Coroutine[None, None, None]) -> None:
@@ -184,7 +191,7 @@ class Engine:
 
     def _burst(self, path: ProbedPath, now: float) -> None:
         """Raise the rate, unless it is ourselves who are ill: more load would make that worse."""
-        if path.is_over or self._why_untrusted(now):
+        if path.is_over or self._why_untrusted(now) not in ("", UNTIMED):
             return
         path.note_bad(now)
         if path not in self._bursting:

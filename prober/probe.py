@@ -2,7 +2,7 @@
 
 The promises, each with its test, whatever the protocol (one file each in :mod:`prober.protocols`):
 
-- one request is sent at most: no retry (aiohttp's hidden one is off), no redirect, no second try;
+- one request is sent at most: no retry, no redirect, no second try;
 - nothing is kept between probes but connections: no cookies, no credentials from the environment;
 - at most 64 KiB of a body are read, and none of it is kept;
 - the answer is due 1 s after the probe was *due*, not after it was sent;
@@ -17,7 +17,6 @@ import errno
 import socket
 from collections.abc import Callable
 
-import aiohttp
 import structlog
 
 from prober.aims import CLOSED, Aims, ForbiddenError
@@ -25,7 +24,7 @@ from prober.contract import PROTOCOL_UNSERVED, Protocol
 from prober.outcome import Outcome
 from prober.protocols import advice, askings
 from prober.protocols.broken import BrokenError
-from prober.protocols.http1 import Session
+from prober.protocols.http1 import Connections
 from prober.self_check import LAG_S
 from prober.target import Ask, NotServedError
 
@@ -59,26 +58,20 @@ _KINDS_BY_ERRNO: dict[int | None, str] = {
     errno.ETIMEDOUT: "timeout",
 }
 _KINDS_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "dns"),
     (socket.gaierror, "dns"),
     (TimeoutError, "timeout"),
-    (aiohttp.ServerDisconnectedError, "reset"),
     (ConnectionResetError, "reset"),
-    (aiohttp.ClientPayloadError, "truncated"),
-    (aiohttp.ClientResponseError, "garbled"),
 )
 
 
 class Client:
     """Sends the probes of one stream; ``clock`` is what due times are counted on."""
 
-    def __init__(
-        self, session: Session, clock: Clock, *, proxied: bool = False, aims: Aims = CLOSED
-    ) -> None:
+    def __init__(self, connections: Connections, clock: Clock, aims: Aims = CLOSED) -> None:
         self.clock = clock
-        self._proxied = proxied
+        self._proxied = connections.proxy is not None
         self._told: set[str] = set()
-        self._askings = askings(session, clock, proxied=proxied, aims=aims)
+        self._askings = askings(connections, clock, aims)
 
     def check(self, protocol: Protocol) -> None:
         """Raise :class:`NotServedError` for a protocol that this prober does not speak."""
@@ -94,7 +87,7 @@ class Client:
         try:
             async with asyncio.timeout(due_s + TIMEOUT_S - started_s):
                 answer = await self._askings[ask.protocol](ask)
-        except (TimeoutError, BrokenError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, BrokenError, OSError) as error:
             return self._failed(due_s, started_s, _kind_of(error))
         except ForbiddenError as error:
             self._tell(str(error))

@@ -24,8 +24,12 @@ BURST_S = 10.0
 BURST_EXTRA = 4
 """Extra probes for each base probe in a burst: 1 + 4 makes the x5."""
 
-BASE_SHARE = 0.8
-"""What of the cap base rates may take together; the rest is kept for bursts."""
+BASE_SHARE = 0.4
+"""What of the cap base rates may take together; the rest is kept for bursts: when many fail at once, they are what
+brings everybody back."""
+
+STRAINED_SHARE = 0.8
+"""What base rates may take of what a prober that is short of CPU can send."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -84,11 +88,13 @@ class Granted:
     burst: float
 
 
-def grant(wanted: Mapping[K, Wanted], cap_per_s: float, *, bursts: bool = True) -> dict[K, Granted]:
+def grant(
+    wanted: Mapping[K, Wanted], cap_per_s: float, base_per_s: float, *, bursts: bool = True
+) -> dict[K, Granted]:
     """Return how ``cap_per_s`` is shared among the wanted rates.
 
     In the order of :func:`_rank`, and inside a rank every rate is lowered by the same share. Base rates
-    get :data:`BASE_SHARE` of it at most, so that those who fail can burst however many there are; bursts get
+    get ``base_per_s`` of it at most, so that those who fail can burst however many there are; bursts get
     what the base rates leave, and none where ``bursts`` are off.
     """
     totals: dict[int, float] = {}
@@ -96,7 +102,7 @@ def grant(wanted: Mapping[K, Wanted], cap_per_s: float, *, bursts: bool = True) 
         for burst, asked in ((False, want.base_per_s), (True, want.burst_per_s)):
             rank = _rank(want.priority, burst=burst)
             totals[rank] = totals.get(rank, 0.0) + asked
-    left, left_for_base = cap_per_s, BASE_SHARE * cap_per_s
+    left, left_for_base = cap_per_s, base_per_s
     shares: dict[int, float] = {}
     for rank in sorted(totals):
         total, is_burst = totals[rank], rank in _BURST_RANKS

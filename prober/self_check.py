@@ -23,6 +23,9 @@ BLIND_S = 0.2
 """A loop that stands still for longer may have missed an answer: below, it comes round five times and more
 in the second that a probe is given, and reads what has come."""
 
+SPELL_S = 1.0
+"""A loop that stood still for more than :data:`BLIND_S` of this, in all, is asked for too much."""
+
 _MILD = ("", UNTIMED, LAG)
 """In the order of what they take away; every other reason takes everything."""
 
@@ -61,7 +64,10 @@ class SelfCheck:
 
 
 class LoopLag:
-    """Watches that the event loop comes round: every stretch without a beat fails, and ``on_lag`` hears its end."""
+    """Watches that the event loop comes round: every stretch without a beat fails.
+
+    ``on_lag`` hears of those that are more than a hiccup, which every busy machine has: it is asked of too much.
+    """
 
     def __init__(self, beat_s: float, now: float, on_lag: Callable[[float], None]) -> None:
         self._on_lag = on_lag
@@ -77,6 +83,7 @@ class LoopLag:
         late_s = max(0.0, now - self._last - self._beat_s)
         if late_s > LAG_S:
             self.self_check.failed(self._last, now, LAG if late_s > BLIND_S else UNTIMED)
-            self._on_lag(now)
+            if self.self_check.lost_s(now - SPELL_S, now) > BLIND_S:
+                self._on_lag(now)
         self._last = now
         return late_s

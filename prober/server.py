@@ -17,7 +17,7 @@ from prober.capacity import Capacity
 from prober.contract import CONTROL_PATH, MAX_MESSAGE_BYTES, PATH, VERSION, Hello
 from prober.engine import Engine
 from prober.probe import Client
-from prober.protocols.http1 import new_session
+from prober.protocols.http1 import Connections
 from prober.schedule import BASE_SHARE
 from prober.self_check import LoopLag
 from prober.settings import Settings
@@ -66,6 +66,7 @@ class Server:
         self._capacity = Capacity(settings.cap_per_s)
         # Unix time at the start, monotonic since: see prober.engine.
         self._epoch = time.time() - time.monotonic()
+        self._connections = Connections(settings.proxy_url)
         self._lag = LoopLag(BEAT_S, self._clock(), self._capacity.strain)
         self._streams: dict[Stream, _Peer] = {}
         self._idle = asyncio.Event()
@@ -116,21 +117,18 @@ class Server:
         await socket.prepare(request)
         structlog.contextvars.bind_contextvars(peer=request.remote)
         settings, aims = self._settings, self._settings.aims
-        async with new_session(settings.proxy_url, aims) as session:
-            engine = Engine(
-                client=Client(
-                    session, self._clock, proxied=settings.proxy_url is not None, aims=aims
-                ),
-                control=control_ask(
-                    settings.reference_service, settings.reference_port, settings.domain
-                ),
-                domain=settings.domain,
-                capacity=self._capacity,
-                lag=self._lag,
-                metrics=self._metrics,
-                aims=aims,
-            )
-            await self._serve(request, socket, engine)
+        engine = Engine(
+            client=Client(self._connections, self._clock, aims),
+            control=control_ask(
+                settings.reference_service, settings.reference_port, settings.domain
+            ),
+            domain=settings.domain,
+            capacity=self._capacity,
+            lag=self._lag,
+            metrics=self._metrics,
+            aims=aims,
+        )
+        await self._serve(request, socket, engine)
         return socket
 
     async def _serve(
@@ -198,7 +196,8 @@ class Server:
     async def _watch_loop(self, app: web.Application) -> AsyncIterator[None]:
         del app
         watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch_tokens())]
-        yield
+        with self._connections:
+            yield
         for watch in watches:
             watch.cancel()
         await asyncio.wait(watches)

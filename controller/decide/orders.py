@@ -20,7 +20,7 @@ from controller.domain import (
     SplitKind,
     TrafficOrder,
 )
-from controller.domain.decision import WATCH_PER_S
+from controller.domain.decision import APEX_PER_S, WATCH_PER_S
 from controller.domain.ports import is_opaque, port_to_probe, protocol_to_probe
 
 DECIDING_PATHS = 2
@@ -72,7 +72,7 @@ def _of_callers(
             latency=spec.latency,
             judges=_judges(given.observed, spec),
             shifted=given.state.shifted,
-            slowed=route.side is Side.APEX or _only_watched(given),
+            slowed=_only_watched(given),
             generation=given.observed.generation,
             identity=(*identity(given.observed, attempt, spec, path), protocol),
         )
@@ -122,18 +122,18 @@ def probe_rate(given: Input) -> float:
     if spec is None:
         return 0.0
     asked = float(spec.probe.rate_per_s)
-    watched = min(WATCH_PER_S, asked)
-    return DECIDING_PATHS * (watched if _only_watched(given) else asked) + watched
+    deciding = min(WATCH_PER_S, asked) if _only_watched(given) else asked
+    return DECIDING_PATHS * deciding + min(APEX_PER_S, asked)
 
 
 def _only_watched(given: Input) -> bool:
-    """Return whether a soak has earned PASS on all four paths, whatever was heard last.
+    """Return whether a share has earned PASS on all four paths, whatever was heard last.
 
-    Until then, and while one cluster lags, its share is as new as any other; after a restart, which has no
-    evidence, and after a fault as well. From then on probes only have to see the next fault: the burst does the rest.
+    Until then, and while one cluster lags, it is new; after a restart, which has no evidence, and after a fault as
+    well. From then on probes only have to see the next fault: the burst does the rest.
     """
     state = given.state
-    if not state.soaking or state.lagging() or given.observed.settled_s < gates.SETTLE_S:
+    if not state.shifted or state.lagging() or given.observed.settled_s < gates.SETTLE_S:
         return False
     return all(0 < found.needed <= found.clean for _, found in gates.four_paths(given))
 

@@ -133,8 +133,12 @@ class ReadSplits:
 Action = WriteSplit | WritePin | WriteCanary | ReadCanary | ReadEndpoints | ReadSplits
 
 
-WATCH_PER_S = 1.0
-"""The base rate of what is only watched: three seconds give the three answers that show what is usual."""
+WATCH_PER_S = 3.0
+"""The base rate of what is only watched: the next fault is seen within a third of a second, and the burst that it
+begins does the rest."""
+
+APEX_PER_S = 1.0
+"""The base rate of what decides nothing: three seconds give the three answers that show what is usual."""
 
 BURST = 5
 """How many times its rate a path that rises is asked after a bad probe."""
@@ -169,6 +173,8 @@ class ProbeOrder:
     def rate_per_s(self) -> float:
         """Return the base rate: the spec's, or that of watching."""
         asked = float(self.probe.rate_per_s)
+        if self.route == "apex":
+            return min(APEX_PER_S, asked)
         return min(WATCH_PER_S, asked) if self.slowed else asked
 
     @property

@@ -112,8 +112,9 @@ class Slots:
             for key, want in self._wants.items()
         }
         before, queued = self._holders, self._waiting
-        soaking_per_s = sum(rate for key, rate in self._rates.items() if key not in self._wants)
-        caps = {name: cap - soaking_per_s for name, cap in self._caps().items()}
+        resting_per_s = sum(rate for key, rate in self._rates.items() if key not in self._wants)
+        # Probers ask all of them less often where there is no room, so they keep nobody out of the other half.
+        caps = {name: cap - min(resting_per_s, cap / 2) for name, cap in self._caps().items()}
         self._holders, self._waiting = grant(wants, before, self._size, caps)
         for key in (before ^ self._holders) | (set(queued) ^ set(self._waiting)):
             self._changed(key)

@@ -27,13 +27,15 @@ Asking = Callable[[Ask], Awaitable[Answer]]
 
 
 def askings(
-    session: http1.Session, clock: Callable[[], float], *, proxied: bool, aims: Aims
+    connections: http1.Connections, clock: Callable[[], float], aims: Aims
 ) -> Mapping[Protocol, Asking]:
     """Return how each protocol that can be probed is asked; through an HTTP proxy only ``http`` can."""
-    found: dict[Protocol, Asking] = {"http": lambda ask: http1.answer(ask, session, clock)}
-    if proxied:
-        return found
     names = Names(clock, aims)
+    found: dict[Protocol, Asking] = {
+        "http": lambda ask: http1.answer(ask, connections, names, clock)
+    }
+    if connections.proxy:
+        return found
     found["tcp"] = lambda ask: tcp.answer(ask, names, clock)
     if HAS_HTTP2:
         found["h2c"] = lambda ask: h2c.answer(ask, names, clock)

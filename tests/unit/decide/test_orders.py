@@ -108,21 +108,23 @@ FOUR = tuple(
 @pytest.mark.parametrize(
     ("share", "short", "settled_s", "deciding", "each"),
     [
-        (250, None, 5.0, (10.0, None), 21.0),
+        (0, None, 5.0, (10.0, None), 21.0),
+        (250, FOUR[0], 5.0, (10.0, None), 21.0),
+        (250, None, 5.0, (3.0, 47.0), 7.0),
         (SOAKING, FOUR[0], 5.0, (10.0, None), 21.0),
         (SOAKING, FOUR[3], 5.0, (10.0, None), 21.0),
         (SOAKING, None, 0.9, (10.0, None), 21.0),
-        (SOAKING, None, 5.0, (1.0, 49.0), 3.0),
+        (SOAKING, None, 5.0, (3.0, 47.0), 7.0),
     ],
 )
-def test_a_soak_is_asked_less_often_once_it_has_passed(
+def test_a_share_is_asked_less_often_once_it_has_passed(
     share: int,
     short: tuple[str, Side] | None,
     settled_s: float,
     deciding: tuple[float, float | None],
     each: float,
 ) -> None:
-    """A soak asks as a step does until all is earned, then once a second; a burst reaches 50 a second in both.
+    """A share is asked ten times a second until all is earned, then three times; a burst reaches 50 in both.
 
     The apex decides nothing and is asked once a second. What a migration costs is the sum.
     """
@@ -137,7 +139,7 @@ def test_a_soak_is_asked_less_often_once_it_has_passed(
 
 
 def test_what_is_asked_seldom_is_never_asked_more() -> None:
-    """Less than once a second stays so, in the soak and at the apex; without a spec nothing is asked."""
+    """Less than that stays so, on all paths; without a spec nothing is asked."""
     seldom = spec(probe={"rate_per_s": 1})
     assert orders.probe_rate(given(asked=seldom)) == 3.0
     assert orders.probe_rate(given(asked=None)) == 0.0
@@ -151,5 +153,5 @@ def test_a_step_made_by_half_is_asked_as_often_as_any() -> None:
     assert isinstance(lower.record, Record)
     record = msgspec.structs.replace(lower.record, share_permille=500)
     behind = {"splits": (split(500, record),)}
-    assert orders.probe_rate(soaking) == 3.0
+    assert orders.probe_rate(soaking) == 7.0
     assert orders.probe_rate(given(SOAKING, paths=earned, settled_s=5.0, eks=behind)) == 21.0

@@ -18,7 +18,7 @@ from prober import probe
 from prober.contract import USER_AGENT, Assign
 from prober.probe import Client, _kind_of
 from prober.protocols import names
-from prober.protocols.http1 import new_session
+from prober.protocols.http1 import Connections
 from prober.target import MAX_BODY_BYTES, Ask, asks_of
 from tests.unit.prober.loopback import HERE, OK, Request, Target, running_target
 
@@ -26,8 +26,8 @@ from tests.unit.prober.loopback import HERE, OK, Request, Target, running_target
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     """A client as streams have it."""
-    async with new_session(None, HERE) as session:
-        yield Client(session, time.monotonic, aims=HERE)
+    with Connections() as connections:
+        yield Client(connections, time.monotonic, HERE)
 
 
 def ask(target: Target, path: str = "/", method: str = "GET", **headers: str) -> Ask:
@@ -275,8 +275,8 @@ async def test_proxies_of_the_environment_are_not_used(
 
 async def test_the_proxy_of_the_settings_is_used(target: Target) -> None:
     """Through a proxy the whole name is asked for, and nothing is looked up."""
-    async with new_session(target.url) as session:
-        client = Client(session, time.monotonic)
+    with Connections(target.url) as connections:
+        client = Client(connections, time.monotonic)
         web = Ask("GET", URL("http://web-eks.default.svc.cluster.local:8080/x"), {})
         assert (await client.probe(web, time.monotonic())).answer == "200"
     (request,) = target.requests
@@ -330,7 +330,7 @@ async def test_dns_that_hangs_is_no_fault_of_the_target(
         (OSError(errno.EPIPE, "gone"), "reset"),
         (OSError(errno.EPROTO, "odd"), "connection"),
         (TimeoutError(), "timeout"),
-        (aiohttp.ClientConnectionError(), "connection"),
+        (ConnectionError(), "connection"),
     ],
 )
 def test_faults_of_our_own_have_no_kind(error: Exception, kind: str) -> None:
@@ -346,7 +346,7 @@ async def test_a_fault_nobody_thought_of_is_our_own(
     async def break_down(*_: Any, **__: Any) -> Any:
         raise KeyError
 
-    monkeypatch.setattr(aiohttp.ClientSession, "_request", break_down)
+    monkeypatch.setattr(Connections, "take", break_down)
     outcome = await client.probe(ask(target), time.monotonic())
     assert (outcome.answer, outcome.unsent) == ("", "unsent")
 
@@ -374,9 +374,9 @@ def test_no_bytes_make_a_probe_raise() -> None:
     with asyncio.Runner() as runner:
 
         async def exchange(answer: bytes) -> None:
-            async with running_target() as target, new_session(None, HERE) as session:
+            async with running_target() as target:
                 target.answer = says(answer, close=True)
-                client = Client(session, time.monotonic)
+                client = Client(Connections(), time.monotonic)
                 outcome = await client.probe(ask(target), time.monotonic())
                 assert outcome.unsent == ""
                 assert outcome.answer

@@ -26,7 +26,7 @@ from prober.contract import PROTOCOL_UNSERVED, USER_AGENT, Assign, Protocol
 from prober.outcome import Outcome
 from prober.probe import Client
 from prober.protocols import advice, names
-from prober.protocols.http1 import new_session
+from prober.protocols.http1 import Connections
 from prober.target import Ask, NotServedError, asks_of
 from tests.unit.prober.loopback import HERE, Target
 from tests.unit.prober.servers import App, GrpcServer, Talk, bare, grpc_server, hypercorn
@@ -39,8 +39,8 @@ HTTP_GOOD = ((200, 399),)
 async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     """A client as streams have it, but patient: a loaded machine is no fault of a target."""
     monkeypatch.setattr(probe, "TIMEOUT_S", 15.0)
-    async with new_session(None, HERE) as session:
-        yield Client(session, time.monotonic, aims=HERE)
+    with Connections() as connections:
+        yield Client(connections, time.monotonic, HERE)
 
 
 @pytest.fixture
@@ -482,9 +482,9 @@ async def test_a_name_that_leads_where_probes_never_go_is_not_asked(
 
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
     monkeypatch.setattr(asyncio, "open_connection", connect)
-    monkeypatch.setattr(aiohttp.TCPConnector, "_wrap_create_connection", connect)
-    async with new_session(None) as session:
-        client = Client(session, time.monotonic)
+    monkeypatch.setattr(Connections, "take", connect)
+    with Connections() as connections:
+        client = Client(connections, time.monotonic)
         with capture_logs() as logs:
             outcomes = [
                 await probed(client, 80, protocol, route="apex", addresses=()) for _ in range(2)
@@ -506,8 +506,8 @@ async def test_the_address_that_was_checked_is_the_one_that_is_asked(
         return [_resolved(host, next(answers), port)]
 
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
-    async with new_session(None, HERE) as session:
-        client = Client(session, time.monotonic, aims=HERE)
+    with Connections() as connections:
+        client = Client(connections, time.monotonic, HERE)
         outcome = await probed(
             client, server.port, protocol, route="apex", addresses=(), port=server.port
         )
@@ -533,8 +533,8 @@ async def test_an_address_is_not_looked_up(
 @pytest.mark.parametrize("protocol", ["h2c", "grpc", "tcp"])
 async def test_through_an_http_proxy_only_http_is_spoken(protocol: Protocol) -> None:
     """A proxy that stands in for the sidecar speaks HTTP/1.1: the rest is refused with a reason."""
-    async with new_session("http://127.0.0.1:9") as session:
-        client = Client(session, time.monotonic, proxied=True)
+    with Connections("http://127.0.0.1:9") as connections:
+        client = Client(connections, time.monotonic)
         client.check("http")
         with pytest.raises(NotServedError, match=f"{protocol}.*leave proxy_url out") as refused:
             client.check(protocol)
@@ -546,7 +546,7 @@ def test_without_h2_the_rest_is_served() -> None:
     code = (
         "import asyncio, sys; sys.modules['h2'] = None\n"
         "from prober import protocols\n"
-        "async def main(): print(*protocols.askings(None, None, proxied=False, aims=None))\n"
+        "async def main(): print(*protocols.askings(protocols.http1.Connections(), None, None))\n"
         "asyncio.run(main())\n"
     )
     told = subprocess.run(
@@ -571,8 +571,8 @@ def test_no_bytes_make_a_probe_raise() -> None:
                 writer.write_eof()
                 await asyncio.sleep(0)
 
-            async with bare(talk) as port, new_session(None, HERE) as session:
-                client = Client(session, time.monotonic)
+            async with bare(talk) as port:
+                client = Client(Connections(), time.monotonic)
                 outcome = await probed(client, port, protocol, body="x")
                 assert (outcome.unsent, bool(outcome.answer)) == ("", True)
 

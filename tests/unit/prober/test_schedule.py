@@ -60,9 +60,17 @@ def test_the_streams_of_a_way_share_its_schedule(
         for part in range(parts)
         for due in dues(base_schedule(key, rate, part, parts), moment, seconds)
     )
-    inner = [due for due in whole if moment + 1e-5 < due < moment + seconds - 1e-5]
-    seen = [due for due in shared if moment + 1e-5 < due < moment + seconds - 1e-5]
-    assert seen == pytest.approx(inner, abs=2e-6)
+    assert all(_near(due, shared) == 1 for due in _inner(whole, moment, seconds))
+    assert all(_near(due, whole) for due in _inner(shared, moment, seconds))
+
+
+def _inner(found: list[float], moment: float, seconds: float) -> list[float]:
+    """Leave out what rounding may put on either side of an edge."""
+    return [due for due in found if moment + 1e-5 < due < moment + seconds - 1e-5]
+
+
+def _near(due: float, among: list[float]) -> int:
+    return sum(abs(due - other) < 2e-6 for other in among)
 
 
 @given(keys)
@@ -93,7 +101,7 @@ def test_a_burst_puts_four_probes_between_two_base_probes(
 @given(wanted, st.floats(1, 1_000))
 def test_a_cap_is_kept(asked: dict[int, Wanted], cap: float) -> None:
     """Never more is granted than the cap, nor to anyone more than they wanted."""
-    granted = grant(asked, cap)
+    granted = grant(asked, cap, BASE_SHARE * cap)
     assert granted.keys() == asked.keys()
     assert all(0 <= share <= 1 for got in granted.values() for share in (got.base, got.burst))
     total = sum(
@@ -107,14 +115,15 @@ def test_a_cap_is_kept(asked: dict[int, Wanted], cap: float) -> None:
 def test_nothing_is_lowered_without_need(asked: dict[int, Wanted], cap: float) -> None:
     """Where everything fits under the cap, everything is granted."""
     total = sum(want.base_per_s + want.burst_per_s for want in asked.values())
-    granted = grant(asked, max(cap, total / BASE_SHARE * (1 + 1e-9)))
+    enough = max(cap, total * (1 + 1e-9))
+    granted = grant(asked, enough, enough)
     assert all(got == Granted(1.0, 1.0) for got in granted.values())
 
 
 @given(wanted, st.floats(1, 1_000))
 def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: float) -> None:
     """A base rate is throttled only when those of higher numbers get nothing."""
-    granted = grant(asked, cap)
+    granted = grant(asked, cap, BASE_SHARE * cap)
     for key, want in asked.items():
         for other, less in asked.items():
             if want.priority == less.priority:
@@ -126,7 +135,7 @@ def test_the_least_important_is_lowered_first(asked: dict[int, Wanted], cap: flo
 def test_a_burst_takes_nothing_from_evidence_but_from_the_apex() -> None:
     """A burst stands behind the base rates of paths above and at the baseline, and ahead of the apex."""
     asked = {"above": Wanted(0, 10, 40), "home": Wanted(1, 10), "apex": Wanted(2, 10)}
-    granted = grant(asked, 40)
+    granted = grant(asked, 40, 32)
     assert granted["above"] == Granted(1.0, 0.5)
     assert granted["home"].base == 1.0
     assert granted["apex"].base == 0.0
@@ -138,24 +147,24 @@ def test_a_herd_of_bursts_costs_no_other_path_its_base_rate(
 ) -> None:
     """Above and at the baseline the base rates are the same, however many burst."""
     calm = {key: Wanted(want.priority, want.base_per_s) for key, want in asked.items()}
-    bursting, before = grant(asked, cap), grant(calm, cap)
+    bursting, before = (grant(some, cap, BASE_SHARE * cap) for some in (asked, calm))
     for key, want in asked.items():
         if want.priority < 2:
             assert bursting[key].base == before[key].base
 
 
 def test_a_part_of_the_cap_is_kept_for_bursts() -> None:
-    """Where base rates want all of the cap they get 0.8 of it, and those that fail above the baseline the rest."""
+    """Where base rates want all of the cap they get their part, and those that fail above the baseline the rest."""
     asked = {
         "fails": Wanted(0, 50, 200),
         "fails at home": Wanted(1, 30, 120),
         "well": Wanted(1, 20),
     }
-    granted = grant(asked, 100)
+    granted = grant(asked, 100, 80)
     assert granted["fails"] == Granted(1.0, 0.1)
     assert granted["well"].base == pytest.approx(0.6)
     assert granted["fails at home"].burst == 0
-    assert grant(asked, 100, bursts=False)["fails"] == Granted(1.0, 0.0)
+    assert grant(asked, 100, 80, bursts=False)["fails"] == Granted(1.0, 0.0)
 
 
 def test_a_capacity_shares_anew_only_when_asked() -> None:
@@ -163,7 +172,7 @@ def test_a_capacity_shares_anew_only_when_asked() -> None:
     capacity = Capacity(10)
     capacity.want("a", Wanted(0, 16))
     capacity.settle(NOW)
-    assert capacity.granted("a").base == 0.5
+    assert capacity.granted("a").base == 0.25
     version = capacity.version
     capacity.settle(NOW + 60)
     assert capacity.version == version
@@ -173,10 +182,11 @@ def test_a_capacity_shares_anew_only_when_asked() -> None:
     assert capacity.granted("a").base == 0
 
 
-def test_a_lag_lowers_the_rate_and_ends_bursts_until_it_is_over() -> None:
-    """Each lag takes a part of what was sent, at most every half second; calm brings it back, bursts first."""
+def test_a_lag_ends_bursts_for_a_second_and_a_second_lag_lowers_what_is_sent() -> None:
+    """The first lag takes a part of the cap, the next a part of what was sent, at most every half second; calm brings
+    it back, bursts first."""
     capacity = Capacity(100)
-    capacity.want("a", Wanted(0, 50, 200))
+    capacity.want("a", Wanted(0, 40, 200))
     capacity.settle(NOW)
     assert capacity.totals()[1] == pytest.approx(100)
     for since_s in (0.0, 0.1, 0.2):
@@ -184,12 +194,14 @@ def test_a_lag_lowers_the_rate_and_ends_bursts_until_it_is_over() -> None:
         capacity.settle(NOW + since_s)
     assert capacity.granted("a") == Granted(1.0, 0.0)
     capacity.settle(NOW + 1.3)
-    assert capacity.granted("a").base == 1
-    assert capacity.granted("a").burst == pytest.approx(0.1)
-    capacity.settle(NOW + 3.3)
-    assert capacity.granted("a").burst == pytest.approx(0.125)
+    assert capacity.granted("a") == Granted(1.0, pytest.approx(0.15))
+    capacity.strain(NOW + 1.4)
+    capacity.settle(NOW + 1.4)
+    capacity.strain(NOW + 2.0)
+    capacity.settle(NOW + 2.0)
+    assert capacity.granted("a").base == pytest.approx(0.8 * 0.7**3 * 2)
     capacity.settle(NOW + 60)
-    assert capacity.granted("a").burst == pytest.approx(0.25)
+    assert capacity.granted("a") == Granted(1.0, pytest.approx(0.3))
 
 
 @given(

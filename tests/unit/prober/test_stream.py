@@ -151,7 +151,7 @@ def asked(target: Target, host: str) -> int:
 async def test_a_stream_begins_with_hello_and_then_reports(prober: Prober) -> None:
     """The first message says who answers; then reports come, numbered, with nothing asked too."""
     async with prober.dial() as controller:
-        assert controller.hello == Hello(contract.VERSION, "eks", "prober-1", 800.0)
+        assert controller.hello == Hello(contract.VERSION, "eks", "prober-1", 400.0)
         for number in range(5):
             assert (await controller.receive(Report)).number == number
     assert sum(report.control.sent for report in controller.reports) > 0

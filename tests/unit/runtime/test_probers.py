@@ -371,7 +371,7 @@ async def test_an_older_prober_is_asked_at_the_full_rate(tmp_path: Path) -> None
     slow, full = there.said
     assert isinstance(slow, Assign)
     assert isinstance(full, Assign)
-    assert (slow.rate_per_s, slow.burst_per_s) == (1.0, 49.0)
+    assert (slow.rate_per_s, slow.burst_per_s) == (3.0, 47.0)
     assert (full.rate_per_s, full.burst_per_s) == (10.0, None)
 
 
