@@ -95,11 +95,6 @@ async def test_the_example_is_taken_as_it_is(cluster: RealApi) -> None:
         ("waves.0.services.0", {}, "write where the Services are: either namespace or"),
         ("waves.0.services.0.namespaceSelector", {}, "write where the Services are: either"),
         ("waves.0.services.0", {"names": ["a"]}, "write where the Services are: either namespace"),
-        (
-            "waves.0.services.0",
-            {"namespaceSelector": {}, "names": ["a"]},
-            "names are those of one namespace: write namespace beside them",
-        ),
         ("waves.0.services.1.selector", {}, "names and selector say the same twice: write one"),
         ("waves.0.services.1.names", ["a/b"], "spec.waves[0].services[1].names[0] in body should"),
         (
@@ -109,6 +104,7 @@ async def test_the_example_is_taken_as_it_is(cluster: RealApi) -> None:
         ),
         ("waves.0.opens", "manually", 'supported values: "automatically", "byHand"'),
         ("waves.0.bake", "1 day", "spec.waves[0].bake in body should match"),
+        ("waves.0.bake", "0h", "spec.waves[0].bake in body should match"),
         ("waves.0.maxInProgress", 0, "should be greater than or equal to 1"),
         ("waves.0.togehter", True, "togehter"),
         ("windows.0.kind", "closed", 'supported values: "allow", "deny"'),
@@ -127,7 +123,8 @@ async def test_the_example_is_taken_as_it_is(cluster: RealApi) -> None:
         ("windows.1.timeZone", "UTC", "timeZone belongs to schedule: from and until say their own"),
         ("stopTheLine.within", None, "spec.stopTheLine.within: Required value"),
         ("stopTheLine.reverts", 0, "should be greater than or equal to 1"),
-        ("defaults.target", "eks", "spec.target says it for all of them: take target out"),
+        ("defaults.target", "eks", "target, attempt, paused, abort and excluded are asked of one"),
+        ("defaults.abort", "true", "target, attempt, paused, abort and excluded are asked of one"),
         (f"defaults/{PREFIX}soak", "2h", "write the keys without their prefix, as soak"),
         ("defaults.probe-rate", 10, ".spec.defaults.probe-rate: expected string"),
     ],
@@ -327,14 +324,14 @@ async def test_what_stood_before_is_let_be(guarded: RealApi) -> None:
 
 @pytest.mark.usefixtures("helm")
 def test_defaults_are_guarded_by_the_annotations_grammar() -> None:
-    """Each key but the target has its advice in the policy, and the same as a Service's annotation."""
+    """Each key that may be a default has its advice in the policy, and the same as a Service's annotation."""
     policy = one(render(example("legacy")), "ValidatingAdmissionPolicy", "migrate-fleets")
     told = [validation.get("message", "") for validation in policy["spec"]["validations"]]
     advised = [message for message in told if message.startswith("spec.defaults.")]
     assert advised == [
         f'spec.defaults.{row.key}: write {row.write}, for example {row.key}: "{row.example}"'
         for row in rows(("legacy", "eks"))
-        if row.key != "target"
+        if row.key not in ("target", "attempt", "paused", "abort")
     ]
 
 

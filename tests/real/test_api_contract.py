@@ -213,7 +213,7 @@ async def test_split_crd_refuses_what_its_schema_does(
         (
             "stopTheLine",
             {"reverts": 1, "within": "1d"},
-            "within in body should match '^[0-9]+[smh]$'",
+            "within in body should match '^0*[1-9]",
         ),
         ("windows", [{"kind": "shut"}], 'supported values: "allow", "deny"'),
     ],
