@@ -35,6 +35,7 @@ from controller.report.observers import (
 from controller.report.tracing import Tracing
 from controller.report.ui import Feed
 from controller.runtime.decider import Decider, Leading
+from controller.runtime.fleet_looks import FleetLooks
 from controller.runtime.objects import Objects
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic
@@ -113,6 +114,9 @@ class Reconciler:
         self._queue = Queue(clock)
         self._writer = Writer(self._requeue, log, clock)
         self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
+        self._fleet_looks = FleetLooks(
+            store.fleets, self._queue, self._decider.now, self._slots.probed
+        )
         objects = Objects(clusters, self.apply, metrics.clusters)
         self._publisher = Publisher(
             store,
@@ -158,7 +162,7 @@ class Reconciler:
         """Return how pressing a change is for a migration: of who is probed, wish and endpoints may be a rollback."""
         if isinstance(change, Listed):
             return Rank.ROUTINE
-        witness = change.resource in (Resource.SERVICES, Resource.ENDPOINTSLICES)
+        witness = change.resource in (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.FLEETS)
         return Rank.WITNESS if witness and self._slots.probed(key) else Rank.ECHO
 
     def on_report(self, on_report: ProberReport) -> None:
@@ -263,10 +267,14 @@ class Reconciler:
 
     def reconcile(self, key: Key) -> None:
         """Decide what is next for one migration, submit its writes, and publish it."""
+        if not key.namespace:
+            self._fleet_looks.look(key)
+            return
         began_s = self._clock()
         just_read = key in self._just_read
         self._just_read.discard(key)
         decision = self._decider.decide(key, just_read=just_read)
+        self._fleet_looks.queue_due()
         self._order(decision)
         self._writes.submit(decision.plan.actions)
         if decision.rolls_back and self._queue.is_due(Rank.WITNESS):
