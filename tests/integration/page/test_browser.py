@@ -405,6 +405,7 @@ async def test_an_odd_address_shows_what_it_can() -> None:
         await expect(opened.locator("#namespace")).to_have_value("nowhere")
         await opened.click("#all")
         await expect(opened.locator(SHOWN)).to_have_count(3)
+        assert opened.url.endswith("/")
 
 
 async def test_several_words_must_all_be_there() -> None:
