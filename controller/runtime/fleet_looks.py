@@ -1,4 +1,4 @@
-"""A Fleet's turn in the queue: what holds for it now, whom that concerns, and when it is looked at again."""
+"""A Fleet's turn in the queue: what holds for it now, whom that concerns, what is told, and when to look again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from controller.domain import Key
-from controller.runtime.fleets import Fleets
+from controller.runtime.fleet_publisher import FleetPublisher
+from controller.runtime.fleets import Fleets, fleet_key
 from controller.runtime.queue import Queue, Rank
 
 
@@ -17,24 +18,36 @@ class FleetLooks:
         self,
         fleets: Fleets,
         queue: Queue,
+        publisher: FleetPublisher,
         now: Callable[[], datetime],
         probed: Callable[[Key], bool],
     ) -> None:
         self._fleets = fleets
         self._queue = queue
+        self._publisher = publisher
         self._now = now
         self._probed = probed
 
     def look(self, key: Key) -> None:
-        """See what holds for a Fleet now, and look again when time alone ends that."""
-        if not self._fleets.has(key.service):
+        """See what holds for a Fleet now, tell it, and look again when time alone ends that."""
+        name = key.service
+        if not self._fleets.has(name):
             self._queue.forget(key)
+            self._publisher.forget(name)
             return
         now = self._now()
-        found = self._fleets.picture(key.service, now)
+        found = self._fleets.picture(name, now)
         self.queue_due(looked_at=key)
+        again_s = self._publisher.publish(name, found, now)
+        if again_s is not None:
+            self._queue.add_in(key, again_s)
         if found.changes is not None:
             self._queue.add_in(key, (found.changes - now).total_seconds())
+
+    def queue_all(self) -> None:
+        """Have every Fleet looked at: who leads is another."""
+        for name in self._fleets.all():
+            self._queue.add(fleet_key(name))
 
     def queue_due(self, looked_at: Key | None = None) -> None:
         """Queue whom it concerns that another word of a Fleet holds; first who may have to be rolled back by it."""

@@ -15,7 +15,7 @@ from controller.decide.fleet.placing import Placement, Seen, place
 from controller.decide.fleet.progress import Picture, Programme, picture
 from controller.decide.fleet.reading import Written, read
 from controller.decide.fleet.standing import standing_of
-from controller.decide.fleet.word import word_for
+from controller.decide.fleet.word import torn_between, torn_message, word_for
 from controller.domain import PREFIX, Key
 from controller.domain.annotation_schema import EXCLUDED
 from controller.domain.fleet import Fleet, FleetWord, Standing
@@ -73,7 +73,7 @@ class Fleets:
     ) -> None:
         self._views = views
         self._gateways = gateways
-        self._at = at
+        self.at = at
         self._kept: dict[str, _Kept] = {}
         self._placements: dict[Key, Placement] = {}
         self._standings: dict[Key, Standing] = {}
@@ -118,24 +118,26 @@ class Fleets:
 
     def _fleets_changed(self, cluster: str, names: Iterable[tuple[str, str]]) -> set[Key]:
         """Read these Fleets anew. Where one comes or goes whom the others name is looked at anew too."""
-        if cluster != self._at:
+        if cluster != self.at:
             return set()
         keys = {fleet_key(name) for _, name in names}
         before = set(self.members())
-        others = [self._reread(name) for _, name in sorted(names)]
-        if any(others):
+        read_as = [self._reread(name) for _, name in sorted(names)]
+        if True in read_as:
             for key, found in self._placements.items():
                 self._put(key, found)
             self._place([*self._services(), *self._placements])
-        return keys | before | set(self.members())
+        return keys if set(read_as) == {None} else keys | before | set(self.members())
 
-    def _reread(self, name: str) -> bool:
-        """Read a Fleet anew; return whether it may name others than before."""
-        found = self._views[self._at].objects(Resource.FLEETS).get((NO_NAMESPACE, name))
+    def _reread(self, name: str) -> bool | None:
+        """Read a Fleet anew; return whether it may name others than before, None where it asks for the same."""
+        found = self._views[self.at].objects(Resource.FLEETS).get((NO_NAMESPACE, name))
         before = self._kept.get(name)
         if not isinstance(found, FleetObject):
             return self._kept.pop(name, None) is not None
         fleet = read(_written(found), self._clusters)
+        if before is not None and before.programme.fleet == fleet:
+            return None
         if before is not None and _names_the_same(before.programme.fleet, fleet):
             before.programme.fleet = fleet
             self._changed(name)
@@ -181,6 +183,25 @@ class Fleets:
     def all(self) -> list[str]:
         """Return the names of all Fleets."""
         return sorted(self._kept)
+
+    def written(self, name: str) -> FleetObject:
+        """Return a Fleet as its API server has it."""
+        found: FleetObject = self._views[self.at].objects(Resource.FLEETS)[NO_NAMESPACE, name]
+        return found
+
+    def waves_of(self, name: str) -> dict[Key, str]:
+        """Return the wave of each Service that a Fleet moves."""
+        fleet = self._kept[name].programme.fleet
+        tallies = self._kept[name].programme.tallies
+        return {key: w.name for w in fleet.waves for key in tallies[w.number].members}
+
+    def unplaced(self) -> list[Key]:
+        """Return the Services that somebody exported or annotated, and that no Fleet names."""
+        return [k for k, found in self._placements.items() if not found.places and found.wanted]
+
+    def is_unknown(self, name: str) -> bool:
+        """Return whether it is not known yet whom a Fleet names, or how they stand."""
+        return not self._kept[name].settled
 
     def programme(self, name: str) -> Programme:
         """Return a Fleet with its Services."""
@@ -269,6 +290,8 @@ class Fleets:
                 programme.unfit[key] = found.unfit
             elif number in programme.tallies:
                 programme.tallies[number].put(key, self._standings.get(key))
+            if found.is_member and len(found.places) > 1:
+                programme.torn[key] = _torn(self._kept, key, found)
             self._changed(name)
 
     def _take_out(self, key: Key, found: Placement) -> None:
@@ -277,6 +300,7 @@ class Fleets:
                 programme = self._kept[name].programme
                 programme.excluded.pop(key, None)
                 programme.unfit.pop(key, None)
+                programme.torn.pop(key, None)
                 if number in programme.tallies:
                     programme.tallies[number].drop(key)
                 self._changed(name)
@@ -319,6 +343,16 @@ def _said(views: Mapping[str, ClusterStore], key: Key) -> frozenset[str]:
         if service
         for annotation in service.annotations
     )
+
+
+def _torn(kept: Mapping[str, _Kept], key: Key, found: Placement) -> str:
+    """Return that more than one wave names a Service, and which."""
+    names = [
+        torn_between(wave, name)
+        for name, number in found.places
+        for wave in kept[name].programme.fleet.waves[number - 1 : number]
+    ]
+    return torn_message(key, names)
 
 
 def _concerned(programme: Programme, before: Picture | None, after: Picture) -> set[Key]:

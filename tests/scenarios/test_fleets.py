@@ -113,3 +113,55 @@ def test_one_of_a_wave_that_moves_together_takes_the_others_back() -> None:
     world.until(lambda: all(phase(world, s) is Phase.REVERTED for s in "ab"), limit_s=30)
     assert (reason(world, "a"), reason(world, "b")) == ("Aborted", "TogetherReverted")
     assert world.shares(key=key("b"))[0] == 0
+
+
+def status(world: World, name: str = NAME) -> dict[str, Any]:
+    """Return the status of a Fleet as it was written."""
+    found = world.apis["legacy"].get(Resource.FLEETS, "", name)
+    told: dict[str, Any] = found.get("status", {})
+    return told
+
+
+def test_the_status_says_how_far_it_is_and_what_opens_next() -> None:
+    """The status counts who stands where, names the wave that is under way, and says what the next one waits for."""
+    world = World(services=("a", "b", "c"))
+    put(world, wave("one", "a"), wave("two", "b", "c", opens="byHand", bake="1h"))
+    world.until(lambda: status(world).get("counts", {}).get("underWay") == 1)
+    told = status(world)
+    assert (told["state"], told["wave"], told["moved"]) == ("Open", "1/2 one", "0/3")
+    assert (told["origin"], told["waves"][1]["state"]) == ("legacy", "Waiting")
+    assert told["opensNext"]["how"] == "byHand"
+    assert told["waves"][1]["message"] == (
+        "Waits for one (1 left: default/a), then for a person: kubectl migrate fleet open two"
+    )
+    world.until(lambda: status(world)["wave"] == "2/2 two", limit_s=5000)
+    by_hand(world, "open", "two")
+    world.until(lambda: status(world)["moved"] == "3/3", limit_s=9000)
+    world.until(lambda: status(world)["waves"][1]["state"] == "Baking")
+    world.run(3700)
+    told = status(world)
+    assert (told["state"], told["wave"], told["waves"][1]["message"]) == ("Completed", "", "Completed")
+    assert {c["type"]: c["status"] for c in told["conditions"]} == {
+        "Valid": "True",
+        "Progressing": "False",
+        "Completed": "True",
+    }
+
+
+def test_what_comes_to_be_otherwise_is_told_once() -> None:
+    """Each wave that opens and is completed has one Event on the Fleet, also over a restart."""
+    world = World(services=("a", "b"))
+    put(world, wave("one", "a"), wave("two", "b"))
+    world.until(lambda: status(world).get("wave") == "2/2 two", limit_s=5000)
+    world.crash()
+    world.until(lambda: status(world)["moved"] == "2/2", limit_s=5000)
+    world.run(30)
+    told = [
+        (body["reason"], body.get("count", 1), body["involvedObject"]["kind"])
+        for body in world.apis["legacy"].bodies(Resource.EVENTS)
+        if body["involvedObject"]["name"] == NAME
+    ]
+    assert sorted(told) == [
+        *[("WaveCompleted", 1, "Fleet")] * 2,
+        *[("WaveOpened", 1, "Fleet")] * 2,
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from controller.decide.fleet.placing import Placement
 from controller.decide.fleet.progress import Picture, WaveView
 from controller.domain import PREFIX, Key
-from controller.domain.fleet import Fleet, FleetWord, Limits
+from controller.domain.fleet import Fleet, FleetWord, Limits, Wave
 
 
 def word_for(
@@ -45,14 +45,24 @@ def _torn(key: Key, said: Sequence[tuple[Picture, WaveView]]) -> FleetWord:
     stay, is heard."""
     fleets = [found.fleet for found, _ in said]
     first, names = fleets[0], sorted({fleet.name for fleet in fleets})
-    where = [f"wave {view.wave.name} of Fleet {found.fleet.name}" for found, view in said]
+    where = [torn_between(view.wave, found.fleet.name) for found, view in said]
     return FleetWord(
         fleet=first.name,
         wish=_wish(first, returns=said[0][1].returns) if len(names) == 1 else {},
-        unclear=f"{key} is in {' and in '.join(where)}, so it moves by none: leave it in one.",
+        unclear=torn_message(key, where),
         paused=next(filter(None, map(_paused, fleets)), ""),
         rollback=next(filter(None, (_rollback(found.fleet, view) for found, view in said)), ""),
     )
+
+
+def torn_between(wave: Wave, fleet: str) -> str:
+    """Return how a wave is named beside another."""
+    return f"wave {wave.name} of Fleet {fleet}"
+
+
+def torn_message(key: Key, waves: Sequence[str]) -> str:
+    """Return that several waves name a Service, and what to do."""
+    return f"{key} is in {' and in '.join(waves)}, so it moves by none: leave it in one."
 
 
 def _wish(fleet: Fleet, *, returns: bool) -> dict[str, str]:
