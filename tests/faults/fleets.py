@@ -23,6 +23,9 @@ SAID_S = 12.0
 """From a deed to its being undone."""
 
 NAMED = {"namespace": NAMESPACE, "names": [SERVICE]}
+GONE_S = 0.1
+"""From the deletion of a kind's objects, of which watches tell, to its own."""
+
 WINDOW = "window begins on the way"
 """Of a write: what is on its way is done."""
 
@@ -41,12 +44,12 @@ def _says(change: Change) -> Deed:
     return deed
 
 
-def _stays(deed: Deed, why: str) -> Deed:
-    """Do it; while it is so nobody may rise."""
+def _stays(deed: Deed, why: str, *, soak_ends: bool = False) -> Deed:
+    """Do it; while it is so nobody may rise, but by the end of a soak where that may come."""
 
     def both(world: World) -> None:
         deed(world)
-        world.oracle.held(f"the Fleet {why}")
+        world.oracle.held(f"the Fleet {why}", soak_ends=soak_ends)
 
     return both
 
@@ -79,17 +82,21 @@ def _deleted(world: World) -> None:
 
 def _kind_deleted(world: World) -> None:
     """``kubectl delete crd``: its objects go first, and then whoever watches is cut off."""
-    server = _server(world)
+    server, loop = _server(world), asyncio.get_running_loop()
     server.remove("fleets", "", FLEET)
-    kind = server.store.resources.pop("fleets")
-    world.cut(LEASE_CLUSTER, Cut(refuses=True, only="/fleets"))
-    world.mend(LEASE_CLUSTER)
+    kind = server.store.resources["fleets"]
+
+    def gone() -> None:
+        del server.store.resources["fleets"]
+        world.cut(LEASE_CLUSTER, Cut(refuses=True, only="/fleets"))
+        world.mend(LEASE_CLUSTER)
 
     def back() -> None:
         server.store.resources["fleets"] = kind
         _undo(world)
 
-    asyncio.get_running_loop().call_later(SAID_S, back)
+    loop.call_later(GONE_S, gone)
+    loop.call_later(SAID_S, back)
 
 
 def _twin(world: World) -> None:
@@ -121,8 +128,8 @@ def _in_two_waves(body: Json) -> None:
     body["spec"]["waves"][1]["services"].append(NAMED)
 
 
-def _later_wave(body: Json) -> None:
-    body["spec"]["waves"].reverse()
+def _by_hand(body: Json) -> None:
+    body["spec"]["waves"][0]["opens"] = "byHand"
 
 
 def _aimed_at_nobody(body: Json) -> None:
@@ -139,7 +146,7 @@ def _paused(body: Json) -> None:
 
 def window_begins(world: World) -> None:
     """A deny window is on from now, for a while: what was sent before is done."""
-    _stays(_says(_closed), "closed")(world)
+    _stays(_says(_closed), "has a window closed", soak_ends=True)(world)
 
 
 FLEETS: Mapping[str, Deed] = MappingProxyType(
@@ -151,7 +158,7 @@ FLEETS: Mapping[str, Deed] = MappingProxyType(
         "Service taken out": _stays(_says(_without), "names it no more"),
         "Service in two waves": _stays(_says(_in_two_waves), "names it twice"),
         "Service in two Fleets": _stays(_twin, "is not its only one"),
-        "wave put last": _stays(_says(_later_wave), "has it in a wave that waits"),
+        "wave opens by hand": _stays(_says(_by_hand), "has it in a wave that waits"),
         "target is no cluster": _stays(_says(_aimed_at_nobody), "aims at nobody"),
         "window closed": window_begins,
         "Fleet paused": _stays(_says(_paused), "is paused"),

@@ -115,6 +115,7 @@ def _annotations(stored: Any) -> Mapping[str, str]:
 
 
 TIMES = {
+    "wishOf",
     "epoch",
     "lease",
     "since",

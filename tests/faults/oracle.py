@@ -116,6 +116,7 @@ class Oracle:
         self._overridden_s = 0.0
         self._held = ""
         self._held_s = 0.0
+        self._soak_ends = False
         self._pinned_s: dict[str, float] = {}
         self._was_bad = False
         self._has_past = False
@@ -144,9 +145,9 @@ class Oracle:
         """The splits of these clusters are as somebody wrote them: until they are put back nobody may rise."""
         self._overridden, self._overridden_s = clusters, self._clock()
 
-    def held(self, why: str) -> None:
-        """Somebody says that nobody may rise, and why; "": they may again."""
-        self._held, self._held_s = why, self._clock()
+    def held(self, why: str, *, soak_ends: bool = False) -> None:
+        """Somebody says that nobody may rise, and why; "": they may again. ``soak_ends``: a soak may come to its end."""
+        self._held, self._held_s, self._soak_ends = why, self._clock(), soak_ends
 
     def unpinned(self, cluster: str) -> None:
         """Somebody is about to delete the pin of a gateway: requests may bounce until it is put back."""
@@ -207,7 +208,8 @@ class Oracle:
             return f"the lease of {call.by} ran out at {lease.from_s + self._lease_s:.3f} s"
         if self._overridden and call.at_s > self._overridden_s + OVERRIDE_SEEN_S:
             return f"somebody wrote the split in {' and '.join(self._overridden)} anew"
-        if self._held and call.at_s > self._held_s + HELD_SEEN_S:
+        held = self._held and not (self._soak_ends and share == 1000)
+        if held and call.at_s > self._held_s + HELD_SEEN_S:
             return self._held
         if self._failed_s is not None and call.at_s > self._failed_s + FAIL_SEEN_S:
             return f"the target FAILed at {self._failed_s:.3f} s"
