@@ -146,7 +146,7 @@ class Oracle:
         self._overridden, self._overridden_s = clusters, self._clock()
 
     def held(self, why: str, *, soak_ends: bool = False) -> None:
-        """Somebody says that nobody may rise, and why; "": they may again. ``soak_ends``: a soak may come to its end."""
+        """Somebody says that nobody may rise, and why ("": they may again). ``soak_ends``: a soak may still end."""
         self._held, self._held_s, self._soak_ends = why, self._clock(), soak_ends
 
     def unpinned(self, cluster: str) -> None:
