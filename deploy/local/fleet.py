@@ -70,8 +70,8 @@ async def fleet(stage: Stage) -> None:
 async def _set_up(stage: Stage) -> None:
     """Everything on legacy, by splits that are older than the clients."""
     pair = stage.pair
+    await asyncio.gather(*(pair.service(name, pods=1) for name in EVERYBODY))
     for name in EVERYBODY:
-        await pair.service(name)
         await pair.split(LEGACY, name, local=100, mirror=0)
         await pair.split(EKS, name, local=0, mirror=100)
     known = {(cluster, name) for cluster in CLUSTERS for name in EVERYBODY}
