@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.local.observed import FLEETS
 from deploy.stand_ins.mesh import EKS, LEGACY
 from deploy.stand_ins.mesh.kube import SERVICES, SLICES, Resource
 from deploy.stand_ins.mesh.mirror import RemoteGateway, mirror_service, mirror_slice
@@ -22,10 +23,12 @@ POD_PORT = 8080
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """How many Services stand in legacy, and how many of these stand in eks too."""
+    """How many Services stand in legacy, and how many of these stand in eks too. ``fleet``: a Fleet in legacy names all
+    of them, in a wave that waits for a person."""
 
     legacy: int
     eks: int
+    fleet: bool = False
 
     def own(self, cluster: str) -> int:
         """Count the Services of a cluster that are no mirrors."""
@@ -45,6 +48,12 @@ class Inventory:
             mirror = mirror_service(service_object((NAMESPACE, service_name(number))), far)
             yield SERVICES, mirror
             yield SLICES, mirror_slice(mirror, gateway, "ready")
+        if self.fleet and cluster == LEGACY:
+            wave = {"name": "everybody", "opens": "byHand", "services": [{"namespace": NAMESPACE}]}
+            yield (
+                FLEETS,
+                {"metadata": {"name": "to-eks"}, "spec": {"target": EKS, "waves": [wave]}},
+            )
 
     def told(self) -> str:
         """Return in words what there is."""
@@ -52,7 +61,7 @@ class Inventory:
         return (
             f"legacy: {self.legacy:,} Services, {self.eks:,} mirrors; eks: {self.eks:,} Services,"
             f" {self.legacy:,} mirrors; an EndpointSlice each ({services:,} with {PODS} pods,"
-            f" {services:,} with a gateway)"
+            f" {services:,} with a gateway){', named by a Fleet' if self.fleet else ''}"
         )
 
 
