@@ -5,6 +5,7 @@ The controller is killed once in each wave. No request may fail by any of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

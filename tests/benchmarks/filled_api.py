@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.filled_api CLUSTER LEGACY EKS [fleet]
 
-LEGACY and EKS are how many Services stand there; with a Fleet that names them. Prints its URL once everything is there, and ends when
-its standard input does.
+LEGACY and EKS are how many Services stand there; with a Fleet that names them. Prints its URL once everything is
+there, and ends when its standard input does.
 """
 
 from __future__ import annotations

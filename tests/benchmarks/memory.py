@@ -4,9 +4,8 @@
 
 Two embedded API servers, each in a process of its own, so that only the controller is measured. In eks there are an
 eighth as many Services, and each cluster has the other's mirrors. The start is until ``/readyz`` answers 200, the
-median of three. No
-Service is annotated and there are no probers; once a Fleet names all of them. Memory is read after every resource was listed twice,
-because a list holds the new beside the old, as in production every few minutes.
+median of three. No Service is annotated and there are no probers; once a Fleet names all of them. Memory is read after
+every resource was listed twice, because a list holds the new beside the old, as in production every few minutes.
 """
 
 from __future__ import annotations
