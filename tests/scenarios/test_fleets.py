@@ -140,7 +140,11 @@ def test_the_status_says_how_far_it_is_and_what_opens_next() -> None:
     world.until(lambda: status(world)["waves"][1]["state"] == "Baking")
     world.run(3700)
     told = status(world)
-    assert (told["state"], told["wave"], told["waves"][1]["message"]) == ("Completed", "", "Completed")
+    assert (told["state"], told["wave"], told["waves"][1]["message"]) == (
+        "Completed",
+        "",
+        "Completed",
+    )
     assert {c["type"]: c["status"] for c in told["conditions"]} == {
         "Valid": "True",
         "Progressing": "False",
