@@ -353,6 +353,7 @@ def _torn(kept: Mapping[str, _Kept], key: Key, found: Placement) -> str:
     names = [
         torn_between(wave, name)
         for name, number in found.places
+        if name in kept
         for wave in kept[name].programme.fleet.waves[number - 1 : number]
     ]
     return torn_message(key, names)
