@@ -116,13 +116,17 @@ def identity(
     )
 
 
-def probe_rate(given: Input) -> float:
-    """Return how many probes a second each cluster's prober sends for a migration that is probed, without bursts."""
+def probe_rate(given: Input, *, rises: bool = False) -> float:
+    """Return how many probes a second each cluster's prober sends for a migration that is probed, without bursts.
+
+    For one that ``rises`` it is what each new step asks, also while it is only watched between two.
+    """
     spec = given.state.spec
     if spec is None:
         return 0.0
     asked = float(spec.probe.rate_per_s)
-    deciding = min(WATCH_PER_S, asked) if _only_watched(given) else asked
+    watched = _only_watched(given) and not rises
+    deciding = min(WATCH_PER_S, asked) if watched else asked
     return DECIDING_PATHS * deciding + min(APEX_PER_S, asked)
 
 

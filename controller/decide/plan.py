@@ -45,6 +45,7 @@ def planned(given: Input) -> Plan:
     phase = _phase(given, ruling, rolling_back=rolling_back)
     following = _next(state, phase)
     target = state.attempt.target if state.attempt else asked_target(observed)
+    wants_slot = _wants_slot(given)
     return Plan(
         phase=phase,
         target=target,
@@ -53,8 +54,8 @@ def planned(given: Input) -> Plan:
         actions=(*actions, *doubts.reads(given)),
         probes=probes(given),
         traffic=traffic(given),
-        wants_slot=_wants_slot(given),
-        rate_per_s=probe_rate(given),
+        wants_slot=wants_slot,
+        rate_per_s=probe_rate(given, rises=wants_slot),
         number=state.number,
         next=following,
         waiting_for=ruling.message if ruling and following else "",

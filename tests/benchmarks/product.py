@@ -18,7 +18,7 @@ from deploy.servers.processes import Program
 from deploy.stand_ins.mesh import EKS, LEGACY
 
 CAP_PER_S = 2_800
-"""One prober stands for the two replicas of the chart, each with its default cap of 1,400."""
+"""One prober stands for the replicas of the chart, with the default cap of one."""
 
 READY_S = 60.0
 _POLL_S = 0.01

@@ -663,7 +663,7 @@ def test_what_a_soak_no_longer_asks_is_given_to_the_next() -> None:
     world.until(lambda: (world.shares(key=keys["b"])[0] or 0) > 0)
     assert world.shares(key=keys["a"])[0] == 999
     asked = {order.rate_per_s for order in world.replica.orders(keys["a"])}
-    assert asked == {1.0}
+    assert asked == {1.0, 3.0}
 
 
 # --- leaders ---------------------------------------------------------------------------------------------------

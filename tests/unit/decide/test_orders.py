@@ -126,7 +126,7 @@ def test_a_share_is_asked_less_often_once_it_has_passed(
 ) -> None:
     """A share is asked ten times a second until all is earned, then three times; a burst reaches 50 in both.
 
-    The apex decides nothing and is asked once a second. What a migration costs is the sum.
+    The apex decides nothing and is asked once a second. What a migration costs is the sum; one that rises may ask for all of it at the next step.
     """
     paths = {at: EARNED if at != short else {**EARNED, "clean": 763} for at in FOUR}
     found = asked(share, paths=paths, settled_s=settled_s)
@@ -135,7 +135,9 @@ def test_a_share_is_asked_less_often_once_it_has_passed(
         Side.ORIGIN: {deciding},
         Side.APEX: {(1.0, None)},
     }
-    assert orders.probe_rate(given(share, paths=paths, settled_s=settled_s)) == each
+    now = given(share, paths=paths, settled_s=settled_s)
+    assert orders.probe_rate(now) == each
+    assert orders.probe_rate(now, rises=True) == 21.0
 
 
 def test_what_is_asked_seldom_is_never_asked_more() -> None:

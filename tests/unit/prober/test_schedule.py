@@ -194,14 +194,14 @@ def test_a_lag_ends_bursts_for_a_second_and_a_second_lag_lowers_what_is_sent() -
         capacity.settle(NOW + since_s)
     assert capacity.granted("a") == Granted(1.0, 0.0)
     capacity.settle(NOW + 1.3)
-    assert capacity.granted("a") == Granted(1.0, pytest.approx(0.15))
+    assert capacity.granted("a").burst == pytest.approx(0.15)
     capacity.strain(NOW + 1.4)
     capacity.settle(NOW + 1.4)
     capacity.strain(NOW + 2.0)
     capacity.settle(NOW + 2.0)
     assert capacity.granted("a").base == pytest.approx(0.8 * 0.7**3 * 2)
     capacity.settle(NOW + 60)
-    assert capacity.granted("a") == Granted(1.0, pytest.approx(0.3))
+    assert capacity.granted("a").burst == pytest.approx(0.3)
 
 
 @given(
