@@ -40,6 +40,8 @@ NO_NAMESPACE = ""
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
+NOTHING_SAID: frozenset[str] = frozenset()
+
 NOWHERE = Placement()
 """Of a Service that no Fleet names and that nobody wants to move."""
 
@@ -213,7 +215,8 @@ class Fleets:
         if found is None or not found.is_member:
             return None
         pictures = {name: self.picture(name, now) for name, _ in found.places}
-        return word_for(key, found, pictures, _said(self._views, key))
+        bad = any(picture.fleet.bad_defaults for picture in pictures.values())
+        return word_for(key, found, pictures, _said(self._views, key) if bad else NOTHING_SAID)
 
     def picture(self, name: str, now: datetime) -> Picture:
         """Return what holds for a Fleet at a time. Whoever it concerns that this is another than before is due."""
@@ -339,12 +342,12 @@ def _seen_in(
 
 def _said(views: Mapping[str, ClusterStore], key: Key) -> frozenset[str]:
     """Return the keys of the annotations that the owner of a Service wrote."""
-    services = (view.service(key) for view in views.values())
+    services = (view.objects(Resource.SERVICES).get(key) for view in views.values())
     return frozenset(
         annotation.removeprefix(PREFIX)
         for service in services
-        if service
-        for annotation in service.annotations
+        if service is not None and not service.is_mirror
+        for annotation in service.metadata.annotations
     )
 
 
