@@ -107,7 +107,7 @@ class Fleets:
             return set()
         if change.resource is Resource.NAMESPACES:
             spaces = {name for _, name in names}
-            return self._place(key for key in self._services() if key.namespace in spaces)
+            return self._place(key for key in _services(self._views) if key.namespace in spaces)
         return self._place(Key(*name) for name in names)
 
     def _note_listed(self, change: Change) -> None:
@@ -126,7 +126,7 @@ class Fleets:
         if True in read_as:
             for key, found in self._placements.items():
                 self._put(key, found)
-            self._place([*self._services(), *self._placements])
+            self._place([*_services(self._views), *self._placements])
         return keys if set(read_as) == {None} else keys | before | set(self.members())
 
     def _reread(self, name: str) -> bool | None:
@@ -222,7 +222,11 @@ class Fleets:
         if before is not None and made is not None and made <= now < (before.changes or NEVER):
             return before
         found = picture(
-            kept.programme.fleet, kept.programme.tallies, now, unknown=self._unknown(kept)
+            kept.programme.fleet,
+            kept.programme.tallies,
+            now,
+            unknown=self._unknown(kept),
+            before=before,
         )
         kept.picture, kept.made = found, now
         self._due |= _concerned(kept.programme, before, found)
@@ -250,12 +254,6 @@ class Fleets:
             return f"{unknown} Services of Fleet {kept.programme.fleet.name} were not looked at yet"
         kept.settled = True
         return ""
-
-    def _services(self) -> set[Key]:
-        """Return every Service of both clusters."""
-        return {
-            Key(*name) for view in self._views.values() for name in view.objects(Resource.SERVICES)
-        }
 
     def _place(self, keys: Iterable[Key]) -> set[Key]:
         """Find out anew whom Fleets name of these; return the Services of which that changed."""
@@ -313,6 +311,11 @@ class Fleets:
     def _forget_pictures(self) -> None:
         for name in self._kept:
             self._changed(name)
+
+
+def _services(views: Mapping[str, ClusterStore]) -> set[Key]:
+    """Return every Service of both clusters."""
+    return {Key(*name) for view in views.values() for name in view.objects(Resource.SERVICES)}
 
 
 def _seen_in(
