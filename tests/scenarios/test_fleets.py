@@ -218,8 +218,8 @@ def test_a_soak_goes_on_and_ends_in_a_closed_window() -> None:
 def test_reverts_stop_the_line_until_a_person_resumes_it() -> None:
     """After so many reverts by evidence nobody of the Fleet rises, restart or not, until resumed-at is written."""
     world = World(services=("a", "b", "c"))
-    line = {"stopTheLine": {"reverts": 1, "within": "24h"}}
-    steps = {"defaults": {**DEFAULTS, "dwell": "60s"}}
+    line: dict[str, Any] = {"stopTheLine": {"reverts": 1, "within": "24h"}}
+    steps: dict[str, Any] = {"defaults": {**DEFAULTS, "dwell": "60s"}}
     put(world, wave("one", "a", "b"), wave("two", "c"), **line, **steps)
     world.until(lambda: all(world.shares(key=key(s))[0] == 10 for s in "ab"))
     world.set_pods("eks", [], key("a"))
