@@ -26,21 +26,25 @@ class LineState:
 def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineState:
     """Return how the line stands. ``falls`` is by Service when its last attempt was ended by evidence.
 
-    A line that was stopped stays so until a person resumes it: only falls after ``resumed-at`` count. What fell
-    longer before the Fleet was made than the rule looks back is none of its attempts. A Service counts once, by its
-    last fall: more than that no record keeps.
+    A line that was stopped stays so until a person resumes it: only falls after ``resumed-at`` count. A time that is
+    yet to come, by a clock that is ahead or a slip of the hand, counts from then on: else nothing would stop until
+    then. What fell longer before the Fleet was made than the rule looks back is none of its attempts. A Service counts
+    once, by its last fall: more than that no record keeps.
     """
     rule = fleet.line
     if rule is None:
         return LineState()
     within = timedelta(seconds=rule.within_s)
-    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within))
+    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within, now))
+    resumed = fleet.by_hand.resumed_at
+    ahead = [resumed] if resumed and resumed > now else []
     last = _met(found, rule)
     if last is not None:
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
-        return LineState(stopped=True, services=services, since=found[last][0])
+        since, changes = found[last][0], min(ahead, default=None)
+        return LineState(stopped=True, services=services, since=since, changes=changes)
     counting = [(at, key) for at, key in found if now - at <= within]
-    changes = counting[0][0] + within if counting else None
+    changes = min([at + within for at, _ in counting[:1]] + ahead, default=None)
     return LineState(services=tuple(key for _, key in counting), changes=changes)
 
 
@@ -53,10 +57,11 @@ def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
     return None
 
 
-def _after(fleet: Fleet, within: timedelta) -> datetime:
+def _after(fleet: Fleet, within: timedelta, now: datetime) -> datetime:
     """Return since when what fell counts."""
     made = fleet.created - within if fleet.created else LONG_AGO
-    return max(fleet.by_hand.resumed_at or LONG_AGO, made)
+    resumed = fleet.by_hand.resumed_at
+    return made if resumed is None or resumed > now else max(resumed, made)
 
 
 def stopped_message(line: LineState, rule: StopRule, fleet: str) -> str:
