@@ -36,16 +36,21 @@ def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineS
         return LineState()
     within = timedelta(seconds=rule.within_s)
     found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within, now))
-    resumed = fleet.by_hand.resumed_at
-    ahead = [resumed] if resumed and resumed > now else []
+    ahead = _ahead(fleet, now)
     last = _met(found, rule)
     if last is not None:
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
-        since, changes = found[last][0], min(ahead, default=None)
-        return LineState(stopped=True, services=services, since=since, changes=changes)
-    counting = [(at, key) for at, key in found if now - at <= within]
-    changes = min([at + within for at, _ in counting[:1]] + ahead, default=None)
-    return LineState(services=tuple(key for _, key in counting), changes=changes)
+        return LineState(True, services, found[last][0], min(ahead, default=None))
+    counting = {key: at + within for at, key in found if now - at <= within}
+    return LineState(
+        services=tuple(counting), changes=min([*counting.values(), *ahead], default=None)
+    )
+
+
+def _ahead(fleet: Fleet, now: datetime) -> tuple[datetime, ...]:
+    """Return the time of resuming where it is yet to come."""
+    resumed = fleet.by_hand.resumed_at
+    return (resumed,) if resumed is not None and resumed > now else ()
 
 
 def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
@@ -61,7 +66,7 @@ def _after(fleet: Fleet, within: timedelta, now: datetime) -> datetime:
     """Return since when what fell counts."""
     made = fleet.created - within if fleet.created else LONG_AGO
     resumed = fleet.by_hand.resumed_at
-    return made if resumed is None or resumed > now else max(resumed, made)
+    return made if resumed is None or _ahead(fleet, now) else max(resumed, made)
 
 
 def stopped_message(line: LineState, rule: StopRule, fleet: str) -> str:
