@@ -35,17 +35,15 @@ def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineS
     if rule is None:
         return LineState()
     within = timedelta(seconds=rule.within_s)
-    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within, now))
-    resumed = fleet.by_hand.resumed_at
-    ahead = [resumed] if resumed and resumed > now else []
+    after, ahead = _after(fleet, within, now)
+    found = sorted((at, key) for key, at in falls.items() if at > after)
     last = _met(found, rule)
     if last is not None:
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
-        since, changes = found[last][0], min(ahead, default=None)
-        return LineState(stopped=True, services=services, since=since, changes=changes)
+        return LineState(stopped=True, services=services, since=found[last][0], changes=ahead)
     counting = [(at, key) for at, key in found if now - at <= within]
-    changes = min([at + within for at, _ in counting[:1]] + ahead, default=None)
-    return LineState(services=tuple(key for _, key in counting), changes=changes)
+    ends = [at + within for at, _ in counting[:1]] + ([ahead] if ahead else [])
+    return LineState(services=tuple(key for _, key in counting), changes=min(ends, default=None))
 
 
 def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
@@ -57,11 +55,11 @@ def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
     return None
 
 
-def _after(fleet: Fleet, within: timedelta, now: datetime) -> datetime:
-    """Return since when what fell counts."""
+def _after(fleet: Fleet, within: timedelta, now: datetime) -> tuple[datetime, datetime | None]:
+    """Return since when what fell counts, and when that becomes another time (None: never)."""
     made = fleet.created - within if fleet.created else LONG_AGO
-    resumed = fleet.by_hand.resumed_at
-    return made if resumed is None or resumed > now else max(resumed, made)
+    resumed = fleet.by_hand.resumed_at or LONG_AGO
+    return (made, resumed) if resumed > now else (max(resumed, made), None)
 
 
 def stopped_message(line: LineState, rule: StopRule, fleet: str) -> str:
