@@ -42,8 +42,17 @@ def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineS
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
         return LineState(stopped=True, services=services, since=found[last][0], changes=ahead)
     counting = [(at, key) for at, key in found if now - at <= within]
+    return LineState(
+        services=tuple(key for _, key in counting), changes=_first(counting, within, ahead)
+    )
+
+
+def _first(
+    counting: Sequence[tuple[datetime, Key]], within: timedelta, ahead: datetime | None
+) -> datetime | None:
+    """Return when the first of these counts no more, or what falls counts anew (None: never)."""
     ends = [at + within for at, _ in counting[:1]] + ([ahead] if ahead else [])
-    return LineState(services=tuple(key for _, key in counting), changes=min(ends, default=None))
+    return min(ends, default=None)
 
 
 def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
