@@ -34,6 +34,10 @@ class Voice(Protocol):
     def leads(self) -> bool:
         """Report whether this process holds the lease."""
 
+    @property
+    def may_roll_back(self) -> bool:
+        """Report whether no other process is known to hold it."""
+
 
 class FleetPublisher:
     """Publishes how Fleets stand, in the ``cluster`` that has them."""
@@ -77,8 +81,13 @@ class FleetPublisher:
         return None
 
     def _show(self, name: str, picture: Picture, now: datetime) -> None:
-        told = Told(self._fleets.programme(name), picture, self._fleets.unplaced())
+        """Show a Fleet, and write it. The leader's word is the word: what another replica has it does not show."""
         found = self._fleets.written(name)
+        if not self._lease.may_roll_back:
+            self._metrics.fleets.forget(name)
+            self._page.put_fleet(name, lambda: readable(found.status))
+            return
+        told = Told(self._fleets.programme(name), picture, self._fleets.unplaced())
         before = readable(found.status)
         after = status_of(told, before, now)
         body = encoded(after)

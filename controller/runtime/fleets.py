@@ -88,6 +88,8 @@ class Fleets:
         """Return what a change may be about, before it is applied: all that is known, where it is a list."""
         if isinstance(change, (Freshness, Listing)) or change.resource not in FOLLOWED:
             return frozenset()
+        if not self._kept and change.resource is not Resource.FLEETS:
+            return frozenset()
         if isinstance(change, Listed):
             known = self._views[change.cluster].objects(change.resource)
             found = {identify(one)[:2]: one for one in change.objects}
@@ -105,8 +107,6 @@ class Fleets:
             return set()
         if change.resource is Resource.FLEETS:
             return self._fleets_changed(change.cluster, names)
-        if not self._kept:
-            return set()
         if change.resource is Resource.NAMESPACES:
             spaces = {name for _, name in names}
             return self._place(key for key in _services(self._views) if key.namespace in spaces)
@@ -285,10 +285,10 @@ class Fleets:
             if name not in self._kept:
                 continue
             programme = self._kept[name].programme
-            if found.excluded:
-                programme.excluded[key] = number
-            elif found.unfit:
+            if found.unfit:  # a mirror has the annotations of its Service
                 programme.unfit[key] = found.unfit
+            elif found.excluded:
+                programme.excluded[key] = number
             elif number in programme.tallies:
                 programme.tallies[number].put(key, self._standings.get(key))
             if found.is_member and len(found.places) > 1:

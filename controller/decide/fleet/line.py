@@ -35,24 +35,22 @@ def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineS
     if rule is None:
         return LineState()
     within = timedelta(seconds=rule.within_s)
-    after, ahead = _after(fleet, within, now)
-    found = sorted((at, key) for key, at in falls.items() if at > after)
+    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within, now))
+    ahead = _ahead(fleet, now)
     last = _met(found, rule)
     if last is not None:
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
-        return LineState(stopped=True, services=services, since=found[last][0], changes=ahead)
-    counting = [(at, key) for at, key in found if now - at <= within]
+        return LineState(True, services, found[last][0], min(ahead, default=None))
+    counting = {key: at + within for at, key in found if now - at <= within}
     return LineState(
-        services=tuple(key for _, key in counting), changes=_first(counting, within, ahead)
+        services=tuple(counting), changes=min([*counting.values(), *ahead], default=None)
     )
 
 
-def _first(
-    counting: Sequence[tuple[datetime, Key]], within: timedelta, ahead: datetime | None
-) -> datetime | None:
-    """Return when the first of these counts no more, or what falls counts anew (None: never)."""
-    ends = [at + within for at, _ in counting[:1]] + ([ahead] if ahead else [])
-    return min(ends, default=None)
+def _ahead(fleet: Fleet, now: datetime) -> tuple[datetime, ...]:
+    """Return the time of resuming where it is yet to come."""
+    resumed = fleet.by_hand.resumed_at
+    return (resumed,) if resumed is not None and resumed > now else ()
 
 
 def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
@@ -64,11 +62,11 @@ def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
     return None
 
 
-def _after(fleet: Fleet, within: timedelta, now: datetime) -> tuple[datetime, datetime | None]:
-    """Return since when what fell counts, and when that becomes another time (None: never)."""
+def _after(fleet: Fleet, within: timedelta, now: datetime) -> datetime:
+    """Return since when what fell counts."""
     made = fleet.created - within if fleet.created else LONG_AGO
-    resumed = fleet.by_hand.resumed_at or LONG_AGO
-    return (made, resumed) if resumed > now else (max(resumed, made), None)
+    resumed = fleet.by_hand.resumed_at
+    return made if resumed is None or _ahead(fleet, now) else max(resumed, made)
 
 
 def stopped_message(line: LineState, rule: StopRule, fleet: str) -> str:
