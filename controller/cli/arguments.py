@@ -39,11 +39,14 @@ class Asked(argparse.Namespace):
     kubeconfig: str | None
     context: str | None
     namespace: str | None
-    service: str | None
+    services: list[str]
+    selector: str | None
     output: Literal["table", "json"]
     everywhere: bool
     every: bool
     watch: bool
+    yes: bool
+    dry_run: bool
     to: str
     toward: str | None
     other_context: str | None
@@ -55,6 +58,16 @@ class Asked(argparse.Namespace):
     goal: Literal["completed", "reverted"]
     timeout_s: float
 
+    @property
+    def one(self) -> str | None:
+        """The Service that is named, where it is one by its name; else None."""
+        return self.services[0] if len(self.services) == 1 else None
+
+    @property
+    def named(self) -> bool:
+        """Whether the Services are named, one or several."""
+        return bool(self.services)
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence like all others."""
@@ -62,36 +75,66 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Failure(f"{message}; see {self.prog} --help", code=Exit.USAGE)
 
+    def parse_known_args(  # type: ignore[override]  # of its overloads, that which argparse itself calls
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as argparse does, and take names of Services that stand after a flag, as kubectl does."""
+        asked, left = super().parse_known_args(args, namespace)
+        if left and hasattr(asked, "services") and not any(text.startswith("-") for text in left):
+            asked.services += left
+            return asked, []
+        return asked, left
+
 
 def parse(argv: Sequence[str]) -> Asked:
     """Return the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
     asked = _parser().parse_args(argv, namespace=Asked())
     if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
         raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
-    if asked.verb != "version" and asked.service is not None:
-        asked.service = service_name(asked.service)
-    if asked.verb == "check":
+    if asked.verb != "version":
+        asked.services = list(dict.fromkeys(map(service_name, asked.services)))
         _refuse_unclear(asked)
-    if asked.verb == "status" and asked.everywhere and (asked.service or asked.namespace):
-        raise Failure(
-            "-A shows every Service of every namespace: leave it out, or leave out SERVICE and"
-            " --namespace",
-            code=Exit.USAGE,
-        )
     return asked
 
 
 def _refuse_unclear(asked: Asked) -> None:
     """Raise Failure unless there is exactly one way of saying which Services."""
-    ways = [asked.service is not None, asked.every, asked.everywhere]
-    if sum(ways) != 1:
-        raise Failure(
-            "say which Services: SERVICE, --all for every one of the namespace, or -A for every"
-            " namespace",
-            code=Exit.USAGE,
-        )
-    if asked.everywhere and asked.namespace:
-        raise Failure("-A checks every namespace: leave out --namespace", code=Exit.USAGE)
+    sentence = _unclear(asked)
+    if sentence:
+        raise Failure(f"{sentence}; see {PROG} {asked.verb} --help", code=Exit.USAGE)
+
+
+def _unclear(asked: Asked) -> str:
+    """Return what is unclear about which Services are meant, "" where nothing is. As kubectl has it."""
+    empty = asked.selector is not None and not asked.selector.strip()
+    ways = (asked.named, asked.every or asked.everywhere, asked.selector is not None)
+    wrong = (
+        (
+            asked.everywhere and asked.namespace,
+            "-A is every namespace: leave it out, or leave out --namespace",
+        ),
+        (
+            asked.named and sum(ways) > 1,
+            "Services are named or selected: leave out the names, or leave out -l, --all and -A",
+        ),
+        (
+            asked.every and ways[2],
+            "--all is every Service, -l SELECTOR those with a label: leave one out",
+        ),
+        (empty, "-l is empty: write a label, as in -l app=shop, or --all"),
+        (asked.everywhere and not _says_which(asked), "with -A say which: --all or -l SELECTOR"),
+        (
+            not _says_which(asked),
+            "say which Services: by name, by -l SELECTOR, or --all of the namespace, with -A of all namespaces",
+        ),
+    )
+    return next((sentence for is_so, sentence in wrong if is_so), "")
+
+
+def _says_which(asked: Asked) -> bool:
+    """Return whether Services are named or selected; to some verbs ``-A`` alone, or nothing, says all."""
+    alone = asked.verb == "status" or (asked.verb == "check" and asked.everywhere)
+    return alone or asked.named or asked.every or bool(asked.selector)
 
 
 def service_name(text: str) -> str:
@@ -145,19 +188,20 @@ def _parser() -> _Parser:
     _add_showing(verbs)
     _add_check(verbs)
     _add_start(verbs)
-    _add(verbs, "pause", "keep a Service at its share; a bad target is still left", "service-a")
-    _add(verbs, "resume", "end a pause", "service-a")
-    _add(verbs, "abort", "roll back at once: the origin serves all callers again", "service-a")
-    _add(verbs, "retry", "try again after a revert or an abort", "service-a")
-    _add(
+    _add_writing(verbs, "pause", "keep a Service at its share; a bad target is still left")
+    _add_writing(verbs, "resume", "end a pause")
+    _add_writing(verbs, "abort", "roll back at once: the origin serves all callers again")
+    _add_writing(verbs, "retry", "try again after a revert or an abort")
+    convert = _add(
         verbs,
         "convert",
         "put an HTTPRoute in the place of the TrafficSplit in this cluster, where all calls are local",
         "service-a",
     )
+    _add_yes(convert)
     _add_wait(verbs)
     _add_drained(verbs)
-    _add(verbs, "version", "print the version", "", service=None)
+    _add(verbs, "version", "print the version", "", services=False)
     return parser
 
 
@@ -182,7 +226,7 @@ def _add(
     text: str,
     example: str,
     *,
-    service: Literal["SERVICE", "[SERVICE]"] | None = "SERVICE",
+    services: bool = True,
 ) -> _Parser:
     parser = verbs.add_parser(
         verb,
@@ -193,14 +237,52 @@ def _add(
         parents=[] if verb == "version" else [_place(default=argparse.SUPPRESS)],
         allow_abbrev=False,
     )
-    if service is not None:
-        parser.add_argument(
-            "service",
-            metavar="SERVICE",
-            nargs="?" if service == "[SERVICE]" else None,
-            help="the name of a Service",
-        )
+    if services:
+        _add_which(parser)
     return parser
+
+
+def _add_which(parser: _Parser) -> None:
+    """Add the ways to say which Services, as kubectl has them."""
+    parser.add_argument("services", metavar="SERVICE", nargs="*", help="names of Services")
+    parser.add_argument(
+        "-l", "--selector", metavar="SELECTOR", help="Services with these labels, as in app=shop"
+    )
+    parser.add_argument(
+        "--all", dest="every", action="store_true", help="every Service of the namespace"
+    )
+    parser.add_argument(
+        "-A",
+        "--all-namespaces",
+        dest="everywhere",
+        action="store_true",
+        help="of every namespace, not only of one",
+    )
+
+
+def _add_output(parser: _Parser) -> None:
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
+    )
+
+
+def _add_writing(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, text: str, example: str = "service-a"
+) -> _Parser:
+    """Add a verb that writes annotations."""
+    parser = _add(verbs, verb, text, example)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be written, and write nothing"
+    )
+    _add_yes(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_yes(parser: _Parser) -> None:
+    parser.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask before traffic of several moves"
+    )
 
 
 def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -209,10 +291,6 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "status",
         "show where traffic goes, what comes next and what it waits for",
         "service-a --watch",
-        service="[SERVICE]",
-    )
-    status.add_argument(
-        "-A", "--all-namespaces", dest="everywhere", action="store_true", help="every namespace"
     )
     status.add_argument(
         "-w", "--watch", action="store_true", help="go on until Ctrl-C; a line per change in a pipe"
@@ -222,9 +300,7 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     explain = _add(verbs, "explain", "show why the last thing happened", "service-a")
     for parser in (status, plan, explain):
-        parser.add_argument(
-            "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-        )
+        _add_output(parser)
 
 
 def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -233,17 +309,6 @@ def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "check",
         "say what would hold a migration, and what to do; writes nothing",
         "service-a --to eks",
-        service="[SERVICE]",
-    )
-    check.add_argument(
-        "--all", dest="every", action="store_true", help="every Service of the namespace"
-    )
-    check.add_argument(
-        "-A",
-        "--all-namespaces",
-        dest="everywhere",
-        action="store_true",
-        help="every Service of every namespace but those of Kubernetes and Linkerd",
     )
     check.add_argument(
         "--to",
@@ -268,9 +333,7 @@ def _add_both(parser: _Parser, controller: str) -> None:
         default="migrate/migrate-controller",
         help=f"{controller}; default: %(default)s",
     )
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-    )
+    _add_output(parser)
 
 
 def _add_drained(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -295,7 +358,7 @@ def _account(text: str) -> str:
 
 
 def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    start = _add(
+    start = _add_writing(
         verbs,
         "start",
         "ask for a Service to be moved to a cluster",

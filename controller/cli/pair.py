@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -95,12 +95,12 @@ class Pair:
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(key for key in found if not _is_own(key) and not self._is_ours(key))
+        return sorted(key for key in found if not self._is_of_others(key))
 
-    def _is_ours(self, key: Key) -> bool:
-        name, value = OWN_LABEL
-        labels = (each.labels.get(key, {}) for each in self.inventories.values())
-        return any(found.get(name) == value for found in labels)
+    def _is_of_others(self, key: Key) -> bool:
+        return any(
+            is_of_others(key, each.labels.get(key, {})) for each in self.inventories.values()
+        )
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
@@ -202,6 +202,10 @@ class Pair:
         found = (inventory.migrations.get(key) for inventory in self.inventories.values())
         return next((migration for migration in found if migration), None)
 
+    def told(self, keys: Iterable[Key]) -> dict[Key, Migration]:
+        """Return the Migrations of these Services, of those that have one."""
+        return {key: found for key in keys if (found := self.migration(key))}
+
 
 def _as_asked(observed: Observed) -> Observed:
     """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split.
@@ -236,8 +240,11 @@ def _reported(found: Migration | None) -> ReportedStatus | None:
     )
 
 
-def _is_own(key: Key) -> bool:
-    return key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
+def is_of_others(key: Key, labels: Mapping[str, str]) -> bool:
+    """Return whether a Service with these labels is Kubernetes', Linkerd's or this product's own."""
+    name, value = OWN_LABEL
+    own = key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
+    return own or labels.get(name) == value
 
 
 def paired(here: Inventory, far: Inventory) -> Pair:

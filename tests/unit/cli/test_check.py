@@ -734,7 +734,8 @@ async def test_a_sentence_that_many_share_is_one_line(pair: CheckPair) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-A"), ("-A", "-n", "b")]
+    "argv",
+    [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-l", "a=b"), ("-A", "-n", "b")],
 )
 async def test_one_way_of_saying_which(pair: CheckPair, argv: tuple[str, ...]) -> None:
     """Which Services are meant is said in one path; none or two is wrong usage, in a sentence."""
