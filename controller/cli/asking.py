@@ -17,7 +17,7 @@ def listed(names: Sequence[str]) -> str:
     more = len(names) - FEW
     if more > 0:
         return f"{', '.join(names[:FEW])} and {more} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 async def agreed(what: str) -> None:
