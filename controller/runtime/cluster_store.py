@@ -60,8 +60,11 @@ NEEDED = (
 )
 """What must have been listed, and be current, before anything rises. What is not served is current, and empty."""
 
-WATCHED = (*NEEDED, Resource.MIGRATIONS)
+WATCHED = (*NEEDED, Resource.MIGRATIONS, Resource.NAMESPACES)
 """What is followed in each cluster."""
+
+LEASE_WATCHED = (*WATCHED, Resource.FLEETS)
+"""What is followed in the cluster that holds the lease. A Fleet can say stay, so there they are needed too."""
 
 Name = tuple[str, str]
 
@@ -99,7 +102,7 @@ class ClusterStore:
         return self._upsert(change)
 
     def _freshen(self, change: Freshness) -> set[Key]:
-        if change.resource not in NEEDED:
+        if change.resource not in (*NEEDED, Resource.FLEETS):
             return set()
         was = self._stale.get(change.resource, "")
         self._stale[change.resource] = (
