@@ -158,6 +158,10 @@ class Api:
         """
         return await self._client.items(resource, namespace, labels)
 
+    async def fleets(self) -> list[dict[str, Any]]:
+        """List the Fleets, as they came. Raises NotServed where the cluster knows none."""
+        return [msgspec.json.decode(raw) for raw in await self.items(Resource.FLEETS, None)]
+
     # --- what is asked --------------------------------------------------------------------------------
 
     async def rehearse(
@@ -229,17 +233,24 @@ class Api:
     ) -> None:
         """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""
         meta = service.metadata
-        body = {
-            "metadata": {
-                "resourceVersion": meta.resource_version,
-                "annotations": {PREFIX + key: value for key, value in change.items()},
-            }
-        }
         await self._client.patch(
             Resource.SERVICES,
             meta.namespace,
             meta.name,
-            body,
+            _annotations(meta.resource_version, change),
+            manager=CLI_MANAGER,
+            dry_run=dry_run,
+        )
+
+    async def annotate_fleet(
+        self, name: str, version: str, change: Change, *, dry_run: bool = False
+    ) -> None:
+        """Write annotations of a Fleet. Raises Conflict where it is not of this resource version any more."""
+        await self._client.patch(
+            Resource.FLEETS,
+            "",
+            name,
+            _annotations(version, change),
             manager=CLI_MANAGER,
             dry_run=dry_run,
         )
@@ -256,6 +267,12 @@ class _Unmetered:
 
     def watch_broke(self, cluster: str, resource: str) -> None:
         """Count nothing."""
+
+
+def _annotations(version: str, change: Change) -> dict[str, Any]:
+    """Return a merge patch of annotations under our prefix, of the object at this version."""
+    notes = {PREFIX + key: value for key, value in change.items()}
+    return {"metadata": {"resourceVersion": version, "annotations": notes}}
 
 
 def _user(account: Account) -> str:

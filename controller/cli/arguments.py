@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NoReturn
 
 from controller.cli.exit_codes import Exit, Failure
+from controller.cli.fleet.arguments import add_actions
 
 PROG = "kubectl migrate"
 
@@ -55,6 +57,10 @@ class Asked(argparse.Namespace):
     steps: str | None
     dwell: str | None
     soak: str | None
+    action: str
+    fleet: str | None
+    waves: list[str]
+    undo: bool
     goal: Literal["completed", "reverted"]
     timeout_s: float
 
@@ -78,10 +84,11 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # of its overloads, that which argparse itself calls
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse as argparse does, and take names of Services that stand after a flag, as kubectl does."""
+        """Parse as argparse does, and take names of Services or waves that stand after a flag, as kubectl does."""
         asked, left = super().parse_known_args(args, namespace)
-        if left and hasattr(asked, "services") and not any(text.startswith("-") for text in left):
-            asked.services += left
+        names = getattr(asked, "services", getattr(asked, "waves", None))
+        if left and names is not None and not any(text.startswith("-") for text in left):
+            names += left
             return asked, []
         return asked, left
 
@@ -91,7 +98,7 @@ def parse(argv: Sequence[str]) -> Asked:
     asked = _parser().parse_args(argv, namespace=Asked())
     if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
         raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
-    if asked.verb != "version":
+    if asked.verb not in ("version", "fleet"):
         asked.services = list(dict.fromkeys(map(service_name, asked.services)))
         _refuse_unclear(asked)
     return asked
@@ -201,6 +208,7 @@ def _parser() -> _Parser:
     _add_yes(convert)
     _add_wait(verbs)
     _add_drained(verbs)
+    _add_fleet(verbs)
     _add(verbs, "version", "print the version", "", services=False)
     return parser
 
@@ -227,12 +235,13 @@ def _add(
     example: str,
     *,
     services: bool = True,
+    under: str = PROG,
 ) -> _Parser:
     parser = verbs.add_parser(
         verb,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  {PROG} {verb} {example}".rstrip() + f"\n\n{_CODES}",
+        epilog=f"example:\n  {under} {verb} {example}".rstrip() + f"\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[] if verb == "version" else [_place(default=argparse.SUPPRESS)],
         allow_abbrev=False,
@@ -283,6 +292,20 @@ def _add_yes(parser: _Parser) -> None:
     parser.add_argument(
         "-y", "--yes", action="store_true", help="do not ask before traffic of several moves"
     )
+
+
+def _add_fleet(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    fleet = verbs.add_parser(
+        "fleet",
+        help="show a Fleet, open its waves, pause it, roll it back",
+        description="Shows a Fleet, opens its waves, pauses it, rolls it back: many Services as one programme.",
+        epilog=f"example:\n  {PROG} fleet status\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_place(default=argparse.SUPPRESS)],
+        allow_abbrev=False,
+    )
+    actions = fleet.add_subparsers(dest="action", metavar="COMMAND", required=True)
+    add_actions(partial(_add, actions, services=False, under=f"{PROG} fleet"))
 
 
 def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -18,6 +18,7 @@ from controller.cli.as_json import as_json
 from controller.cli.asking import agreed, listed
 from controller.cli.checking import check, drained
 from controller.cli.exit_codes import Exit, Failure, NothingToDo, tell, tell_failed, worst
+from controller.cli.fleet.commands import fleet
 from controller.cli.migration import Migration
 from controller.cli.selection import Selection, crowd, select
 from controller.cli.verbs import Found
@@ -32,7 +33,7 @@ def run(asked: Asked) -> Exit:
     try:
         return asyncio.run(_run(Api(place), asked))
     except KeyboardInterrupt:
-        if asked.verb == "status" and asked.watch:
+        if getattr(asked, "watch", False):
             return Exit.OK  # Ctrl-C is how a watch ends
         raise
 
@@ -252,6 +253,7 @@ COMMANDS: Mapping[str, Callable[[Api, Asked], Awaitable[Exit]]] = MappingProxyTy
         "check": check,
         "drained": drained,
         "convert": _convert,
+        "fleet": fleet,
         **dict.fromkeys(verbs.VERBS, _write),
     }
 )

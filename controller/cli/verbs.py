@@ -228,7 +228,7 @@ def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
     """Return what was written."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
-    line = f"{found.name}: {_written(change)}"
+    line = f"{found.name}: {written(change)}"
     if verb == "start":
         line += _turned_back(found, change.get("target"))
     if verb == "resume" and found.own("abort") == "true":
@@ -250,7 +250,8 @@ WATCHED = ("start", "retry")
 """The verbs after which there is something to watch."""
 
 
-def _written(change: Mapping[str, str | None]) -> str:
+def written(change: Mapping[str, str | None]) -> str:
+    """Return a change of annotations in words."""
     said = [f"{key}={value}" for key, value in change.items() if value is not None]
     said += [f"{key} removed" for key, value in change.items() if value is None]
     return ", ".join(said)

@@ -58,15 +58,29 @@ class Reading:
 Read = Callable[[], Awaitable[Reading]]
 
 
-async def watch(read: Read, *, json: bool) -> None:
+Colours = Mapping[str, Sequence[str]]
+"""By colour, the words that have it."""
+
+
+async def watch(read: Read, *, json: bool, colours: Colours = COLOURS) -> None:
     """Show what is read, on and on: a live view on a terminal, else a line per change."""
     if sys.stdout.isatty() and not json:
-        await on_terminal(read)
+        await on_terminal(read, colours)
     else:
         await in_lines(read, json=json)
 
 
-async def on_terminal(read: Read) -> None:
+def show_once(page: str, colours: Colours) -> None:
+    """Write a page, with colours on a terminal."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{page}\n")
+        return
+    from rich.console import Console  # noqa: PLC0415 - a command in a pipe needs none of it
+
+    Console().print(_coloured(page, colours), soft_wrap=True)
+
+
+async def on_terminal(read: Read, colours: Colours) -> None:
     """Redraw the page whenever it changes."""
     from rich.live import Live  # noqa: PLC0415 - a second command in a pipe needs none of it
 
@@ -76,7 +90,7 @@ async def on_terminal(read: Read) -> None:
             text = f"{reading.page}\n\n{reading.trouble}" if reading.trouble else reading.page
             if text != drawn:
                 drawn = text
-                live.update(_coloured(text), refresh=True)
+                live.update(_coloured(text, colours), refresh=True)
 
 
 async def in_lines(read: Read, *, json: bool) -> None:
@@ -115,10 +129,10 @@ async def _readings(read: Read) -> AsyncIterator[Reading]:
         yield reading
 
 
-def _coloured(page: str) -> Text:
+def _coloured(page: str, colours: Colours) -> Text:
     from rich.text import Text  # noqa: PLC0415 - as above
 
     text = Text(page, no_wrap=True, overflow="ellipsis")
-    for colour, words in COLOURS.items():
+    for colour, words in colours.items():
         text.highlight_words(words, style=colour)
     return text
