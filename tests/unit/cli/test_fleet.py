@@ -72,7 +72,8 @@ async def test_status_shows_each_wave(cluster: CommandCluster) -> None:
         "2 catalog         13/31  Open: 12 under way, 1 reverted, 3 blocked, 2 waiting, 2 excluded"
     )
     assert lines[3].startswith("3 checkout         0/24  Waits for catalog (18 left: catalog/a,")
-    assert "for a person: kubectl migrate fleet open checkout" in done.out
+    assert "for a person:\n" in done.out
+    assert " kubectl migrate fleet open checkout\n" in done.out
     assert "Needs a person   catalog/price: TargetBad. attempt 1 was reverted" in done.out
 
 
