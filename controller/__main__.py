@@ -115,6 +115,7 @@ class Controller:
             further=self._further,
             control=settings.prober.control,
             terms=Terms(settings.lease.full_name, settings.lease.duration_s),
+            fleets_in=settings.lease.cluster,
         )
         self._settings_error = ""
         self._clusters = {name: self._cluster(name, chance) for name in settings.clusters}

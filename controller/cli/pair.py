@@ -23,6 +23,7 @@ from controller.domain import (
     Reason,
     SplitKind,
 )
+from controller.domain.identity import OWN_LABEL, is_of_the_platform
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -34,12 +35,6 @@ from controller.kube.objects import (
 )
 from controller.mesh import conflicts, pin
 from controller.runtime.store import Store
-
-OWN_NAMESPACES = ("kube-", "linkerd")
-"""Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
-
-OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
-"""On the controller's and the probers' own Services, wherever the chart put them."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +238,7 @@ def _reported(found: Migration | None) -> ReportedStatus | None:
 def is_of_others(key: Key, labels: Mapping[str, str]) -> bool:
     """Return whether a Service with these labels is Kubernetes', Linkerd's or this product's own."""
     name, value = OWN_LABEL
-    own = key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
-    return own or labels.get(name) == value
+    return is_of_the_platform(key) or labels.get(name) == value
 
 
 def paired(here: Inventory, far: Inventory) -> Pair:

@@ -116,6 +116,7 @@ class AskedBy(_Part, frozen=True):
 class MigrationStatus(_Part, frozen=True):
     """All that is reported. ``share`` is percent in the order of ``clusters``, as ``10/100``; ``?`` is not
     known, and ``10?`` not what callers do, because some were seen who do not follow. ``shares`` are the numbers alone.
+    ``fleet`` and ``wave`` name it where a Fleet does, and ``wish`` where the spec in force comes from.
     """
 
     service: str = ""
@@ -137,6 +138,9 @@ class MigrationStatus(_Part, frozen=True):
     conditions: tuple[Condition, ...] = ()
     history: tuple[Transition, ...] = ()
     asked: AskedBy | UnsetType = UNSET
+    fleet: str | UnsetType = UNSET
+    wave: str | UnsetType = UNSET
+    wish: str | UnsetType = UNSET
     as_of: Moment | UnsetType = UNSET
 
     @property

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from controller.report.metrics.clusters import ClusterMetrics
 from controller.report.metrics.decisions import REVERTS, DecisionMetrics
+from controller.report.metrics.fleets import FleetMetrics
 from controller.report.metrics.paths import PathMetrics
 from controller.report.metrics.process import ProcessMetrics
 from controller.report.metrics.series import PREFIX, Maker
@@ -38,6 +39,7 @@ class Metrics:
         self.clusters = ClusterMetrics(make, clock)
         self.decisions = DecisionMetrics(make)
         self.services = ServiceMetrics(make)
+        self.fleets = FleetMetrics(make)
         self.paths = PathMetrics(make, clock)
         self.traffic = TrafficMetrics(make)
         self.process = ProcessMetrics(make, clock)

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 
-from controller.domain import Key, Verdict
+from controller.domain import Verdict
 
 PREFIX = "migrate_controller_"
 
@@ -19,14 +19,14 @@ L = TypeVar("L", bound=tuple[str, ...])
 
 
 class OfServices(Generic[V]):
-    """A metric with series for each Service: those not shown again are removed."""
+    """A metric with series for each Service, or each Fleet: those not shown again are removed."""
 
     def __init__(self, metric: Gauge | Enum, put: Callable[[Any, V], None]) -> None:
         self._metric = metric
         self._put = put
-        self._shown: dict[Key, frozenset[tuple[str, ...]]] = {}
+        self._shown: dict[tuple[str, ...], frozenset[tuple[str, ...]]] = {}
 
-    def show(self, key: Key, values: Mapping[L, V]) -> None:
+    def show(self, key: tuple[str, ...], values: Mapping[L, V]) -> None:
         """Show these values, by the labels after the Service's own, and no others of this Service."""
         shown = self._shown.pop(key, frozenset())
         if values:
@@ -60,6 +60,10 @@ class Maker:
     def of_services(self, name: str, text: str, *labels: str) -> OfServices[float]:
         """Make a gauge whose series go with their Service; ``labels`` come after the Service's own."""
         return OfServices(self.gauge(name, text, "namespace", "service", *labels), Gauge.set)
+
+    def of_fleets(self, name: str, text: str, *labels: str) -> OfServices[float]:
+        """Make a gauge whose series go with their Fleet; ``labels`` come after the Fleet's own."""
+        return OfServices(self.gauge(name, text, "fleet", *labels), Gauge.set)
 
     def verdicts(self, name: str, text: str, *labels: str) -> OfServices[str]:
         """Make a verdict whose series go with their Service."""

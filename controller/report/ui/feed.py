@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
 from controller.domain import Key
-from controller.report.ui.rows import Shown, details, row
+from controller.report.ui.rows import Shown, details, fleet_row, row
 
 Source = Callable[[], Shown]
 
+FleetSource = Callable[[], Any]
+"""Gives a Fleet's status as it is written: a mapping or a msgspec struct of it."""
+
 
 class Feed:
-    """The rows of all migrations. Everything is called on one event loop."""
+    """The rows of all migrations, and the Fleets. Everything is called on one event loop."""
 
     def __init__(self) -> None:
         self._sources: dict[Key, Source] = {}
+        self._fleets: dict[str, FleetSource] = {}
         self._rows: dict[Key, bytes] = {}
         self._readers: set[Reader] = set()
         self.leads = False
@@ -42,6 +47,24 @@ class Feed:
         self._rows.pop(key, None)
         for reader in self._readers:
             reader.note(key)
+
+    def put_fleet(self, name: str, source: FleetSource) -> None:
+        """Note that a Fleet may be shown otherwise from now on; ``source`` is asked when it is read."""
+        self._fleets[name] = source
+        for reader in self._readers:
+            reader.note_fleets()
+
+    def drop_fleet(self, name: str) -> None:
+        """Note that a Fleet is no more."""
+        if self._fleets.pop(name, None) is not None:
+            for reader in self._readers:
+                reader.note_fleets()
+
+    def fleets(self) -> bytes:
+        """Return all Fleets by their names, as a list in JSON."""
+        return msgspec.json.encode(
+            [fleet_row(name, source()) for name, source in sorted(self._fleets.items())]
+        )
 
     def details(self, key: Key) -> bytes | None:
         """Return all that is known of one migration as JSON, None where there is no such migration."""
@@ -76,18 +99,36 @@ class Feed:
 
 
 class Reader:
-    """One who reads: which rows may have changed since, and what was read of each."""
+    """One who reads: which rows and Fleets may have changed since, and what was read of each."""
 
     def __init__(self, feed: Feed, keys: dict[Key, Source]) -> None:
         self._feed = feed
         self._dirty = set(keys)
         self._told: dict[Key, bytes] = {}
+        self._fleets_dirty = True
+        self._told_fleets = b""
         self.changed = asyncio.Event()
 
     def note(self, key: Key) -> None:
         """Something about this migration may be another."""
         self._dirty.add(key)
         self.changed.set()
+
+    def note_fleets(self) -> None:
+        """Something about a Fleet may be another."""
+        self._fleets_dirty = True
+        self.changed.set()
+
+    def take_fleets(self) -> bytes | None:
+        """Return all Fleets as a list in JSON; None where it says what it said the last time."""
+        if not self._fleets_dirty:
+            return None
+        self._fleets_dirty = False
+        made = self._feed.fleets()
+        if made == self._told_fleets:
+            return None
+        self._told_fleets = made
+        return made
 
     async def take(self, at_once: int = 50) -> tuple[list[bytes], list[Key]]:
         """Return the rows that changed, and the migrations that are none any more; the loop gets its turn

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from controller.domain import Key, Side
+from controller.domain import Key, Phase, Side
 from controller.domain.status import AskedBy, MigrationStatus, PathStatus, TrafficStatus, rfc3339
 
 
@@ -33,6 +34,8 @@ def row(key: Key, shown: Shown) -> dict[str, Any]:
     return {
         "namespace": key.namespace,
         "name": key.service,
+        "fleet": status.fleet or "",
+        "wave": status.wave or "",
         "target": status.observed.target,
         "attempt": status.observed.attempt,
         "phase": status.phase,
@@ -43,6 +46,7 @@ def row(key: Key, shown: Shown) -> dict[str, Any]:
         "reason": status.reason,
         "message": status.message,
         "alert": status.alert,
+        "person": _needs_person(status),
         "next": status.next,
         "due": shown.due.isoformat() if shown.due else "",
         "waitingFor": status.waiting_for,
@@ -59,11 +63,22 @@ def details(key: Key, shown: Shown) -> dict[str, Any]:
     """Return all that is known of one migration: its row, every path, the warnings, the last transitions."""
     return {
         **row(key, shown),
+        "wish": shown.status.wish or "",
         "ways": shown.status.paths,
         "warned": shown.status.warnings,
         "history": shown.status.history,
         "clusters": shown.status.clusters,
     }
+
+
+def fleet_row(name: str, status: Any) -> dict[str, Any]:
+    """Return a Fleet as the page has it: its status, as it is written, and its name."""
+    return {**msgspec.to_builtins(status), "name": name}
+
+
+def _needs_person(status: MigrationStatus) -> bool:
+    """Return whether it goes on only when somebody acts, or asks for somebody now."""
+    return status.alert or status.blocked or status.phase == Phase.REVERTED
 
 
 def _progress(paths: Sequence[PathStatus]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The page over HTTP: GET and HEAD only, nothing from elsewhere, nothing that changes anything.
 
-/                       the page; board.css, board.js and icon.svg beside it
-/events                 server-sent events: every row, then what changes, once a second at most
+/                       the page; board.css, its scripts and icon.svg beside it
+/events                 server-sent events: every row and Fleet, then what changes, once a second at most
 /migrations/{ns}/{name} all that is known of one migration, as JSON
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -37,6 +38,8 @@ END_S = 0.5
 FILES = {
     "/": ("index.html", "text/html"),
     "/board.css": ("board.css", "text/css"),
+    "/parts.js": ("parts.js", "text/javascript"),
+    "/lanes.js": ("lanes.js", "text/javascript"),
     "/board.js": ("board.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -126,8 +129,9 @@ class Site:
         event = "all"
         while True:
             rows, gone = await reader.take()
-            if rows or gone or event == "all":
-                await _send(response, event, self._message(rows, gone))
+            fleets = reader.take_fleets()
+            if rows or gone or fleets:
+                await _send(response, event, self._message(rows, gone, fleets))
                 event = "some"
             await asyncio.sleep(self._pace_s)
             with suppress(TimeoutError):
@@ -136,12 +140,14 @@ class Site:
                     continue
             await _send(response, "beat", b"{}")
 
-    def _message(self, rows: list[bytes], gone: list[Key]) -> bytes:
-        head = {
+    def _message(self, rows: list[bytes], gone: list[Key], fleets: bytes | None) -> bytes:
+        head: dict[str, Any] = {
             "now": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "leads": self._feed.leads,
             "gone": [list(key) for key in gone],
         }
+        if fleets:
+            head["fleets"] = msgspec.Raw(fleets)
         return msgspec.json.encode({**head, "rows": [msgspec.Raw(row) for row in rows]})
 
 

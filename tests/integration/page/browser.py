@@ -41,16 +41,21 @@ def skip_without_chromium() -> None:
 
 @asynccontextmanager
 async def page(
-    url: str, scheme: Literal["light", "dark"] = "light", size: tuple[int, int] = (1280, 800)
+    url: str,
+    scheme: Literal["light", "dark"] = "light",
+    size: tuple[int, int] = (1280, 800),
+    zone: str = "UTC",
 ) -> AsyncIterator[Page]:
-    """Open a page in a browser of its own, in a profile that is thrown away."""
+    """Open a page in a browser of its own, on a clock of this zone, in a profile that is thrown away."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=find_chromium(), args=list(FLAGS), timeout=60_000
         )
         try:
             opened = await browser.new_page(
-                viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+                viewport={"width": size[0], "height": size[1]},
+                color_scheme=scheme,
+                timezone_id=zone,
             )
             opened.set_default_timeout(PATIENCE_MS)
             expect.set_options(timeout=PATIENCE_MS)

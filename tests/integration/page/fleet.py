@@ -82,3 +82,139 @@ def fleet(count: int) -> Feed:
 def key(number: int) -> Key:
     """The Service of this number."""
     return Key(NAMESPACES[number % len(NAMESPACES)], f"service-{number}")
+
+
+WAVES = ("internal-tools", "catalog", "checkout", "search", "accounts", "billing", "the-rest")
+SIZES = (48, 31, 24, 80, 60, 66, 100)
+
+
+def wave(number: int, name: str, state: str, **counts: Any) -> dict[str, Any]:
+    """One wave of a Fleet's status."""
+    known = {
+        "name": name,
+        "number": number,
+        "state": state,
+        "opens": "automatically",
+        "together": False,
+        "total": 0,
+        "completed": 0,
+        "underWay": 0,
+        "reverted": 0,
+        "blocked": 0,
+        "waiting": 0,
+        "excluded": 0,
+        "message": "",
+    }
+    return {**known, **counts}
+
+
+def fleet_status(**changes: Any) -> dict[str, Any]:
+    """The status of a Fleet of seven waves: the first is over, the second open, and a window closed."""
+    later = [
+        wave(
+            number,
+            name,
+            "Waiting",
+            total=size,
+            waiting=size,
+            message=f"Waits for {WAVES[number - 2]}",
+        )
+        for number, (name, size) in enumerate(zip(WAVES, SIZES, strict=True), start=1)
+        if number > 3
+    ]
+    known = {
+        "observedGeneration": 3,
+        "state": "Closed",
+        "origin": "legacy",
+        "wave": "2/7 catalog",
+        "moved": "61/409",
+        "counts": {
+            "total": 409,
+            "completed": 61,
+            "underWay": 12,
+            "reverted": 1,
+            "blocked": 3,
+            "waiting": 332,
+            "excluded": 3,
+            "unfit": 2,
+        },
+        "needsPerson": [
+            {
+                "service": "default/service-0",
+                "reason": "TargetBad",
+                "message": "attempt 1 was reverted: 15.7 % of the probes of callers in legacy to eks failed",
+            },
+            *(
+                {
+                    "service": f"billing/service-{number}",
+                    "reason": "NotExported",
+                    "message": f"service-{number} is not exported in eks: label it mirror.linkerd.io/exported",
+                }
+                for number in (1, 5, 9)
+            ),
+        ],
+        "waves": [
+            wave(
+                1,
+                WAVES[0],
+                "Completed",
+                total=48,
+                completed=48,
+                completedAt="2039-11-20T09:00:00Z",
+            ),
+            wave(
+                2,
+                WAVES[1],
+                "Open",
+                total=31,
+                completed=13,
+                underWay=12,
+                reverted=1,
+                blocked=3,
+                waiting=2,
+                openedAt="2039-11-21T09:00:00Z",
+                message="2 wait for a slot",
+            ),
+            wave(
+                3,
+                WAVES[2],
+                "Waiting",
+                total=24,
+                waiting=24,
+                excluded=3,
+                opens="byHand",
+                together=True,
+                message="Waits for catalog (18 left: catalog/a, catalog/b, catalog/c and 15 more), then for a"
+                " person: kubectl migrate fleet open checkout",
+            ),
+            *later,
+        ],
+        "window": {"closed": True, "until": "2039-11-28T07:00:00Z", "reason": "weekend"},
+        "line": {"stopped": False, "reverts": 1, "limit": 3, "within": "24h", "services": []},
+        "opensNext": {
+            "wave": "checkout",
+            "how": "byHand",
+            "message": "a person opens it after catalog: kubectl migrate fleet open checkout",
+        },
+        "problems": [],
+        "excluded": ["checkout/legacy-only", "checkout/vault", "checkout/till"],
+        "unfit": [
+            {"service": "billing/ledger", "reason": "headless"},
+            {"service": "shop/old", "reason": "ExternalName"},
+        ],
+        "unplaced": {"count": 2, "services": ["shop/new", "shop/newer"]},
+        "conditions": [],
+    }
+    return {**known, **changes}
+
+
+def programme(count: int = 409) -> Feed:
+    """So many migrations of one Fleet, in the order of its waves."""
+    feed = fleet(0)
+    feed.put_fleet("to-eks", fleet_status)
+    placed = [name for name, size in zip(WAVES, SIZES, strict=True) for _ in range(size)]
+    for number in range(count):
+        phase = PHASES[number % len(PHASES)]
+        told = status(phase, reason=f"Reason{number}", fleet="to-eks", wave=placed[number])
+        feed.put(key(number), shows(told))
+    return feed

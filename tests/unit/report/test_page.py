@@ -37,6 +37,8 @@ def test_a_row_says_what_the_status_says() -> None:
     assert row(A, shown(told, due)) == {
         "namespace": "default",
         "name": "service-a",
+        "fleet": "",
+        "wave": "",
         "target": "eks",
         "attempt": 1,
         "phase": "Progressing",
@@ -47,6 +49,7 @@ def test_a_row_says_what_the_status_says() -> None:
         "reason": "Dwelling",
         "message": "the dwell at 99.9 % ends in 42 s",
         "alert": False,
+        "person": False,
         "next": "raise to 25 %",
         "due": "2026-01-01T08:01:00+00:00",
         "waitingFor": "",
@@ -72,6 +75,33 @@ def test_a_row_has_what_was_measured_and_what_is_asked_for() -> None:
         "legacy": {"percent": 3.5, "requests": 812, "strays": True},
         "eks": {"percent": None, "requests": 0, "strays": False},
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, False),
+        ({"alert": True}, True),
+        ({"phase": "Reverted"}, True),
+        ({"phase": "Reverting"}, False),
+        ({"conditions": [{"type": "Blocked", "status": "True"}]}, True),
+        ({"conditions": [{"type": "Blocked", "status": "False"}]}, False),
+    ],
+)
+def test_a_row_says_who_needs_a_person(changes: dict[str, Any], needed: bool) -> None:
+    """Who asks for somebody, is rolled back, or held by what does not pass by itself, needs a person."""
+    assert row(A, shown(status(**changes)))["person"] is needed
+
+
+def test_a_row_names_its_wave() -> None:
+    """A migration that a Fleet names has the Fleet and the wave in its row, and the wish's source in its story."""
+    told = status(fleet="to-eks", wave="catalog", wish="fleet/to-eks/catalog")
+    found = details(A, shown(told))
+    assert (found["fleet"], found["wave"], found["wish"]) == (
+        "to-eks",
+        "catalog",
+        "fleet/to-eks/catalog",
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,6 +176,28 @@ async def test_what_came_and_went_unread_is_not_told() -> None:
         assert await reader.take() == ([], [])
 
 
+async def test_a_reader_gets_the_fleets_and_then_what_changed() -> None:
+    """First all Fleets by name, then all again where one says something else or is gone, else nothing."""
+    feed = Feed()
+    feed.put_fleet("to-gcp", lambda: {"state": "Open"})
+    feed.put_fleet("to-eks", lambda: {"state": "Open"})
+    with feed.reading() as reader:
+        assert _fleets(reader.take_fleets()) == [("to-eks", "Open"), ("to-gcp", "Open")]
+        feed.put_fleet("to-eks", lambda: {"state": "Open"})
+        assert reader.changed.is_set()
+        assert reader.take_fleets() is None
+        feed.put_fleet("to-eks", lambda: {"state": "Stopped"})
+        assert _fleets(reader.take_fleets()) == [("to-eks", "Stopped"), ("to-gcp", "Open")]
+        feed.drop_fleet("to-eks")
+        feed.drop_fleet("nobody")
+        assert _fleets(reader.take_fleets()) == [("to-gcp", "Open")]
+        assert reader.take_fleets() is None
+
+
+def _fleets(told: bytes | None) -> list[tuple[str, str]]:
+    return [(one["name"], one["state"]) for one in json.loads(told or b"null")]
+
+
 # --- over HTTP ------------------------------------------------------------------------------------
 
 
@@ -195,7 +247,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site.Site.__init__, "__kwdefaults__", {"pace_s": 0.01})
 
 
-@pytest.mark.parametrize("path", ["/", "/board.css", "/board.js", "/icon.svg", "/migrations/a/b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/board.css",
+        *(f"/{name}.js" for name in ("parts", "lanes", "board")),
+        "/icon.svg",
+        "/migrations/a/b",
+    ],
+)
 async def test_every_answer_forbids_what_is_from_elsewhere(path: str) -> None:
     """No answer may be framed, guessed at or kept, and the page may load and reach only its own origin."""
     async with opened(fleet(1)) as board:
@@ -273,12 +334,18 @@ async def test_events_are_live() -> None:
         kind, told = await events.next()
         assert (kind, len(told["rows"]), told["leads"]) == ("all", 2, True)
         assert datetime.fromisoformat(told["now"]).tzinfo is not None
+        assert told["fleets"] == []
         feed.leads = False
         feed.put(B, shows(status("Holding", message="two\nlines\u2028\r")))
         feed.drop(key(1))
         kind, told = await events.next()
         assert (kind, told["leads"], told["gone"]) == ("some", False, [list(key(1))])
         assert [one["message"] for one in told["rows"]] == ["two\nlines\u2028\r"]
+        assert "fleets" not in told
+        feed.put_fleet("to-eks", lambda: {"state": "Open"})
+        kind, told = await events.next()
+        assert (kind, told["rows"]) == ("some", [])
+        assert told["fleets"] == [{"name": "to-eks", "state": "Open"}]
 
 
 @pytest.mark.usefixtures("quick")

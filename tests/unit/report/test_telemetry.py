@@ -498,6 +498,57 @@ def ids(span: ReadableSpan) -> tuple[int, int, int | None]:
     return context.trace_id, context.span_id, span.parent.span_id if span.parent else None
 
 
+FLEET = {
+    "waves": [
+        {"name": "tools", "state": "Completed", "completed": 2},
+        {"name": "shop", "state": "Open", "completed": 1, "underWay": 2, "reverted": 1},
+    ],
+    "window": {"closed": True},
+    "line": {"stopped": False, "reverts": 1},
+}
+
+
+def _of_fleets(metrics: Metrics) -> dict[str, float]:
+    """Every series of Fleets that is not zero, by its name and labels."""
+    told = generate_latest(metrics.registry).decode()
+    found = re.findall(r"^migrate_controller_fleet_(\S+) (\S+)$", told, re.MULTILINE)
+    return {name: float(value) for name, value in found if float(value)}
+
+
+def test_a_fleet_is_shown_as_its_status_says() -> None:
+    """Each wave has its Services by state and its own state; windows, line and members have a series each."""
+    metrics = Metrics("1")
+    metrics.fleets.show("to-eks", FLEET, {KEY: "shop"}, {"shop": STARTED})
+    assert _of_fleets(metrics) == {
+        'services{fleet="to-eks",state="completed",wave="tools"}': 2.0,
+        'services{fleet="to-eks",state="completed",wave="shop"}': 1.0,
+        'services{fleet="to-eks",state="underWay",wave="shop"}': 2.0,
+        'services{fleet="to-eks",state="reverted",wave="shop"}': 1.0,
+        'wave_state{fleet="to-eks",state="Completed",wave="tools"}': 1.0,
+        'wave_state{fleet="to-eks",state="Open",wave="shop"}': 1.0,
+        'wave_last_progress_timestamp_seconds{fleet="to-eks",wave="shop"}': STARTED.timestamp(),
+        'window_closed{fleet="to-eks"}': 1.0,
+        'reverts{fleet="to-eks"}': 1.0,
+        'member{fleet="to-eks",namespace="shop",service="cart",wave="shop"}': 1.0,
+    }
+
+
+def test_a_fleet_that_is_no_more_leaves_no_series() -> None:
+    """A wave that is renamed and a Service that is taken out lose their series, and all go with the Fleet."""
+    metrics = Metrics("1")
+    metrics.fleets.show("to-eks", FLEET, {KEY: "shop"}, {"shop": STARTED})
+    metrics.fleets.show(
+        "to-eks", {"waves": [{"name": "new", "state": "Open", "waiting": 1}]}, {}, {}
+    )
+    assert _of_fleets(metrics) == {
+        'services{fleet="to-eks",state="waiting",wave="new"}': 1.0,
+        'wave_state{fleet="to-eks",state="Open",wave="new"}': 1.0,
+    }
+    metrics.fleets.forget("to-eks")
+    assert "migrate_controller_fleet_services{" not in generate_latest(metrics.registry).decode()
+    assert 'fleet="to-eks"' not in generate_latest(metrics.registry).decode()
+
+
 def test_a_restart_continues_the_trace() -> None:
     """Spans of two processes on one attempt are children of one root, which is sent at the end."""
     root = root_of(KEY, ATTEMPT)

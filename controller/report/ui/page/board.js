@@ -2,36 +2,12 @@
 "use strict";
 
 const PHASES = ["Reverting", "Holding", "Progressing", "Soaking", "Pending", "Reverted", "Completed"];
-const TONES = {
-  Reverting: "bad", Reverted: "bad", Holding: "hold", Progressing: "move", Soaking: "move",
-  Completed: "good", Pending: "calm", PASS: "good", FAIL: "bad", UNKNOWN: "hold",
-};
 const rows = new Map(); // "namespace/name" -> {data, tr, cells}
-const wanted = { namespace: "", phase: "", find: "" };
-let ahead = 0; // milliseconds that the controller's clock is ahead of this one
+const wanted = { namespace: "", wave: "", phase: "", person: false, find: "", sort: "" };
+let words = []; // of what is to be found, all of them
 let opened = ""; // the migration whose story is open
+let arranged = ""; // what the rows are sorted by now
 let toSay = [];
-
-const at = (id) => document.getElementById(id);
-
-function make(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function tag(text) {
-  const made = make("span", "tag", text);
-  made.dataset.tone = TONES[text] || "calm";
-  return made;
-}
-
-function clock(text, characters = 16) {
-  const made = make("time", "", text ? text.replace("T", " ").slice(0, characters) : "");
-  if (text) made.dateTime = text;
-  return made;
-}
 
 // --- the rows -------------------------------------------------------------------------------------
 
@@ -70,39 +46,76 @@ function fill(entry) {
   phase.replaceChildren(tag(data.phase || "–"));
   if (data.warnings) phase.append(make("span", "small", `${data.warnings} warning${data.warnings > 1 ? "s" : ""}`));
   verdict.replaceChildren(data.verdict ? tag(data.verdict) : make("span", "", "–"));
-  if (data.verdict && data.needed) verdict.append(make("span", "small", `${data.clean} of ${data.needed} clean`));
-  const line = make("span", "line", data.message || data.waitingFor || data.next);
-  if (line.textContent) line.title = line.textContent;
-  why.replaceChildren(make("strong", "", data.reason), line);
+  if (data.verdict && data.needed) verdict.append(make("span", "small", `${data.clean}/${data.needed} clean`));
+  const line = make("span", "line", data.message || data.waitingFor);
+  line.title = line.textContent;
+  why.replaceChildren(line);
+  line.prepend(make("strong", "", data.reason), " ");
   if (data.next) why.append(make("span", "small", `next: ${data.next}`));
   by.replaceChildren(make("span", "", data.by || "–"));
   const asked = clock(data.asked);
   asked.className = "small";
   by.append(asked);
   entry.tr.dataset.alert = String(Boolean(data.alert));
-  entry.text = [data.namespace, data.name, data.target, data.phase, data.reason, data.message, data.by]
-    .join(" ").toLowerCase();
+  entry.place.textContent = data.wave ? `${data.namespace} · ${data.wave}` : data.namespace;
+  entry.wave = data.wave ? `${data.fleet}/${data.wave}` : NO_WAVE;
+  entry.text = [
+    data.namespace, data.name, data.target, data.phase, data.verdict, data.reason, data.message, data.by, entry.wave,
+  ].join(" ").toLowerCase();
   count(entry);
 }
 
 function count(entry) {
-  const cell = entry.cells[6];
-  const due = entry.data.due ? Date.parse(entry.data.due) : NaN;
-  const left = Math.ceil((due - Date.now() - ahead) / 1000);
-  let text = "–";
-  if (!Number.isNaN(left)) text = left > 0 ? length(left) : "due";
-  if (cell.textContent !== text) cell.textContent = text;
+  const text = left(entry.data.due);
+  if (entry.cells[6].textContent !== text) entry.cells[6].textContent = text;
 }
 
-function length(seconds) {
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+// --- their order ----------------------------------------------------------------------------------
+
+// What the rows can be sorted by; undefined is last, whichever way.
+const SORTS = {
+  service: (data) => `${data.name} ${data.namespace}`,
+  target: (data) => data.target || undefined,
+  share: (data) => lowest(data.shares),
+  phase: (data) => place(data),
+  verdict: (data) => data.verdict || undefined,
+  why: (data) => data.reason || undefined,
+  in: (data) => data.due || undefined,
+  asked: (data) => data.asked || undefined,
+};
+
+function lowest(shares) {
+  const known = Object.values(shares).filter((percent) => percent !== null);
+  return known.length ? Math.min(...known) : undefined;
 }
 
-function order(entry) {
-  const place = PHASES.indexOf(entry.data.phase);
-  return `${entry.data.alert ? 0 : 1}${place < 0 ? 9 : place}${entry.data.namespace}/${entry.data.name}`;
+function place(data) {
+  const found = PHASES.indexOf(data.phase);
+  return found < 0 ? PHASES.length : found;
+}
+
+// Without another wish: who asks for a person now, then who waits for one, then by phase.
+function needed(data) {
+  const rank = data.alert ? 0 : data.person || data.phase === "Reverting" ? 1 : 2;
+  return `${rank}${place(data)}${data.namespace}/${data.name}`;
+}
+
+const before = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+
+function byWish(one, other) {
+  if (!wanted.sort) return before(one.needed, other.needed);
+  const last = (one.rank === undefined) - (other.rank === undefined);
+  const turn = wanted.sort.startsWith("-") ? -1 : 1;
+  return last || turn * before(one.rank, other.rank) || before(one.needed, other.needed);
+}
+
+function rankOf(entry) {
+  const rank = wanted.sort ? SORTS[wanted.sort.replace("-", "")](entry.data) : undefined;
+  const first = needed(entry.data);
+  const moved = rank !== entry.rank || first !== entry.needed;
+  entry.rank = rank;
+  entry.needed = first;
+  return moved;
 }
 
 function put(data) {
@@ -110,7 +123,7 @@ function put(data) {
   let entry = rows.get(key);
   if (!entry) {
     const tr = make("tr");
-    const cells = ["", "tell", "", "tell", "tell", "why", "in", "by"].map((name, number) => {
+    const cells = ["service", "target tell", "shares", "phase tell", "verdict tell", "why", "in", "by"].map((name, number) => {
       const cell = make(number ? "td" : "th", name);
       if (!number) cell.scope = "row";
       // Said aloud, because a narrow page is laid out as blocks and would be no table any more.
@@ -121,64 +134,114 @@ function put(data) {
     tr.append(...cells);
     const button = make("button", "name", data.name);
     button.type = "button";
-    cells[0].append(button, make("span", "small", data.namespace));
+    const place = make("span", "small");
+    cells[0].append(button, place);
     button.addEventListener("click", () => { location.hash = `#${encodeURIComponent(key)}`; });
-    entry = { tr, cells, button, key, order: "" };
+    entry = { tr, cells, button, place, key };
     rows.set(key, entry);
   } else if (entry.data.phase !== data.phase || entry.data.reason !== data.reason && data.alert) {
     toSay.push(`${key}: ${data.phase}, ${data.reason}`);
   }
   entry.data = data;
   fill(entry);
-  const place = order(entry);
-  if (place !== entry.order) {
-    entry.order = place;
-    return true;
-  }
-  return false;
+  return rankOf(entry);
 }
 
 function arrange() {
   const focused = document.activeElement;
-  const sorted = [...rows.values()].sort((a, b) => (a.order < b.order ? -1 : 1));
+  const sorted = [...rows.values()].sort(byWish);
+  arranged = wanted.sort;
   at("rows").replaceChildren(...sorted.map((entry) => entry.tr));
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
-// --- the filters ----------------------------------------------------------------------------------
+// --- what is wished to be seen, and the address that says so ---------------------------------------
 
-function isShown(entry, butPhase) {
+const NO_WAVE = "none";
+
+function isShown(entry, but) {
   const data = entry.data;
   return (!wanted.namespace || data.namespace === wanted.namespace)
-    && (butPhase || !wanted.phase || data.phase === wanted.phase)
-    && (!wanted.find || entry.text.includes(wanted.find));
+    && (!wanted.wave || entry.wave === wanted.wave)
+    && (but === "phase" || !wanted.phase || data.phase === wanted.phase)
+    && (but === "person" || !wanted.person || data.person)
+    && words.every((word) => entry.text.includes(word));
 }
 
 function sift() {
   const counts = new Map(PHASES.map((phase) => [phase, 0]));
   let shown = 0;
+  let people = 0;
   for (const entry of rows.values()) {
-    if (isShown(entry, true)) counts.set(entry.data.phase, (counts.get(entry.data.phase) || 0) + 1);
-    const hidden = !isShown(entry, false);
+    if (isShown(entry, "phase")) counts.set(entry.data.phase, (counts.get(entry.data.phase) || 0) + 1);
+    if (entry.data.person && isShown(entry, "person")) people += 1;
+    const hidden = !isShown(entry);
     if (entry.tr.hidden !== hidden) entry.tr.hidden = hidden;
     if (!hidden) shown += 1;
   }
   at("total").textContent = shown === rows.size ? `${rows.size}` : `${shown} of ${rows.size}`;
   at("empty").hidden = shown > 0;
+  at("person").querySelector("b").textContent = String(people);
   for (const button of at("phases").children) {
     button.querySelector("b").textContent = String(counts.get(button.dataset.phase) || 0);
   }
 }
 
-function listNamespaces() {
-  const select = at("namespace");
-  const names = [...new Set([...rows.values()].map((entry) => entry.data.namespace))].sort();
+// Offers these values, and the wished one even where nobody has it, so that an address stays true.
+function offer(select, values, wish) {
+  const names = [...new Set(wish ? [...values, wish] : values)].sort();
   const known = [...select.options].slice(1).map((option) => option.value);
-  if (names.join("\n") === known.join("\n")) return;
-  while (select.options.length > 1) select.remove(1);
-  for (const name of names) select.add(new Option(name, name));
-  select.value = names.includes(wanted.namespace) ? wanted.namespace : "";
-  wanted.namespace = select.value;
+  if (names.join("\n") !== known.join("\n")) {
+    while (select.options.length > 1) select.remove(1);
+    for (const name of names) select.add(new Option(name, name));
+  }
+  select.value = wish;
+}
+
+function offerAll() {
+  const entries = [...rows.values()];
+  offer(at("namespace"), entries.map((entry) => entry.data.namespace), wanted.namespace);
+  offer(at("wave"), entries.map((entry) => entry.wave), wanted.wave);
+  at("waves").hidden = !wanted.wave && entries.every((entry) => entry.wave === NO_WAVE);
+}
+
+function choose(wish) {
+  Object.assign(wanted, wish);
+  words = wanted.find.toLowerCase().split(/\s+/).filter(Boolean);
+  const told = new URLSearchParams();
+  for (const [key, value] of Object.entries(wanted)) if (value) told.set(key, value === true ? "yes" : value);
+  const search = String(told);
+  history.replaceState(null, "", `${location.pathname}${search && `?${search}`}${location.hash}`);
+  show();
+}
+
+function show() {
+  offerAll();
+  at("sort").value = wanted.sort;
+  if (at("find").value !== wanted.find) at("find").value = wanted.find;
+  at("person").setAttribute("aria-pressed", String(wanted.person));
+  for (const button of at("phases").children) {
+    button.setAttribute("aria-pressed", String(button.dataset.phase === wanted.phase));
+  }
+  for (const head of document.querySelectorAll("#table th[data-sort]")) {
+    const down = wanted.sort === `-${head.dataset.sort}`;
+    const up = wanted.sort === head.dataset.sort;
+    head.setAttribute("aria-sort", up ? "ascending" : down ? "descending" : "none");
+  }
+  pressLanes();
+  let moved = false;
+  for (const entry of rows.values()) moved = rankOf(entry) || moved;
+  if (moved || wanted.sort !== arranged) arrange();
+  sift();
+}
+
+function readAddress() {
+  const told = new URLSearchParams(location.search);
+  for (const key of ["namespace", "wave", "phase", "find", "sort"]) wanted[key] = told.get(key) || "";
+  wanted.person = told.get("person") === "yes";
+  if (!Object.hasOwn(SORTS, wanted.sort.replace("-", ""))) wanted.sort = "";
+  if (!PHASES.includes(wanted.phase)) wanted.phase = "";
+  choose({});
 }
 
 // --- one migration's story ------------------------------------------------------------------------
@@ -203,10 +266,6 @@ function table(heads, lines) {
   return made;
 }
 
-function section(title, ...parts) {
-  return parts.length ? [make("h3", "", title), ...parts] : [];
-}
-
 function wayRow(way) {
   const bad = way.badPercent3s === undefined ? "–" : `${way.badPercent3s} %`;
   return [
@@ -221,14 +280,9 @@ function tell(told) {
   const shares = make("div");
   shares.append(...Object.keys(told.shares).map((cluster) => share(told, cluster)));
   const asked = make("p", "small", `${told.asks ? `${told.asks} is asked for` : "asked"} by ${told.by || "somebody"} `);
-  asked.append(clock(told.asked));
+  asked.append(clock(told.asked), told.wish ? `; its wish is of ${told.wish}` : "");
   const next = told.next ? [make("p", "", `Next: ${told.next}`)] : [];
-  const warned = make("ul");
-  warned.append(...told.warned.map((one) => {
-    const item = make("li");
-    item.append(make("strong", "", one.reason), `: ${one.message}`);
-    return item;
-  }));
+  const warned = list(told.warned.map((one) => [make("strong", "", one.reason), `: ${one.message}`]));
   at("story-title").textContent = `${told.namespace}/${told.name} to ${told.target || "nowhere"}`;
   at("story-body").replaceChildren(
     top, shares, ...next, asked,
@@ -238,7 +292,7 @@ function tell(told) {
       told.ways.map(wayRow))] : [])),
     ...section("What happened", table(
       ["When", "Phase", `Share ${told.clusters.join("/")}`, "Why"],
-      [...told.history].reverse().map((one) => [clock(one.at, 19), tag(one.phase), one.share, one.message || one.reason]))),
+      [...told.history].reverse().map((one) => [clock(one.at, { seconds: true }), tag(one.phase), one.share, one.message || one.reason]))),
   );
 }
 
@@ -281,8 +335,9 @@ function take(event, all) {
   }
   for (const data of told.rows) moved = put(data) || moved;
   for (const [namespace, name] of told.gone) moved = rows.delete(`${namespace}/${name}`) || moved;
+  if (told.fleets) showFleets(told.fleets);
   if (moved) arrange();
-  listNamespaces();
+  offerAll();
   sift();
   at("standby").hidden = told.leads;
   if (opened && told.rows.some((data) => `${data.namespace}/${data.name}` === opened)) refresh();
@@ -327,36 +382,57 @@ function move(event) {
   if (next) next.focus();
 }
 
-function begin() {
+function beginWishes() {
   for (const phase of PHASES) {
     const button = make("button", "", phase);
     button.type = "button";
     button.dataset.phase = phase;
     button.dataset.tone = TONES[phase];
-    button.setAttribute("aria-pressed", "false");
     button.append(make("b", "", "0"));
-    button.addEventListener("click", () => {
-      wanted.phase = wanted.phase === phase ? "" : phase;
-      for (const other of at("phases").children) {
-        other.setAttribute("aria-pressed", String(other.dataset.phase === wanted.phase));
-      }
-      sift();
-    });
+    button.addEventListener("click", () => choose({ phase: wanted.phase === phase ? "" : phase }));
     at("phases").append(button);
   }
+  at("person").addEventListener("click", () => choose({ person: !wanted.person }));
+  at("all").addEventListener("click", () => choose({ namespace: "", wave: "", phase: "", person: false, find: "" }));
   at("filters").addEventListener("submit", (event) => event.preventDefault());
-  at("namespace").addEventListener("change", (event) => { wanted.namespace = event.target.value; sift(); });
-  at("find").addEventListener("input", (event) => { wanted.find = event.target.value.toLowerCase(); sift(); });
+  for (const key of ["namespace", "wave", "sort"]) {
+    at(key).addEventListener("change", (event) => choose({ [key]: event.target.value }));
+  }
+  at("find").addEventListener("input", (event) => choose({ find: event.target.value }));
+  for (const head of document.querySelectorAll("#table th[data-sort]")) {
+    const key = head.dataset.sort;
+    const next = { [key]: `-${key}`, [`-${key}`]: "" };
+    head.firstElementChild.addEventListener("click", () => choose({ sort: next[wanted.sort] ?? key }));
+    for (const way of [key, `-${key}`]) at("sort").add(new Option(`${head.textContent}${way === key ? "" : ", down"}`, way));
+  }
+}
+
+// The table's heads stay below the page's, however many lines that has.
+function keepHeads() {
+  const head = document.querySelector("header");
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--head", `${head.offsetHeight}px`);
+  }).observe(head);
+}
+
+function begin() {
+  beginWishes();
+  keepHeads();
   at("story").addEventListener("close", () => {
     const entry = rows.get(opened);
     opened = "";
-    if (location.hash) history.replaceState(null, "", location.pathname);
+    if (location.hash) history.replaceState(null, "", location.pathname + location.search);
     if (entry) entry.button.focus();
   });
   addEventListener("hashchange", follow);
+  addEventListener("popstate", readAddress);
   document.addEventListener("keydown", move);
-  setInterval(() => { for (const entry of rows.values()) if (!entry.tr.hidden) count(entry); }, 1000);
+  setInterval(() => {
+    for (const entry of rows.values()) if (!entry.tr.hidden) count(entry);
+    tickFleets();
+  }, 1000);
   setInterval(say, 2000);
+  readAddress();
   follow();
   listen();
 }
