@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from controller.cli import show
 from controller.cli.arguments import PROG
 from controller.cli.asking import listed
-from controller.cli.fleet.objects import Counts, Fleet, FleetStatus, WaveStatus
+from controller.cli.fleet.objects import Fleet
+from controller.domain.fleet_status import FleetCounts, FleetStatus, Time, WaveStatus
 
 WIDTH = 100
 """Columns of a page."""
@@ -50,7 +51,7 @@ def _headline(fleet: Fleet) -> str:
     return "   ".join(filter(None, (fleet.name, route, status.state, said, percent)))
 
 
-def _counts(counts: Counts | WaveStatus) -> list[str]:
+def _counts(counts: FleetCounts | WaveStatus) -> list[str]:
     """Return how many are at what, without what nobody is at."""
     known = {
         "under way": counts.under_way,
@@ -80,16 +81,13 @@ def _moved(wave: WaveStatus) -> str:
 def _wave(wave: WaveStatus, now: datetime) -> str:
     """Return where a wave is: what it waits for, or how many of it are at what."""
     out = f"{wave.excluded} excluded" if wave.excluded else ""
-    if wave.state == "Completed":
-        since = f" {show.ago(wave.completed_at, now)} ago" if wave.completed_at else ""
-        return ", ".join(filter(None, (f"Completed{since}", out)))
-    said_of_it = wave.message.removeprefix(f"wave {wave.name} ")
-    message = said_of_it[:1].upper() + said_of_it[1:]
     waiting = f"{wave.waiting} waiting" if wave.waiting and wave.state == "Open" else ""
-    said = ", ".join(filter(None, (*_counts(wave), waiting, out)))
-    if wave.state == "Waiting":
-        return ". ".join(filter(None, (message or "Waiting", said)))
-    return ". ".join(filter(None, (f"{wave.state}{said and f': {said}'}", message)))
+    counts = ", ".join(filter(None, (*_counts(wave), waiting, out)))
+    if wave.message.startswith(wave.state):  # it says the state, and how many are at what
+        since = f" {show.ago(wave.completed_at or None, now)} ago" if wave.completed_at else ""
+        said = f"{wave.state}{since}" if wave.state in ("Completed", "Open") else wave.message
+        return ": ".join(filter(None, (said, counts)))
+    return ". ".join(filter(None, (wave.message or wave.state, counts)))
 
 
 # --- what else is known ---------------------------------------------------------------------------
@@ -104,8 +102,9 @@ def _remarks(fleet: Fleet, now: datetime) -> Iterator[str]:
     if fleet.is_paused:
         yield f"Paused: go on with {PROG} fleet resume {fleet.name}"
     yield from filter(None, (_by_hand(fleet), _line(fleet, now), _window(status)))
-    if status.opens_next.message:
-        yield f"Next: {status.opens_next.message}"
+    if following := status.opens_next:
+        at = f" {_time(following.at)}" if following.at else ""
+        yield f"Next: {following.wave} opens{at}{' by hand' if following.how == 'byHand' else ''}."
 
 
 def _by_hand(fleet: Fleet) -> str:
@@ -119,7 +118,7 @@ def _line(fleet: Fleet, now: datetime) -> str:
     who = f" ({listed(line.services)})" if line.services else ""
     counted = f"{line.reverts} of {line.limit} reverts within {line.within}{who}"
     if line.stopped:
-        since = f" since {show.ago(line.since, now)}" if line.since else ""
+        since = f" since {show.ago(line.since or None, now)}" if line.since else ""
         return f"Line stopped{since}: {counted}. See to them, then {PROG} fleet resume {fleet.name}"
     return f"{counted}." if line.reverts else ""
 
@@ -128,9 +127,9 @@ def _window(status: FleetStatus) -> str:
     window = status.window
     if window.closed:
         until = f" until {_time(window.until)}" if window.until else ""
-        return f"Closed{until}{_because(window.reason)}: shares stand still, a bad target is still left."
+        return f"Closed{until}{_because(window.reason or '')}: shares stand still, a bad target is still left."
     if window.next_closes:
-        return f"Closes {_time(window.next_closes)}{_because(window.next_reason)}."
+        return f"Closes {_time(window.next_closes)}{_because(window.next_reason or '')}."
     return ""
 
 
@@ -138,7 +137,7 @@ def _because(reason: str) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _time(when: datetime | None) -> str:
+def _time(when: Time) -> str:
     return when.astimezone(UTC).strftime("%a %d %b %H:%M UTC") if when else ""
 
 

@@ -10,12 +10,11 @@ from types import MappingProxyType
 from controller.cli.arguments import PROG, Asked
 from controller.cli.asking import listed
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.fleet.objects import Fleet, WaveStatus, WindowStatus
+from controller.cli.fleet.objects import Fleet
+from controller.domain.fleet import ALL
+from controller.domain.fleet_status import WaveStatus, WindowStatus
 from controller.domain.spelling import nearest
 from controller.domain.status import rfc3339
-
-ALL = "all"
-"""Every wave, where an annotation of a Fleet names waves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,4 +283,4 @@ def _holds(fleet: Fleet, but: Iterable[str] = ()) -> str:
 
 def _closed(window: WindowStatus) -> str:
     until = f"before {rfc3339(window.until)}" if window.until else "before its window opens"
-    return f"nothing rises {until}{window.reason and f' ({window.reason})'}"
+    return f"nothing rises {until}{f' ({window.reason})' if window.reason else ''}"

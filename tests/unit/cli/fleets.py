@@ -68,6 +68,7 @@ def under_way(**changed: Any) -> dict[str, Any]:
                 48,
                 completed=48,
                 completedAt="2026-01-01T10:00:00Z",
+                message="Completed",
             ),
             wave(
                 "catalog",
@@ -80,6 +81,7 @@ def under_way(**changed: Any) -> dict[str, Any]:
                 blocked=3,
                 waiting=2,
                 excluded=2,
+                message="Open: 12 under way, 1 reverted, 3 blocked, 2 waiting",
             ),
             wave(
                 "checkout",
@@ -87,10 +89,17 @@ def under_way(**changed: Any) -> dict[str, Any]:
                 "Waiting",
                 24,
                 waiting=24,
-                message="wave checkout waits for catalog (18 left: catalog/a, catalog/b, catalog/c, ...), then for"
+                message="Waits for catalog (18 left: catalog/a, catalog/b, catalog/c, ...), then for"
                 " a person: kubectl migrate fleet open checkout",
             ),
-            wave("payments", 4, "Waiting", 6, waiting=6, message="wave payments waits for catalog"),
+            wave(
+                "payments",
+                4,
+                "Waiting",
+                6,
+                waiting=6,
+                message="Waits for catalog, then for a person: kubectl migrate fleet open payments",
+            ),
         ],
         "window": {
             "closed": False,
@@ -104,7 +113,11 @@ def under_way(**changed: Any) -> dict[str, Any]:
             "within": "24h",
             "services": ["catalog/price"],
         },
-        "opensNext": {"wave": "checkout", "how": "byHand", "message": "checkout, by hand"},
+        "opensNext": {
+            "wave": "checkout",
+            "how": "byHand",
+            "message": "wave checkout waits for catalog",
+        },
         "problems": [],
         "excluded": ["catalog/old", "catalog/older"],
         "unfit": [{"service": "tools/pods", "reason": "headless"}],

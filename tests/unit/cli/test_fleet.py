@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from controller.cli.api import Api, Change
 from controller.cli.exit_codes import Exit
 from controller.cli.fleet import commands
-from controller.cli.fleet.objects import FleetStatus, read_fleet
+from controller.cli.fleet.objects import read_fleet
 from controller.cli.fleet.page import WIDTH, line, page
 from controller.domain import PREFIX
+from controller.domain.fleet_status import FleetStatus
 from controller.kube.api import Backoff
 from deploy.stand_ins.apiserver import EmbeddedApi, known_resources
 from tests.unit.cli.cli_cluster import COMMAND, DEADLINE_S, CommandCluster, decoded, until
@@ -72,7 +73,6 @@ async def test_status_shows_each_wave(cluster: CommandCluster) -> None:
         "2 catalog         13/31  Open: 12 under way, 1 reverted, 3 blocked, 2 waiting, 2 excluded"
     )
     assert lines[3].startswith("3 checkout         0/24  Waits for catalog (18 left: catalog/a,")
-    assert "for a person:\n" in done.out
     assert " kubectl migrate fleet open checkout\n" in done.out
     assert "Needs a person   catalog/price: TargetBad. attempt 1 was reverted" in done.out
 
@@ -108,11 +108,20 @@ async def test_status_shows_each_wave(cluster: CommandCluster) -> None:
             "Problem   spec.waves[1].services[0]: write a namespace",
         ),
         ({"observedGeneration": 0}, "Told of generation 0, before the spec was changed."),
+        ({}, "Next: checkout opens by hand."),
         (
-            {"waves": [wave("a", 1, "Baking", 2, completed=2, message="bakes until noon")]},
-            "1 a  2/2  Baking. Bakes until noon",
+            {"opensNext": {"wave": "a", "how": "", "message": "", "at": "2026-01-06T07:00:00Z"}},
+            "Next: a opens Tue 06 Jan 07:00 UTC.",
         ),
-        ({"waves": [wave("a", 1, "Waiting", 2)]}, "1 a  0/2  Waiting"),
+        (
+            {"waves": [wave("a", 1, "Baking", 2, message="Completed; bakes until noon")]},
+            "1 a  0/2  Completed; bakes until noon\n",
+        ),
+        ({"waves": [wave("a", 1, "Waiting", 2)]}, "1 a  0/2  Waiting\n"),
+        (
+            {"waves": [wave("a", 1, "Open", 3, underWay=2, message="Goes back to legacy: 2 left")]},
+            "1 a  0/3  Goes back to legacy: 2 left. 2 under way\n",
+        ),
     ],
 )
 def test_what_else_a_page_says(changed: dict[str, Any], sentence: str) -> None:
@@ -131,12 +140,18 @@ def test_a_page_tells_what_is_asked_by_hand() -> None:
 
 def test_a_fleet_that_nobody_told_of() -> None:
     """Before the controller's first word, and where that cannot be read, the page says so."""
-    assert "The controller has not told of it: does it run" in page(
-        read_fleet(fleet(status={})), NOW
-    )
-    odd = read_fleet(fleet(status={"state": 7}))
-    assert "Unreadable" in page(odd, NOW)
+    for status in ({}, {"state": 7}):
+        told = page(read_fleet(fleet(status=status)), NOW)
+        assert "The controller has not told of it: does it run" in told
     assert read_fleet({"metadata": {"name": "a"}, "spec": "?"}).waves == ()
+
+
+@given(st.integers(0, 60))
+def test_what_is_to_be_typed_stays_on_one_line(before: int) -> None:
+    """A command in a sentence is never broken, wherever in the line it would begin."""
+    message = f"{'x' * before} for a person: kubectl migrate fleet open checkout, and so on"
+    told = shown(waves=[wave("checkout", 1, "Waiting", 24, message=message)])
+    assert "kubectl migrate fleet open checkout" in told
 
 
 WORD = st.text(
