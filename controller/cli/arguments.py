@@ -61,6 +61,7 @@ class Asked(argparse.Namespace):
     fleet: str | None
     waves: list[str]
     undo: bool
+    wave: str | None
     goal: Literal["completed", "reverted"]
     timeout_s: float
 
@@ -68,6 +69,11 @@ class Asked(argparse.Namespace):
     def one(self) -> str | None:
         """The Service that is named, where it is one by its name; else None."""
         return self.services[0] if len(self.services) == 1 else None
+
+    @property
+    def of_fleet(self) -> bool:
+        """Whether the Services of a Fleet are meant, or of a wave of one."""
+        return self.verb == "check" and (self.wave is not None or self.fleet is not None)
 
     @property
     def named(self) -> bool:
@@ -101,19 +107,29 @@ def parse(argv: Sequence[str]) -> Asked:
     if asked.verb not in ("version", "fleet"):
         asked.services = list(dict.fromkeys(map(service_name, asked.services)))
         _refuse_unclear(asked)
+        asked.everywhere = asked.everywhere or asked.of_fleet
     return asked
 
 
 def _refuse_unclear(asked: Asked) -> None:
     """Raise Failure unless there is exactly one way of saying which Services."""
-    sentence = _unclear(asked)
+    sentence = _unclear_fleet(asked) if asked.of_fleet else _unclear(asked)
     if sentence:
         raise Failure(f"{sentence}; see {PROG} {asked.verb} --help", code=Exit.USAGE)
 
 
+def _unclear_fleet(asked: Asked) -> str:
+    """Return that a Fleet says already what is said besides, "" where nothing is."""
+    besides = (asked.named, asked.every, asked.everywhere, asked.selector, asked.namespace)
+    return (
+        "a Fleet says which Services, in every namespace: leave out names, -l, --all, -A and -n"
+        if any(besides)
+        else ""
+    )
+
+
 def _unclear(asked: Asked) -> str:
     """Return what is unclear about which Services are meant, "" where nothing is. As kubectl has it."""
-    empty = asked.selector is not None and not asked.selector.strip()
     ways = (asked.named, asked.every or asked.everywhere, asked.selector is not None)
     wrong = (
         (
@@ -128,7 +144,10 @@ def _unclear(asked: Asked) -> str:
             asked.every and ways[2],
             "--all is every Service, -l SELECTOR those with a label: leave one out",
         ),
-        (empty, "-l is empty: write a label, as in -l app=shop, or --all"),
+        (
+            ways[2] and not (asked.selector or "").strip(),
+            "-l is empty: write a label, as in -l app=shop, or --all",
+        ),
         (asked.everywhere and not _says_which(asked), "with -A say which: --all or -l SELECTOR"),
         (
             not _says_which(asked),
@@ -332,6 +351,10 @@ def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "check",
         "say what would hold a migration, and what to do; writes nothing",
         "service-a --to eks",
+    )
+    check.add_argument("--wave", metavar="WAVE", help="the Services of a Fleet's wave")
+    check.add_argument(
+        "--fleet", metavar="FLEET", help="of this Fleet, every wave or the one that is named"
     )
     check.add_argument(
         "--to",

@@ -15,6 +15,7 @@ from controller.cli.arguments import PROG, Asked
 from controller.cli.as_json import as_json
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
 from controller.cli.exit_codes import Exit, Failure, tell
+from controller.cli.fleet.waves import of_fleet
 from controller.cli.inventory import Inventory, metas, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.look import look
@@ -96,7 +97,7 @@ _BY_WEIGHT = (Exit.BLOCKED, Exit.UNREACHED)
 def _answer(
     pair: Pair, key: Key, migration: Migration, now: datetime, notes: Sequence[str]
 ) -> drainage.Answer:
-    observed = pair.observed(key, migration.status.observed.target or None)
+    observed = pair.observed(key, migration.status.observed.target or None, now)
     found = findings(observed, pair.facts(observed), now)
     return drainage.answer(observed, found, migration, now, notes)
 
@@ -226,6 +227,8 @@ async def _keys(apis: Iterable[Api], pair: Pair, asked: Asked, target: str) -> l
     """Return the Services asked for. Raises Failure where one is named that is nowhere, or none is meant."""
     if asked.named:
         return [_named(pair, name) for name in asked.services]
+    if asked.of_fleet:
+        return of_fleet(pair.store.fleets, pair.inventories[pair.fleets_in].place, asked)
     everyone = pair.everyone(target)
     if asked.selector is None:
         return everyone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 from controller.cli.arguments import is_label
@@ -73,13 +74,21 @@ class Pair:
             for name in self.names
         }
         domains = {name: told[0] for name, told in links.items() if told and told[0]}
-        store = Store(gateways, "cluster.local", domains=domains)
+        store = Store(gateways, "cluster.local", domains=domains, fleets_in=self.fleets_in)
         for name, inventory in self.inventories.items():
             for resource, objects in inventory.objects.items():
                 served = resource not in inventory.unserved
                 store.apply(Listed(name, resource, tuple(objects), served=served))
                 store.apply(Freshness(name, resource, current=True))
         return store
+
+    @property
+    def fleets_in(self) -> str:
+        """Where the Fleets stand: in the cluster that has one."""
+        having = (
+            name for name in self.names if self.inventories[name].objects.get(Resource.FLEETS)
+        )
+        return next(having, self.names[0])
 
     # --- which Services -------------------------------------------------------------------------------
 
@@ -110,15 +119,16 @@ class Pair:
 
     # --- what is seen of one ----------------------------------------------------------------------------
 
-    def observed(self, key: Key, target: str | None) -> Observed:
-        """Return what the controller would observe, were it to lead, with ``target`` (None: as annotated).
+    def observed(self, key: Key, target: str | None, now: datetime) -> Observed:
+        """Return what the controller would observe, were it to lead, with ``target`` (None: as annotated, or as a Fleet
+        wishes).
 
         Whether it has a Prometheus is not known here; the Migration of an enrolled Service tells.
         """
         context = GlobalContext(
             self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
         )
-        observed = _as_asked(self.store.observe(key, context, 0.0))
+        observed = _as_asked(self.store.observe(key, context, 0.0, now=now))
         own = (
             observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
         )

@@ -10,13 +10,13 @@ from controller.cli import watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.as_json import as_json
-from controller.cli.asking import agreed, listed
+from controller.cli.asking import agreed
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.fleet import page
 from controller.cli.fleet.objects import Fleet, read_fleet
 from controller.cli.fleet.verbs import VERBS, Step
+from controller.cli.fleet.waves import chosen
 from controller.cli.verbs import written
-from controller.domain.spelling import nearest
 from controller.kube.api import Backoff, Conflict, NotFound
 
 WRITES = 5
@@ -50,26 +50,10 @@ async def read_fleets(api: Api) -> tuple[Fleet, ...]:
     return tuple(sorted(map(read_fleet, found), key=lambda each: each.name))
 
 
-def chosen(api: Api, found: Sequence[Fleet], name: str | None) -> Fleet:
+def meant(api: Api, found: Sequence[Fleet], name: str | None) -> Fleet:
     """Return the Fleet that is meant. Raises Failure where there is none, or more than one without a name."""
     by_name = {each.name: each for each in found}
-    if not found:
-        raise Failure(
-            f"there is no Fleet in {api.place}: apply one where the controller holds its Lease, or use that"
-            " cluster's --context"
-        )
-    if name is None and len(found) > 1:
-        raise Failure(
-            f"there are {len(found)} Fleets, {listed(list(by_name))}: say which one",
-            code=Exit.USAGE,
-        )
-    if name is None:
-        return found[0]
-    if name not in by_name:
-        meant = nearest(name, by_name)
-        instead = f"did you mean {meant}?" if meant else f"there is {listed(list(by_name))}"
-        raise Failure(f"there is no Fleet {name} in {api.place}: {instead}", code=Exit.USAGE)
-    return by_name[name]
+    return by_name[chosen(list(by_name), name, str(api.place))]
 
 
 # --- status ---------------------------------------------------------------------------------------
@@ -81,27 +65,31 @@ async def _status(api: Api, asked: Asked) -> Exit:
             lambda: _reading(api, asked), json=asked.output == "json", colours=COLOURS
         )
         return Exit.OK
-    meant = await _meant(api, asked)
+    found = await _found(api, asked)
     if asked.output == "json":
-        every = {"apiVersion": API_VERSION, "kind": "FleetList", "items": [e.raw for e in meant]}
-        _print_json(meant[0].raw if asked.fleet else every)
+        every = {
+            "apiVersion": API_VERSION,
+            "kind": "FleetList",
+            "items": [each.raw for each in found],
+        }
+        _print_json(found[0].raw if asked.fleet else every)
     else:
-        watching.show_once("\n\n".join(page.page(each, api.now()) for each in meant), COLOURS)
+        watching.show_once("\n\n".join(page.page(each, api.now()) for each in found), COLOURS)
     return Exit.OK
 
 
 async def _reading(api: Api, asked: Asked) -> watching.Reading:
-    meant = await _meant(api, asked)
-    lines = [watching.Line(each.name, page.line(each), each.raw) for each in meant]
-    return watching.Reading("\n\n".join(page.page(each, api.now()) for each in meant), lines)
+    found = await _found(api, asked)
+    lines = [watching.Line(each.name, page.line(each), each.raw) for each in found]
+    return watching.Reading("\n\n".join(page.page(each, api.now()) for each in found), lines)
 
 
-async def _meant(api: Api, asked: Asked) -> Sequence[Fleet]:
+async def _found(api: Api, asked: Asked) -> Sequence[Fleet]:
     """Return the Fleet that is named, else all. Raises Failure where there is none."""
     found = await read_fleets(api)
     if found and asked.fleet is None:
         return found
-    return (chosen(api, found, asked.fleet),)
+    return (meant(api, found, asked.fleet),)
 
 
 # --- what is asked by hand ------------------------------------------------------------------------
@@ -112,7 +100,7 @@ async def _write(api: Api, asked: Asked) -> Exit:
     backoff = Backoff(0.1, 2.0)
     agreed_to = ""
     for _ in range(WRITES):
-        found = chosen(api, await read_fleets(api), asked.fleet)
+        found = meant(api, await read_fleets(api), asked.fleet)
         step = VERBS[asked.action](found, asked, api.now())
         ask = bool(step.change and step.moves) and not (asked.yes or asked.dry_run)
         if ask and step.moves != agreed_to:

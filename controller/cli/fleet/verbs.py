@@ -11,9 +11,9 @@ from controller.cli.arguments import PROG, Asked
 from controller.cli.asking import listed
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.fleet.objects import Fleet
+from controller.cli.fleet.waves import refuse_unknown
 from controller.domain.fleet import ALL
 from controller.domain.fleet_status import WaveStatus, WindowStatus
-from controller.domain.spelling import nearest
 from controller.domain.status import rfc3339
 
 
@@ -44,17 +44,8 @@ def named(fleet: Fleet, asked: Asked) -> tuple[str, ...]:
             code=Exit.USAGE,
         )
     for name in asked.waves:
-        if name not in fleet.waves:
-            raise Failure(_no_wave(fleet, asked, name), code=Exit.USAGE)
+        refuse_unknown(fleet.name, fleet.waves, name, "" if asked.action == "open" else "--all")
     return tuple(name for name in fleet.waves if name in asked.waves)
-
-
-def _no_wave(fleet: Fleet, asked: Asked, name: str) -> str:
-    every = name == ALL and asked.action != "open"
-    meant = "--all" if every else nearest(name, fleet.waves)
-    if meant:
-        return f"Fleet {fleet.name} has no wave {name}: did you mean {meant}?"
-    return f"Fleet {fleet.name} has no wave {name}: it has {', '.join(fleet.waves)}"
 
 
 def open_waves(fleet: Fleet, asked: Asked, _now: datetime) -> Step:

@@ -790,6 +790,67 @@ async def test_check_of_names_and_of_labels(pair: CheckPair) -> None:
     assert "there is no Service with team=bank in namespace default of context legacy" in nobody.err
 
 
+def fleet(name: str = "to-eks", **spec: object) -> Json:
+    """A Fleet to eks whose first wave is b and c of default, and whose second all of namespace migrate."""
+    named = {"namespace": "default", "names": ["b", "c", "off"]}
+    waves = [
+        {"name": "first", "services": [named]},
+        {"name": "second", "services": [{"namespace": "migrate"}], "opens": "byHand"},
+        {"name": "nobody", "services": [{"namespace": "nowhere"}]},
+    ]
+    return {"metadata": {"name": name}, "spec": {"target": "eks", "waves": waves, **spec}}
+
+
+@pytest.mark.parametrize("at", ["legacy", "eks"])
+async def test_check_of_a_wave(pair: CheckPair, at: str) -> None:
+    """``check --wave`` looks at the Services that a wave moves, and ``--fleet`` at all of a Fleet's, wherever it is."""
+    for name, namespace in (("b", "default"), ("c", "default"), ("d", "migrate")):
+        pair.service(name, namespace)
+    pair.service("off")
+    pair.annotate("legacy", "off", excluded="true")
+    pair.put(at, "fleets", fleet())
+    for argv, keys in (
+        (("--wave", "first"), ["default/b", "default/c"]),
+        (("--wave", "second", "--fleet", "to-eks"), ["migrate/d"]),
+        (("--fleet", "to-eks"), ["default/b", "default/c", "migrate/d"]),
+    ):
+        told = decoded((await pair.run("check", *argv, "-o", "json")).out)
+        found = [f"{each['namespace']}/{each['service']}" for each in told["services"]]
+        assert (found, {each["target"] for each in told["services"]}) == (keys, {"eks"})
+    page = await pair.run("check", "--wave", "first")
+    assert page.out.splitlines()[-1] == "2 Services: 2 clear, 0 with warnings, 0 blocked"
+
+
+async def test_a_wave_that_is_not_there(pair: CheckPair) -> None:
+    """A wave or Fleet that is not there, or more than one Fleet without a name, is a sentence."""
+    pair.put("legacy", "fleets", fleet())
+    for argv, code, sentence in (
+        (("--wave", "frist"), Exit.USAGE, "Fleet to-eks has no wave frist: did you mean first?"),
+        (("--wave", "nobody"), Exit.FAILED, "wave nobody names no Service that can be moved"),
+        (("--fleet", "to-aks"), Exit.USAGE, "there is no Fleet to-aks in context legacy"),
+        (("--wave", "first", "service-a"), Exit.USAGE, "a Fleet says which Services, in every"),
+        (("--wave", "first", "-A"), Exit.USAGE, "a Fleet says which Services, in every"),
+        (("--wave", "first", "-n", "default"), Exit.USAGE, "leave out names, -l, --all, -A and -n"),
+    ):
+        done = await pair.run("check", *argv)
+        assert (done.code, done.err.count("\n")) == (code, 1)
+        assert sentence in done.err
+    pair.put("legacy", "fleets", fleet("other"))
+    several = await pair.run("check", "--wave", "first")
+    assert (several.code, "there are 2 Fleets, other and to-eks" in several.err) == (2, True)
+    for name in ("other", "to-eks"):
+        pair.remove("legacy", "fleets", name, "")
+    none = await pair.run("check", "--wave", "first")
+    assert (none.code, "there is no Fleet in context legacy" in none.err) == (1, True)
+
+
+async def test_what_a_fleet_wishes_is_checked(pair: CheckPair) -> None:
+    """A Service that says nothing is checked as its Fleet wishes, so that a default that does not fit it is found."""
+    pair.service("b")
+    pair.put("legacy", "fleets", fleet(defaults={"probe-port": "nope"}))
+    assert set(await pair.found("--wave", "first", name="b")) == {"NoPortToProbe"}
+
+
 @pytest.mark.parametrize(
     "argv",
     [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-l", "a=b"), ("-A", "-n", "b")],
