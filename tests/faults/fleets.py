@@ -132,6 +132,13 @@ def _by_hand(body: Json) -> None:
     body["spec"]["waves"][0]["opens"] = "byHand"
 
 
+def _opens_by_hand(world: World) -> None:
+    """Have a person open the wave; one that has begun is open."""
+    begun = world.oracle.raised_s
+    deed = _says(_by_hand)
+    (deed if begun else _stays(deed, "has it in a wave that waits"))(world)
+
+
 def _aimed_at_nobody(body: Json) -> None:
     body["spec"]["target"] = "nowhere"
 
@@ -158,7 +165,7 @@ FLEETS: Mapping[str, Deed] = MappingProxyType(
         "Service taken out": _stays(_says(_without), "names it no more"),
         "Service in two waves": _stays(_says(_in_two_waves), "names it twice"),
         "Service in two Fleets": _stays(_twin, "is not its only one"),
-        "wave opens by hand": _stays(_says(_by_hand), "has it in a wave that waits"),
+        "wave opens by hand": _opens_by_hand,
         "target is no cluster": _stays(_says(_aimed_at_nobody), "aims at nobody"),
         "window closed": window_begins,
         "Fleet paused": _stays(_says(_paused), "is paused"),
