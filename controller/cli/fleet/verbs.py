@@ -114,20 +114,12 @@ def rollback(fleet: Fleet, asked: Asked, _now: datetime) -> Step:
     told = _both(fleet, waves)
     under_way = sum(wave.under_way for wave in told)
     done = sum(wave.completed for wave in told)
-    going = under_way or not fleet.is_told
-    then = (
-        f"all calls of {_services(under_way, fleet)} go back at once, and"
-        if going
-        else "nobody is under way;"
-    )
-    then += " who has not begun does not"
+    back = f"all calls of {_services(under_way, fleet)} go back at once"
+    then = f"{back if under_way or not fleet.is_told else 'nobody is under way'}; who has not begun waits"
     if done:
-        then += f"; the {done} that are Completed stay in {fleet.target}, {PROG} fleet return leads them back"
-    moves = (
-        f"roll {_services(under_way, fleet)} of {_waves(waves)} back to {_origin(fleet)}"
-        if going
-        else ""
-    )
+        stays = "stays" if done == 1 else "stay"
+        then += f"; {done} Completed {stays} in {fleet.target}: {PROG} fleet return is for those"
+    moves = f"roll {_services(under_way, fleet)} of {_waves(waves)} back to {_origin(fleet)}"
     return _added(fleet, asked, "rollback", waves, moves, then)
 
 
@@ -264,6 +256,10 @@ def _holds(fleet: Fleet, but: Iterable[str] = ()) -> str:
         "invalid": (
             status.state == "Invalid",
             f"the Fleet is Invalid: see {PROG} fleet status {fleet.name}",
+        ),
+        "rolled": (
+            bool(fleet.own("rollback")),
+            f"who is rolled back by hand stays: {PROG} fleet rollback --undo",
         ),
         "paused": (fleet.is_paused, f"nothing rises before its pause ends: {resume}"),
         "stopped": (status.line.stopped, f"nothing rises before the line goes on: {resume}"),

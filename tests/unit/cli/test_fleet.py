@@ -381,10 +381,12 @@ async def test_rollback_of_waves_and_of_all(cluster: CommandCluster) -> None:
     done = await cluster.run("fleet", "rollback", "catalog", "--yes")
     assert (done.code, notes(cluster)) == (0, {"rollback": "catalog"})
     assert "all calls of 12 Services go back at once" in done.out
-    assert "the 13 that are Completed stay in eks, kubectl migrate fleet return leads" in done.out
-    nobody = await cluster.run("fleet", "rollback", "checkout")
+    assert "13 Completed stay in eks: kubectl migrate fleet return is for those" in done.out
+    nobody = await cluster.run("fleet", "rollback", "checkout", "--yes")
     assert (nobody.code, notes(cluster)) == (0, {"rollback": "catalog,checkout"})
-    assert "nobody is under way; who has not begun does not" in nobody.out
+    assert "nobody is under way; who has not begun waits" in nobody.out
+    resumed = await cluster.run("fleet", "resume")
+    assert "who is rolled back by hand stays: kubectl migrate fleet rollback --undo" in resumed.out
     every = await cluster.run("fleet", "rollback", "--all", "--yes")
     assert (every.code, notes(cluster)) == (0, {"rollback": "all"})
     assert "rollback is all already" in (await cluster.run("fleet", "rollback", "catalog")).out
