@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from controller.cli.arguments import parse
-from controller.cli.exit_codes import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure, tell
 
 __all__ = ["Exit", "main"]
 
@@ -26,10 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _main(sys.argv[1:] if argv is None else argv)
     except Failure as failure:
-        for sentence in failure.sentences:
-            # Part of a sentence may come from the cluster: it is data, and one line.
-            line = "".join(c if c.isprintable() else " " for c in sentence)
-            sys.stderr.write(f"kubectl migrate: {line}\n")
+        tell(failure.sentences)
         return failure.code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

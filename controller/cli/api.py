@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -76,6 +78,12 @@ class Api:
         """Close all connections."""
         await self._client.close()
 
+    def within(self, namespace: str) -> Api:
+        """Return the same connection, for another namespace."""
+        other = copy.copy(self)
+        other.place = replace(self.place, namespace=namespace)
+        return other
+
     def now(self) -> datetime:
         """Return the API server's time (UTC); this machine's before the first answer."""
         return self._client.now() or datetime.now(UTC)
@@ -142,9 +150,17 @@ class Api:
         key, provider = Key(namespace, name), PROVIDER_OF[resource]
         return [s for s in found if isinstance(s, SplitObject) and key in provider.services_of(s)]
 
-    async def items(self, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
-        """List a resource whole in one namespace or (None) in all. Raises NotServed too."""
-        return await self._client.items(resource, namespace)
+    async def items(
+        self, resource: Resource, namespace: str | None, labels: str = ""
+    ) -> list[msgspec.Raw]:
+        """List a resource whole in one namespace or (None) in all; what has these labels, where a selector is
+        given. Raises NotServed too.
+        """
+        return await self._client.items(resource, namespace, labels)
+
+    async def fleets(self) -> list[dict[str, Any]]:
+        """List the Fleets, as they came. Raises NotServed where the cluster knows none."""
+        return [msgspec.json.decode(raw) for raw in await self.items(Resource.FLEETS, None)]
 
     # --- what is asked --------------------------------------------------------------------------------
 
@@ -212,17 +228,31 @@ class Api:
         with contextlib.suppress(NotFound):
             await self._client.delete(resource, meta)
 
-    async def annotate(self, service: ServiceObject, change: Change) -> None:
+    async def annotate(
+        self, service: ServiceObject, change: Change, *, dry_run: bool = False
+    ) -> None:
         """Write annotations under our prefix. Raises Conflict where the Service changed since it was read."""
         meta = service.metadata
-        body = {
-            "metadata": {
-                "resourceVersion": meta.resource_version,
-                "annotations": {PREFIX + key: value for key, value in change.items()},
-            }
-        }
         await self._client.patch(
-            Resource.SERVICES, meta.namespace, meta.name, body, manager=CLI_MANAGER
+            Resource.SERVICES,
+            meta.namespace,
+            meta.name,
+            _annotations(meta.resource_version, change),
+            manager=CLI_MANAGER,
+            dry_run=dry_run,
+        )
+
+    async def annotate_fleet(
+        self, name: str, version: str, change: Change, *, dry_run: bool = False
+    ) -> None:
+        """Write annotations of a Fleet. Raises Conflict where it is not of this resource version any more."""
+        await self._client.patch(
+            Resource.FLEETS,
+            "",
+            name,
+            _annotations(version, change),
+            manager=CLI_MANAGER,
+            dry_run=dry_run,
         )
 
 
@@ -237,6 +267,12 @@ class _Unmetered:
 
     def watch_broke(self, cluster: str, resource: str) -> None:
         """Count nothing."""
+
+
+def _annotations(version: str, change: Change) -> dict[str, Any]:
+    """Return a merge patch of annotations under our prefix, of the object at this version."""
+    notes = {PREFIX + key: value for key, value in change.items()}
+    return {"metadata": {"resourceVersion": version, "annotations": notes}}
 
 
 def _user(account: Account) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NoReturn
 
 from controller.cli.exit_codes import Exit, Failure
+from controller.cli.fleet.arguments import add_actions
 
 PROG = "kubectl migrate"
 
@@ -39,11 +41,14 @@ class Asked(argparse.Namespace):
     kubeconfig: str | None
     context: str | None
     namespace: str | None
-    service: str | None
+    services: list[str]
+    selector: str | None
     output: Literal["table", "json"]
     everywhere: bool
     every: bool
     watch: bool
+    yes: bool
+    dry_run: bool
     to: str
     toward: str | None
     other_context: str | None
@@ -52,8 +57,28 @@ class Asked(argparse.Namespace):
     steps: str | None
     dwell: str | None
     soak: str | None
+    action: str
+    fleet: str | None
+    waves: list[str]
+    undo: bool
+    wave: str | None
     goal: Literal["completed", "reverted"]
     timeout_s: float
+
+    @property
+    def one(self) -> str | None:
+        """The Service that is named, where it is one by its name; else None."""
+        return self.services[0] if len(self.services) == 1 else None
+
+    @property
+    def of_fleet(self) -> bool:
+        """Whether the Services of a Fleet are meant, or of a wave of one."""
+        return self.verb == "check" and (self.wave is not None or self.fleet is not None)
+
+    @property
+    def named(self) -> bool:
+        """Whether the Services are named, one or several."""
+        return bool(self.services)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,36 +87,80 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Failure(f"{message}; see {self.prog} --help", code=Exit.USAGE)
 
+    def parse_known_args(  # type: ignore[override]  # of its overloads, that which argparse itself calls
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as argparse does, and take names of Services or waves that stand after a flag, as kubectl does."""
+        asked, left = super().parse_known_args(args, namespace)
+        names = getattr(asked, "services", getattr(asked, "waves", None))
+        if left and names is not None and not any(text.startswith("-") for text in left):
+            names += left
+            return asked, []
+        return asked, left
+
 
 def parse(argv: Sequence[str]) -> Asked:
     """Return the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
     asked = _parser().parse_args(argv, namespace=Asked())
     if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
         raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
-    if asked.verb != "version" and asked.service is not None:
-        asked.service = service_name(asked.service)
-    if asked.verb == "check":
+    if asked.verb not in ("version", "fleet"):
+        asked.services = list(dict.fromkeys(map(service_name, asked.services)))
         _refuse_unclear(asked)
-    if asked.verb == "status" and asked.everywhere and (asked.service or asked.namespace):
-        raise Failure(
-            "-A shows every Service of every namespace: leave it out, or leave out SERVICE and"
-            " --namespace",
-            code=Exit.USAGE,
-        )
+        asked.everywhere = asked.everywhere or asked.of_fleet
     return asked
 
 
 def _refuse_unclear(asked: Asked) -> None:
     """Raise Failure unless there is exactly one way of saying which Services."""
-    ways = [asked.service is not None, asked.every, asked.everywhere]
-    if sum(ways) != 1:
-        raise Failure(
-            "say which Services: SERVICE, --all for every one of the namespace, or -A for every"
-            " namespace",
-            code=Exit.USAGE,
-        )
-    if asked.everywhere and asked.namespace:
-        raise Failure("-A checks every namespace: leave out --namespace", code=Exit.USAGE)
+    sentence = _unclear_fleet(asked) if asked.of_fleet else _unclear(asked)
+    if sentence:
+        raise Failure(f"{sentence}; see {PROG} {asked.verb} --help", code=Exit.USAGE)
+
+
+def _unclear_fleet(asked: Asked) -> str:
+    """Return that a Fleet says already what is said besides, "" where nothing is."""
+    besides = (asked.named, asked.every, asked.everywhere, asked.selector, asked.namespace)
+    return (
+        "a Fleet says which Services, in every namespace: leave out names, -l, --all, -A and -n"
+        if any(besides)
+        else ""
+    )
+
+
+def _unclear(asked: Asked) -> str:
+    """Return what is unclear about which Services are meant, "" where nothing is. As kubectl has it."""
+    ways = (asked.named, asked.every or asked.everywhere, asked.selector is not None)
+    wrong = (
+        (
+            asked.everywhere and asked.namespace,
+            "-A is every namespace: leave it out, or leave out --namespace",
+        ),
+        (
+            asked.named and sum(ways) > 1,
+            "Services are named or selected: leave out the names, or leave out -l, --all and -A",
+        ),
+        (
+            asked.every and ways[2],
+            "--all is every Service, -l SELECTOR those with a label: leave one out",
+        ),
+        (
+            ways[2] and not (asked.selector or "").strip(),
+            "-l is empty: write a label, as in -l app=shop, or --all",
+        ),
+        (asked.everywhere and not _says_which(asked), "with -A say which: --all or -l SELECTOR"),
+        (
+            not _says_which(asked),
+            "say which Services: by name, by -l SELECTOR, or --all of the namespace, with -A of all namespaces",
+        ),
+    )
+    return next((sentence for is_so, sentence in wrong if is_so), "")
+
+
+def _says_which(asked: Asked) -> bool:
+    """Return whether Services are named or selected; to some verbs ``-A`` alone, or nothing, says all."""
+    alone = asked.verb == "status" or (asked.verb == "check" and asked.everywhere)
+    return alone or asked.named or asked.every or bool(asked.selector)
 
 
 def service_name(text: str) -> str:
@@ -145,19 +214,21 @@ def _parser() -> _Parser:
     _add_showing(verbs)
     _add_check(verbs)
     _add_start(verbs)
-    _add(verbs, "pause", "keep a Service at its share; a bad target is still left", "service-a")
-    _add(verbs, "resume", "end a pause", "service-a")
-    _add(verbs, "abort", "roll back at once: the origin serves all callers again", "service-a")
-    _add(verbs, "retry", "try again after a revert or an abort", "service-a")
-    _add(
+    _add_writing(verbs, "pause", "keep a Service at its share; a bad target is still left")
+    _add_writing(verbs, "resume", "end a pause")
+    _add_writing(verbs, "abort", "roll back at once: the origin serves all callers again")
+    _add_writing(verbs, "retry", "try again after a revert or an abort")
+    convert = _add(
         verbs,
         "convert",
         "put an HTTPRoute in the place of the TrafficSplit in this cluster, where all calls are local",
         "service-a",
     )
+    _add_yes(convert)
     _add_wait(verbs)
     _add_drained(verbs)
-    _add(verbs, "version", "print the version", "", service=None)
+    _add_fleet(verbs)
+    _add(verbs, "version", "print the version", "", services=False)
     return parser
 
 
@@ -182,25 +253,78 @@ def _add(
     text: str,
     example: str,
     *,
-    service: Literal["SERVICE", "[SERVICE]"] | None = "SERVICE",
+    services: bool = True,
+    under: str = PROG,
 ) -> _Parser:
     parser = verbs.add_parser(
         verb,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  {PROG} {verb} {example}".rstrip() + f"\n\n{_CODES}",
+        epilog=f"example:\n  {under} {verb} {example}".rstrip() + f"\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[] if verb == "version" else [_place(default=argparse.SUPPRESS)],
         allow_abbrev=False,
     )
-    if service is not None:
-        parser.add_argument(
-            "service",
-            metavar="SERVICE",
-            nargs="?" if service == "[SERVICE]" else None,
-            help="the name of a Service",
-        )
+    if services:
+        _add_which(parser)
     return parser
+
+
+def _add_which(parser: _Parser) -> None:
+    """Add the ways to say which Services, as kubectl has them."""
+    parser.add_argument("services", metavar="SERVICE", nargs="*", help="names of Services")
+    parser.add_argument(
+        "-l", "--selector", metavar="SELECTOR", help="Services with these labels, as in app=shop"
+    )
+    parser.add_argument(
+        "--all", dest="every", action="store_true", help="every Service of the namespace"
+    )
+    parser.add_argument(
+        "-A",
+        "--all-namespaces",
+        dest="everywhere",
+        action="store_true",
+        help="of every namespace, not only of one",
+    )
+
+
+def _add_output(parser: _Parser) -> None:
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
+    )
+
+
+def _add_writing(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, text: str, example: str = "service-a"
+) -> _Parser:
+    """Add a verb that writes annotations."""
+    parser = _add(verbs, verb, text, example)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be written, and write nothing"
+    )
+    _add_yes(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_yes(parser: _Parser) -> None:
+    parser.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask before traffic of several moves"
+    )
+
+
+def _add_fleet(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    fleet = verbs.add_parser(
+        "fleet",
+        help="show a Fleet, open its waves, pause it, roll it back",
+        description="Shows a Fleet, opens its waves, pauses it, rolls it back: many Services as one programme.",
+        epilog=f"example:\n  {PROG} fleet status\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_place(default=argparse.SUPPRESS)],
+        allow_abbrev=False,
+    )
+    actions = fleet.add_subparsers(dest="action", metavar="COMMAND", required=True)
+    add_actions(partial(_add, actions, services=False, under=f"{PROG} fleet"))
 
 
 def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -209,10 +333,6 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "status",
         "show where traffic goes, what comes next and what it waits for",
         "service-a --watch",
-        service="[SERVICE]",
-    )
-    status.add_argument(
-        "-A", "--all-namespaces", dest="everywhere", action="store_true", help="every namespace"
     )
     status.add_argument(
         "-w", "--watch", action="store_true", help="go on until Ctrl-C; a line per change in a pipe"
@@ -222,9 +342,7 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     explain = _add(verbs, "explain", "show why the last thing happened", "service-a")
     for parser in (status, plan, explain):
-        parser.add_argument(
-            "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-        )
+        _add_output(parser)
 
 
 def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -233,17 +351,10 @@ def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "check",
         "say what would hold a migration, and what to do; writes nothing",
         "service-a --to eks",
-        service="[SERVICE]",
     )
+    check.add_argument("--wave", metavar="WAVE", help="the Services of a Fleet's wave")
     check.add_argument(
-        "--all", dest="every", action="store_true", help="every Service of the namespace"
-    )
-    check.add_argument(
-        "-A",
-        "--all-namespaces",
-        dest="everywhere",
-        action="store_true",
-        help="every Service of every namespace but those of Kubernetes and Linkerd",
+        "--fleet", metavar="FLEET", help="of this Fleet, every wave or the one that is named"
     )
     check.add_argument(
         "--to",
@@ -268,9 +379,7 @@ def _add_both(parser: _Parser, controller: str) -> None:
         default="migrate/migrate-controller",
         help=f"{controller}; default: %(default)s",
     )
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-    )
+    _add_output(parser)
 
 
 def _add_drained(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -295,7 +404,7 @@ def _account(text: str) -> str:
 
 
 def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    start = _add(
+    start = _add_writing(
         verbs,
         "start",
         "ask for a Service to be moved to a cluster",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 
@@ -14,11 +14,14 @@ from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
 from controller.cli.as_json import as_json
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
-from controller.cli.exit_codes import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure, tell
+from controller.cli.fleet.waves import of_fleet
 from controller.cli.inventory import Inventory, metas, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.look import look
+from controller.cli.migration import Migration
 from controller.cli.pair import Pair, paired
+from controller.cli.selection import crowd, nobody
 from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.decide.preflight import Finding, findings
 from controller.domain import Key
@@ -37,8 +40,7 @@ async def check(api: Api, asked: Asked) -> Exit:
     async with AsyncExitStack() as stack:
         say = stack.enter_context(_progress())
         say(f"reading {api.place}")
-        namespace = None if asked.everywhere else api.place.namespace
-        pair, there = await read_pair(stack, api, asked, namespace)
+        pair, there = await read_pair(stack, api, asked, _namespace(api, asked))
         account = _account(asked.controller)
         actors = {}
         for name, each in zip(pair.names, (api, there), strict=True):
@@ -50,30 +52,54 @@ async def check(api: Api, asked: Asked) -> Exit:
 
 
 async def drained(api: Api, asked: Asked) -> Exit:
-    """Return whether the origin of one Service's migration may be scaled down. Raises Failure."""
+    """Return whether the origin of each Service's migration may be scaled down. Raises Failure."""
     async with AsyncExitStack() as stack:
         say = stack.enter_context(_progress())
         say(f"reading {api.place}")
-        pair, there = await read_pair(stack, api, asked, api.place.namespace)
-        (key,) = _keys(pair, asked, pair.names[1])
-        migration = pair.migration(key)
-        if migration is None:
-            raise Failure(no_migration(Found(await api.service(key.service))))
+        pair, there = await read_pair(stack, api, asked, _namespace(api, asked))
+        keys = await _keys((api, there), pair, asked, pair.names[1])
+        told = pair.told(keys)
+        why = [await _untold(api, key) for key in keys if asked.named and key not in told]
         now = api.now()
         runs = [await _runs(each, asked, now) for each in (api, there)]
-    observed = pair.observed(key, migration.status.observed.target or None)
-    found = drainage.answer(
-        observed,
-        findings(observed, pair.facts(observed), now),
-        migration,
-        now,
-        [*pair.here.notes, *pair.far.notes, *_stopped(runs)],
+    if not told:
+        raise Failure(*(why or ["no Service that is meant has a Migration"]))
+    notes = [*pair.here.notes, *pair.far.notes, *_stopped(runs)]
+    ended = _tell_drained(
+        [_answer(pair, key, each, now, notes) for key, each in told.items()], asked
     )
+    tell(why)
+    return Exit.FAILED if why else ended
+
+
+async def _untold(api: Api, key: Key) -> str:
+    return no_migration(Found(await api.service(key.service)))
+
+
+def _tell_drained(answers: Sequence[drainage.Answer], asked: Asked) -> Exit:
     if asked.output == "json":
-        _json(drainage.as_json(found))
+        documents = [drainage.as_json(each) for each in answers]
+        _json(documents[0] if asked.one is not None else documents)
     else:
-        sys.stdout.write(f"{drainage.page(found)}\n")
-    return drainage.CODES[found.verdict]
+        sys.stdout.write("\n\n".join(map(drainage.page, answers)) + "\n")
+    codes = {drainage.CODES[each.verdict] for each in answers}
+    return next((each for each in _BY_WEIGHT if each in codes), Exit.OK)
+
+
+def _namespace(api: Api, asked: Asked) -> str | None:
+    return None if asked.everywhere else api.place.namespace
+
+
+_BY_WEIGHT = (Exit.BLOCKED, Exit.UNREACHED)
+"""How ``drained`` ends for several: one no is a no, and one that is not known is no yes."""
+
+
+def _answer(
+    pair: Pair, key: Key, migration: Migration, now: datetime, notes: Sequence[str]
+) -> drainage.Answer:
+    observed = pair.observed(key, migration.status.observed.target or None, now)
+    found = findings(observed, pair.facts(observed), now)
+    return drainage.answer(observed, found, migration, now, notes)
 
 
 async def _runs(api: Api, asked: Asked, now: datetime) -> bool | None:
@@ -167,28 +193,21 @@ def _other(here: Inventory) -> Place:
 
 async def _report(pair: Pair, actors: Mapping[str, Actor], asked: Asked, say: Say) -> report.Report:
     target = _target(pair, asked)
-    keys = _keys(pair, asked, target)
+    keys = await _keys([each.api for each in actors.values()], pair, asked, target)
     say(f"checking {len(keys)} Services")
     now = actors[pair.names[0]].api.now()
     looks = {key: look(pair, key, asked.toward and target, now) for key in keys}
-    writes = [write for each in looks.values() for write in each.writes]
-    tried = await rehearse(actors, writes, say)
+    tried = await rehearse(actors, [w for each in looks.values() for w in each.writes], say)
     say("asking for the controller's rights")
-    lacking, notes = await rights_of(
-        actors, pair, {key.namespace for key in keys}, _account(asked.controller)
-    )
+    account = _account(asked.controller)
+    lacking, notes = await rights_of(actors, pair, {key.namespace for key in keys}, account)
+    unasked = await _unasked(pair, actors, account)
     return report.Report(
         clusters=pair.names,
-        services={
-            key: each.findings(pair, tried.refused.get(key, ()), now) for key, each in looks.items()
-        },
+        services={key: each.findings(pair, tried.of(key), now) for key, each in looks.items()},
         targets={key: each.target for key, each in looks.items()},
-        told={key: found.status for key in keys if (found := pair.migration(key))},
-        general=(
-            *_gateways(pair),
-            *await _unasked(pair, actors, _account(asked.controller)),
-            *lacking,
-        ),
+        told={key: found.status for key, found in pair.told(keys).items()},
+        general=(*_gateways(pair), *unasked, *lacking),
         notes=(*pair.here.notes, *pair.far.notes, *tried.notes, *notes),
     )
 
@@ -204,16 +223,32 @@ def _target(pair: Pair, asked: Asked) -> str:
     return asked.toward
 
 
-def _keys(pair: Pair, asked: Asked, target: str) -> list[Key]:
-    """Return the Services asked for. Raises Failure where one is named that is nowhere."""
-    if asked.service is None:
-        return pair.everyone(target)
-    key = Key(pair.here.place.namespace, asked.service)
+async def _keys(apis: Iterable[Api], pair: Pair, asked: Asked, target: str) -> list[Key]:
+    """Return the Services asked for. Raises Failure where one is named that is nowhere, or none is meant."""
+    if asked.named:
+        return [_named(pair, name) for name in asked.services]
+    if asked.of_fleet:
+        return of_fleet(pair.store.fleets, pair.inventories[pair.fleets_in].place, asked)
+    everyone = pair.everyone(target)
+    if asked.selector is None:
+        return everyone
+    labelled: set[Key] = set()
+    for api in apis:
+        services, _ = await crowd(api, asked)
+        labelled |= {Key(each.metadata.namespace, each.metadata.name) for each in services}
+    chosen = [key for key in everyone if key in labelled]
+    if not chosen:
+        raise Failure(f"{nobody(pair.here.place, asked)}, nor of {pair.far.place}")
+    return chosen
+
+
+def _named(pair: Pair, name: str) -> Key:
+    key = Key(pair.here.place.namespace, name)
     for each in pair.inventories.values():
         for found in each.of(ServiceObject, Resource.SERVICES):
             if (found.metadata.namespace, found.metadata.name) == key:
                 refuse_mirror(found)
-                return [key]
+                return key
     raise Failure(
         f"there is no Service {key.service} in namespace {key.namespace} of"
         f" {' or '.join(pair.names)}"

@@ -190,6 +190,10 @@ class Rehearsed:
     refused: Mapping[Key, tuple[str, ...]]
     notes: tuple[str, ...]
 
+    def of(self, key: Key) -> tuple[str, ...]:
+        """Return the sentences about one Service."""
+        return self.refused.get(key, ())
+
 
 async def rehearse(actors: Mapping[str, Actor], writes: Sequence[Write], say: Say) -> Rehearsed:
     """Try all writes, so many at a time. Raises Failure where a cluster is not reached any more.

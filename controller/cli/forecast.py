@@ -10,7 +10,7 @@ from controller.cli import show
 from controller.cli.arguments import PROG
 from controller.cli.verbs import Found, no_migration
 from controller.decide.schedule import ScheduledStep, schedule
-from controller.domain import MigrationSpec, Phase
+from controller.domain import Key, MigrationSpec, Phase
 from controller.domain.annotation_schema import shortened
 from controller.domain.annotations import read
 from controller.domain.status import MigrationStatus, rfc3339
@@ -26,6 +26,7 @@ class Foreseen:
     ``problems`` are of the annotations; ``advice`` is what else a person should know first.
     """
 
+    key: Key
     service: str
     target: str
     problems: tuple[str, ...]
@@ -43,6 +44,7 @@ def foresee(found: Found, now: datetime) -> Foreseen:
     """Return what is ahead of one Service."""
     status, spec, problems = found.reported, _spec(found), found.problems()
     return Foreseen(
+        key=found.key,
         service=found.name,
         target=(spec.target if spec else None) or shortened(found.own("target") or ""),
         problems=problems,
@@ -74,10 +76,10 @@ def _spec(found: Found) -> MigrationSpec | None:
 
 
 def _advice(found: Found, status: MigrationStatus | None, spec: MigrationSpec | None) -> str:
-    name = found.name
+    name = found.typed
     if found.own("target") is None and spec is None:
         return (
-            f"{name} is not annotated here, so nothing moves: start it with {PROG} start {name}"
+            f"{found.name} is not annotated here, so nothing moves: start it with {PROG} start {name}"
             " --to CLUSTER"
         )
     if found.migration is None:
@@ -159,7 +161,8 @@ def document(plan: Foreseen) -> dict[str, Any]:
     """Return the plan as JSON has it: shares in percent, times in RFC 3339, stretches in seconds."""
     status = plan.status
     return {
-        "service": plan.service,
+        "namespace": plan.key.namespace,
+        "service": plan.key.service,
         "target": status.observed.target if status else plan.target,
         "asked": plan.target,
         "attempt": status.observed.attempt if status else None,

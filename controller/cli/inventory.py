@@ -38,6 +38,9 @@ from controller.mesh.splits.kinds import PROVIDER_OF
 NEEDED = (Resource.SERVICES, Resource.ENDPOINTSLICES, *PROVIDER_OF)
 """What must be read: without it nothing can be said."""
 
+CLUSTER_WIDE = (Resource.LINKS, Resource.NAMESPACES, Resource.FLEETS)
+"""What is not to be had of one namespace alone."""
+
 WIDE = (
     Resource.SERVICEPROFILES,
     Resource.HTTPROUTES,
@@ -45,8 +48,7 @@ WIDE = (
     Resource.TCPROUTES,
     Resource.TLSROUTES,
     Resource.POLICY_HTTPROUTES,
-    Resource.LINKS,
-    Resource.NAMESPACES,
+    *CLUSTER_WIDE,
 )
 """What is read of the whole cluster, whatever namespace is asked about: profiles and routes of the callers'
 namespaces count too, and a Gateway's may be anywhere."""
@@ -199,11 +201,7 @@ async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
         return _Part([], served=False)
     except Refused as error:
         refused = error
-    if (
-        wide is None
-        and narrow is not None
-        and resource not in (Resource.LINKS, Resource.NAMESPACES)
-    ):
+    if wide is None and narrow is not None and resource not in CLUSTER_WIDE:
         with contextlib.suppress(Refused):
             return _Part(await api.items(resource, narrow))
     if resource in NEEDED:

@@ -43,7 +43,7 @@ def look(pair: Pair, key: Key, target: str | None, now: datetime) -> Look:
     """Return what is seen of one Service. What goes wrong in it is a finding, never an exception."""
     observed: Observed | None = None
     try:
-        observed = pair.observed(key, target)
+        observed = pair.observed(key, target, now)
         return Look(observed, tuple(writes_of(observed, pair, now)))
     except Exception as error:  # noqa: BLE001 - as above
         return Look(observed, broken=_broken(error))

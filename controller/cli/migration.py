@@ -63,7 +63,7 @@ def read_migration(raw: Mapping[str, Any]) -> Migration:
     """Read a Migration. A status of another shape is shown as such: one must not hide all others."""
     metadata = msgspec.convert(raw, _Object).metadata
     try:
-        status = msgspec.convert(_printable(raw.get("status") or {}), MigrationStatus)
+        status = msgspec.convert(printable(raw.get("status") or {}), MigrationStatus)
     except msgspec.ValidationError as error:
         status = MigrationStatus(
             reason="Unreadable", message=f"the status has another shape: {error}"
@@ -71,12 +71,12 @@ def read_migration(raw: Mapping[str, Any]) -> Migration:
     return Migration(metadata.namespace, metadata.name, metadata.creation_timestamp, status, raw)
 
 
-def _printable(value: Any) -> Any:
+def printable(value: Any) -> Any:
     """Return the same JSON with every text printable and of a bearable length."""
     if isinstance(value, str):
         return shortened(value, LONGEST)
     if isinstance(value, list):
-        return [_printable(inner) for inner in value]
+        return [printable(inner) for inner in value]
     if isinstance(value, dict):
-        return {shortened(key, LONGEST): _printable(inner) for key, inner in value.items()}
+        return {shortened(key, LONGEST): printable(inner) for key, inner in value.items()}
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 from controller.cli.arguments import is_label
@@ -73,13 +74,21 @@ class Pair:
             for name in self.names
         }
         domains = {name: told[0] for name, told in links.items() if told and told[0]}
-        store = Store(gateways, "cluster.local", domains=domains)
+        store = Store(gateways, "cluster.local", domains=domains, fleets_in=self.fleets_in)
         for name, inventory in self.inventories.items():
             for resource, objects in inventory.objects.items():
                 served = resource not in inventory.unserved
                 store.apply(Listed(name, resource, tuple(objects), served=served))
                 store.apply(Freshness(name, resource, current=True))
         return store
+
+    @property
+    def fleets_in(self) -> str:
+        """Where the Fleets stand: in the cluster that has one."""
+        having = (
+            name for name in self.names if self.inventories[name].objects.get(Resource.FLEETS)
+        )
+        return next(having, self.names[0])
 
     # --- which Services -------------------------------------------------------------------------------
 
@@ -90,14 +99,12 @@ class Pair:
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(
-            key for key in found if not is_of_the_platform(key) and not self._is_ours(key)
-        )
+        return sorted(key for key in found if not self._is_of_others(key))
 
-    def _is_ours(self, key: Key) -> bool:
-        name, value = OWN_LABEL
-        labels = (each.labels.get(key, {}) for each in self.inventories.values())
-        return any(found.get(name) == value for found in labels)
+    def _is_of_others(self, key: Key) -> bool:
+        return any(
+            is_of_others(key, each.labels.get(key, {})) for each in self.inventories.values()
+        )
 
     def services(self, name: str) -> dict[Key, bool]:
         """Return the Services of a cluster, and whether each is annotated."""
@@ -112,15 +119,16 @@ class Pair:
 
     # --- what is seen of one ----------------------------------------------------------------------------
 
-    def observed(self, key: Key, target: str | None) -> Observed:
-        """Return what the controller would observe, were it to lead, with ``target`` (None: as annotated).
+    def observed(self, key: Key, target: str | None, now: datetime) -> Observed:
+        """Return what the controller would observe, were it to lead, with ``target`` (None: as annotated, or as a Fleet
+        wishes).
 
         Whether it has a Prometheus is not known here; the Migration of an enrolled Service tells.
         """
         context = GlobalContext(
             self.names, leads=True, may_roll_back=True, prometheus=frozenset(self.names)
         )
-        observed = _as_asked(self.store.observe(key, context, 0.0))
+        observed = _as_asked(self.store.observe(key, context, 0.0, now=now))
         own = (
             observed.spec.target if isinstance(observed.spec, (MigrationSpec, Malformed)) else None
         )
@@ -199,6 +207,10 @@ class Pair:
         found = (inventory.migrations.get(key) for inventory in self.inventories.values())
         return next((migration for migration in found if migration), None)
 
+    def told(self, keys: Iterable[Key]) -> dict[Key, Migration]:
+        """Return the Migrations of these Services, of those that have one."""
+        return {key: found for key in keys if (found := self.migration(key))}
+
 
 def _as_asked(observed: Observed) -> Observed:
     """Return the same, as if what no canary asks yet were answered: the controller asks before it makes a split.
@@ -231,6 +243,12 @@ def _reported(found: Migration | None) -> ReportedStatus | None:
         message=status.message,
         warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
+
+
+def is_of_others(key: Key, labels: Mapping[str, str]) -> bool:
+    """Return whether a Service with these labels is Kubernetes', Linkerd's or this product's own."""
+    name, value = OWN_LABEL
+    return is_of_the_platform(key) or labels.get(name) == value
 
 
 def paired(here: Inventory, far: Inventory) -> Pair:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from msgspec import UNSET
 
 from controller.cli import show
+from controller.cli.asking import listed
 from controller.decide.preflight import Finding, document
 from controller.domain import Key
-from controller.domain.reasons import Level
+from controller.domain.reasons import Level, Reason
 from controller.domain.status import MigrationStatus, Percent
 
-FEW = 3
-"""Up to so many Services with the same finding are named one by one."""
-
 HEAD = ("SERVICE", "LEVEL", "REASON", "FOUND")
+
+SELF = "SERVICE"
+"""What stands in a sentence about several Services where each has its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,6 @@ class Report:
         return bool(self.blocked) or any(f.level is Level.BLOCK for f in self.general)
 
 
-Row = tuple[str, str, str, str]
-
 SHARES = ("SERVICE", "CALLERS", "TO", "CLAIMED", "MEASURED")
 
 
@@ -70,28 +70,78 @@ def shares(report: Report, *, namespaces: bool) -> list[tuple[str, ...]]:
     ]
 
 
-def rows(report: Report, *, namespaces: bool) -> list[Row]:
-    """Return a row for each finding, BLOCK first; one for all Services that share a sentence."""
-    every = [*report.general, *(f for found in report.services.values() for f in found)]
-    where: dict[Finding, list[Key]] = {finding: [] for finding in every}
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that is wrong, and the Services it is wrong with; none where it is of the clusters."""
+
+    finding: Finding
+    keys: tuple[Key, ...]
+
+
+def causes(report: Report) -> list[Cause]:
+    """Return what was found, each cause once, BLOCK first, then what concerns most.
+
+    Sentences that differ in their Service's own name only, or in their numbers, are of one cause.
+    """
+    alike: dict[Finding, list[tuple[Key, Finding]]] = {}
     for key, found in report.services.items():
-        for finding in found:
-            where[finding].append(key)
-    ordered = sorted(where, key=lambda f: (f.level is Level.WARN, where[f], f.reason, f.message))
+        for finding in _without_consequences(found):
+            alike.setdefault(_numberless(_selfless(finding, key)), []).append((key, finding))
+    every = [Cause(finding, ()) for finding in dict.fromkeys(report.general)]
+    every += [Cause(_said(several), tuple(k for k, _ in several)) for several in alike.values()]
+    return sorted(every, key=_order)
+
+
+def _without_consequences(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Leave out mirrors that are missing for want of an export, which is told."""
+    reasons = [finding.reason for finding in found]
+    explained = reasons.count(Reason.MIRROR_MISSING) == reasons.count(Reason.NOT_EXPORTED)
+    for finding in found:
+        if not (explained and finding.reason is Reason.MIRROR_MISSING):
+            yield finding
+
+
+def _order(cause: Cause) -> tuple[object, ...]:
+    finding = cause.finding
+    clusters, many = bool(cause.keys), -len(cause.keys)
+    warns = finding.level is Level.WARN
+    return (warns, clusters, many, cause.keys, finding.reason, finding.message)
+
+
+def _said(several: Sequence[tuple[Key, Finding]]) -> Finding:
+    """Return one finding that is true of all: as it is told of each, else without its name, else without numbers."""
+    for said in (lambda f, _: f, _selfless, lambda f, key: _numberless(_selfless(f, key))):
+        first, *others = {said(finding, key) for key, finding in several}
+        if not others:
+            break
+    return first
+
+
+def _selfless(finding: Finding, key: Key) -> Finding:
+    """Return the same of any Service: with SERVICE in the place of its name, also as a part of a longer one."""
+    name = rf"(?<![A-Za-z0-9.-])(?:{re.escape(key.namespace)}/)?{re.escape(key.service)}(?![A-Za-z0-9])"
+    return replace(finding, message=re.sub(name, SELF, finding.message))
+
+
+def _numberless(finding: Finding) -> Finding:
+    """Return the same of any number: with N in the place of each that stands alone."""
+    return replace(finding, message=re.sub(r"(?<![\w.-])\d[\d.,]*(?![\w-])", "N", finding.message))
+
+
+def rows(report: Report, *, namespaces: bool) -> list[Row]:
+    """Return a row for each cause: whom it concerns, three named at most, its level, reason and sentence."""
     return [
-        (name, finding.level.value, finding.reason, finding.message)
-        for finding in ordered
-        for name in _names(where[finding], namespaces=namespaces)
+        (
+            listed([str(key) if namespaces else key.service for key in cause.keys]) or "(clusters)",
+            cause.finding.level.value,
+            cause.finding.reason,
+            cause.finding.message,
+        )
+        for cause in causes(report)
     ]
 
 
-def _names(keys: list[Key], *, namespaces: bool) -> Iterator[str]:
-    if not keys:
-        yield "(clusters)"
-    elif len(keys) > FEW:
-        yield f"({len(keys)} Services)"
-    else:
-        yield from (str(key) if namespaces else key.service for key in keys)
+Row = tuple[str, str, str, str]
 
 
 def summary(report: Report) -> str:
@@ -170,6 +220,11 @@ def as_json(report: Report) -> dict[str, Any]:
         "blocked": len(report.blocked),
         "warned": len(report.warned),
         "general": document(report.general),
+        "causes": [
+            {**told, "services": [str(key) for key in cause.keys]}
+            for cause in causes(report)
+            for told in document([cause.finding])
+        ],
         "services": [
             {
                 "namespace": key.namespace,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from controller.cli.arguments import PROG, Asked, is_label
-from controller.cli.exit_codes import Exit, Failure
+from controller.cli.exit_codes import Exit, Failure, NothingToDo
 from controller.cli.migration import Migration, asked_attempt
-from controller.domain import PREFIX, Malformed, Phase, Record
+from controller.domain import PREFIX, Key, Malformed, Phase, Record
 from controller.domain.annotations import read
 from controller.domain.status import MigrationStatus
 from controller.kube.objects import MIRROR_OF, ServiceObject
@@ -26,17 +26,30 @@ MIRRORED_FROM = "mirror.linkerd.io/cluster-name"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One Service as it stands. ``clusters`` are the names of the pair, None where nothing tells them."""
+    """One Service as it stands. ``clusters`` are the names of the pair, None where nothing tells them.
+    ``everywhere``: it is one of all namespaces, so it is called by its own as well.
+    """
 
     service: ServiceObject
     migration: Migration | None = None
     record: Record | None = None
     clusters: tuple[str, str] | None = None
+    everywhere: bool = False
+
+    @property
+    def key(self) -> Key:
+        """The Service."""
+        return Key(self.service.metadata.namespace, self.service.metadata.name)
 
     @property
     def name(self) -> str:
-        """The Service's name."""
-        return self.service.metadata.name
+        """What the Service is called in a sentence."""
+        return str(self.key) if self.everywhere else self.key.service
+
+    @property
+    def typed(self) -> str:
+        """What is typed for it after a verb."""
+        return f"{self.key.service} -n {self.key.namespace}" if self.everywhere else self.name
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -104,21 +117,22 @@ def start(found: Found, asked: Asked) -> Change:
         change["steps"] = None
     change |= {key: value for key, value in settings.items() if value is not None}
     _refuse_malformed(found, change)
-    _refuse_reverted(found)
+    _refuse_reverted(found, moves=True)
     return change
 
 
-def _refuse_reverted(found: Found) -> None:
-    """Raise Failure where the attempt was rolled back, and no other is asked for."""
+def _refuse_reverted(found: Found, *, moves: bool) -> None:
+    """Raise Failure where the attempt was rolled back, and no other is asked for: NothingToDo, unless it ``moves``."""
     status = found.migration.status if found.migration else None
     if status is None or _retried(found):
         return
     if status.phase in (Phase.REVERTING, Phase.REVERTED):
         going = "is being" if status.phase == Phase.REVERTING else "was"
-        raise Failure(
+        sentence = (
             f"attempt {status.observed.attempt} of {found.name} {going} reverted ({status.reason}), and"
-            f" nothing starts before another is asked for: use {PROG} retry {found.name}"
+            f" nothing starts before another is asked for: use {PROG} retry {found.typed}"
         )
+        raise Failure(sentence) if moves else NothingToDo(sentence, "reverted")
 
 
 def _refuse_completed(found: Found, verb: str) -> None:
@@ -127,9 +141,10 @@ def _refuse_completed(found: Found, verb: str) -> None:
     if ends is None:
         return
     origin, target = ends
-    raise Failure(
+    raise NothingToDo(
         f"there is nothing to {verb}: {found.name} is Completed, {target} serves every call; for {origin} to"
-        f" serve them again use {PROG} start {found.name} --to {origin}"
+        f" serve them again use {PROG} start {found.typed} --to {origin}",
+        "completed",
     )
 
 
@@ -154,14 +169,14 @@ def pause(found: Found, _asked: Asked) -> Change:
     """Return the change that keeps the share where it is."""
     _refuse_unknown(found, "pause")
     _refuse_completed(found, "pause")
-    _refuse_reverted(found)
+    _refuse_reverted(found, moves=False)
     return {"paused": "true"}
 
 
 def resume(found: Found, _asked: Asked) -> Change:
     """Return the change that ends a pause."""
     _refuse_completed(found, "resume")
-    _refuse_reverted(found)
+    _refuse_reverted(found, moves=False)
     return {"paused": None}
 
 
@@ -176,22 +191,24 @@ def retry(found: Found, _asked: Asked) -> Change:
     """Return the change that asks for another attempt after one that was reverted."""
     told = found.migration
     if told is None:
-        raise Failure(no_migration(found))
+        raise NothingToDo(no_migration(found), "without a Migration")
     status = told.status
     if _retried(found):
-        raise Failure(
+        raise NothingToDo(
             f"attempt {asked_attempt(found.annotations)} of {found.name} is asked for already;"
-            f" see {PROG} status {found.name}"
+            f" see {PROG} status {found.typed}",
+            "asked for already",
         )
     if status.phase == Phase.REVERTING:
         raise Failure(
             f"attempt {status.observed.attempt} of {found.name} is still being rolled back:"
-            f" try again after {PROG} wait {found.name} --for reverted"
+            f" try again after {PROG} wait {found.typed} --for reverted"
         )
     if status.phase != Phase.REVERTED:
-        raise Failure(
+        raise NothingToDo(
             f"attempt {status.observed.attempt} of {found.name} was not reverted (it is"
-            f" {status.phase or 'not begun'}), so there is nothing to retry"
+            f" {status.phase or 'not begun'}), so there is nothing to retry",
+            "not reverted",
         )
     change: Change = {
         "attempt": str(status.observed.attempt + 1),
@@ -208,20 +225,33 @@ VERBS: Mapping[str, Callable[[Found, Asked], Change]] = MappingProxyType(
 
 
 def outcome(found: Found, verb: str, change: Mapping[str, str | None]) -> str:
-    """Return what was written, and what to run next."""
+    """Return what was written."""
     if not change:
         return f"{found.name}: nothing to change, {_stands(found, verb)}"
-    line = f"{found.name}: {_written(change)}"
+    line = f"{found.name}: {written(change)}"
     if verb == "start":
         line += _turned_back(found, change.get("target"))
     if verb == "resume" and found.own("abort") == "true":
         line += f"; abort is still true, use {PROG} start"
-    if verb in ("start", "retry"):
-        line += f"\nwatch it with {PROG} status {found.name} --watch"
     return line
 
 
-def _written(change: Mapping[str, str | None]) -> str:
+MOVING: Mapping[str, str] = MappingProxyType(
+    {
+        "start": "ask for {} to be moved to {}",
+        "resume": "let {} go on",
+        "abort": "roll {} back",
+        "retry": "begin another attempt of {}",
+    }
+)
+"""The verbs that move traffic, and what each does, to which Services and (``start``) where to."""
+
+WATCHED = ("start", "retry")
+"""The verbs after which there is something to watch."""
+
+
+def written(change: Mapping[str, str | None]) -> str:
+    """Return a change of annotations in words."""
     said = [f"{key}={value}" for key, value in change.items() if value is not None]
     said += [f"{key} removed" for key, value in change.items() if value is None]
     return ", ".join(said)
@@ -257,7 +287,7 @@ def no_migration(found: Found) -> str:
     if found.own("target") is None:
         return (
             f"no Migration of {found.name}: the Service is not annotated here; start with {PROG} start"
-            f" {found.name} --to CLUSTER, or use the context of the cluster where it is annotated"
+            f" {found.typed} --to CLUSTER, or use the context of the cluster where it is annotated"
         )
     return f"no Migration of {found.name}: it is annotated, so does the controller run?"
 
@@ -281,7 +311,8 @@ def _refuse_unknown(found: Found, verb: str) -> None:
     The target may stand in the other cluster; then there is a Migration here, or a record on the split.
     """
     if found.own("target") is None and found.migration is None and found.record is None:
-        raise Failure(
+        raise NothingToDo(
             f"there is nothing to {verb}: {found.name} is not annotated here, and no split of it has"
-            " the controller's record"
+            " the controller's record",
+            "not annotated here",
         )

@@ -10,9 +10,11 @@ from typing import Literal
 
 from controller.cli import show
 from controller.cli.api import Api
-from controller.cli.exit_codes import Exit, Failure
+from controller.cli.arguments import Asked
+from controller.cli.exit_codes import Exit, Failure, tell, worst
+from controller.cli.selection import Selection, again, select
 from controller.cli.verbs import Found, no_migration, refuse_mirror
-from controller.domain import Phase
+from controller.domain import Key, Phase
 from controller.domain.status import Transition
 from controller.kube.api import Backoff, Unavailable
 
@@ -100,12 +102,14 @@ async def _read(api: Api, name: str) -> Found:
     return found
 
 
-def _print(found: Found, last: Transition | None) -> Transition | None:
-    """Print the transitions since ``last``; return the newest that was printed."""
+def _print(found: Found, last: Transition | None, name: str = "") -> Transition | None:
+    """Print the transitions since ``last``, with the Service's name where several are waited for; return the newest
+    that was printed.
+    """
     if found.reported is None:
         return last
     for entry in unprinted(found.reported.history, last):
-        sys.stdout.write(show.history_line(entry) + "\n")
+        sys.stdout.write(f"{name and f'{name}   '}{show.history_line(entry)}\n")
         last = entry
     sys.stdout.flush()
     return last
@@ -120,3 +124,79 @@ def _ended(found: Found, goal: Goal, reached: Goal) -> Exit:
         f"{found.name} is {reached}, not {goal} ({status.reason}): {status.message}",
         code=Exit.OTHER_END,
     )
+
+
+class _Waits:
+    """Several Services that are waited for: who is ``pending``, as last read, and who ``failed``, with why."""
+
+    def __init__(self, selection: Selection, asked: Asked) -> None:
+        self._asked = asked
+        self._last: dict[Key, Transition | None] = {}
+        self.failed = list(selection.failed.values())
+        self.pending: dict[Key, Found] = {}
+        for found in selection.found:
+            if found.own("target") is not None or found.migration is not None:
+                self.pending[found.key] = found
+            elif asked.named:
+                self.failed.append(Failure(no_migration(found)))
+        self.total = len(self.pending) + len(self.failed)
+
+    def take(self, read: Mapping[Key, Found]) -> None:
+        """Print what is new of those that are pending; who came to an end, or is gone, is so no longer."""
+        for key, before in list(self.pending.items()):
+            found = read.get(key)
+            if found is None:
+                self._end(before, Failure(f"{before.name} cannot be read any more: is it deleted?"))
+                continue
+            self.pending[key] = found
+            self._last[key] = _print(found, self._last.get(key), found.name)
+            if reached := end_of(found):
+                try:
+                    _ended(found, self._asked.goal, reached)
+                except Failure as failure:
+                    self._end(found, failure)
+                else:
+                    del self.pending[key]
+        sys.stdout.flush()
+
+    def late(self) -> None:
+        """Give up those that are pending."""
+        for found in list(self.pending.values()):
+            sentence = not_reached(found, self._asked.goal, self._asked.timeout_s)
+            self._end(found, Failure(sentence, code=Exit.TIMEOUT))
+
+    def _end(self, found: Found, failure: Failure) -> None:
+        del self.pending[found.key]
+        self.failed.append(failure)
+
+
+async def wait_for_many(api: Api, asked: Asked) -> Exit:
+    """Wait until each of those that are meant is at an end, with a line per transition, and count them."""
+    until_s = time.monotonic() + asked.timeout_s
+    selection = await select(api, asked)
+    waits = _Waits(selection, asked)
+    if not waits.total:
+        raise Failure("no Service that is meant is annotated here, or has a Migration")
+    read: Mapping[Key, Found] = {found.key: found for found in selection.found}
+    backoff = Backoff(POLL_S, 10 * POLL_S)
+    pause_s = POLL_S
+    while True:
+        waits.take(read)
+        left_s = until_s - time.monotonic()
+        if waits.pending and left_s <= 0:
+            waits.late()
+        if not waits.pending:
+            break
+        await asyncio.sleep(min(pause_s, left_s))
+        try:
+            read = await again(api, asked, waits.pending)
+            backoff.reset()
+            pause_s = POLL_S
+        except Unavailable as error:
+            pause_s = backoff.after_failure_s(error.retry_after_s)
+            sys.stderr.write(f"no answer, asking again in {pause_s:.1f} s: {error}\n")
+    total, lost = waits.total, len(waits.failed)
+    sys.stdout.write(f"{total} Services: {total - lost} {asked.goal}, {lost} not\n")
+    for failure in waits.failed:
+        tell(failure.sentences)
+    return worst(failure.code for failure in waits.failed)

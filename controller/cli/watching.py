@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controller.cli import show
 from controller.cli.as_json import as_json
@@ -32,18 +32,55 @@ COLOURS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One object that is watched: which it is, what it is now in a line, and as it came."""
+
+    name: str
+    text: str
+    raw: Mapping[str, Any]
+
+
+def line_of(found: Migration, *, namespaces: bool) -> Line:
+    """Return a migration as a line."""
+    name = f"{found.namespace}/{found.service}"
+    return Line(name, show.change_line(found, namespaces=namespaces), found.raw)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read at one time: the page for a terminal, and the migrations. ``trouble``: it failed."""
+    """What was read at one time: the page for a terminal, and the objects. ``trouble``: it failed."""
 
     page: str
-    found: Sequence[Migration]
+    found: Sequence[Line]
     trouble: str = ""
 
 
 Read = Callable[[], Awaitable[Reading]]
 
 
-async def on_terminal(read: Read) -> None:
+Colours = Mapping[str, Sequence[str]]
+"""By colour, the words that have it."""
+
+
+async def watch(read: Read, *, json: bool, colours: Colours = COLOURS) -> None:
+    """Show what is read, on and on: a live view on a terminal, else a line per change."""
+    if sys.stdout.isatty() and not json:
+        await on_terminal(read, colours)
+    else:
+        await in_lines(read, json=json)
+
+
+def show_once(page: str, colours: Colours) -> None:
+    """Write a page, with colours on a terminal."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{page}\n")
+        return
+    from rich.console import Console  # noqa: PLC0415 - a command in a pipe needs none of it
+
+    Console().print(_coloured(page, colours), soft_wrap=True)
+
+
+async def on_terminal(read: Read, colours: Colours) -> None:
     """Redraw the page whenever it changes."""
     from rich.live import Live  # noqa: PLC0415 - a second command in a pipe needs none of it
 
@@ -53,22 +90,20 @@ async def on_terminal(read: Read) -> None:
             text = f"{reading.page}\n\n{reading.trouble}" if reading.trouble else reading.page
             if text != drawn:
                 drawn = text
-                live.update(_coloured(text), refresh=True)
+                live.update(_coloured(text, colours), refresh=True)
 
 
-async def in_lines(read: Read, *, json: bool, namespaces: bool) -> None:
-    """Write a line for each migration that changed, as text or as the object itself."""
-    known: dict[tuple[str, str], str] = {}
+async def in_lines(read: Read, *, json: bool) -> None:
+    """Write a line for each object that changed, as text or as the object itself."""
+    known: dict[str, str] = {}
     async for reading in _readings(read):
         if reading.trouble:
             sys.stderr.write(f"{reading.trouble}\n")
-        for migration in reading.found:
-            name = (migration.namespace, migration.service)
-            line = show.change_line(migration, namespaces=namespaces)
-            raw = as_json(migration.raw) if json else line
-            if known.get(name) != raw:
-                known[name] = raw
-                sys.stdout.write(f"{raw}\n")
+        for each in reading.found:
+            line = as_json(each.raw) if json else each.text
+            if known.get(each.name) != line:
+                known[each.name] = line
+                sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 
@@ -94,10 +129,10 @@ async def _readings(read: Read) -> AsyncIterator[Reading]:
         yield reading
 
 
-def _coloured(page: str) -> Text:
+def _coloured(page: str, colours: Colours) -> Text:
     from rich.text import Text  # noqa: PLC0415 - as above
 
     text = Text(page, no_wrap=True, overflow="ellipsis")
-    for colour, words in COLOURS.items():
+    for colour, words in colours.items():
         text.highlight_words(words, style=colour)
     return text

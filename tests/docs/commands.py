@@ -27,7 +27,7 @@ PROGRAMS = (
 )
 """What this project's pages tell people to run and these tests can: others (helm) are run where they are built."""
 
-NAMES = {"SERVICE": "service-a", "NAMESPACE": "default", "CLUSTER": "legacy"}
+NAMES = {"SERVICE": "service-a", "NAMESPACE": "default", "CLUSTER": "legacy", "FLEET": "to-eks"}
 """What the placeholders of the pages stand for here."""
 
 _BLOCK = re.compile(r"^(?: {4,}|\t)(?:\$ |if )?(?P<text>\S.*)$")

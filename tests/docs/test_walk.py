@@ -30,8 +30,11 @@ NAME = "service-a"
 MIGRATE = r"kubectl[ -]migrate "
 
 
-TESTED_ELSEWHERE = "deploy/README.md"
-"""tests/deploy/test_readme.py runs that page on API servers without a migration."""
+TESTED_ELSEWHERE = ("deploy/README.md", "docs/fleet.md")
+"""tests/deploy/test_readme.py runs the one page on API servers without a migration, test_fleet_guide.py the other."""
+
+OF_MANY = MIGRATE + r"(fleet .*|check --wave \S+|\S+ (service-a service-b|--all --to|-l) ?.*)"
+"""What is said of several Services, or of a Fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ ELSEWHERE = {
     r"kubectl apply -f dashboards/out/.*": "the Prometheus operator's kinds are not served here",
     r"kubectl patch (trafficsplit|httproute) .*": "tests/deploy/test_by_hand.py types it, with the policies in force",
     r"kubectl delete validatingadmissionpolicybinding .*": "as above",
+    OF_MANY: "tests/docs/test_fleet_guide.py types it",
     r"kubectl get endpoints prober-legacy": "that mirror stands in the other cluster",
 }
 """What cannot be typed here, and why not."""
@@ -121,7 +125,7 @@ def of_kubectl() -> list[str]:
     found = dict.fromkeys(
         command.text.replace(" -n default", "")
         for command in commands()
-        if command.page != TESTED_ELSEWHERE
+        if command.page not in TESTED_ELSEWHERE
         and command.words[0] in ("kubectl", "kubectl-migrate")
         and not re.fullmatch(MIGRATE + "[a-z]+", command.text)
     )

@@ -88,9 +88,14 @@ class Client:
         """Read one object from a quorum of the store, not from a cache."""
         return _object(resource, await self.read(resource, namespace, name), write=False)
 
-    async def items(self, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
-        """List a resource whole, page by page, in one namespace or (None) in all. Raises NotServed too."""
-        return (await self._pages(resource, namespace, {})).items
+    async def items(
+        self, resource: Resource, namespace: str | None, labels: str = ""
+    ) -> list[msgspec.Raw]:
+        """List a resource whole, page by page, in one namespace or (None) in all; what has these labels, where a
+        selector is given. Raises NotServed too.
+        """
+        asked = {"labelSelector": labels} if labels else {}
+        return (await self._pages(resource, namespace, asked)).items
 
     async def select(
         self, resource: Resource, namespace: str, labels: str

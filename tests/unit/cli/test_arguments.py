@@ -77,7 +77,7 @@ def test_version_is_that_of_the_package() -> None:
         ((), "the following arguments are required: COMMAND; see kubectl migrate --help"),
         (("strat", "a"), "invalid choice: 'strat'"),
         (("start", "a"), "the following arguments are required: --to"),
-        (("start", "--to", "eks"), "the following arguments are required: SERVICE"),
+        (("start", "--to", "eks"), "say which Services: by name, by -l SELECTOR, or --all"),
         (("start", "a", "--to", "eks", "--now", "--steps", "1"), "not allowed with argument --now"),
         (("wait", "a"), "the following arguments are required: --for"),
         (("wait", "a", "--for", "gone"), "invalid choice: 'gone'"),
@@ -85,10 +85,15 @@ def test_version_is_that_of_the_package() -> None:
             ("wait", "a", "--for", "completed", "--timeout", "30"),
             '"30" is no whole number followed',
         ),
-        (("status", "-A", "a"), "-A shows every Service of every namespace"),
-        (("status", "-A", "-n", "b"), "-A shows every Service of every namespace"),
+        (("status", "-A", "a"), "Services are named or selected: leave out the names"),
+        (("pause", "--all", "a"), "Services are named or selected: leave out the names"),
+        (("pause", "-l", "app=x", "a"), "Services are named or selected: leave out the names"),
+        (("pause", "-l", "app=x", "--all"), "leave one out; see kubectl migrate pause --help"),
+        (("pause", "-l", " "), "-l is empty: write a label, as in -l app=shop, or --all"),
+        (("pause", "-A"), "with -A say which: --all or -l SELECTOR"),
+        (("status", "-A", "-n", "b"), "-A is every namespace: leave it out, or leave out"),
         (("status", "-o", "yaml"), "invalid choice: 'yaml'"),
-        (("check",), "say which Services: SERVICE, --all for every one of the namespace"),
+        (("check",), "say which Services: by name, by -l SELECTOR, or --all of the namespace"),
         (("check", "a", "--controller", "migrate"), '"migrate" is no NAMESPACE/NAME'),
         (("check", "serviceA"), "refuses uppercase letters in Service names"),
         (("pause", "a", "--names", "b"), "unrecognized arguments: --names b"),
@@ -146,3 +151,24 @@ def test_flags_of_the_place_may_stand_on_both_sides() -> None:
     """Where to look may be said before the verb and after it; the later one counts."""
     asked = parse(["-n", "one", "--context", "c", "pause", "a", "-n", "two"])
     assert (asked.namespace, asked.context, asked.kubeconfig) == ("two", "c", None)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("start", "b", "--to", "eks", "a", "b"),
+        ("start", "--to", "eks", "b", "a"),
+        ("start", "b", "a", "--to", "eks"),
+    ],
+)
+def test_names_stand_among_the_flags(argv: tuple[str, ...]) -> None:
+    """Several names may be given before, between and behind the flags, and each counts once."""
+    asked = parse(argv)
+    assert (asked.services, asked.to, asked.one) == (["b", "a"], "eks", None)
+
+
+def test_minus_a_alone_is_everything_to_what_only_reads() -> None:
+    """``status -A`` and ``check -A`` mean every Service; a verb that writes asks for --all or a selector."""
+    assert [parse([verb, "-A"]).everywhere for verb in ("status", "check")] == [True, True]
+    assert parse(["abort", "-A", "--all"]).every
+    assert parse(["abort", "-A", "-l", "app=x"]).selector == "app=x"

@@ -721,20 +721,139 @@ async def test_the_table_puts_what_blocks_first(pair: CheckPair) -> None:
     assert done.code == Exit.BLOCKED
 
 
-async def test_a_sentence_that_many_share_is_one_line(pair: CheckPair) -> None:
-    """What is so of many Services alike is told once, with their number; JSON names each."""
-    for name in "bcdef":
-        pair.service(f"service-{name}")
-    for name in "abcdef":
-        pair.change("eks", "services", f"service-{name}", sessionAffinity="ClientIP")
+def found_by(out: str) -> dict[str, tuple[str, str]]:
+    """By reason, whom a page of causes names and what it says of them."""
+    lines = [re.split(r" {3,}", line) for line in out.splitlines()]
+    return {line[2]: (line[0], line[3]) for line in lines if len(line) == 4 and line[1] != "LEVEL"}
+
+
+async def test_one_missing_export_of_forty_is_one_finding(pair: CheckPair) -> None:
+    """What is wrong with forty Services alike is one finding, with three names and how many more; JSON names each."""
+    for number in range(40):
+        pair.service(name := f"s{number:02}")
+        pair.put("eks", "services", service_object(("default", name), exported=False))
+        pair.remove("legacy", "services", f"{name}-eks")
     done = await pair.run("check", "--all")
-    assert [line.split()[0] for line in done.out.splitlines() if "ClientIP" in line] == ["(6"]
+    assert found_by(done.out) == {
+        "NotExported": (
+            "s00, s01, s02 and 37 more",
+            "the labels of SERVICE in eks do not meet the Link's selector, mirror.linkerd.io/exported=true",
+        )
+    }
     told = decoded((await pair.run("check", "--all", "-o", "json")).out)
-    assert [len(s["findings"]) for s in told["services"]] == [1] * 6
+    (cause,) = told["causes"]
+    assert cause["services"] == [f"default/s{number:02}" for number in range(40)]
+    assert "has no mirror s07-eks" in told["services"][7]["findings"][0]["message"]
+
+
+async def test_what_differs_in_more_than_the_name_is_told_apart(pair: CheckPair) -> None:
+    """Causes are told apart, the one of most Services first; numbers alone make none of their own. Who is called as
+    a word of the sentence is told for itself, and as it is."""
+    for name, pods in (("b", 3), ("c", 4), ("eks", 5)):
+        pair.service(name)
+        pair.pods("legacy", name, pods)
+    pair.change("eks", "services", "service-a", sessionAffinity="ClientIP")
+    done = await pair.run("check", "--all")
+    fewer = "eks has fewer ready pods ({}) than legacy ({}): is that enough for every call?"
+    rows = [re.split(r" {3,}", line)[::3] for line in done.out.splitlines()[1:4]]
+    assert rows[:2] == [["b and c", fewer.format("N", "N")], ["eks", fewer.format(2, 5)]]
+    assert rows[2][0] == "service-a"
+
+
+async def test_a_missing_mirror_is_told_beside_one_that_is_explained(pair: CheckPair) -> None:
+    """Where one mirror is missing for want of an export and the other for another reason, both are told."""
+    unlabelled(pair)
+    assert set(found_by((await pair.run("check", "service-a")).out)) == {"NotExported"}
+    assert set(await pair.found()) == {"NotExported", "MirrorMissing"}
+    pair.remove("eks", "services", "service-a-legacy")
+    told = found_by((await pair.run("check", "service-a")).out)
+    assert set(told) == {"NotExported", "MirrorMissing"}
+
+
+async def test_check_of_names_and_of_labels(pair: CheckPair) -> None:
+    """``check`` takes several names, and a selector that is asked of both clusters."""
+    for name in ("b", "c"):
+        pair.service(name)
+    found = pair.get("eks", "services", "b")
+    found["metadata"]["labels"]["team"] = "shop"
+    pair.put("eks", "services", found)
+    for argv, names in (
+        (("c", "b"), ["c", "b"]),
+        (("-l", "team=shop"), ["b"]),
+        (("-l", "team!=shop"), ["b", "c", "service-a"]),
+        (("-A", "-l", "team=shop"), ["b"]),
+    ):
+        told = decoded((await pair.run("check", *argv, "-o", "json")).out)
+        assert [each["service"] for each in told["services"]] == names
+    nobody = await pair.run("check", "-l", "team=bank")
+    assert nobody.code == Exit.FAILED
+    assert "there is no Service with team=bank in namespace default of context legacy" in nobody.err
+
+
+def fleet(name: str = "to-eks", **spec: object) -> Json:
+    """A Fleet to eks whose first wave is b and c of default, and whose second all of namespace migrate."""
+    named = {"namespace": "default", "names": ["b", "c", "off"]}
+    waves = [
+        {"name": "first", "services": [named]},
+        {"name": "second", "services": [{"namespace": "migrate"}], "opens": "byHand"},
+        {"name": "nobody", "services": [{"namespace": "nowhere"}]},
+    ]
+    return {"metadata": {"name": name}, "spec": {"target": "eks", "waves": waves, **spec}}
+
+
+@pytest.mark.parametrize("at", ["legacy", "eks"])
+async def test_check_of_a_wave(pair: CheckPair, at: str) -> None:
+    """``check --wave`` looks at the Services that a wave moves, and ``--fleet`` at all of a Fleet's, wherever it is."""
+    for name, namespace in (("b", "default"), ("c", "default"), ("d", "migrate")):
+        pair.service(name, namespace)
+    pair.service("off")
+    pair.annotate("legacy", "off", excluded="true")
+    pair.put(at, "fleets", fleet())
+    for argv, keys in (
+        (("--wave", "first"), ["default/b", "default/c"]),
+        (("--wave", "second", "--fleet", "to-eks"), ["migrate/d"]),
+        (("--fleet", "to-eks"), ["default/b", "default/c", "migrate/d"]),
+    ):
+        told = decoded((await pair.run("check", *argv, "-o", "json")).out)
+        found = [f"{each['namespace']}/{each['service']}" for each in told["services"]]
+        assert (found, {each["target"] for each in told["services"]}) == (keys, {"eks"})
+    page = await pair.run("check", "--wave", "first")
+    assert page.out.splitlines()[-1] == "2 Services: 2 clear, 0 with warnings, 0 blocked"
+
+
+async def test_a_wave_that_is_not_there(pair: CheckPair) -> None:
+    """A wave or Fleet that is not there, or more than one Fleet without a name, is a sentence."""
+    pair.put("legacy", "fleets", fleet())
+    for argv, code, sentence in (
+        (("--wave", "frist"), Exit.USAGE, "Fleet to-eks has no wave frist: did you mean first?"),
+        (("--wave", "nobody"), Exit.FAILED, "wave nobody names no Service that can be moved"),
+        (("--fleet", "to-aks"), Exit.USAGE, "there is no Fleet to-aks in context legacy"),
+        (("--wave", "first", "service-a"), Exit.USAGE, "a Fleet says which Services, in every"),
+        (("--wave", "first", "-A"), Exit.USAGE, "a Fleet says which Services, in every"),
+        (("--wave", "first", "-n", "default"), Exit.USAGE, "leave out names, -l, --all, -A and -n"),
+    ):
+        done = await pair.run("check", *argv)
+        assert (done.code, done.err.count("\n")) == (code, 1)
+        assert sentence in done.err
+    pair.put("legacy", "fleets", fleet("other"))
+    several = await pair.run("check", "--wave", "first")
+    assert (several.code, "there are 2 Fleets, other and to-eks" in several.err) == (2, True)
+    for name in ("other", "to-eks"):
+        pair.remove("legacy", "fleets", name, "")
+    none = await pair.run("check", "--wave", "first")
+    assert (none.code, "there is no Fleet in context legacy" in none.err) == (1, True)
+
+
+async def test_what_a_fleet_wishes_is_checked(pair: CheckPair) -> None:
+    """A Service that says nothing is checked as its Fleet wishes, so that a default that does not fit it is found."""
+    pair.service("b")
+    pair.put("legacy", "fleets", fleet(defaults={"probe-port": "nope"}))
+    assert set(await pair.found("--wave", "first", name="b")) == {"NoPortToProbe"}
 
 
 @pytest.mark.parametrize(
-    "argv", [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-A"), ("-A", "-n", "b")]
+    "argv",
+    [(), ("service-a", "--all"), ("service-a", "-A"), ("--all", "-l", "a=b"), ("-A", "-n", "b")],
 )
 async def test_one_way_of_saying_which(pair: CheckPair, argv: tuple[str, ...]) -> None:
     """Which Services are meant is said in one path; none or two is wrong usage, in a sentence."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.cli import commands
+from controller.cli import writing
 from controller.cli.api import Api, Change
 from controller.cli.exit_codes import Exit
 from controller.kube.api import Backoff
@@ -366,7 +366,9 @@ async def test_a_service_changed_meanwhile_is_looked_at_again(
     write = Api.annotate
     meddled: list[str] = []
 
-    async def annotate(api: Api, found: ServiceObject, change: Change) -> None:
+    async def annotate(
+        api: Api, found: ServiceObject, change: Change, *, dry_run: bool = False
+    ) -> None:
         if not meddled:
             meddled.append("once")
             cluster.put(service("service-a", target="eks", attempt="7"))
@@ -387,13 +389,15 @@ async def test_a_service_that_never_rests_is_given_up(
     write = Api.annotate
     tries: list[int] = []
 
-    async def annotate(api: Api, found: ServiceObject, change: Change) -> None:
+    async def annotate(
+        api: Api, found: ServiceObject, change: Change, *, dry_run: bool = False
+    ) -> None:
         tries.append(len(tries))
         cluster.put(service("service-a", target="eks", dwell=f"{len(tries)}s"))
         await write(api, found, change)
 
     monkeypatch.setattr(Api, "annotate", annotate)
-    monkeypatch.setattr(commands, "Backoff", lambda *_: Backoff(0.0, 0.0))
+    monkeypatch.setattr(writing, "Backoff", lambda *_: Backoff(0.0, 0.0))
     done = await cluster.run("pause", "service-a")
     assert done.code == Exit.FAILED
     assert "was changed by somebody else 5 times meanwhile: try again" in done.err

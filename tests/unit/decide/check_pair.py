@@ -35,6 +35,7 @@ KINDS = {
     "namespaces": ("v1", "Namespace"),
     "ingresses": ("networking.k8s.io/v1", "Ingress"),
     "leases": ("coordination.k8s.io/v1", "Lease"),
+    "fleets": ("migrate.tradeshift/v1alpha1", "Fleet"),
     "migrations": ("migrate.tradeshift/v1alpha1", "Migration"),
 }
 
