@@ -1,7 +1,8 @@
 """A story for the boards: seven migrations on the local clusters, watched by a real Prometheus.
 
 One goes all the way, one turns bad and is rolled back, one is paused by its owner, one is edited by hand, one is
-in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble.
+in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble,
+while the window of their Fleet is closed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from dashboards.programme import Programme, told
 from deploy.local.observed import CLUSTERS
 from deploy.local.pair import Pair, Plan
 from deploy.local.starvation import NotReached
@@ -35,6 +37,7 @@ MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "profile",
     "mail",
 )
+WAVES = {"shop": (MOVES, REVERTS, PAUSED, EDITED), "the-rest": (RISES, WRONG, ENROLLED)}
 SCRAPE_S = 1.0
 CALLS_HZ = 10.0
 LIMIT_S = 150.0
@@ -86,13 +89,19 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
             for name in WISHES:
                 await _service(pair, name)
             await pair.product()
+            programme = Programme(pair.observed, WAVES)
             jobs: dict[str, Sequence[str] | Mapping[str, object]] = {
                 **pair.scraped,
                 **_proxies(pair),
             }
-            async with Prometheus(jobs, every_s=SCRAPE_S, rules=[rules]) as prometheus:
+            async with (
+                told(programme) as fleet,
+                Prometheus(
+                    {**jobs, "fleet": [fleet]}, every_s=SCRAPE_S, rules=[rules]
+                ) as prometheus,
+            ):
                 found = Played(prometheus.url, time.time(), traces=traces)
-                await _tell(pair, say)
+                await _tell(pair, programme, say)
                 found.ended_s = time.time()
                 yield found
         finally:
@@ -123,7 +132,7 @@ async def _service(pair: Pair, name: str) -> None:
     await pair.callers(name, "shop", rate_hz=CALLS_HZ)
 
 
-async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
+async def _tell(pair: Pair, programme: Programme, say: Callable[[str], None]) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_wish(pair))
@@ -134,7 +143,9 @@ async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
             tasks.create_task(_phase(pair, WRONG, "Pending", say))
     except* StoryFailed as failed:
         raise StoryFailed("; ".join(str(one) for one in failed.exceptions)) from None
+    programme.closed = True
     await _trouble(pair, say)
+    programme.closed = False
     await asyncio.sleep(AFTERWARDS_S)
 
 
