@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ from controller.report.logs import configure_logging
 from controller.report.metrics import Metrics
 from controller.report.tracing import Tracing, tracing_to
 from controller.report.ui import Feed, serve_board
-from controller.runtime.cluster_store import WATCHED
+from controller.runtime.cluster_store import LEASE_WATCHED, WATCHED
 from controller.runtime.lease import Leader
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic, prometheus_of
@@ -115,6 +115,7 @@ class Controller:
             further=self._further,
             control=settings.prober.control,
             terms=Terms(settings.lease.full_name, settings.lease.duration_s),
+            fleets_in=settings.lease.cluster,
         )
         self._settings_error = ""
         self._clusters = {name: self._cluster(name, chance) for name in settings.clusters}
@@ -208,7 +209,7 @@ class Controller:
             stack.push_async_callback(runner.cleanup)
             await self._open_page(stack)
             parts: list[Coroutine[Any, Any, None]] = [
-                *(c.run(self._reconciler.apply, WATCHED) for c in self._clusters.values()),
+                *self._watches(),
                 self._leader.run(),
                 self._probers.run(),
                 self._traffic.run(),
@@ -221,6 +222,12 @@ class Controller:
             await self._until(stopped, parts)
         await asyncio.to_thread(self._tracing.shutdown, TRACES_S)
         self._log.info("controller stopped")
+
+    def _watches(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what follows each cluster; the Fleets stand in the one that holds the lease."""
+        for name, cluster in self._clusters.items():
+            holds_lease = name == self._settings.lease.cluster
+            yield cluster.run(self._reconciler.apply, LEASE_WATCHED if holds_lease else WATCHED)
 
     async def _open_page(self, stack: AsyncExitStack) -> None:
         """Serve the page where one is asked for; without it everything else works as it does with it."""

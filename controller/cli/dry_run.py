@@ -302,6 +302,7 @@ def needed(pins: str, splits: Iterable[Resource], namespaces: Iterable[str]) -> 
         Resource.SERVICEPROFILES,
         Resource.GRPCROUTES,
         Resource.POLICY_HTTPROUTES,
+        Resource.NAMESPACES,
     )
     read = dict.fromkeys(lists, LIST) | {Resource.MIGRATIONS: GET}
     for resource, verbs in (read | dict.fromkeys(splits, GET)).items():

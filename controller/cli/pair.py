@@ -23,6 +23,7 @@ from controller.domain import (
     Reason,
     SplitKind,
 )
+from controller.domain.identity import OWN_LABEL, is_of_the_platform
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -34,12 +35,6 @@ from controller.kube.objects import (
 )
 from controller.mesh import conflicts, pin
 from controller.runtime.store import Store
-
-OWN_NAMESPACES = ("kube-", "linkerd")
-"""Beginnings of the names of namespaces that belong to the clusters and to Linkerd themselves."""
-
-OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
-"""On the controller's and the probers' own Services, wherever the chart put them."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,9 @@ class Pair:
         """
         found = set(self.services(self.other(target)))
         found |= {key for name in self.names for key, asked in self.services(name).items() if asked}
-        return sorted(key for key in found if not _is_own(key) and not self._is_ours(key))
+        return sorted(
+            key for key in found if not is_of_the_platform(key) and not self._is_ours(key)
+        )
 
     def _is_ours(self, key: Key) -> bool:
         name, value = OWN_LABEL
@@ -234,10 +231,6 @@ def _reported(found: Migration | None) -> ReportedStatus | None:
         message=status.message,
         warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
-
-
-def _is_own(key: Key) -> bool:
-    return key.namespace.startswith(OWN_NAMESPACES) or key == ("default", "kubernetes")
 
 
 def paired(here: Inventory, far: Inventory) -> Pair:

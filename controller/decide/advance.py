@@ -10,7 +10,7 @@ import msgspec
 
 from controller.decide import gates
 from controller.decide.input import Input
-from controller.decide.resolve import MigrationState, part_share, split_parts, stored
+from controller.decide.resolve import MigrationState, asked_by, part_share, split_parts, stored
 from controller.decide.writes import kind_for, together, write_share
 from controller.domain import (
     SOAK_SHARE,
@@ -99,6 +99,7 @@ def _new_attempt(given: Input, spec: MigrationSpec) -> Attempt:
         spec=stored(spec),
         started=given.now,
         kinds={name: kind_for(given, cluster) for name, cluster in observed.clusters.items()},
+        asked_by=asked_by(observed),
     )
 
 

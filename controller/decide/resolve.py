@@ -14,6 +14,7 @@ from functools import cached_property
 import msgspec
 
 from controller.domain import (
+    PREFIX,
     SOAK_SHARE,
     WHOLE,
     Attempt,
@@ -358,6 +359,16 @@ def spec_in_force(observed: Observed, attempt: Attempt | None) -> MigrationSpec 
 def asked_target(observed: Observed) -> str:
     """Return the cluster that the annotations ask for, "" where they name none or no single one."""
     return (observed.spec.target if observed.spec else None) or ""
+
+
+def asked_by(observed: Observed) -> str:
+    """Return the Fleet and the wave that name the target, as ``fleet/to-eks/checkout``; "" where its owner does."""
+    word = observed.fleet
+    if word is None or not word.wish.get("target"):
+        return ""
+    services = (cluster.service for cluster in observed.clusters.values())
+    own = any(service and f"{PREFIX}target" in service.annotations for service in services)
+    return "" if own else word.source
 
 
 def _ends(observed: Observed, attempt: Attempt | None) -> tuple[str, str]:

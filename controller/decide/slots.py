@@ -24,7 +24,8 @@ class Want:
     """One migration that wants a slot, or wants to keep it.
 
     ``asked`` is when its annotation was written. ``rates`` is how many probes a second each cluster's prober
-    would send for it. ``held_up_s`` is for how long something other than the ordinary course has held it.
+    would send for it. ``held_up_s`` is for how long something other than the ordinary course has held it. ``limits``
+    are its Fleet's: under each name only so many hold a slot at once.
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Want:
     rates: Mapping[str, float]
     shifted: bool = False
     held_up_s: float = 0.0
+    limits: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_late(self) -> bool:
@@ -50,11 +52,13 @@ def grant(
     earliest asked, then by name. A migration whose probes would exceed a cap does not block a smaller one behind it.
     """
     kept = {key for key in holders if key in wants and not wants[key].is_late}
-    left = _left(caps, wants, kept)
+    left, held = _left(caps, wants, kept), _held(wants, kept)
+    waiting = [wants[key] for key in wants.keys() - kept]
     queue: list[Key] = []
-    for want in _in_turn([want for key, want in wants.items() if key not in kept], kept):
-        if len(kept) < size and _begins(left, want):
+    for want in _in_turn(waiting, kept):
+        if len(kept) < size and _is_below(held, want) and _begins(left, want):
             kept.add(want.key)
+            held.update(name for name, _ in want.limits)
         else:
             queue.append(want.key)
     return frozenset(kept), tuple(queue)
@@ -72,6 +76,16 @@ def _in_turn(waiting: Collection[Want], kept: Iterable[Key]) -> list[Want]:
 
 def _order(want: Want) -> tuple[bool, bool, datetime, Key]:
     return (want.is_late, not want.shifted, want.asked or NEVER, want.key)
+
+
+def _held(wants: Mapping[Key, Want], kept: Iterable[Key]) -> Counter[str]:
+    """Return how many hold a slot under each name of a limit."""
+    return Counter(name for key in kept for name, _ in wants[key].limits)
+
+
+def _is_below(held: Mapping[str, int], want: Want) -> bool:
+    """Return whether its Fleet's limits leave one a slot."""
+    return all(held[name] < most for name, most in want.limits)
 
 
 def _begins(left: dict[str, float], want: Want) -> bool:

@@ -601,5 +601,8 @@ GRAMMAR = (
 )
 """Every key but ``target``, whose values are the clusters of the settings."""
 
+EXCLUDED = "excluded"
+"""On a Service or a namespace: no Fleet has a say in it. It asks for nothing else, so it is no row."""
+
 KEYS = ("target", *(row.key for row in GRAMMAR))
 """Without the prefix, in the order of the reference."""

@@ -8,37 +8,43 @@ raises on what a person wrote, and nothing that is malformed ever moves traffic 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from controller.domain import PREFIX, Malformed, MigrationSpec, ProbeSpec, Problem
-from controller.domain.annotation_schema import GRAMMAR, KEYS, Row, Wrong, rows, shortened
+from controller.domain.annotation_schema import EXCLUDED, GRAMMAR, KEYS, Row, Wrong, rows, shortened
 from controller.domain.spelling import nearest
 
 MAX_VALUE_BYTES = 1024
 """A longer value is refused unread; the longest that is well-formed has a few hundred."""
+
+NO_WISH: Mapping[str, str] = MappingProxyType({})
 
 MAX_NAME = 63
 """The longest name that Kubernetes allows after the prefix: shown whole, because people paste it."""
 
 
 def read(
-    by_cluster: Mapping[str, Mapping[str, str]], clusters: tuple[str, str]
+    by_cluster: Mapping[str, Mapping[str, str]],
+    clusters: tuple[str, str],
+    wish: Mapping[str, str] = NO_WISH,
 ) -> MigrationSpec | Malformed | None:
     """Read the annotations that the Service of one name has in each of the two clusters.
 
     ``by_cluster`` holds all annotations of each, or only ours; a cluster may be absent. None where no
     annotation under the prefix is found. Where both are annotated, ``abort`` and ``paused`` hold if
     either says so, the higher ``attempt`` counts, and any other difference is a conflict, given as a
-    problem of cluster "" (both). Never raises on what a person wrote.
+    problem of cluster "" (both). ``wish`` is what a Fleet asks for, by key without the prefix, where neither Service
+    says it. Never raises on what a person wrote.
     """
     ours = {cluster: _ours(by_cluster.get(cluster, {})) for cluster in clusters}
-    if not any(ours.values()):
+    if not any(ours.values()) and not wish:
         return None
     problems: list[Problem] = []
     spec: dict[str, Any] = {}
     probe: dict[str, Any] = {}
     for row in rows(clusters):
-        merged, wrong = _row(row, ours)
+        merged, wrong = _row(row, ours, wish)
         problems += wrong
         if merged is not None:
             (probe if row.of_probe else spec)[row.field] = merged
@@ -65,14 +71,22 @@ def shown(spec: MigrationSpec) -> dict[str, str]:
 
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
-    return {k.removeprefix(PREFIX): text for k, text in annotations.items() if k.startswith(PREFIX)}
+    found = {
+        k.removeprefix(PREFIX): text for k, text in annotations.items() if k.startswith(PREFIX)
+    }
+    found.pop(EXCLUDED, None)
+    return found
 
 
-def _row(row: Row, ours: Mapping[str, Mapping[str, str]]) -> tuple[Any, list[Problem]]:
-    """Return what the clusters say in one row together (None: nothing that counts), and what is wrong there."""
+def _row(
+    row: Row, ours: Mapping[str, Mapping[str, str]], wish: Mapping[str, str]
+) -> tuple[Any, list[Problem]]:
+    """Return what the clusters say in one row together, else a Fleet's wish (None: nothing that counts), and what is
+    wrong there."""
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for cluster, texts in ours.items():
+    own = any(row.key in texts for texts in ours.values())
+    for cluster, texts in (ours if own else {"": wish}).items():
         if row.key in texts:
             value = _value(row, texts[row.key])
             if isinstance(value, Wrong):

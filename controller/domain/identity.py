@@ -34,6 +34,19 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.service}"
 
 
+PLATFORM_NAMESPACES = ("kube-", "linkerd")
+"""Beginnings of the namespaces that are Kubernetes' or the mesh's own."""
+
+
+OWN_LABEL = ("app.kubernetes.io/part-of", "mesh-migrate")
+"""On the controller's and the probers' own Services, wherever the chart put them."""
+
+
+def is_of_the_platform(key: Key) -> bool:
+    """Return whether a Service is Kubernetes' or the mesh's own, which nobody moves."""
+    return key.namespace.startswith(PLATFORM_NAMESPACES) or key == ("default", "kubernetes")
+
+
 class SplitKind(StrEnum):
     """The object that holds the weights."""
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from controller.domain.evidence import CallPath, PathEvidence, TrafficEvidence
+from controller.domain.fleet import FleetWord
 from controller.domain.identity import Key, SplitKind
 from controller.domain.reasons import Reason
 from controller.domain.record import Begun, Latch, Record, Unreadable
@@ -242,7 +243,8 @@ class Observed:
     queue for a slot, from 1 (0: not queued). ``traffic`` is by the callers' cluster. ``judges`` is
     how many sources judge whatever the owner says: the probes, and what stands beside real traffic.
     ``other_lease`` names a Lease, not ours, under which records were written lately ("": none), and ``listens_s``
-    is how long its leader, if there is one, has left to answer for this migration.
+    is how long its leader, if there is one, has left to answer for this migration. ``fleet`` is what Fleets say to it
+    (None: none names it).
     """
 
     key: Key
@@ -261,6 +263,7 @@ class Observed:
     judges: int = 1
     other_lease: str = ""
     listens_s: float = 0.0
+    fleet: FleetWord | None = None
 
 
 @dataclass(frozen=True, slots=True)

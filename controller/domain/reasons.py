@@ -167,6 +167,12 @@ class Reason(StrEnum):
     ABORTED = "Aborted"
     PAUSED = "Paused"
     FLEET_PAUSED = "FleetPaused"
+    FLEET_UNCLEAR = "FleetUnclear"
+    WAVE_WAITS = "WaveWaits"
+    WINDOW_CLOSED = "WindowClosed"
+    LINE_STOPPED = "LineStopped"
+    FLEET_ROLLBACK = "FleetRollback"
+    TOGETHER_REVERTED = "TogetherReverted"
     NO_SLOT = "NoSlot"
 
     # Writes.
@@ -561,7 +567,34 @@ CATALOGUE: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.PAUSED: _chosen("the annotation paused is true", "kubectl migrate resume"),
         Reason.FLEET_PAUSED: _chosen(
-            "the controller's settings say paused", "set paused to false there"
+            "the controller's settings, or its Fleet's annotation, say paused",
+            "set paused to false there, or kubectl migrate fleet resume",
+        ),
+        Reason.FLEET_UNCLEAR: _block(
+            "two waves or Fleets name the Service, or its Fleet is malformed",
+            "change the Fleet as the message says",
+        ),
+        Reason.WAVE_WAITS: _chosen(
+            "an earlier wave is not finished or bakes, or this one opens by hand",
+            "nothing, or kubectl migrate fleet open",
+        ),
+        Reason.WINDOW_CLOSED: _chosen(
+            "a window of its Fleet keeps everybody", "nothing, until the time that the message says"
+        ),
+        Reason.LINE_STOPPED: _chosen(
+            "too many attempts of its Fleet were ended by evidence",
+            "see to those that are named, then kubectl migrate fleet resume",
+        ),
+        Reason.FLEET_ROLLBACK: _block(
+            "its Fleet's annotation rollback asks for callers back, or did",
+            "kubectl migrate fleet rollback --undo; then retry",
+            reverts=True,
+            quiet=True,
+        ),
+        Reason.TOGETHER_REVERTED: _block(
+            "one of its wave, which moves together, was rolled back",
+            "see to that one; then kubectl migrate retry all of them",
+            reverts=True,
         ),
         Reason.NO_SLOT: _wait(
             "max_in_progress others are on their way, or probers at their cap",

@@ -26,7 +26,8 @@ class Attempt(Frozen, frozen=True):
     """What (target, number) identifies. ``baseline`` is the share of each cluster before it, 0 or 1,000.
 
     ``kinds`` is by cluster the kind of split that the attempt began on: one that is deleted is made anew as
-    it was. Records of before HTTPRoute have none.
+    it was. Records of before HTTPRoute have none. ``asked_by`` is the Fleet and its wave that asked for it, as
+    ``fleet/to-eks/checkout`` ("": the Service's owner did).
     """
 
     number: int
@@ -37,6 +38,7 @@ class Attempt(Frozen, frozen=True):
     spec: MigrationSpec = msgspec.field(name="wish")
     started: Moment
     kinds: dict[str, SplitKind] = msgspec.field(default_factory=dict)
+    asked_by: str = msgspec.field(default="", name="wishOf")
 
     def __post_init__(self) -> None:
         """Refuse what no controller writes: a record may come from any hand. Raises ValueError."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from controller.decide.resolve import asked_target
+from controller.decide.resolve import asked_by, asked_target
 from controller.domain import (
     WHOLE,
     CallPath,
@@ -234,7 +234,7 @@ def body_of(
     conditions: Sequence[Condition],
 ) -> MigrationStatus:
     """Return the status of this decision, without its time."""
-    return MigrationStatus(
+    made = MigrationStatus(
         service=observed.key.service,
         observed=Reported(visible(plan.target), plan.number),
         clusters=tuple(observed.context.clusters),
@@ -257,6 +257,15 @@ def body_of(
         history=tuple(transitions),
         asked=_asked(observed, known),
     )
+    return msgspec.structs.replace(made, **_fleet(observed))
+
+
+def _fleet(observed: Observed) -> dict[str, str]:
+    """Return the Fleet and the wave of a Service, and where its spec comes from; nothing where no Fleet names it."""
+    word = observed.fleet
+    if word is None:
+        return {}
+    return {"fleet": word.fleet, "wave": word.wave, "wish": asked_by(observed) or "service"}
 
 
 def _asked(observed: Observed, known: MigrationKnown) -> AskedBy | UnsetType:

@@ -23,6 +23,7 @@ from controller.domain import (
     Split,
     SplitKind,
 )
+from controller.domain.annotation_schema import EXCLUDED
 from controller.kube.objects import (
     EXPORTED,
     MIRROR_CLUSTER,
@@ -60,10 +61,35 @@ NEEDED = (
 )
 """What must have been listed, and be current, before anything rises. What is not served is current, and empty."""
 
-WATCHED = (*NEEDED, Resource.MIGRATIONS)
+WATCHED = (*NEEDED, Resource.MIGRATIONS, Resource.NAMESPACES)
 """What is followed in each cluster."""
 
+LEASE_WATCHED = (*WATCHED, Resource.FLEETS)
+"""What is followed in the cluster that holds the lease. A Fleet can say stay, so there they are needed too."""
+
 Name = tuple[str, str]
+
+
+class _Stale:
+    """Which of what is needed is not kept up to date, and why; Fleets are needed where they are followed."""
+
+    def __init__(self) -> None:
+        self._found: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
+
+    def note(self, change: Freshness) -> bool:
+        """Take in how fresh a resource is; report whether that is another answer than before."""
+        if change.resource not in (*NEEDED, Resource.FLEETS):
+            return False
+        was = self._found.get(change.resource, "")
+        self._found[change.resource] = (
+            "" if change.current else f"{change.resource} {change.reason}"
+        )
+        return bool(was) == change.current
+
+    @property
+    def reason(self) -> str:
+        """Return what is not current, "" where everything is."""
+        return next((reason for reason in self._found.values() if reason), "")
 
 
 class ClusterStore:
@@ -76,7 +102,7 @@ class ClusterStore:
         self._gateways = gateways
         self._index = ServiceIndex(far, domain, gateways)
         self._objects: dict[Resource, dict[Name, Any]] = {kind: {} for kind in Resource}
-        self._stale: dict[Resource, str] = dict.fromkeys(NEEDED, "it was not listed yet")
+        self._stale = _Stale()
         self._kinds: frozenset[SplitKind] = frozenset()
         self._answered: set[SplitKind] = set()
         self._read_canaries: dict[SplitKind, datetime | None] = {}
@@ -88,7 +114,7 @@ class ClusterStore:
     def apply(self, change: Change) -> set[Key]:
         """Take one change in; return the Services that it is about."""
         if isinstance(change, Freshness):
-            return self._freshen(change)
+            return set(self.annotated()) if self._stale.note(change) else set()
         if isinstance(change, Listing):
             self._since_listing[change.resource] = set()
             return set()
@@ -97,15 +123,6 @@ class ClusterStore:
         if isinstance(change, Deleted):
             return self._remove(change)
         return self._upsert(change)
-
-    def _freshen(self, change: Freshness) -> set[Key]:
-        if change.resource not in NEEDED:
-            return set()
-        was = self._stale.get(change.resource, "")
-        self._stale[change.resource] = (
-            "" if change.current else f"{change.resource} {change.reason}"
-        )
-        return set(self.annotated()) if bool(was) == change.current else set()
 
     def _replace(self, change: Listed) -> set[Key]:
         known = self._objects[change.resource]
@@ -198,12 +215,12 @@ class ClusterStore:
     @property
     def current(self) -> bool:
         """Report whether everything that is needed was listed and is kept up to date."""
-        return not any(self._stale.values())
+        return not self._stale.reason
 
     @property
     def stale_reason(self) -> str:
         """Return what is not current, "" where everything is."""
-        return next((reason for reason in self._stale.values() if reason), "")
+        return self._stale.reason
 
     def annotated(self) -> Iterable[Key]:
         """Return the Services that carry an annotation of ours, or have a split with a record."""
@@ -222,6 +239,10 @@ class ClusterStore:
     def has_record(self, key: Key) -> bool:
         """Return whether a split of the Service carries our record."""
         return self._index.has_record(key)
+
+    def objects(self, resource: Resource) -> Mapping[Name, Any]:
+        """Return what is known of a resource, by namespace and name."""
+        return self._objects[resource]
 
     def migration(self, key: Key) -> MigrationObject | None:
         """Return the Migration of this Service in this cluster."""
@@ -342,8 +363,11 @@ def _observed(found: ServiceObject) -> ObservedService:
 
 
 def _asks(found: ServiceObject) -> bool:
-    """Return whether a Service itself, and not a mirror of it, carries an annotation of ours."""
-    return not found.is_mirror and any(a.startswith(PREFIX) for a in found.metadata.annotations)
+    """Return whether a Service itself, and not a mirror of it, carries an annotation of ours that asks for anything."""
+    asked = (
+        a for a in found.metadata.annotations if a.startswith(PREFIX) and a != PREFIX + EXCLUDED
+    )
+    return not found.is_mirror and any(asked)
 
 
 def _twins(key: Key, services: Iterable[ServiceObject | None]) -> tuple[str, ...]:

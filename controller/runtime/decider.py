@@ -69,17 +69,22 @@ class Decider:
         ``just_read``: its splits were just read from the API servers themselves.
         """
         now = self._now()
-        decision = decide(self._observe(key, just_read=just_read), now)
+        decision = decide(self._observe(key, now, just_read=just_read), now)
         self._slots.want(decision, self._store.known(key).asked)
         if decision.observed.has_slot != self._slots.holds(key) and not decision.rolls_back:
-            decision = decide(self._observe(key, just_read=just_read), now)
+            decision = decide(self._observe(key, now, just_read=just_read), now)
+        self._store.note(decision)
         failures = self._writer.failures(key)
         if not failures:
             return decision
         warned = replace(decision.plan, warnings=decision.plan.warnings + failures)
         return replace(decision, plan=warned)
 
-    def _observe(self, key: Key, *, just_read: bool) -> Observed:
+    def now(self) -> datetime:
+        """Return the lease cluster's time, as decisions have it."""
+        return self._now()
+
+    def _observe(self, key: Key, now: datetime, *, just_read: bool) -> Observed:
         return self._store.observe(
             key,
             self._context(),
@@ -88,6 +93,7 @@ class Decider:
             has_slot=self._slots.holds(key),
             slot_place=self._slots.place(key),
             just_read=just_read,
+            now=now,
         )
 
     def _context(self) -> GlobalContext:

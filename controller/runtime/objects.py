@@ -54,6 +54,10 @@ class Objects:
         self._apply = apply
         self._meter = meter
 
+    def take(self, change: Change) -> None:
+        """Take in what a server answered elsewhere."""
+        self._apply(change)
+
     async def put(self, at: ObjectName, body: Mapping[str, Any], *, create: bool) -> None:
         """Create or patch an object; where it is unclear what stands there then, read it.
 

@@ -35,6 +35,8 @@ from controller.report.observers import (
 from controller.report.tracing import Tracing
 from controller.report.ui import Feed
 from controller.runtime.decider import Decider, Leading
+from controller.runtime.fleet_looks import FleetLooks
+from controller.runtime.fleet_publisher import FleetPublisher
 from controller.runtime.objects import Objects
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic
@@ -114,6 +116,15 @@ class Reconciler:
         self._writer = Writer(self._requeue, log, clock)
         self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
         objects = Objects(clusters, self.apply, metrics.clusters)
+        self._fleet_looks = FleetLooks(
+            store.fleets,
+            self._queue,
+            _fleet_publisher(
+                settings, store, clusters, objects, self._writer, leader, telemetry, clock
+            ),
+            self._decider.now,
+            self._slots.probed,
+        )
         self._publisher = Publisher(
             store,
             clusters,
@@ -134,12 +145,7 @@ class Reconciler:
             report=self._publisher.wrote,
             tracing=tracing,
         )
-        self._observers: tuple[Observer, ...] = (
-            Numbers(metrics),
-            RollbackTimer(metrics, tracing, clock),
-            LawWatch(metrics, log),
-            Page(telemetry.page, self._publisher.shown),
-        )
+        self._observers = _observers(telemetry, self._publisher, clock)
 
     # --- what comes in --------------------------------------------------------------------------------
 
@@ -158,7 +164,7 @@ class Reconciler:
         """Return how pressing a change is for a migration: of who is probed, wish and endpoints may be a rollback."""
         if isinstance(change, Listed):
             return Rank.ROUTINE
-        witness = change.resource in (Resource.SERVICES, Resource.ENDPOINTSLICES)
+        witness = change.resource in (Resource.SERVICES, Resource.ENDPOINTSLICES, Resource.FLEETS)
         return Rank.WITNESS if witness and self._slots.probed(key) else Rank.ECHO
 
     def on_report(self, on_report: ProberReport) -> None:
@@ -202,6 +208,7 @@ class Reconciler:
             self._writer.drop_raises()
         for key in self._store.migrations():
             self._queue.add(key)
+        self._fleet_looks.queue_all()
 
     def _requeue(self, key: Key, urgent: bool = False) -> None:
         failed = urgent and self._writer.failures(key)
@@ -263,10 +270,14 @@ class Reconciler:
 
     def reconcile(self, key: Key) -> None:
         """Decide what is next for one migration, submit its writes, and publish it."""
+        if not key.namespace:
+            self._fleet_looks.look(key)
+            return
         began_s = self._clock()
         just_read = key in self._just_read
         self._just_read.discard(key)
         decision = self._decider.decide(key, just_read=just_read)
+        self._fleet_looks.queue_due()
         self._order(decision)
         self._writes.submit(decision.plan.actions)
         if decision.rolls_back and self._queue.is_due(Rank.WITNESS):
@@ -317,3 +328,40 @@ class Reconciler:
         for observer in self._observers:
             observer.forget(key)
         self._slots.forget(key)
+
+
+def _observers(
+    telemetry: Telemetry, publisher: Publisher, clock: Callable[[], float]
+) -> tuple[Observer, ...]:
+    """Return who looks on when something was decided."""
+    metrics, tracing = telemetry.metrics, telemetry.tracing
+    return (
+        Numbers(metrics),
+        RollbackTimer(metrics, tracing, clock),
+        LawWatch(metrics, telemetry.log),
+        Page(telemetry.page, publisher.shown),
+    )
+
+
+def _fleet_publisher(
+    settings: Settings,
+    store: Store,
+    clusters: Mapping[str, Cluster],
+    objects: Objects,
+    writer: Writer,
+    leader: Leadership,
+    telemetry: Telemetry,
+    clock: Callable[[], float],
+) -> FleetPublisher:
+    """Return who tells of Fleets, where the lease is."""
+    return FleetPublisher(
+        store.fleets,
+        clusters[settings.lease.cluster],
+        objects,
+        writer,
+        leader,
+        metrics=telemetry.metrics,
+        page=telemetry.page,
+        log=telemetry.log,
+        clock=clock,
+    )

@@ -82,6 +82,7 @@ class Slots:
             asked,
             dict.fromkeys(decision.observed.context.clusters, decided.rate_per_s),
             shifted=decision.state.shifted,
+            limits=word.limits if (word := decision.observed.fleet) else (),
         )
         if self._wants.get(key) != want:
             self._wants[key] = want

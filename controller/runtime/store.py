@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from math import inf
 
+from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
 from controller.domain import (
     PREFIX,
@@ -30,6 +32,7 @@ from controller.evidence.probes import Look, ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
+from controller.runtime.fleets import Fleets
 from controller.runtime.terms import Terms
 
 
@@ -63,10 +66,10 @@ class Store:
 
     ``prometheus`` are the clusters that have one, ``tick_s`` how often it is asked. ``further`` are the sources of
     evidence beside the probes and real traffic. ``terms`` are told of every record. ``control`` is asked through each
-    gateway.
+    gateway. ``fleets_in`` is the cluster whose Fleets are followed ("": none's).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is not of both clusters alike is said by name
         self,
         gateways: Mapping[str, str],
         domain: str,
@@ -77,6 +80,7 @@ class Store:
         further: Iterable[Source] = (),
         terms: Terms | None = None,
         control: ControlService = PROBERS,
+        fleets_in: str = "",
     ) -> None:
         one, other = gateways
         self.clusters = (one, other)
@@ -85,6 +89,7 @@ class Store:
             name: ClusterStore(name, far, self._domains.get(name, domain), gateways[name])
             for name, far in ((one, other), (other, one))
         }
+        self.fleets = Fleets(self.views, gateways, fleets_in)
         self._known: dict[Key, _Migration] = {}
         self._probes = Probes()
         self._clients = Clients(prometheus, tick_s=tick_s)
@@ -102,8 +107,12 @@ class Store:
 
     def apply(self, change: Change) -> set[Key]:
         """Take a change of a cluster in; return the migrations it is about, also one that just ended."""
+        names = self.fleets.names_in(change)
         keys = self.views[change.cluster].apply(change) | self._renamed(change.cluster)
-        return {key for key in keys if key in self._known or self.is_migration(key)}
+        named = self.fleets.apply(change, names)
+        return {k for k in keys | named if k in self._known or self.is_migration(k)} | {
+            key for key in named if not key.namespace
+        }
 
     def _renamed(self, by: str) -> set[Key]:
         """Take the DNS domain of the other cluster from its mirrors in this one, unless it was said."""
@@ -131,6 +140,11 @@ class Store:
         for source in self._sources:
             source.order(key, plan, now_s)
 
+    def note(self, decision: Decision) -> None:
+        """Have Fleets know where a Service stands by its last decision; what is seen of stale clusters says nothing."""
+        if self.current:
+            self.fleets.note(decision)
+
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
         self._known.pop(key, None)
@@ -145,12 +159,15 @@ class Store:
         return self.views[cluster].domains[0]
 
     def is_migration(self, key: Key) -> bool:
-        """Return whether a Service is annotated, or has a record on a split."""
-        return any(view.is_annotated(key) or view.has_record(key) for view in self.views.values())
+        """Return whether a Service is annotated or a Fleet's, or has a record on a split."""
+        return self.fleets.names(key) or any(
+            view.is_annotated(key) or view.has_record(key) for view in self.views.values()
+        )
 
     def migrations(self) -> set[Key]:
         """Return every migration."""
-        return {key for view in self.views.values() for key in view.annotated()}
+        annotated = {key for view in self.views.values() for key in view.annotated()}
+        return annotated.union(self.fleets.members())
 
     @property
     def current(self) -> bool:
@@ -170,6 +187,7 @@ class Store:
     def known(self, key: Key) -> MigrationKnown:
         """Return where the Service of this migration is annotated, by whom and when it was asked for."""
         annotated = tuple(name for name, view in self.views.items() if view.is_annotated(key))
+        annotated = annotated or self._where_it_stands(key)
         services = [service for name in annotated if (service := self.views[name].service(key))]
         last = max(services, key=lambda s: str(s.asked), default=None)
         return MigrationKnown(
@@ -177,6 +195,14 @@ class Store:
             asked=last.asked if last else None,
             asked_by=last.asked_by if last else "",
         )
+
+    def _where_it_stands(self, key: Key) -> tuple[str, ...]:
+        """Return where a Service is told of that says nothing itself, and that a Fleet names: where it comes from."""
+        if not self.fleets.names(key):
+            return ()
+        origin = self.fleets.origin(key)
+        there = [name for name, view in self.views.items() if view.service(key)]
+        return tuple(sorted(there, key=lambda name: name != origin)[:1])
 
     def observe(
         self,
@@ -188,8 +214,11 @@ class Store:
         has_slot: bool = False,
         slot_place: int = 0,
         just_read: bool = False,
+        now: datetime | None = None,
     ) -> Observed:
-        """Put together what one decision may look at."""
+        """Put together what one decision may look at; Fleets are heard where ``now``, the lease cluster's time, is
+        known."""
+        word = self.fleets.word(key, now) if now is not None else None
         busy = frozenset(writing)
         observed = {n: view.observed(key, writing=n in busy) for n, view in self.views.items()}
         migration = self._known.get(key)
@@ -204,7 +233,7 @@ class Store:
             key=key,
             context=context,
             clusters={n: _emptied(migration, c, now_s) for n, c in observed.items()},
-            spec=self._spec(migration, observed),
+            spec=self._spec(migration, observed, word.wish if word else {}),
             paths=evidence.paths,
             has_slot=has_slot,
             slot_place=slot_place,
@@ -217,6 +246,7 @@ class Store:
             judges=1 + len(self._further),
             other_lease=self.terms.other_lease(now_s),
             listens_s=self.terms.listens_s(key, now_s),
+            fleet=word,
         )
 
     # --- how it is done ------------------------------------------------------------------------------
@@ -241,18 +271,22 @@ class Store:
         return True
 
     def _spec(
-        self, migration: _Migration, observed: dict[str, ObservedCluster]
+        self,
+        migration: _Migration,
+        observed: dict[str, ObservedCluster],
+        wish: Mapping[str, str],
     ) -> MigrationSpec | Malformed | None:
-        """Read the annotations of both clusters; the same text is read once."""
+        """Read the annotations of both clusters, and what a Fleet wishes beside them; the same text is read once."""
         texts = {
             name: dict(cluster.service.annotations)
             for name, cluster in observed.items()
             if cluster.service and any(a.startswith(PREFIX) for a in cluster.service.annotations)
         }
         asked = tuple((name, tuple(sorted(found.items()))) for name, found in texts.items())
+        asked += (("", tuple(sorted(wish.items()))),) if wish else ()
         if asked != migration.asked:
             migration.asked = asked
-            migration.spec = read(texts, self.clusters)
+            migration.spec = read(texts, self.clusters, wish)
         return migration.spec
 
 

@@ -90,7 +90,7 @@ def grants(cluster: str) -> list[Grant]:
     ]
 
 
-# The other cluster's are the same without the lease: shown by test_clusters_differ_by_the_lease.
+# The other cluster's are the same without lease and Fleets: shown by test_clusters_differ_by_the_lease.
 GRANTS = grants("legacy")
 
 
@@ -220,14 +220,14 @@ async def test_nothing_beyond_is_possible(
 
 
 def test_clusters_differ_by_the_lease() -> None:
-    """In the cluster of the prober the controller has the same rights, without those on the lease."""
+    """In the cluster of the prober the controller has the same rights, without those on the lease and on Fleets."""
     here, there = ({(g.role, g.resource, g.verb) for g in grants(name)} for name in CLUSTERS)
-    assert {resource for _, resource, _ in here - there} == {"leases"}
+    assert {resource for _, resource, _ in here - there} == {"leases", "fleets", "fleets/status"}
     assert there <= here
 
 
 def test_check_asks_for_what_the_chart_grants() -> None:
-    """The rights that kubectl migrate check asks for are those of the manifest, but for the lease."""
+    """The rights that kubectl migrate check asks for are those of the manifest, but for the lease and Fleets."""
     splits = [provider.RESOURCE for provider in PROVIDERS.values()]
     asked = {
         (f"{right.resource.plural}{right.subresource and '/'}{right.subresource}", right.verb)

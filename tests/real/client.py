@@ -99,6 +99,10 @@ class Client:
         """Return the path of Migrations; "m/status" is the status of m."""
         return self.group("migrate.tradeshift", "v1alpha1", "migrations", name)
 
+    def fleets(self, name: str = "") -> str:
+        """Return the path of Fleets, which are of no namespace; "f/status" is the status of f."""
+        return f"/apis/migrate.tradeshift/v1alpha1/fleets{name and '/'}{name}"
+
     def group(self, group: str, version: str, plural: str, name: str = "") -> str:
         """Return the path of any other namespaced resource."""
         return f"/apis/{group}/{version}/namespaces/{self.namespace}/{plural}{name and '/'}{name}"
@@ -220,3 +224,9 @@ def migration(name: str) -> Json:
     """Return a Migration."""
     kind = {"apiVersion": "migrate.tradeshift/v1alpha1", "kind": "Migration"}
     return {**kind, "metadata": {"name": name}}
+
+
+def fleet(name: str, spec: Json) -> Json:
+    """Return a Fleet."""
+    kind = {"apiVersion": "migrate.tradeshift/v1alpha1", "kind": "Fleet"}
+    return {**kind, "metadata": {"name": name}, "spec": spec}

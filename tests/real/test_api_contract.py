@@ -14,6 +14,7 @@ from tests.real.client import (
     STRATEGIC_PATCH,
     Client,
     config_map,
+    fleet,
     migration,
     service,
     split,
@@ -198,6 +199,51 @@ async def test_split_crd_refuses_what_its_schema_does(
     answer = await api.create(api.splits(), body)
     _assert_failure(answer.body, 422, "Invalid")
     assert message in answer.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("target", "", 'Invalid value: "": spec.target in body should be at least 1 chars long'),
+        ("target", "a" * 64, "spec.target: Too long: may not be more than 63 bytes"),
+        ("target", None, "spec.target: Required value"),
+        ("waves", [], "Invalid value: 0: spec.waves in body should have at least 1 items"),
+        ("maxInProgress", 0, "maxInProgress in body should be greater than or equal to 1"),
+        ("defaults", {f"k{n}": "" for n in range(31)}, "Too many: 31: must have at most 30 items"),
+        (
+            "stopTheLine",
+            {"reverts": 1, "within": "1d"},
+            "within in body should match '^0*[1-9]",
+        ),
+        ("windows", [{"kind": "shut"}], 'supported values: "allow", "deny"'),
+    ],
+)
+async def test_fleet_crd_refuses_what_its_schema_does(
+    api: Client, field: str, value: Any, message: str
+) -> None:
+    """A Fleet that is too short, too long, too small or no word of its fields is 422, in the same words."""
+    spec = {"target": "eks", "waves": [{"name": "a", "services": [{"namespace": "a"}]}]}
+    body = fleet(api.namespace, spec | {field: value})
+    answer = await api.create(api.fleets(), body)
+    _assert_failure(answer.body, 422, "Invalid")
+    assert message in answer.body["message"]
+
+
+async def test_a_fleet_is_of_no_namespace_and_has_a_status_apart(api: Client) -> None:
+    """A Fleet is made without a namespace, its status is written by itself, and only its spec counts as a change."""
+    spec = {"target": "eks", "waves": [{"name": "a", "services": [{"namespace": "a"}]}]}
+    made = await api.create(
+        api.fleets(), fleet(api.namespace, spec) | {"status": {"wave": "1/1 a"}}
+    )
+    assert made.status == 201
+    assert "namespace" not in made.body["metadata"]
+    assert "status" not in made.body
+    told = {"status": {"state": "Open", "odd": 1}, "spec": {"target": "other"}}
+    patched = await api.merge(api.fleets(f"{api.namespace}/status"), told)
+    assert patched.body["status"] == {"state": "Open"}
+    assert (patched.body["spec"], patched.body["metadata"]["generation"]) == (spec, 1)
+    changed = await api.merge(api.fleets(api.namespace), {"spec": {"maxInProgress": 3}})
+    assert changed.body["metadata"]["generation"] == 2
 
 
 async def test_unknown_fields_of_a_split_are_pruned(api: Client) -> None:

@@ -560,7 +560,7 @@ class World(Notes):
         elif request.resource is Resource.EVENTS:
             about, body = stored.body["involvedObject"], stored.body
             told = Posted(body["reason"], body["message"], body["type"])
-            self.events.append((self.now_s, Key(about["namespace"], about["name"]), told))
+            self.events.append((self.now_s, Key(about.get("namespace", ""), about["name"]), told))
 
     @property
     def told(self) -> list[Posted]:

@@ -32,7 +32,7 @@ from controller.kube.objects import (
     Upserted,
 )
 from controller.mesh.splits.kinds import PROVIDER_OF
-from controller.runtime.cluster_store import WATCHED
+from controller.runtime.cluster_store import LEASE_WATCHED, WATCHED
 from deploy.stand_ins.apiserver import Event, Store, Stored, known_resources
 from deploy.stand_ins.apiserver import Resource as Kind
 from deploy.stand_ins.apiserver.failures import ApiError
@@ -84,6 +84,7 @@ class ApiServer:
     def __init__(self, name: str, clock: Callable[[], datetime]) -> None:
         self.name = name
         self.clock = clock
+        self.watched = LEASE_WATCHED if name == "legacy" else WATCHED
         self.store = Store(_kinds())
         self.writes = Writes(self.store, clock)
         self.log: list[Event] = []
@@ -188,7 +189,7 @@ class ApiServer:
                 tuple(decoded(resource, found) for found in self.store.objects(resource.value)),
                 served=resource not in self.unserved,
             )
-            for resource in WATCHED
+            for resource in self.watched
         ]
 
 
@@ -373,7 +374,7 @@ class Connection:
         if self._heard_s is None or self._clock() - self._heard_s < STALE_S:
             return
         self._heard_s = None
-        for resource in WATCHED:
+        for resource in self._server.watched:
             apply(Freshness(self._server.name, resource, False, "is away"))
 
     def _list(self, apply: Absorb) -> None:
@@ -387,7 +388,7 @@ class Connection:
         stored, name = event.stored, self._server.name
         if stored.name in self._server.withheld:
             return None
-        watched = {resource.value: resource for resource in WATCHED}
+        watched = {resource.value: resource for resource in self._server.watched}
         resource = watched.get(stored.resource.key)
         if resource is None or resource in self._server.unserved:
             return None

@@ -135,6 +135,7 @@ class Replica:
             prometheus=world.prometheus,
             looked=self._looked,
             terms=Terms(self._settings.lease.full_name, self._settings.lease.duration_s),
+            fleets_in=lease,
         )
         self._connections = {
             name: Connection(api, world.clock, self._hears(name), world)

@@ -75,4 +75,12 @@ def aborted(given: Input) -> Hold | None:
     return None
 
 
-GATES: tuple[Gate, ...] = (reverted, completed, pin_latched, aborted)
+def fleet_rollback(given: Input) -> Hold | None:
+    """While its Fleet asks for callers back nothing starts."""
+    word = given.observed.fleet
+    if word and word.rollback:
+        return hold(Reason.FLEET_ROLLBACK, f"{word.rollback}: take it away to start")
+    return None
+
+
+GATES: tuple[Gate, ...] = (reverted, completed, pin_latched, aborted, fleet_rollback)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.decide.gates.evidence import rests
-from controller.decide.gates.gate import Each, Gate, hold
+from controller.decide.gates.gate import Each, Gate, hold, wait
 from controller.decide.input import Input
 from controller.decide.resolve import of_these_clusters, part_share, split_parts
 from controller.domain import (
     BELIEVED_TOKEN,
+    SOAK_SHARE,
     Hold,
     MigrationSpec,
     ObservedCluster,
@@ -19,6 +20,7 @@ from controller.domain import (
     SplitKind,
     Unreadable,
 )
+from controller.domain.fleet import FleetWord
 
 
 @Each
@@ -111,10 +113,69 @@ def paused(given: Input) -> Hold | None:
 
 
 def fleet_paused(given: Input) -> Hold | None:
-    """The platform's settings say: nobody rises."""
+    """The platform says: nobody rises, by the settings or by its Fleet."""
+    word = given.observed.fleet
     if given.observed.context.paused:
         return hold(Reason.FLEET_PAUSED, "paused is true in the controller's settings")
+    if word and word.paused:
+        return _stay(given, Reason.FLEET_PAUSED, word.paused)
     return None
+
+
+def _stay(given: Input, reason: Reason, message: str) -> Hold:
+    """Return a decision to stay by a Fleet's word: nothing new for who has not begun, and that it stands still for who
+    is shifted."""
+    return hold(reason, message) if given.state.shifted else wait(reason, message)
+
+
+def wave_waits(given: Input) -> Hold | None:
+    """Its wave is not open. Who is shifted goes on: half-way is no place to wait for others.
+
+    Of a wave that moves together, nobody goes on without the one that was rolled back.
+    """
+    word = given.observed.fleet
+    if word is None or given.state.shifted:
+        return None
+    message = word.waits or word.fallen or (_way_back(given, word) if word.returns else "")
+    return _stay(given, Reason.WAVE_WAITS, message) if message else None
+
+
+def _way_back(given: Input, word: FleetWord) -> str:
+    """Return why a Service does not go back with its wave, "" where it does: it never moved, or too few pods are ready
+    where it came from."""
+    state, before = given.state, given.state.previous
+    if state.attempt is not None:
+        return ""
+    asked = word.wish.get("target", "")
+    if before is None or not state.previous_completed or before.origin != asked:
+        return f"wave {word.wave} goes back to {asked}, and this Service did not complete a move from there"
+    ready = given.observed.clusters[asked].endpoints.ready
+    needed = -(-before.origin_ready * before.spec.origin_floor_percent // 100)
+    if ready >= needed:
+        return ""
+    return f"{ready} of {before.origin_ready} pods are ready in {asked}, and {needed} have to be"
+
+
+def window_closed(given: Input) -> Hold | None:
+    """A window of its Fleet is closed; a soak goes on, and ends."""
+    word = given.observed.fleet
+    if word and word.closed and not _ends_soak(given):
+        return _stay(given, Reason.WINDOW_CLOSED, word.closed)
+    return None
+
+
+def line_stopped(given: Input) -> Hold | None:
+    """Too many of its Fleet were rolled back; a soak goes on, and ends."""
+    word = given.observed.fleet
+    if word and word.stopped and not _ends_soak(given):
+        return _stay(given, Reason.LINE_STOPPED, word.stopped)
+    return None
+
+
+def _ends_soak(given: Input) -> bool:
+    """Return whether all that is left to do is to end the soak."""
+    state = given.state
+    return state.soaking and all((state.lowest[c] or 0) >= SOAK_SHARE for c in state.moving)
 
 
 def no_slot(given: Input) -> Hold | None:
@@ -126,5 +187,13 @@ def no_slot(given: Input) -> Hold | None:
     return hold(Reason.NO_SLOT, f"all slots are in use{place}")
 
 
-GATES: tuple[Gate, ...] = (record_unreadable, hand_edited, paused, fleet_paused)
+GATES: tuple[Gate, ...] = (
+    record_unreadable,
+    hand_edited,
+    paused,
+    fleet_paused,
+    wave_waits,
+    window_closed,
+    line_stopped,
+)
 """All but the slot, which is asked for once these let the migration pass."""

@@ -76,11 +76,32 @@ def _stands_reverted(given: Input, cluster: str, part: Split) -> bool:
 
 def aborted(given: Input) -> Revert | None:
     """The owner asks for a rollback, by abort, as long as Completed is not told."""
-    spec, state = given.observed.spec, given.state
-    told = state.completed is not None and not (unproven(given) or unseen(given))
-    under_way = state.attempt is not None and state.reverted is None and not told
-    if under_way and isinstance(spec, (MigrationSpec, Malformed)) and spec.abort:
+    spec = given.observed.spec
+    if isinstance(spec, (MigrationSpec, Malformed)) and spec.abort and _is_under_way(given):
         return Revert(Reason.ABORTED, "the annotation abort is true")
+    return None
+
+
+def _is_under_way(given: Input) -> bool:
+    """Return whether an attempt began, and neither was rolled back nor is told to be Completed."""
+    state = given.state
+    told = state.completed is not None and not (unproven(given) or unseen(given))
+    return state.attempt is not None and state.reverted is None and not told
+
+
+def fleet_rollback(given: Input) -> Revert | None:
+    """Its Fleet asks for a rollback, as the owner would by abort."""
+    word = given.observed.fleet
+    if word and word.rollback and _is_under_way(given):
+        return Revert(Reason.FLEET_ROLLBACK, word.rollback)
+    return None
+
+
+def together_reverted(given: Input) -> Revert | None:
+    """One of a wave that moves together was rolled back: so are all others of it that are shifted."""
+    word, state = given.observed.fleet, given.state
+    if word and word.fallen and state.unfinished and state.shifted:
+        return Revert(Reason.TOGETHER_REVERTED, word.fallen)
     return None
 
 
@@ -208,6 +229,7 @@ def link_lost(given: Input) -> Revert | None:
 GATES: tuple[Gate, ...] = (
     latched,
     aborted,
+    fleet_rollback,
     target_changed,
     gateway_loop,
     target_without_endpoints,
@@ -216,4 +238,5 @@ GATES: tuple[Gate, ...] = (
     traffic_bad,
     traffic_loop,
     link_lost,
+    together_reverted,
 )

@@ -63,6 +63,12 @@ def malformed(given: Input) -> Hold | None:
     return None
 
 
+def fleet_unclear(given: Input) -> Hold | None:
+    """More than one wave names it, or what its Fleet asks cannot be read."""
+    word = given.observed.fleet
+    return hold(Reason.FLEET_UNCLEAR, word.unclear) if word and word.unclear else None
+
+
 def no_target(given: Input) -> Hold | None:
     """Nothing is asked for."""
     spec = given.observed.spec
@@ -371,6 +377,7 @@ GATES: tuple[Gate, ...] = (
     foreign_owner,
     second_split,
     malformed,
+    fleet_unclear,
     no_target,
     attempt_too_low,
     now_not_allowed,

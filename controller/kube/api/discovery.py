@@ -19,11 +19,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A kind of the API. Of several ``versions`` the first that is served is used."""
+    """A kind of the API. Of several ``versions`` the first that is served is used. ``may_lack``: a cluster without it
+    is as good as any, so it is asked for even if there is one version."""
 
     group: str
     versions: tuple[str, ...]
     kind: str
+    may_lack: bool = False
+
+    @property
+    def discovered(self) -> bool:
+        """Report whether the cluster has to be asked which version it serves."""
+        return self.may_lack or len(self.versions) > 1
 
 
 PLACES: Mapping[Resource, Place] = MappingProxyType(
@@ -36,6 +43,7 @@ PLACES: Mapping[Resource, Place] = MappingProxyType(
         Resource.HTTPROUTES: Place("gateway.networking.k8s.io", ("v1", "v1beta1"), "HTTPRoute"),
         Resource.SERVICEPROFILES: Place("linkerd.io", ("v1alpha2",), "ServiceProfile"),
         Resource.MIGRATIONS: Place("migrate.tradeshift", ("v1alpha1",), "Migration"),
+        Resource.FLEETS: Place("migrate.tradeshift", ("v1alpha1",), "Fleet", may_lack=True),
         Resource.EVENTS: Place("", ("v1",), "Event"),
         Resource.LEASES: Place("coordination.k8s.io", ("v1",), "Lease"),
         Resource.NAMESPACES: Place("", ("v1",), "Namespace"),
@@ -86,19 +94,20 @@ class Places:
         """Return ``group/version``. Raises NotServed, or Unavailable where that is not known."""
         place = PLACES[resource]
         version: str | None = place.versions[0]
-        if len(place.versions) > 1:
+        if place.discovered:
             version = self._known.get(resource)
             if version is None:
                 version = self._known[resource] = await self._discover(resource, place)
         if version is None:
-            raise NotServed(f"{place.group} is not served here", status=404)
+            raise NotServed(f"{resource.plural} of {place.group} are not served here", status=404)
         return f"{place.group}/{version}" if place.group else version
 
     async def path(self, resource: Resource, namespace: str | None = None, name: str = "") -> str:
-        """Return the path of an object, or of the collection where no name is given. Raises as above."""
+        """Return the path of an object, or of the collection where no name is given; what is of no namespace is of
+        "" or None. Raises as above."""
         version = await self.api_version(resource)
         parts = ["", "apis" if "/" in version else "api", version]
-        if namespace is not None:
+        if namespace:
             parts += ["namespaces", quote(namespace, safe="")]
         parts += [resource.plural, *([quote(name, safe="")] if name else [])]
         return "/".join(parts)

@@ -27,10 +27,16 @@ LONGEST_MESSAGE = 1024
 
 @dataclass(frozen=True, slots=True)
 class ServiceRef:
-    """The Service that an Event is about."""
+    """The Service that an Event is about, or a ``kind`` of ours, which is of no namespace."""
 
     name: str
     uid: str
+    kind: str = "Service"
+
+    @property
+    def api_version(self) -> str:
+        """Return the version of its API."""
+        return "v1" if self.kind == "Service" else "migrate.tradeshift/v1alpha1"
 
 
 @dataclass(slots=True)
@@ -98,9 +104,9 @@ class Events:
         return {
             "metadata": {"name": name, "namespace": namespace},
             "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "namespace": namespace,
+                "apiVersion": service.api_version,
+                "kind": service.kind,
+                **({"namespace": namespace} if service.kind == "Service" else {}),
                 "name": service.name,
                 "uid": service.uid,
             },

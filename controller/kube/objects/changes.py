@@ -17,6 +17,7 @@ class Resource(StrEnum):
     HTTPROUTES = "httproutes"
     SERVICEPROFILES = "serviceprofiles"
     MIGRATIONS = "migrations"
+    FLEETS = "fleets"
     EVENTS = "events"
     LEASES = "leases"
     NAMESPACES = "namespaces"

@@ -31,6 +31,7 @@ from controller.kube.objects.values import (
     EndpointPort,
     EndpointSliceObject,
     EventObject,
+    FleetObject,
     HTTPRouteObject,
     KubeObject,
     LeaseObject,
@@ -89,14 +90,18 @@ def _kept_fields(raw: msgspec.Raw) -> dict[str, Any]:
         fields = _FIELDS.decode(raw)
     except _BROKEN:
         return {}
+    ours = (key for key in fields.metadata.annotations if key[2:].startswith(PREFIX))
+    return _fields_of(tuple(ours), tuple(fields.spec))
+
+
+@lru_cache(maxsize=4096)
+def _fields_of(annotations: tuple[str, ...], spec: tuple[str, ...]) -> dict[str, Any]:
+    """Most Services of a cluster were written by the same few: share the value, which nobody changes."""
     kept: dict[str, Any] = {}
-    annotations = {
-        intern(key): NOTHING for key in fields.metadata.annotations if key[2:].startswith(PREFIX)
-    }
     if annotations:
-        kept["f:metadata"] = {"f:annotations": annotations}
-    if fields.spec:
-        kept["f:spec"] = {intern(key): NOTHING for key in fields.spec}
+        kept["f:metadata"] = {"f:annotations": {intern(key): NOTHING for key in annotations}}
+    if spec:
+        kept["f:spec"] = {intern(key): NOTHING for key in spec}
     return kept
 
 
@@ -140,14 +145,26 @@ def _metadata(wire: wire_types.Meta) -> Metadata:
     )
 
 
-def _service_metadata(wire: wire_types.Meta) -> Metadata:
-    """Keep what a decision may use; managed fields only of what can be a spec."""
+def _cut_metadata(wire: wire_types.Meta) -> Metadata:
+    """Keep what a decision may use; managed fields only of what carries an annotation of ours."""
+    asks = any(key.startswith(PREFIX) for key in wire.annotations or ())
     labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
+    return _metadata_of(wire, labels, asks=asks)
+
+
+def _service_metadata(wire: wire_types.Meta) -> Metadata:
+    """Keep all labels and the managed fields: any Service may be a Fleet's, but no mirror is."""
+    if f"{MIRROR_PREFIX}mirrored-service" in (wire.labels or {}):
+        labels = _kept(wire.labels, (MIRROR_PREFIX,), KEPT_LABELS)
+        return _metadata_of(wire, labels, asks=False)
+    return _metadata_of(wire, wire.labels, asks=True)
+
+
+def _metadata_of(wire: wire_types.Meta, labels: dict[str, str] | None, *, asks: bool) -> Metadata:
+    """Return metadata with these labels and the annotations of ours, of mirrors and of the mesh."""
     annotations = _kept(
         wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
     )
-    is_mirror = f"{MIRROR_PREFIX}mirrored-service" in labels
-    may_be_spec = not is_mirror and any(k.startswith(PREFIX) for k in annotations)
     return Metadata(
         name=intern(wire.name),
         namespace=intern(wire.namespace),
@@ -158,7 +175,7 @@ def _service_metadata(wire: wire_types.Meta) -> Metadata:
         labels=_interned(labels),
         annotations=_interned(annotations),
         owner_references=_owners(wire.owner_references),
-        managers=_managers(wire.managed_fields) if may_be_spec else (),
+        managers=_managers(wire.managed_fields) if asks else (),
     )
 
 
@@ -395,7 +412,7 @@ def _route_backend(wire: wire_types.BackendRef, namespace: str) -> RouteBackend:
 def _service_profile(wire: wire_types.ServiceProfile) -> ServiceProfileObject:
     spec = wire.spec or wire_types.ProfileSpec()
     return ServiceProfileObject(
-        metadata=_service_metadata(wire.metadata),
+        metadata=_cut_metadata(wire.metadata),
         overrides=tuple(
             Backend(o.authority, *_weight(bytes(o.weight), Decimal(0)))
             for o in spec.dst_overrides or ()
@@ -405,13 +422,18 @@ def _service_profile(wire: wire_types.ServiceProfile) -> ServiceProfileObject:
 
 
 def _migration(wire: wire_types.Migration) -> MigrationObject:
-    return MigrationObject(_service_metadata(wire.metadata), wire.status or {})
+    return MigrationObject(_cut_metadata(wire.metadata), wire.status or {})
+
+
+def _fleet(wire: wire_types.Fleet) -> FleetObject:
+    meta = wire.metadata
+    return FleetObject(_cut_metadata(meta), meta.generation, wire.spec, wire.status)
 
 
 def _lease(wire: wire_types.Lease) -> LeaseObject:
     spec = wire.spec
     return LeaseObject(
-        metadata=_service_metadata(wire.metadata),
+        metadata=_cut_metadata(wire.metadata),
         holder=spec.holder_identity or "",
         duration_s=spec.lease_duration_seconds,
         transitions=spec.lease_transitions or 0,
@@ -421,11 +443,11 @@ def _lease(wire: wire_types.Lease) -> LeaseObject:
 
 
 def _event(wire: wire_types.Event) -> EventObject:
-    return EventObject(_service_metadata(wire.metadata), wire.count or 0)
+    return EventObject(_cut_metadata(wire.metadata), wire.count or 0)
 
 
 def _namespace(wire: wire_types.Named) -> NamespaceObject:
-    return NamespaceObject(_service_metadata(wire.metadata))
+    return NamespaceObject(_metadata_of(wire.metadata, wire.metadata.labels, asks=False))
 
 
 def _link(wire: wire_types.Link) -> LinkObject:
@@ -438,7 +460,7 @@ def _link(wire: wire_types.Link) -> LinkObject:
         ),
     )
     return LinkObject(
-        metadata=_service_metadata(wire.metadata),
+        metadata=_cut_metadata(wire.metadata),
         cluster=wire.spec.target_cluster_name,
         domain=wire.spec.target_cluster_domain,
         selector=selector,
@@ -491,6 +513,7 @@ DECODERS: Mapping[Resource, Decode] = MappingProxyType(
         Resource.HTTPROUTES: _tolerant(wire_types.HttpRoute, _http_route),
         Resource.SERVICEPROFILES: _tolerant(wire_types.ServiceProfile, _service_profile),
         Resource.MIGRATIONS: _tolerant(wire_types.Migration, _migration),
+        Resource.FLEETS: _tolerant(wire_types.Fleet, _fleet),
         Resource.EVENTS: _tolerant(wire_types.Event, _event),
         Resource.LEASES: _tolerant(wire_types.Lease, _lease),
         Resource.NAMESPACES: _tolerant(wire_types.Named, _namespace),

@@ -92,7 +92,8 @@ class Metadata(Value, frozen=True):
 
 class ServiceObject(Value, frozen=True):
     """A Service. ``cluster_ip`` is ``None`` as text where it is headless; ``type`` as in the API.
-    ``exposed`` is by what it is reached from outside the cluster, "" where it is not."""
+    ``exposed`` is by what it is reached from outside the cluster, "" where it is not. All labels are kept, for a
+    Fleet's selectors; of a mirror only those of the mesh."""
 
     metadata: Metadata
     type: str
@@ -283,6 +284,23 @@ class MigrationObject(Value, frozen=True):
     status: Mapping[str, Any]
 
 
+class FleetObject(Value, frozen=True):
+    """A Fleet, cluster-scoped; ``spec`` and ``status`` as they were written, whatever shape they have.
+
+    ``generation`` counts the changes of the spec, 0 where the API server tells none.
+    """
+
+    metadata: Metadata
+    generation: int
+    spec: Any
+    status: Any
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Return what people ask by hand: its annotations with our prefix."""
+        return self.metadata.annotations
+
+
 class LeaseObject(Value, frozen=True):
     """A Lease. ``holder`` is "" where nobody holds it. The times are text: they are only compared for
     being the same, never with a clock."""
@@ -303,7 +321,7 @@ class EventObject(Value, frozen=True):
 
 
 class NamespaceObject(Value, frozen=True):
-    """A namespace."""
+    """A namespace, with all of its labels and our annotations."""
 
     metadata: Metadata
 
@@ -334,6 +352,7 @@ KubeObject = (
     | SplitObject
     | ServiceProfileObject
     | MigrationObject
+    | FleetObject
     | LeaseObject
     | EventObject
     | NamespaceObject

@@ -205,6 +205,12 @@ class Migration(Wire):
     status: dict[str, Any] | None = None
 
 
+class Fleet(Wire):
+    metadata: Meta
+    spec: Any = None
+    status: Any = None
+
+
 class LeaseSpec(Wire):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None

@@ -20,6 +20,8 @@ REVERTS = (
     "TrafficLoop",
     "Aborted",
     "TargetChanged",
+    "FleetRollback",
+    "TogetherReverted",
 )
 """Why an attempt is rolled back: counted from zero, as a counter that is born at one has never increased."""
 

@@ -1,9 +1,10 @@
 """Structural schemas of custom resources: unknown fields are pruned, the rest is checked.
 
 The part of openAPIV3Schema that the CRDs here use: type, properties, additionalProperties, items,
-required, enum, maxItems, format date-time, `x-kubernetes-int-or-string` and
+required, enum, bounds and patterns, format date-time, `x-kubernetes-int-or-string` and
 `x-kubernetes-preserve-unknown-fields`. A CRD that uses more raises when it is loaded, so that this
-server is never laxer than a real one without anybody knowing.
+server is never laxer than a real one without anybody knowing. It is in one thing: rules in CEL are let
+be, and only a real API server refuses by them.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ _NAMES: tuple[tuple[str, type], ...] = (
 _DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII
 )
+_LEAST = (
+    ("minItems", "have at least {least} items"),
+    ("minLength", "be at least {least} chars long"),
+    ("minimum", "be greater than or equal to {least}"),
+)
 _UNDERSTOOD = frozenset(
     {
-        "type", "properties", "additionalProperties", "items", "required", "enum", "maxItems",
-        "format", "description", "x-kubernetes-int-or-string",
-        "x-kubernetes-preserve-unknown-fields",
+        "type", "properties", "additionalProperties", "items", "required", "enum", "minItems",
+        "maxItems", "minLength", "maxLength", "pattern", "minimum", "maxProperties", "format",
+        "description", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
     }
 )  # fmt: skip
 
@@ -56,7 +63,8 @@ def demand_understood(schema: Any) -> None:
 
 
 def prune(schema: Any, value: Any) -> Any:
-    """Return the value without the fields that its schema does not know; 1.0 becomes an integer."""
+    """Return the value without the fields that its schema does not know, and without its nulls, as a real server does
+    (PruneNonNullableNullsWithoutDefaults); 1.0 becomes an integer."""
     if isinstance(value, list):
         items = schema.get("items")
         return value if items is None else [prune(items, item) for item in value]
@@ -67,6 +75,8 @@ def prune(schema: Any, value: Any) -> Any:
     keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields", False)
     kept = {}
     for key, inner in value.items():
+        if inner is None and (key in known or others is not None):
+            continue
         if key in known:
             kept[key] = prune(known[key], inner)
         elif others is not None:
@@ -128,9 +138,28 @@ def _own_cause(schema: Any, value: Any, path: str) -> Cause | None:
         supported = ", ".join(f'"{one}"' for one in schema["enum"])
         message = f'Unsupported value: "{value}": supported values: {supported}'
         return Cause("FieldValueNotSupported", message, path)
-    elif isinstance(value, list) and len(value) > schema.get("maxItems", len(value)):
-        message = f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
-        return Cause("FieldValueTooMany", message, path)
+    return _bound_cause(schema, value, path)
+
+
+def _bound_cause(schema: Any, value: Any, path: str) -> Cause | None:
+    """Return by how much a value is too long, too short or too small."""
+    size = value if isinstance(value, int) else len(value) if hasattr(value, "__len__") else 0
+    for bound, what in _LEAST:
+        if bound in schema and size < schema[bound]:
+            shown = f'"{value}"' if isinstance(value, str) else size
+            message = f"{path} in body should {what.format(least=schema[bound])}"
+            return Cause("FieldValueInvalid", f"Invalid value: {shown}: {message}", path)
+    for bound in ("maxItems", "maxProperties"):
+        if size > schema.get(bound, size):
+            message = f"Too many: {size}: must have at most {schema[bound]} items"
+            return Cause("FieldValueTooMany", message, path)
+    if size > schema.get("maxLength", size):
+        message = f"Too long: may not be more than {schema['maxLength']} bytes"
+        return Cause("FieldValueTooLong", message, path)
+    pattern = schema.get("pattern")
+    if pattern is not None and re.search(pattern, value) is None:
+        message = f"Invalid value: \"{value}\": {path} in body should match '{pattern}'"
+        return Cause("FieldValueInvalid", message, path)
     return None
 
 

@@ -26,7 +26,7 @@ from controller.kube.objects import (
     Upserted,
     identify,
 )
-from controller.runtime.cluster_store import WATCHED
+from controller.runtime.cluster_store import LEASE_WATCHED
 from tests.unit.kube.scripted_api import (
     LOG,
     Handler,
@@ -456,19 +456,33 @@ async def test_a_group_is_not_a_kind(
     assert observed.of(Listed)[0].served is usable
 
 
-async def test_splits_that_are_not_served_are_known_to_be_none(
-    server: Server, tmp_path: Path
+@pytest.mark.parametrize(
+    ("resource", "version", "before"),
+    [
+        (Resource.TRAFFICSPLITS, "v1alpha2", [status(404)]),
+        (Resource.FLEETS, "v1alpha1", [status(404)]),
+        (
+            Resource.FLEETS,
+            "v1alpha1",
+            [
+                answer({"versions": [{"version": "v1alpha1"}]}),
+                answer({"resources": [{"name": "migrations"}]}),
+            ],
+        ),
+    ],
+)
+async def test_a_kind_that_is_not_served_is_known_to_be_none(
+    server: Server, tmp_path: Path, resource: Resource, version: str, before: list[Handler]
 ) -> None:
-    """Without the group there are no TrafficSplits, currently; when it appears they are listed."""
-    group = {"versions": [{"version": "v1alpha2"}]}
+    """Without the group, or the kind in it, there are no such objects, currently; when it appears they are listed."""
     server.script += [
-        status(404),
-        answer(group),
-        answer(SPLITS),
+        *before,
+        answer({"versions": [{"version": version}]}),
+        answer({"resources": [{"name": resource.plural}]}),
         page(service("a")),
         watch(server),
     ]
-    async with watching(tmp_path, server, resource=Resource.TRAFFICSPLITS) as observed:
+    async with watching(tmp_path, server, resource=resource) as observed:
         await until(lambda: observed.names == ["a"])
     assert [listed.served for listed in observed.of(Listed)] == [False, True]
     assert observed.freshness[:2] == [False, True]
@@ -524,6 +538,8 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
             },
             "/apis/policy.linkerd.io": {"versions": [{"version": "v1beta3"}]},
             "/apis/policy.linkerd.io/v1beta3": {"resources": [{"name": "httproutes"}]},
+            "/apis/migrate.tradeshift": {"versions": [{"version": "v1alpha1"}]},
+            "/apis/migrate.tradeshift/v1alpha1": {"resources": [{"name": "fleets"}]},
         }
         if request.path in discovery:
             return await answer(discovery[request.path])(request)
@@ -531,8 +547,8 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
 
     server.always = serve
     changes: list[Change] = []
-    task = asyncio.create_task(cluster.run(changes.append, WATCHED))
-    current = {resource.value for resource in WATCHED}
+    task = asyncio.create_task(cluster.run(changes.append, LEASE_WATCHED))
+    current = {resource.value for resource in LEASE_WATCHED}
     await until(
         lambda: (
             {c.resource.value for c in changes if isinstance(c, Freshness) and c.current} == current
@@ -557,6 +573,10 @@ async def test_cluster_delivers_every_resource(server: Server, cluster: Cluster)
         "/apis/policy.linkerd.io/v1beta3/httproutes",
         "/apis/linkerd.io/v1alpha2/serviceprofiles",
         "/apis/migrate.tradeshift/v1alpha1/migrations",
+        "/apis/migrate.tradeshift",
+        "/apis/migrate.tradeshift/v1alpha1",
+        "/apis/migrate.tradeshift/v1alpha1/fleets",
+        "/api/v1/namespaces",
     }
     assert cluster.now() is not None
 

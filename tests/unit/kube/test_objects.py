@@ -13,6 +13,7 @@ from controller.kube.objects import (
     DECODERS,
     Backend,
     EndpointSliceObject,
+    FleetObject,
     LeaseObject,
     MigrationObject,
     Resource,
@@ -93,8 +94,9 @@ def test_service_is_decoded() -> None:
     )
 
 
-def test_service_that_is_not_ours_keeps_little() -> None:
-    """Of a Service without our annotations only the labels and annotations of the mesh and of owners stay."""
+def test_a_service_without_our_annotations_may_be_a_fleets() -> None:
+    """Of any Service all labels stay, for a Fleet's selectors, and who writes its spec; of its annotations ours and the
+    mesh's."""
     found = decode(
         Resource.SERVICES,
         service(
@@ -111,11 +113,13 @@ def test_service_that_is_not_ours_keeps_little() -> None:
         ),
     )
     assert found.metadata.labels == {
+        "app": "a",
         "mirror.linkerd.io/exported": "true",
         "app.kubernetes.io/managed-by": "Helm",
     }
     assert found.metadata.annotations == {"mirror.linkerd.io/y": "z"}
-    assert found.metadata.managers == ()
+    (manager,) = found.metadata.managers
+    assert "f:service" in manager.fields_v1["f:spec"]
 
 
 def test_annotated_service_keeps_who_wrote_what() -> None:
@@ -134,18 +138,20 @@ def test_annotated_service_keeps_who_wrote_what() -> None:
     }
 
 
-def test_mirror_keeps_no_managed_fields() -> None:
-    """A mirror carries copies of annotations and is never a spec, so nobody asks who wrote them."""
+def test_mirror_keeps_little() -> None:
+    """A mirror carries copies of annotations and is never a spec or a Fleet's: nobody asks who wrote them, or for its
+    labels beside the mesh's."""
     found = decode(
         Resource.SERVICES,
         service(
-            labels={"mirror.linkerd.io/mirrored-service": "true"},
+            labels={"mirror.linkerd.io/mirrored-service": "true", "app": "a"},
             annotations={f"{PREFIX}target": "eks"},
             managedFields=MANAGED,
         ),
     )
     assert found.is_mirror
     assert found.metadata.managers == ()
+    assert found.metadata.labels == {"mirror.linkerd.io/mirrored-service": "true"}
 
 
 @pytest.mark.parametrize("broken", ["x", [{"manager": 3}], [{"fieldsV1": "x"}], 3, None])
@@ -402,6 +408,35 @@ def test_lease() -> None:
     assert isinstance(found, LeaseObject)
     assert (found.holder, found.duration_s, found.transitions) == ("me", 15, 3)
     assert (found.acquire_time, found.renew_time) == ("", "2024-05-01T10:00:00.000000Z")
+
+
+@pytest.mark.parametrize("part", [{"target": "eks", "waves": [{"name": 3}]}, [1], "x", None])
+def test_a_fleet_is_kept_as_it_was_written(part: Any) -> None:
+    """A Fleet's spec and status are kept whatever they are; of its annotations ours, with who wrote them."""
+    meta = {
+        "name": "to-eks",
+        "generation": 3,
+        "annotations": {f"{PREFIX}open": "checkout", "else": "x"},
+        "managedFields": MANAGED,
+    }
+    found = decode(Resource.FLEETS, {"metadata": meta, "spec": part, "status": part})
+    assert isinstance(found, FleetObject)
+    assert (found.metadata.namespace, found.metadata.name, found.generation) == ("", "to-eks", 3)
+    assert found.annotations == {f"{PREFIX}open": "checkout"}
+    assert [each.manager for each in found.metadata.managers] == ["kubectl-annotate"]
+    assert (found.spec, found.status) == (part, part)
+
+
+def test_a_namespace_keeps_its_labels() -> None:
+    """Of a namespace all labels stay, for a Fleet's selectors, and our annotations."""
+    meta = {
+        "name": "shop",
+        "labels": {"tier": "low"},
+        "annotations": {f"{PREFIX}excluded": "true", "else": "x"},
+    }
+    found = decode(Resource.NAMESPACES, {"metadata": meta})
+    assert found.metadata.labels == {"tier": "low"}
+    assert found.metadata.annotations == {f"{PREFIX}excluded": "true"}
 
 
 def test_migration_status_is_raw() -> None:

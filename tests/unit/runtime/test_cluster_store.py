@@ -459,3 +459,17 @@ def test_a_domain_that_is_written_counts_for_more_than_a_mirror() -> None:
         "legacy": "cluster.local",
         "eks": "eks.example",
     }
+
+
+def test_fleets_are_needed_where_they_are_followed() -> None:
+    """Until the Fleets of the cluster that holds the lease are listed it is not current; of the other nobody asks."""
+    known, other = view(), ClusterStore("eks", "legacy", "cluster.local", GATEWAYS)
+    known.apply(Freshness("legacy", Resource.FLEETS, False, "not listed yet"))
+    for resource in NEEDED:
+        known.apply(Freshness("legacy", resource, True))
+        other.apply(Freshness("eks", resource, True))
+    assert other.current
+    assert (known.current, known.stale_reason) == (False, "fleets not listed yet")
+    known.apply(Listed("legacy", Resource.FLEETS, (), served=False))
+    known.apply(Freshness("legacy", Resource.FLEETS, True))
+    assert known.current

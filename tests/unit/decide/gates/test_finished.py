@@ -6,6 +6,7 @@ import pytest
 
 from controller.decide.gates import finished
 from controller.domain import Malformed, Pin
+from controller.domain.fleet import FleetWord
 from tests.unit.decide.gates.inputs import (
     EARLIER,
     NOW,
@@ -54,6 +55,11 @@ ROWS = [
     Row(finished.aborted, given(asked=Malformed((), abort=True)), "hold Aborted"),
     Row(finished.aborted, given()),
     Row(finished.aborted, given(asked=None)),
+    Row(
+        finished.fleet_rollback, given(fleet=FleetWord("f", rollback="said")), "hold FleetRollback"
+    ),
+    Row(finished.fleet_rollback, given(fleet=FleetWord("f"))),
+    Row(finished.fleet_rollback, given()),
 ]
 
 

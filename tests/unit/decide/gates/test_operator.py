@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from controller.decide.gates import operator
+from controller.decide.input import Input
 from controller.domain import (
     BELIEVED_TOKEN,
     Begun,
+    Endpoints,
     Malformed,
     Pin,
     Record,
@@ -19,6 +21,7 @@ from controller.domain import (
     SplitKind,
     Unreadable,
 )
+from controller.domain.fleet import FleetWord
 from tests.unit.decide.gates.inputs import (
     EARLIER,
     NOW,
@@ -71,6 +74,20 @@ def knows(*routes: str) -> Pin:
     return Pin("1", EARLIER, begun=Begun(attempt(), {"legacy": routes}))
 
 
+BACK = FleetWord("f", "one", wish={"target": "legacy"}, returns=True)
+
+
+def moved(ready: int) -> Input:
+    """Return the input of a Service that completed a move, and whose wave goes back: so many pods are ready there."""
+    return given(
+        1000,
+        record={"completed": NOW},
+        asked=spec(target="legacy"),
+        legacy={"endpoints": Endpoints(ready)},
+        fleet=BACK,
+    )
+
+
 ROWS = [
     Row(
         operator.record_unreadable,
@@ -116,6 +133,41 @@ ROWS = [
     Row(operator.paused, given(100, asked=Malformed(()))),
     Row(operator.fleet_paused, given(100, context={"paused": True}), "hold FleetPaused"),
     Row(operator.fleet_paused, given(100)),
+    Row(operator.fleet_paused, given(100, fleet=FleetWord("f", paused="said")), "hold FleetPaused"),
+    Row(operator.fleet_paused, given(fleet=FleetWord("f", paused="said")), "wait FleetPaused"),
+    Row(operator.fleet_paused, given(999, fleet=FleetWord("f", paused="said")), "hold FleetPaused"),
+    Row(operator.fleet_paused, given(fleet=FleetWord("f"))),
+    Row(operator.wave_waits, given(fleet=FleetWord("f", waits="for a")), "wait WaveWaits"),
+    Row(operator.wave_waits, given(0, fleet=FleetWord("f", waits="for a")), "wait WaveWaits"),
+    Row(operator.wave_waits, given(100, fleet=FleetWord("f", waits="for a"))),
+    Row(operator.wave_waits, given(fleet=FleetWord("f", fallen="b was")), "wait WaveWaits"),
+    Row(operator.wave_waits, given(fleet=FleetWord("f"))),
+    Row(operator.wave_waits, given()),
+    Row(operator.wave_waits, given(fleet=BACK), "wait WaveWaits"),
+    Row(operator.wave_waits, given(0, fleet=BACK)),
+    Row(operator.wave_waits, moved(ready=3)),
+    Row(operator.wave_waits, moved(ready=2)),
+    Row(operator.wave_waits, moved(ready=1), "wait WaveWaits"),
+    Row(operator.wave_waits, given(100, record={"completed": EARLIER}, fleet=BACK)),
+    Row(operator.window_closed, given(fleet=FleetWord("f", closed="night")), "wait WindowClosed"),
+    Row(
+        operator.window_closed,
+        given(100, fleet=FleetWord("f", closed="night")),
+        "hold WindowClosed",
+    ),
+    Row(operator.window_closed, given(999, fleet=FleetWord("f", closed="night"))),
+    Row(
+        operator.window_closed,
+        given(999, legacy={"splits": (split(500),)}, fleet=FleetWord("f", closed="night")),
+        "hold WindowClosed",
+    ),
+    Row(operator.window_closed, given(fleet=FleetWord("f"))),
+    Row(operator.window_closed, given()),
+    Row(operator.line_stopped, given(fleet=FleetWord("f", stopped="3")), "wait LineStopped"),
+    Row(operator.line_stopped, given(100, fleet=FleetWord("f", stopped="3")), "hold LineStopped"),
+    Row(operator.line_stopped, given(999, fleet=FleetWord("f", stopped="3"))),
+    Row(operator.line_stopped, given(fleet=FleetWord("f"))),
+    Row(operator.line_stopped, given()),
     Row(operator.no_slot, given(has_slot=False), "wait NoSlot"),
     Row(operator.no_slot, given()),
     Row(operator.no_slot, given(999, has_slot=False)),

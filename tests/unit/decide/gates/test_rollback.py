@@ -9,6 +9,7 @@ import pytest
 
 from controller.decide.gates import rollback
 from controller.domain import Endpoints, Malformed, Reason, Revert, Reverted, Side
+from controller.domain.fleet import FleetWord
 from tests.unit.decide.gates.inputs import (
     BAD,
     DEAD_GATEWAY,
@@ -31,6 +32,7 @@ LOST: dict[Any, Any] = {
 }
 FAILING = traffic(points=25.0, threshold=20.0, bad_share=0.5, requests=90, failures=45)
 EMPTY = {"endpoints": Endpoints()}
+ASKED_BACK = FleetWord("f", "one", rollback="the annotation says so")
 
 ROWS = [
     Row(rollback.latched, given(100, record={"reverted": REVERTED}), "revert TargetBad"),
@@ -41,6 +43,20 @@ ROWS = [
     Row(rollback.aborted, given(100)),
     Row(rollback.aborted, given(asked=spec(abort=True))),
     Row(rollback.aborted, given(100, asked=None)),
+    Row(rollback.fleet_rollback, given(100, fleet=ASKED_BACK), "revert FleetRollback"),
+    Row(rollback.fleet_rollback, given(0, fleet=ASKED_BACK), "revert FleetRollback"),
+    Row(rollback.fleet_rollback, given(fleet=ASKED_BACK)),
+    Row(rollback.fleet_rollback, given(1000, record={"completed": NOW}, fleet=ASKED_BACK)),
+    Row(rollback.fleet_rollback, given(100, fleet=FleetWord("f"))),
+    Row(rollback.fleet_rollback, given(100)),
+    Row(
+        rollback.together_reverted,
+        given(100, fleet=FleetWord("f", fallen="b was")),
+        "revert TogetherReverted",
+    ),
+    Row(rollback.together_reverted, given(0, fleet=FleetWord("f", fallen="b was"))),
+    Row(rollback.together_reverted, given(100, fleet=FleetWord("f"))),
+    Row(rollback.together_reverted, given(100)),
     Row(rollback.target_changed, given(100, asked=spec(target="legacy")), "revert TargetChanged"),
     Row(
         rollback.target_changed,

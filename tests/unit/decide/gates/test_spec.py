@@ -10,6 +10,7 @@ import pytest
 from controller.decide.gates import spec as gates
 from controller.decide.input import Input
 from controller.domain import Malformed, Port, Problem, SplitKind
+from controller.domain.fleet import FleetWord
 from tests.unit.decide.gates.inputs import (
     NOW,
     REVERTED,
@@ -85,6 +86,9 @@ ROWS = [
         gates.malformed, given(asked=Malformed((Problem("dwell", "eks", "no"),))), "hold Malformed"
     ),
     Row(gates.malformed, given()),
+    Row(gates.fleet_unclear, given(fleet=FleetWord("f", unclear="two")), "hold FleetUnclear"),
+    Row(gates.fleet_unclear, given(fleet=FleetWord("f"))),
+    Row(gates.fleet_unclear, given()),
     Row(gates.no_target, given(asked=None), "hold NoTarget"),
     Row(gates.no_target, given(asked=spec(target=None)), "hold NoTarget"),
     Row(gates.no_target, given()),

@@ -1,0 +1,135 @@
+"""What is published of a Fleet: its status, Events on it, its metrics, and its lane on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.decide.fleet.progress import Picture
+from controller.domain.fleet_status import FleetStatus, encoded, patch_of, readable
+from controller.kube.api import ApiError, Cluster, Conflict, Events, NotFound, ServiceRef
+from controller.kube.objects import FleetObject, Resource, Upserted
+from controller.report.fleet_status import Told, events_of, progressed, status_of
+from controller.report.metrics import Metrics
+from controller.report.status import Event
+from controller.report.ui import Feed
+from controller.runtime.fleets import Fleets, fleet_key
+from controller.runtime.objects import ObjectName, Objects
+from controller.runtime.writer import Place, Writer
+
+REFRESH_S = 2.0
+"""A status is written this often at most: in a herd every Service changes it."""
+
+EVENTS_IN = "default"
+"""The namespace of the Events of what has none, as Kubernetes has it."""
+
+
+class Voice(Protocol):
+    """What of the lease says who tells."""
+
+    @property
+    def leads(self) -> bool:
+        """Report whether this process holds the lease."""
+
+
+class FleetPublisher:
+    """Publishes how Fleets stand, in the ``cluster`` that has them."""
+
+    def __init__(  # noqa: PLR0913 - each is told something else
+        self,
+        fleets: Fleets,
+        cluster: Cluster,
+        objects: Objects,
+        writer: Writer,
+        lease: Voice,
+        *,
+        metrics: Metrics,
+        page: Feed,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float],
+    ) -> None:
+        self._fleets = fleets
+        self._cluster = cluster
+        self._objects = objects
+        self._writer = writer
+        self._lease = lease
+        self._metrics = metrics
+        self._page = page
+        self._log = log
+        self._clock = clock
+        self._events = Events(cluster, monotonic=clock)
+        self._written_s: dict[str, float] = {}
+
+    def publish(self, name: str, picture: Picture, now: datetime) -> float | None:
+        """Show how a Fleet stands, and write it where it is another than before; return after how many seconds to come
+        again, None: at the next change."""
+        told = Told(self._fleets.programme(name), picture, self._fleets.unplaced())
+        found = self._fleets.written(name)
+        before = readable(found.status)
+        after = status_of(told, before, now)
+        body = encoded(after)
+        self._page.put_fleet(name, lambda: body)
+        self._metrics.fleets.show(
+            name, body, self._fleets.waves_of(name), progressed(told.programme, picture)
+        )
+        if body == found.status or not self._lease.leads or self._fleets.is_unknown(name):
+            return None
+        wait_s = self._written_s.get(name, float("-inf")) + REFRESH_S - self._clock()
+        if wait_s > 0 and not _is_urgent(before, after):
+            return wait_s
+        place = Place(fleet_key(name), self._fleets.at, "status")
+        if not self._writer.busy(place):
+            self._writer.submit(place, lambda: self._write(found, before, after))
+        return None
+
+    def forget(self, name: str) -> None:
+        """Let go of a Fleet that is no more."""
+        self._page.drop_fleet(name)
+        self._metrics.fleets.forget(name)
+        self._written_s.pop(name, None)
+        self._writer.forget(fleet_key(name))
+
+    async def _write(self, found: FleetObject, before: FleetStatus, after: FleetStatus) -> None:
+        """Write a status with the version that it was made of, then tell what came to be otherwise."""
+        meta = found.metadata
+        body: dict[str, Any] = {
+            "metadata": {"resourceVersion": meta.resource_version},
+            "status": patch_of(found.status, encoded(after)),
+        }
+        try:
+            answer = await self._cluster.patch(
+                Resource.FLEETS, meta.namespace, meta.name, body, subresource="status"
+            )
+        except (Conflict, NotFound):
+            await self._objects.read(
+                ObjectName(self._fleets.at, Resource.FLEETS, meta.namespace, meta.name)
+            )
+            raise
+        self._written_s[meta.name] = self._clock()
+        self._objects.take(Upserted(self._fleets.at, Resource.FLEETS, answer))
+        for event in events_of(before, after, meta.name):
+            await self._tell(meta.name, meta.uid, event)
+
+    async def _tell(self, name: str, uid: str, event: Event) -> None:
+        """Post an Event on a Fleet. It is for people: losing one decides nothing."""
+        self._log.info("fleet", fleet=name, reason=event.reason, message=event.message)
+        about = ServiceRef(name, uid, "Fleet")
+        try:
+            await self._events.tell(
+                EVENTS_IN,
+                about,
+                event.reason,
+                event.message,
+                "Warning" if event.kind == "Warning" else "Normal",
+            )
+        except ApiError as error:
+            self._log.warning("event lost", fleet=name, reason=event.reason, error=str(error))
+
+
+def _is_urgent(before: FleetStatus, after: FleetStatus) -> bool:
+    """Return whether more than numbers changed."""
+    states = [[wave.state for wave in status.waves] for status in (before, after)]
+    return before.state != after.state or states[0] != states[1]
