@@ -14,8 +14,7 @@ import aiohttp
 
 from dashboards import build, conventions, rules
 from dashboards.asking import Asking, Query, filled, queries_of
-from dashboards.play import EDITED, MOVES, REVERTS, Played, played
-from dashboards.programme import FLEET
+from dashboards.play import EDITED, FLEET, MOVES, REVERTS, Played, played
 from deploy.servers.prometheus import MISSING, find_binary
 
 ALERT_CASES = Path(__file__).parent.parent / "tests" / "integration" / "dashboards" / "alerts.yaml"

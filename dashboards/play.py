@@ -14,12 +14,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from dashboards.programme import Programme, told
 from deploy.local.observed import CLUSTERS
 from deploy.local.pair import Pair, Plan
 from deploy.local.starvation import NotReached
@@ -37,7 +37,8 @@ MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "profile",
     "mail",
 )
-WAVES = {"shop": (MOVES, REVERTS, PAUSED, EDITED), "the-rest": (RISES, WRONG, ENROLLED)}
+FLEET = "to-eks"
+WAVES = {"shop": (MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG), "the-rest": (ENROLLED,)}
 SCRAPE_S = 1.0
 CALLS_HZ = 10.0
 LIMIT_S = 150.0
@@ -89,19 +90,14 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
             for name in WISHES:
                 await _service(pair, name)
             await pair.product()
-            programme = Programme(pair.observed, WAVES)
+            await pair.fleet(FLEET, _programme())
             jobs: dict[str, Sequence[str] | Mapping[str, object]] = {
                 **pair.scraped,
                 **_proxies(pair),
             }
-            async with (
-                told(programme) as fleet,
-                Prometheus(
-                    {**jobs, "fleet": [fleet]}, every_s=SCRAPE_S, rules=[rules]
-                ) as prometheus,
-            ):
+            async with Prometheus(jobs, every_s=SCRAPE_S, rules=[rules]) as prometheus:
                 found = Played(prometheus.url, time.time(), traces=traces)
-                await _tell(pair, programme, say)
+                await _tell(pair, say)
                 found.ended_s = time.time()
                 yield found
         finally:
@@ -132,7 +128,7 @@ async def _service(pair: Pair, name: str) -> None:
     await pair.callers(name, "shop", rate_hz=CALLS_HZ)
 
 
-async def _tell(pair: Pair, programme: Programme, say: Callable[[str], None]) -> None:
+async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_wish(pair))
@@ -143,10 +139,27 @@ async def _tell(pair: Pair, programme: Programme, say: Callable[[str], None]) ->
             tasks.create_task(_phase(pair, WRONG, "Pending", say))
     except* StoryFailed as failed:
         raise StoryFailed("; ".join(str(one) for one in failed.exceptions)) from None
-    programme.closed = True
+    say(f"{FLEET}: a window closes, and one revert is to stop the line")
+    line = {"reverts": 1, "within": "24h"}
+    window = {"kind": "deny", "from": _now(), "until": "2100-01-01T00:00:00Z", "reason": "trouble"}
+    await pair.fleet(FLEET, _programme(stopTheLine=line, windows=[window]))
     await _trouble(pair, say)
-    programme.closed = False
-    await asyncio.sleep(AFTERWARDS_S)
+    await asyncio.sleep(AFTERWARDS_S / 2)
+    await pair.fleet(FLEET, _programme(stopTheLine=line, windows=[]))
+    await asyncio.sleep(AFTERWARDS_S / 2)
+
+
+def _programme(**more: object) -> dict[str, object]:
+    """The Fleet's spec: its Services say themselves how they move."""
+    waves = [
+        {"name": wave, "services": [{"namespace": "default", "names": list(names)}]}
+        for wave, names in WAVES.items()
+    ]
+    return {"target": EKS, "waves": waves, **more}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _wish(pair: Pair) -> None:

@@ -1,4 +1,4 @@
-"""Splits and Migrations as people make them and watch them, with kubectl."""
+"""Splits, Migrations and Fleets as people make them and watch them, with kubectl."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from deploy.stand_ins.mesh.kube import ROUTES, SPLITS, Resource
 CLUSTERS = (LEGACY, EKS)
 PREFIX = "migrate.tradeshift/"
 MIGRATIONS = Resource("Migration", "migrate.tradeshift/v1alpha1", "migrations")  # type: ignore[arg-type]  # not a kind of the mesh
+FLEETS = Resource("Fleet", "migrate.tradeshift/v1alpha1", "fleets")  # type: ignore[arg-type]  # as MIGRATIONS
 
 SplitKind = Literal["trafficsplit", "httproute"]
 SPLIT_RESOURCES: Mapping[SplitKind, Resource] = {"trafficsplit": SPLITS, "httproute": ROUTES}
 
 
 class Observed:
-    """What was last seen of the splits and Migrations in both clusters, and how often the product wrote."""
+    """What was last seen of the splits, Migrations and Fleets in both clusters, and how often the product wrote."""
 
     def __init__(self) -> None:
         self.migrations: dict[str, Mapping[str, Any]] = {}
+        self.fleets: dict[str, Mapping[str, Any]] = {}
         self.splits: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.split_kinds: dict[tuple[str, str], str] = {}
         self.writes: dict[str, int] = dict.fromkeys(CLUSTERS, 0)
@@ -32,6 +34,9 @@ class Observed:
         if resource is MIGRATIONS:
             self.migrations[name] = found.get("status") or {}
             return
+        if resource is FLEETS:
+            self.fleets[name] = found.get("status") or {}
+            return
         self.splits[cluster, name] = found
         self.split_kinds[cluster, name] = resource.kind
         ours = PREFIX + "record" in found["metadata"].get("annotations", {})
@@ -41,7 +46,9 @@ class Observed:
             self.writes[cluster] += 1
 
     def drop(self, cluster: str, resource: Resource, key: tuple[str, str]) -> None:
-        """Forget a split that is gone, but not one that was converted."""
+        """Forget a Fleet or a split that is gone, but not a split that was converted."""
+        if resource is FLEETS:
+            self.fleets.pop(key[1], None)
         at = (cluster, key[1])
         if self.split_kinds.get(at) == resource.kind:
             self.splits.pop(at, None)
@@ -51,13 +58,13 @@ class Observed:
         """Return the status of a Service's Migration, empty while there is none."""
         return self.migrations.get(service, {})
 
-    def share(self, cluster: str) -> float:
+    def share(self, cluster: str, service: str = "service-a") -> float:
         """Return the percentage of a cluster's calls that eks serves by its split, -1 without one."""
-        split = self.splits.get((cluster, "service-a"))
+        split = self.splits.get((cluster, service))
         if split is None:
             return -1.0
         weights = weights_of(split["spec"])
-        mine = "service-a-eks" if cluster == LEGACY else "service-a"
+        mine = f"{service}-eks" if cluster == LEGACY else service
         total = sum(weights.values())
         return 100.0 * weights.get(mine, 0.0) / total if total else -1.0
 

@@ -20,6 +20,7 @@ import yaml
 
 from deploy.local.observed import (
     CLUSTERS,
+    FLEETS,
     MIGRATIONS,
     PREFIX,
     SPLIT_RESOURCES,
@@ -115,6 +116,7 @@ class Pair:
             self._follow(name, SPLITS)
             self._follow(name, ROUTES)
             self._follow(name, MIGRATIONS)
+        self._follow(self.plan.controller_in, FLEETS)
         self.kubeconfig = self._write_kubeconfig()
         if self.plan.services:
             await _stand_beside(self.mesh, self.plan.services)
@@ -252,6 +254,22 @@ class Pair:
         body = {"metadata": {"annotations": {PREFIX + key: value for key, value in wishes.items()}}}
         api = self.mesh.clusters[cluster].api
         await api.merge(SERVICES, ("default", service), body, "kubectl-annotate")
+
+    async def fleet(self, name: str, spec: Mapping[str, Any]) -> None:
+        """``kubectl apply`` of a Fleet, where the controller runs: what stands in its annotations stays."""
+        api = self.mesh.clusters[self.plan.controller_in].api
+        if name in self.observed.fleets:
+            await api.merge(FLEETS, ("", name), {"spec": dict(spec)}, "kubectl-apply")
+        else:
+            await api.apply(
+                FLEETS, {"metadata": {"name": name, "namespace": ""}, "spec": dict(spec)}
+            )
+
+    async def ask_fleet(self, name: str, **asked: str | None) -> None:
+        """``kubectl annotate fleet --overwrite``; None removes."""
+        said = {PREFIX + key.replace("_", "-"): value for key, value in asked.items()}
+        api = self.mesh.clusters[self.plan.controller_in].api
+        await api.merge(FLEETS, ("", name), {"metadata": {"annotations": said}}, "kubectl-annotate")
 
     async def speak(self, service: str, app_protocol: str) -> None:
         """``kubectl edit`` of a Service's port, in both clusters."""

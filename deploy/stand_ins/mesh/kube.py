@@ -30,7 +30,7 @@ class ApiAccess:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A namespaced kind of object and where it is served."""
+    """A kind of object and where it is served. What is of no namespace has "" in its key."""
 
     kind: Kind
     api: str
@@ -39,9 +39,10 @@ class Resource:
     def path(self, key: Key | None = None, *, named: bool = True) -> str:
         """Return the path of all objects, of one namespace's (``named`` false) or of one object."""
         root = "/api/" if "/" not in self.api else "/apis/"
+        of_all = f"{root}{self.api}/{self.plural}"
         if key is None:
-            return f"{root}{self.api}/{self.plural}"
-        of_namespace = f"{root}{self.api}/namespaces/{key[0]}/{self.plural}"
+            return of_all
+        of_namespace = f"{root}{self.api}/namespaces/{key[0]}/{self.plural}" if key[0] else of_all
         return f"{of_namespace}/{key[1]}" if named else of_namespace
 
 
