@@ -63,6 +63,7 @@ ELSEWHERE = {
     r"kubectl apply -f dashboards/out/.*": "the Prometheus operator's kinds are not served here",
     r"kubectl patch (trafficsplit|httproute) .*": "tests/deploy/test_by_hand.py types it, with the policies in force",
     r"kubectl delete validatingadmissionpolicybinding .*": "as above",
+    MIGRATE + r"fleet (status|resume|rollback) FLEET": "the runbooks' Fleet is anyone's",
     r"kubectl get endpoints prober-legacy": "that mirror stands in the other cluster",
 }
 """What cannot be typed here, and why not."""
