@@ -18,3 +18,6 @@ CHOSEN = (
     "WindowClosed",
 )
 """Reasons to stay that a person, the settings or the queue gave: nobody is needed for them (docs/reasons.md)."""
+
+ASKED_BACK = ("Aborted", "FleetRollback", "TargetChanged")
+"""Reasons to roll back that are a person's wish, and no finding."""

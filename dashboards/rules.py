@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dashboards.agreed import SHARE_BUCKETS, WINDOWS
+from dashboards.agreed import ASKED_BACK, SHARE_BUCKETS, WINDOWS
 
 RUNBOOKS = "docs/runbooks"
 """Where the runbooks are, unless the rules are built for a web site that shows them."""
@@ -124,6 +124,12 @@ _LAWS = "migrate_controller_laws_broken_total"
 _SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
 _EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
 
+# One Service's finding is told of it alone, not of all that are rolled back together with it.
+_NO_FINDING = "|".join((*ASKED_BACK, "TogetherReverted"))
+
+# What keeps all of a Fleet keeps none of its Services in particular.
+_WHOLE_FLEET = "FleetPaused|LineStopped|WaveWaits|WindowClosed"
+
 _FLEET = "migrate_controller_fleet_"
 
 
@@ -171,7 +177,7 @@ ALERTS = (
         "MigrateStuck",
         "time() - max by (namespace, service) (migrate_controller_step_due_timestamp_seconds)"
         f" > {OVERDUE_S} and on (namespace, service) "
-        + _info('phase=~"Progressing|Holding|Soaking",reason!="FleetPaused"'),
+        + _info(f'phase=~"Progressing|Holding|Soaking",reason!~"{_WHOLE_FLEET}"'),
         "5m",
         "ticket",
         f"{_SERVICE} has not risen although its next step is long due",
@@ -181,7 +187,7 @@ ALERTS = (
     Alert(
         "MigrateReverted",
         "max by (namespace, service, reason) "
-        '(migrate_controller_reverted_timestamp_seconds{reason!~"Aborted|TargetChanged"})'
+        f'(migrate_controller_reverted_timestamp_seconds{{reason!~"{_NO_FINDING}"}})'
         f" > time() - {HOUR_S}",
         "0s",
         "ticket",
