@@ -273,7 +273,8 @@ def _asked(observed: Observed, known: MigrationKnown) -> AskedBy | UnsetType:
     if known.asked is None and observed.spec is None:
         return UNSET
     at = UNSET if known.asked is None else _second(known.asked)
-    return AskedBy(visible(known.asked_by), visible(asked_target(observed)), at)
+    by = asked_by(observed) or known.asked_by
+    return AskedBy(visible(by), visible(asked_target(observed)), at)
 
 
 def _path(path: CallPath, found: PathEvidence) -> PathStatus:

@@ -21,7 +21,7 @@ from controller.runtime.objects import ObjectName, Objects
 from controller.runtime.writer import Place, Writer
 
 REFRESH_S = 2.0
-"""A status is written this often at most: in a herd every Service changes it."""
+"""A Fleet is shown this often at most, but for what opens, closes or ends: in a herd every Service changes it."""
 
 EVENTS_IN = "default"
 """The namespace of the Events of what has none, as Kubernetes has it."""
@@ -33,6 +33,10 @@ class Voice(Protocol):
     @property
     def leads(self) -> bool:
         """Report whether this process holds the lease."""
+
+    @property
+    def may_roll_back(self) -> bool:
+        """Report whether no other process is known to hold it."""
 
 
 class FleetPublisher:
@@ -61,13 +65,29 @@ class FleetPublisher:
         self._log = log
         self._clock = clock
         self._events = Events(cluster, monotonic=clock)
-        self._written_s: dict[str, float] = {}
+        self._shown: dict[str, tuple[float, tuple[object, ...]]] = {}
+        self._stands: dict[str, tuple[Any, Any]] = {}
+        """By Fleet what was written last, and what stood then: an older CRD drops what it does not know."""
 
     def publish(self, name: str, picture: Picture, now: datetime) -> float | None:
         """Show how a Fleet stands, and write it where it is another than before; return after how many seconds to come
         again, None: at the next change."""
-        told = Told(self._fleets.programme(name), picture, self._fleets.unplaced())
+        sign = (picture.sign, *((view.sign, view.state) for view in picture.waves))
+        shown_s, shown = self._shown.get(name, (float("-inf"), ()))
+        if shown == sign and (wait_s := shown_s + REFRESH_S - self._clock()) > 0:
+            return wait_s
+        self._shown[name] = self._clock(), sign
+        self._show(name, picture, now)
+        return None
+
+    def _show(self, name: str, picture: Picture, now: datetime) -> None:
+        """Show a Fleet, and write it. The leader's word is the word: what another replica has it does not show."""
         found = self._fleets.written(name)
+        if not self._lease.may_roll_back:
+            self._metrics.fleets.forget(name)
+            self._page.put_fleet(name, lambda: readable(found.status))
+            return
+        told = Told(self._fleets.programme(name), picture, self._fleets.unplaced())
         before = readable(found.status)
         after = status_of(told, before, now)
         body = encoded(after)
@@ -75,21 +95,19 @@ class FleetPublisher:
         self._metrics.fleets.show(
             name, body, self._fleets.waves_of(name), progressed(told.programme, picture)
         )
-        if body == found.status or not self._lease.leads or self._fleets.is_unknown(name):
-            return None
-        wait_s = self._written_s.get(name, float("-inf")) + REFRESH_S - self._clock()
-        if wait_s > 0 and not _is_urgent(before, after):
-            return wait_s
+        stands = body == found.status or self._stands.get(name) == (body, found.status)
+        if stands or not self._lease.leads or self._fleets.is_unknown(name):
+            return
         place = Place(fleet_key(name), self._fleets.at, "status")
         if not self._writer.busy(place):
             self._writer.submit(place, lambda: self._write(found, before, after))
-        return None
 
     def forget(self, name: str) -> None:
         """Let go of a Fleet that is no more."""
         self._page.drop_fleet(name)
         self._metrics.fleets.forget(name)
-        self._written_s.pop(name, None)
+        self._shown.pop(name, None)
+        self._stands.pop(name, None)
         self._writer.forget(fleet_key(name))
 
     async def _write(self, found: FleetObject, before: FleetStatus, after: FleetStatus) -> None:
@@ -108,7 +126,8 @@ class FleetPublisher:
                 ObjectName(self._fleets.at, Resource.FLEETS, meta.namespace, meta.name)
             )
             raise
-        self._written_s[meta.name] = self._clock()
+        if isinstance(answer, FleetObject):
+            self._stands[meta.name] = encoded(after), answer.status
         self._objects.take(Upserted(self._fleets.at, Resource.FLEETS, answer))
         for event in events_of(before, after, meta.name):
             await self._tell(meta.name, meta.uid, event)
@@ -127,9 +146,3 @@ class FleetPublisher:
             )
         except ApiError as error:
             self._log.warning("event lost", fleet=name, reason=event.reason, error=str(error))
-
-
-def _is_urgent(before: FleetStatus, after: FleetStatus) -> bool:
-    """Return whether more than numbers changed."""
-    states = [[wave.state for wave in status.waves] for status in (before, after)]
-    return before.state != after.state or states[0] != states[1]

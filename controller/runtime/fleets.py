@@ -40,6 +40,8 @@ NO_NAMESPACE = ""
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
+NOTHING_SAID: frozenset[str] = frozenset()
+
 NOWHERE = Placement()
 """Of a Service that no Fleet names and that nobody wants to move."""
 
@@ -86,6 +88,8 @@ class Fleets:
         """Return what a change may be about, before it is applied: all that is known, where it is a list."""
         if isinstance(change, (Freshness, Listing)) or change.resource not in FOLLOWED:
             return frozenset()
+        if not self._kept and change.resource is not Resource.FLEETS:
+            return frozenset()
         if isinstance(change, Listed):
             known = self._views[change.cluster].objects(change.resource)
             found = {identify(one)[:2]: one for one in change.objects}
@@ -103,11 +107,9 @@ class Fleets:
             return set()
         if change.resource is Resource.FLEETS:
             return self._fleets_changed(change.cluster, names)
-        if not self._kept:
-            return set()
         if change.resource is Resource.NAMESPACES:
             spaces = {name for _, name in names}
-            return self._place(key for key in self._services() if key.namespace in spaces)
+            return self._place(key for key in _services(self._views) if key.namespace in spaces)
         return self._place(Key(*name) for name in names)
 
     def _note_listed(self, change: Change) -> None:
@@ -126,7 +128,7 @@ class Fleets:
         if True in read_as:
             for key, found in self._placements.items():
                 self._put(key, found)
-            self._place([*self._services(), *self._placements])
+            self._place([*_services(self._views), *self._placements])
         return keys if set(read_as) == {None} else keys | before | set(self.members())
 
     def _reread(self, name: str) -> bool | None:
@@ -213,7 +215,8 @@ class Fleets:
         if found is None or not found.is_member:
             return None
         pictures = {name: self.picture(name, now) for name, _ in found.places}
-        return word_for(key, found, pictures, _said(self._views, key))
+        bad = any(picture.fleet.bad_defaults for picture in pictures.values())
+        return word_for(key, found, pictures, _said(self._views, key) if bad else NOTHING_SAID)
 
     def picture(self, name: str, now: datetime) -> Picture:
         """Return what holds for a Fleet at a time. Whoever it concerns that this is another than before is due."""
@@ -222,7 +225,11 @@ class Fleets:
         if before is not None and made is not None and made <= now < (before.changes or NEVER):
             return before
         found = picture(
-            kept.programme.fleet, kept.programme.tallies, now, unknown=self._unknown(kept)
+            kept.programme.fleet,
+            kept.programme.tallies,
+            now,
+            unknown=self._unknown(kept),
+            before=before,
         )
         kept.picture, kept.made = found, now
         self._due |= _concerned(kept.programme, before, found)
@@ -251,12 +258,6 @@ class Fleets:
         kept.settled = True
         return ""
 
-    def _services(self) -> set[Key]:
-        """Return every Service of both clusters."""
-        return {
-            Key(*name) for view in self._views.values() for name in view.objects(Resource.SERVICES)
-        }
-
     def _place(self, keys: Iterable[Key]) -> set[Key]:
         """Find out anew whom Fleets name of these; return the Services of which that changed."""
         fleets = [kept.programme.fleet for _, kept in sorted(self._kept.items())]
@@ -284,10 +285,10 @@ class Fleets:
             if name not in self._kept:
                 continue
             programme = self._kept[name].programme
-            if found.excluded:
-                programme.excluded[key] = number
-            elif found.unfit:
+            if found.unfit:  # a mirror has the annotations of its Service
                 programme.unfit[key] = found.unfit
+            elif found.excluded:
+                programme.excluded[key] = number
             elif number in programme.tallies:
                 programme.tallies[number].put(key, self._standings.get(key))
             if found.is_member and len(found.places) > 1:
@@ -315,6 +316,11 @@ class Fleets:
             self._changed(name)
 
 
+def _services(views: Mapping[str, ClusterStore]) -> set[Key]:
+    """Return every Service of both clusters."""
+    return {Key(*name) for view in views.values() for name in view.objects(Resource.SERVICES)}
+
+
 def _seen_in(
     views: Mapping[str, ClusterStore], gateways: Mapping[str, str], key: Key
 ) -> dict[str, Seen]:
@@ -336,12 +342,12 @@ def _seen_in(
 
 def _said(views: Mapping[str, ClusterStore], key: Key) -> frozenset[str]:
     """Return the keys of the annotations that the owner of a Service wrote."""
-    services = (view.service(key) for view in views.values())
+    services = (view.objects(Resource.SERVICES).get(key) for view in views.values())
     return frozenset(
         annotation.removeprefix(PREFIX)
         for service in services
-        if service
-        for annotation in service.annotations
+        if service is not None and not service.is_mirror
+        for annotation in service.metadata.annotations
     )
 
 
@@ -350,6 +356,7 @@ def _torn(kept: Mapping[str, _Kept], key: Key, found: Placement) -> str:
     names = [
         torn_between(wave, name)
         for name, number in found.places
+        if name in kept
         for wave in kept[name].programme.fleet.waves[number - 1 : number]
     ]
     return torn_message(key, names)

@@ -197,12 +197,14 @@ class Store:
         )
 
     def _where_it_stands(self, key: Key) -> tuple[str, ...]:
-        """Return where a Service is told of that says nothing itself, and that a Fleet names: where it comes from."""
+        """Return where a Service is told of that says nothing itself, and that a Fleet names: where it was before, else
+        where it comes from."""
         if not self.fleets.names(key):
             return ()
         origin = self.fleets.origin(key)
         there = [name for name, view in self.views.items() if view.service(key)]
-        return tuple(sorted(there, key=lambda name: name != origin)[:1])
+        told = [name for name in there if self.views[name].migration(key)]
+        return tuple(sorted(told or there, key=lambda name: name != origin)[:1])
 
     def observe(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from deploy.local.fleet import fleet
 from deploy.local.observed import CLUSTERS
 from deploy.local.pair import Pair
 from deploy.local.stage import CALLER, END_S, SERVICE, SETTLED_S, WISHES, Stage, Story, StoryBroken
@@ -383,6 +384,7 @@ STORIES: dict[str, Story] = {
     "opaque": opaque,
     "ports": ports,
     "adaptor": adaptor,
+    "fleet": fleet,
 }
 """By name, in the order in which all of them are told."""
 

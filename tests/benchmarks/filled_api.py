@@ -1,9 +1,9 @@
 """An embedded API server in a process of its own, filled with Services.
 
-    python -m tests.benchmarks.filled_api CLUSTER LEGACY EKS
+    python -m tests.benchmarks.filled_api CLUSTER LEGACY EKS [fleet]
 
-LEGACY and EKS are how many Services stand there. Prints its URL once everything is there, and ends when
-its standard input does.
+LEGACY and EKS are how many Services stand there; with a Fleet that names them. Prints its URL once everything is
+there, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ async def filled(cluster: str, inventory: Inventory) -> AsyncIterator[dict[str, 
         cluster,
         str(inventory.legacy),
         str(inventory.eks),
+        *(["fleet"] if inventory.fleet else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -58,4 +59,6 @@ async def filled(cluster: str, inventory: Inventory) -> AsyncIterator[dict[str, 
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], Inventory(int(sys.argv[2]), int(sys.argv[3]))))
+    asyncio.run(
+        serve(sys.argv[1], Inventory(int(sys.argv[2]), int(sys.argv[3]), "fleet" in sys.argv))
+    )

@@ -18,7 +18,7 @@ from controller.domain import PREFIX, Attempt, Key, MigrationSpec, Record, Split
 from controller.domain.annotations import read
 from controller.mesh.splits import mirror_name
 from controller.mesh.splits.kinds import PROVIDERS
-from deploy.local.observed import MIGRATIONS, weights_of
+from deploy.local.observed import FLEETS, MIGRATIONS, weights_of
 from deploy.local.pair import EVENTS
 from deploy.servers.kube_apiserver import RealApi
 from deploy.stand_ins.apiserver import EmbeddedApi
@@ -87,14 +87,33 @@ class Ground:
         client = self._clients[LEGACY]
         await client.merge(SERVICES, (NAMESPACE, service), body, "kubectl-annotate")
 
+    async def fleet(self, name: str, spec: Mapping[str, Any], **asked: str) -> None:
+        """Apply a Fleet in legacy, with what people ask by hand."""
+        said = {PREFIX + key: value for key, value in asked.items()}
+        meta = {"name": name, "namespace": "", "annotations": said}
+        await self._clients[LEGACY].apply(FLEETS, {"metadata": meta, "spec": spec})
+
+    async def ask_fleet(self, name: str, **asked: str) -> None:
+        """Annotate a Fleet, as kubectl does."""
+        body = {"metadata": {"annotations": {PREFIX + k: v for k, v in asked.items()}}}
+        await self._clients[LEGACY].merge(FLEETS, ("", name), body, "kubectl-annotate")
+
     async def enrol(
         self, service: str, specs: Mapping[str, str], kind: SplitKind = SplitKind.TRAFFICSPLIT
     ) -> None:
         """Ask for eks, paused, with splits that stand already, and wait until both pins were seen."""
+        await self.stand(service, kind)
+        await self.annotate(service, {**specs, "target": EKS, "paused": "true"})
+        await self.until_pinned(service)
+
+    async def stand(self, service: str, kind: SplitKind = SplitKind.TRAFFICSPLIT) -> None:
+        """Make somebody's splits of a Service: legacy serves the callers of both clusters."""
         for cluster in CLUSTERS:
             away = 0 if cluster == LEGACY else 1000
             await self._split(cluster, service, away, Record(kind), kind)
-        await self.annotate(service, {**specs, "target": EKS, "paused": "true"})
+
+    async def until_pinned(self, service: str) -> None:
+        """Wait until both pins of a Service were seen."""
         await self.until(
             lambda: all((cluster, service) in self._pins for cluster in CLUSTERS),
             f"{service} was not enrolled",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.local.observed import FLEETS
 from deploy.stand_ins.mesh import EKS, LEGACY
 from deploy.stand_ins.mesh.kube import SERVICES, SLICES, Resource
 from deploy.stand_ins.mesh.mirror import RemoteGateway, mirror_service, mirror_slice
@@ -18,14 +19,18 @@ from deploy.stand_ins.mesh.objects import Pod, service_object, slice_object
 NAMESPACE = "default"
 PODS = 3
 POD_PORT = 8080
+NAMED = 1_000
+"""How many Services a Fleet names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """How many Services stand in legacy, and how many of these stand in eks too."""
+    """How many Services stand in legacy, and how many of these stand in eks too. ``fleet``: a Fleet in legacy names
+    :data:`NAMED` of these, in a wave that waits for a person."""
 
     legacy: int
     eks: int
+    fleet: bool = False
 
     def own(self, cluster: str) -> int:
         """Count the Services of a cluster that are no mirrors."""
@@ -45,6 +50,8 @@ class Inventory:
             mirror = mirror_service(service_object((NAMESPACE, service_name(number))), far)
             yield SERVICES, mirror
             yield SLICES, mirror_slice(mirror, gateway, "ready")
+        if self.fleet and cluster == LEGACY:
+            yield FLEETS, _fleet(min(self.eks, NAMED))
 
     def told(self) -> str:
         """Return in words what there is."""
@@ -52,8 +59,16 @@ class Inventory:
         return (
             f"legacy: {self.legacy:,} Services, {self.eks:,} mirrors; eks: {self.eks:,} Services,"
             f" {self.legacy:,} mirrors; an EndpointSlice each ({services:,} with {PODS} pods,"
-            f" {services:,} with a gateway)"
+            f" {services:,} with a gateway){f', {NAMED:,} of them in a Fleet' if self.fleet else ''}"
         )
+
+
+def _fleet(size: int) -> dict[str, Any]:
+    names = [service_name(number) for number in range(size)]
+    half = size // 2
+    services = [{"namespace": NAMESPACE, "names": some} for some in (names[:half], names[half:])]
+    wave = {"name": "everybody", "opens": "byHand", "services": services}
+    return {"metadata": {"name": "to-eks"}, "spec": {"target": EKS, "waves": [wave]}}
 
 
 def service_name(number: int) -> str:

@@ -27,6 +27,8 @@ def test_the_json_object_has_exactly_these_keys() -> None:
         "bad_to_home_ms",
         "check_s",
         "cpu_ms_per_probe",
+        "fleet_plan_ms",
+        "fleet_rollback_ms",
         "herd_gateway_ms",
         "herd_ms",
         "idle_calls_per_minute",

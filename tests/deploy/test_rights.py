@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from controller.cli.dry_run import needed
+from controller.domain import PREFIX
 from controller.kube.api import ClusterAccess
 from controller.mesh.splits.kinds import PROVIDERS
 from deploy.servers.kube_apiserver import RealApi
@@ -24,7 +25,7 @@ from tests.deploy.rendering import MANIFESTS, Json, one, render
 from tests.deploy.server import apply, install, known_crds, path_of
 from tests.parts import need_api_servers
 from tests.real.bare_pair import CLUSTERS, QUICK, BarePair, Server, running
-from tests.real.client import Client, migration, service
+from tests.real.client import Client, fleet, migration, service
 
 pytestmark = pytest.mark.real
 
@@ -379,6 +380,7 @@ async def _life(pair: BarePair) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_moves(pair))
         tasks.create_task(_others(pair))
+        tasks.create_task(_fleets(pair))
 
 
 async def _moves(pair: BarePair) -> None:
@@ -417,6 +419,17 @@ async def _others(pair: BarePair) -> None:
         await asyncio.sleep(random.uniform(0, soon_s))
         await legacy.create(legacy.migrations(), migration(name))
         await asyncio.sleep(0.1)
+
+
+async def _fleets(pair: BarePair) -> None:
+    """A Fleet is paused and goes on, and is written without a pause, so that its status meets conflicts."""
+    legacy = pair.clients["legacy"]
+    wave = {"name": "first", "services": [{"namespace": pair.namespace, "names": [A]}]}
+    await legacy.create(legacy.fleets(), fleet(pair.namespace, {"target": "eks", "waves": [wave]}))
+    for count in itertools.count():
+        paused = "true" if count % 40 < 20 else None
+        said = {"labels": {"count": str(count)}, "annotations": {PREFIX + "paused": paused}}
+        await legacy.merge(legacy.fleets(pair.namespace), {"metadata": said})
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

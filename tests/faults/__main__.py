@@ -35,6 +35,7 @@ def main() -> int:
         *_run_all(asked, Setup.ONE, _of_one(asked.seed, asked.pairs)),
         *_run_all(asked, Setup.TWO, matrix.of_two),
         *_run_all(asked, Setup.HTTPROUTE, matrix.of_routes),
+        *_run_all(asked, Setup.FLEET, matrix.of_fleets),
     ]
     return _tell(outcomes, asked.seed)
 
@@ -55,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         "--setup",
         choices=[setup.value for setup in Setup],
         default=Setup.ONE.value,
-        help="in which the run to replay is: one controller, two, or one with HTTPRoutes",
+        help="in which the run to replay is: one controller, two, one with HTTPRoutes, or one with a Fleet",
     )
     parser.add_argument("--replay", default="", metavar="RUN", help="tell the story of one run")
     return parser.parse_args()

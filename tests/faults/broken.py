@@ -149,6 +149,18 @@ DEFECTS: Mapping[str, Defect] = MappingProxyType(
             "somebody wrote the split in legacy anew",
             fault="split replaced",
         ),
+        "rises in a closed window": Defect(
+            _ungated("window_closed"),
+            "the Fleet has a window closed",
+            setup=Setup.FLEET,
+            fault="window closed, Fleet",
+        ),
+        "rises in a Fleet that is paused": Defect(
+            _ungated("fleet_paused"),
+            "the Fleet is paused",
+            setup=Setup.FLEET,
+            fault="Fleet paused, Fleet",
+        ),
         "moves without pins": Defect(_no_pins, "bounce"),
         "writes weights that are no shares": Defect(_double_weights, "the weights are"),
     }
@@ -182,7 +194,8 @@ def _cases(defect: Defect, clean: Clean) -> list[Case]:
     if defect.fault in OF_CALLS:
         calls = _raises(clean)
         return [Case(defect.fault, (Injection("call", n, defect.fault),)) for n in calls]
-    return [case for case in (*matrix.lost(), *matrix.blinks()) if case.group == defect.fault]
+    cases = (*matrix.lost(), *matrix.blinks(), *matrix.of_fleets(clean))
+    return [case for case in cases if case.group == defect.fault]
 
 
 def _raises(clean: Clean) -> list[int]:

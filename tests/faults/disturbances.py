@@ -86,6 +86,7 @@ def _set_clock(cluster: str, by_s: float) -> Deed:
     return deed
 
 
+FLEETS_CUT = "only Fleets cut off"
 BROKEN = Cut(refuses=True)
 VANISHED = Cut()
 CUTS: Mapping[str, Deed] = MappingProxyType(
@@ -100,6 +101,7 @@ CUTS: Mapping[str, Deed] = MappingProxyType(
         "answers of other cluster lost": _cut(eks=Cut(to=False)),
         "probers cut off": _cut(prober_legacy=BROKEN, prober_eks=BROKEN),
         "one prober vanished": _cut(prober_eks=VANISHED),
+        FLEETS_CUT: _cut(legacy=Cut(refuses=True, only="/fleets")),
     }
 )
 CLOCKS: Mapping[str, Deed] = MappingProxyType(

@@ -10,15 +10,8 @@ from typing import Any
 
 from tests.faults.oracle import CLUSTERS, PIN, SERVICE
 from tests.faults.splits import PLURALS, backends_of
-from tests.faults.world import World
+from tests.faults.world import STEPS, World
 
-STEPS = {
-    "steps": "25,50",
-    "dwell": "1s",
-    "soak": "1s",
-    "slo-success": "99",
-    "probe-rate": "100",
-}
 POLL_S = 0.05
 REST_S = 1.5
 """A goal must still stand this much later."""
@@ -50,7 +43,7 @@ async def travel(world: World, leg: Leg) -> bool:
     world.oracle.begin(leg.target)
     world.tell(f"--- {leg.name}")
     specs = STEPS if leg is LEGS[0] else {}
-    world.annotate(target=leg.target, **specs)
+    world.ask(leg.target, specs)
     while True:
         while not reached(world, leg):
             if leg.turns_bad_at is not None:
@@ -111,6 +104,8 @@ def end_state(world: World) -> End:
         }
     status = world.migration()
     found["conditions"] = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    fleet = world.fleet_status()
+    found["fleet"] = [fleet.get(key) for key in ("state", "wave", "moved", "counts")]
     found["status"] = [status.get(key) for key in ("phase", "share", "observed", "reason")]
     return found
 
@@ -120,6 +115,7 @@ def _annotations(stored: Any) -> Mapping[str, str]:
 
 
 TIMES = {
+    "wishOf",
     "epoch",
     "lease",
     "since",

@@ -17,7 +17,9 @@ from tests.faults.disturbances import (
     PHASES,
     SECOND,
 )
+from tests.faults.fleets import FLEETS, WINDOW
 from tests.faults.run import Case, Clean, Injection
+from tests.faults.splits import is_of_split
 
 NEEDS_A_PAST = "stale read"
 
@@ -112,6 +114,23 @@ def of_routes(clean: Clean) -> Iterator[Case]:
                 yield Case(f"{kind}, HTTPRoute", (Injection("call", call.number, kind),))
     for case in lost():
         yield replace(case, group=f"{case.group}, HTTPRoute")
+
+
+def of_fleets(clean: Clean) -> Iterator[Case]:
+    """With a Fleet: what people do to it in every phase, and faults where Fleets or namespaces are in it; a window that
+    begins between the two writes of each step; its API server away."""
+    for number in range(len(PHASES)):
+        for kind in (*FLEETS, "lease's cluster cut off", "lease's cluster vanished"):
+            yield Case(f"{kind}, Fleet", (Injection("phase", number, kind),))
+    for _, call in clean.calls:
+        if call.is_write and is_of_split(call.path):
+            yield Case(WINDOW, (Injection("call", call.number, WINDOW),))
+    calls = {call.number for _, call in clean.calls if "/fleets" in call.path}
+    observed = {event.number for _, event in clean.events if event.resource == "fleets"}
+    for case in (*crashes(clean), *replies(clean), *events(clean)):
+        first = case.injections[0]
+        if first.number in (calls if first.what == "call" else observed):
+            yield replace(case, group=f"{case.group}, Fleet")
 
 
 def pairs(clean: Clean, seed: int, count: int) -> Iterator[Case]:

@@ -52,6 +52,9 @@ PIN_OBEYED_S = 1.0
 OVERRIDE_SEEN_S = 0.3
 """From a split that somebody wrote to the last raise that is decided without knowing of it."""
 
+HELD_SEEN_S = 0.3
+"""From a word that nobody may rise to the last raise that is sent without knowing of it."""
+
 PIN_BACK_S = 10.0
 """From a pin's deletion, with the controller killed, to its return: a start (1 s), a lease that runs out (6 s)."""
 
@@ -111,6 +114,9 @@ class Oracle:
         self._leases = {cluster: _Lease() for cluster in CLUSTERS}
         self._overridden: tuple[str, ...] = ()
         self._overridden_s = 0.0
+        self._held = ""
+        self._held_s = 0.0
+        self._soak_ends = False
         self._pinned_s: dict[str, float] = {}
         self._was_bad = False
         self._has_past = False
@@ -138,6 +144,10 @@ class Oracle:
     def overridden(self, clusters: tuple[str, ...]) -> None:
         """The splits of these clusters are as somebody wrote them: until they are put back nobody may rise."""
         self._overridden, self._overridden_s = clusters, self._clock()
+
+    def held(self, why: str, *, soak_ends: bool = False) -> None:
+        """Somebody says that nobody may rise, and why ("": they may again). ``soak_ends``: a soak may still end."""
+        self._held, self._held_s, self._soak_ends = why, self._clock(), soak_ends
 
     def unpinned(self, cluster: str) -> None:
         """Somebody is about to delete the pin of a gateway: requests may bounce until it is put back."""
@@ -198,6 +208,9 @@ class Oracle:
             return f"the lease of {call.by} ran out at {lease.from_s + self._lease_s:.3f} s"
         if self._overridden and call.at_s > self._overridden_s + OVERRIDE_SEEN_S:
             return f"somebody wrote the split in {' and '.join(self._overridden)} anew"
+        held = self._held and not (self._soak_ends and share == 1000)
+        if held and call.at_s > self._held_s + HELD_SEEN_S:
+            return self._held
         if self._failed_s is not None and call.at_s > self._failed_s + FAIL_SEEN_S:
             return f"the target FAILed at {self._failed_s:.3f} s"
         first_s, wrong = self._steps.get(share, (-1e9, ""))

@@ -72,11 +72,15 @@ class Server(Protocol):
 class Embedded:
     """An embedded one, with a clock that is given."""
 
-    def __init__(self, name: str, now: Callable[[], datetime], *, routes: bool) -> None:
+    def __init__(
+        self, name: str, now: Callable[[], datetime], *, routes: bool, fleets: bool
+    ) -> None:
         self.now: Callable[[], datetime] | None = now
         self.tls: ssl.SSLContext | None = None
         self.token = "any"
-        self._api = EmbeddedApi(name, resources=known_resources(http_routes=routes), clock=now)
+        kinds = known_resources(http_routes=routes)
+        kinds = tuple(kind for kind in kinds if fleets or kind.plural != "fleets")
+        self._api = EmbeddedApi(name, resources=kinds, clock=now)
         self.store = self._api.store
         self.answering = AtOnce(self.store, now)
 

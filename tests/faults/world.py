@@ -37,6 +37,15 @@ LEASE_CLUSTER = "legacy"
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PREFIX = "migrate.tradeshift/"
 GATEWAYS = "linkerd-multicluster"
+FLEET = "to-there"
+
+STEPS = {
+    "steps": "25,50",
+    "dwell": "1s",
+    "soak": "1s",
+    "slo-success": "99",
+    "probe-rate": "100",
+}
 
 
 class MeshProber(FakeProber):
@@ -87,6 +96,8 @@ class World:
     """The splits are HTTPRoutes, else TrafficSplits in clusters without the Gateway API."""
     real: bool = False
     """The API servers are real ones; these serve HTTPRoutes."""
+    fleet: bool = False
+    """A Fleet asks for the Service, which says nothing itself; else its owner does, and Fleets are a kind only here."""
     lease_cluster: str = LEASE_CLUSTER
     """Where controllers that start from now on have their lease."""
 
@@ -102,13 +113,15 @@ class World:
             self.apis, self.counter = real, Hearing(real)
         else:
             self.apis = {
-                name: Embedded(name, self._clock(name), routes=self.routes) for name in CLUSTERS
+                name: Embedded(name, self._clock(name), routes=self.routes, fleets=self._fleets)
+                for name in CLUSTERS
             }
         self.oracle = Oracle(self.loop.time, self.tell, self.lease_s)
         self.probers = {name: MeshProber(name, self) for name in CLUSTERS}
         self.bad: dict[str, float] = dict.fromkeys(CLUSTERS, 0.0)
         self.connections: list[Connections] = []
         self.cuts: dict[str, Cut] = {}
+        self.fleet_target = ""
         self._folder = Path(tempfile.mkdtemp(prefix="faults-"))
 
     async def start(self) -> None:
@@ -198,7 +211,21 @@ class World:
         else:
             connections.proxies[what].break_off(cut)
 
+    @property
+    def _fleets(self) -> bool:
+        """Whether the kind is served: with HTTPRoutes there is none, as where nobody installed it."""
+        return self.fleet or not self.routes
+
     # --- what stands there ------------------------------------------------------------------------------
+
+    def ask(self, target: str, specs: Mapping[str, str]) -> None:
+        """Ask for a target, as the owner does or as a Fleet."""
+        if not self.fleet:
+            self.annotate(target=target, **specs)
+            return
+        self.fleet_target = target
+        self.tell(f"a Fleet asks for {target}")
+        self.apis[LEASE_CLUSTER].put(fleet_object(target), manager="kubectl-apply")
 
     def annotate(self, **specs: str) -> None:
         """``kubectl annotate --overwrite`` in legacy."""
@@ -251,6 +278,12 @@ class World:
         body = next(b for b in _objects(cluster) if b["metadata"]["name"] == f"{SERVICE}-abcde")
         self.apis[cluster].put(body)
 
+    def fleet_status(self) -> Mapping[str, Any]:
+        """Return the status of the Fleet, {} where there is none."""
+        store = self.apis[LEASE_CLUSTER].store
+        stored = store.get("fleets", "", FLEET) if "fleets" in store.resources else None
+        return (stored.body.get("status") or {}) if stored else {}
+
     def migration(self) -> Mapping[str, Any]:
         """Return the status of the Migration, {} where there is none."""
         stored = self.apis["legacy"].store.get("migrations", NAMESPACE, SERVICE)
@@ -281,6 +314,25 @@ def _objects(cluster: str) -> list[Json]:
         _slice(SERVICE, pods, 8080, {}),
         _slice(mirror, gateway, 4143, {"mirror.linkerd.io/remote-gateway-identity": identity}),
     ]
+
+
+def fleet_object(target: str) -> Json:
+    """A Fleet of two waves that moves the Service in its first, by the steps of the journey."""
+    named = {"namespace": NAMESPACE, "names": [SERVICE]}
+    later = {"namespace": NAMESPACE, "names": ["nobody"]}
+    return {
+        "apiVersion": "migrate.tradeshift/v1alpha1",
+        "kind": "Fleet",
+        "metadata": {"name": FLEET},
+        "spec": {
+            "target": target,
+            "defaults": dict(STEPS),
+            "waves": [
+                {"name": "first", "services": [named]},
+                {"name": "second", "opens": "byHand", "services": [later]},
+            ],
+        },
+    }
 
 
 def _lease() -> Json:

@@ -13,12 +13,14 @@ import argparse
 import json
 import sys
 from datetime import datetime
+from functools import partial
 from time import monotonic
 
 from controller.decide import laws
 from controller.decide.input import input_of
 from controller.decide.plan import plan
 from controller.domain import Observed, Plan
+from tests.model import fleet
 from tests.model.search import BrokenError, Found, search
 from tests.model.world import Bounds, Decide, Scene, World, enrolled
 
@@ -54,6 +56,18 @@ DEEP = (
 )
 """More, each up to the limit: some have millions of moments."""
 
+FLEETS = (
+    fleet.Bounds(bad=2),
+    fleet.Bounds(hands=2),
+    fleet.Bounds(restarts=1, hands=1),
+    fleet.Bounds(bad=1, hands=1),
+    fleet.Bounds(bad=2, restarts=1, hands=1),
+)
+"""What may trouble a Fleet of three Services in two waves."""
+
+FLEET_LIMIT = 10_000
+"""Moments of one search of a Fleet's: each decides on three Services."""
+
 LIMIT = 250_000
 """Moments of one search: about 500 MB, and 3 minutes on an idle core."""
 
@@ -79,21 +93,25 @@ def main() -> None:
     states = steps = 0
     figures: dict[str, object] = {}
     broken = False
-    for scene in (*ONE, *TWO, *(DEEP if asked.deep else ())):
+    scenes = (*ONE, *TWO, *(DEEP if asked.deep else ()))
+    searches = [(scene.title, partial(explore, scene, limit=asked.limit)) for scene in scenes]
+    limit = min(asked.limit, asked.limit if asked.deep else FLEET_LIMIT)
+    searches += [(each.title, partial(fleet.explore, each, limit=limit)) for each in FLEETS]
+    for title, searched in searches:
         began = monotonic()
-        found = explore(scene, limit=asked.limit)
+        found = searched()
         states, steps = states + found.states, steps + found.steps
         verdict = "BROKEN" if found.broken else "holds" if found.complete else "not all seen"
         took_s = monotonic() - began
         sys.stdout.write(
-            f"{scene.title:52} {found.states:9,} moments {found.steps:11,} steps"
+            f"{title:52} {found.states:9,} moments {found.steps:11,} steps"
             f" {found.depth:3} deep {took_s:6.0f} s  {verdict}\n"
         )
         for line in [*found.story, found.broken] if found.broken else []:
             sys.stdout.write(f"    {line}\n")
         sys.stdout.flush()
         broken = broken or bool(found.broken)
-        figures[scene.title] = {"moments": found.states, "held": not found.broken}
+        figures[title] = {"moments": found.states, "held": not found.broken}
     sys.stdout.write(f"{json.dumps({'moments': states, 'steps': steps, 'by_bounds': figures})}\n")
     sys.exit(int(broken))
 

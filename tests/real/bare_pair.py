@@ -83,6 +83,7 @@ class BarePair:
         for prober in self.probers.values():
             await prober.stop()
         for client in self.clients.values():
+            await client.delete(client.fleets(self.namespace))
             mine = (client.core("services"), client.splits(), client.routes(), client.migrations())
             for path in mine:
                 listed = await client.get(path)

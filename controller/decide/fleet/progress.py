@@ -132,6 +132,7 @@ class Picture:
     """What holds for a Fleet at one time; ``changes`` is when it no longer does, for the time alone (None: never)."""
 
     fleet: Fleet
+    at: datetime
     waves: tuple[WaveView, ...]
     windows: WindowState
     line: LineState
@@ -149,17 +150,23 @@ class Picture:
 
 
 def picture(
-    fleet: Fleet, tallies: Mapping[int, Tally], now: datetime, *, unknown: str = ""
+    fleet: Fleet,
+    tallies: Mapping[int, Tally],
+    now: datetime,
+    *,
+    unknown: str = "",
+    before: Picture | None = None,
 ) -> Picture:
     """Return what holds for a Fleet now. ``unknown`` says why it is not known yet whom it names, or how they stand:
-    then nothing of it begins."""
-    windows = state_at(fleet.windows, now)
+    then nothing of it begins. What the picture ``before`` says of windows is taken over while it is true."""
+    windows = _windows(fleet, now, before)
     falls = {key: at for tally in tallies.values() for key, at in tally.falls.items()}
     line = line_of(fleet, falls, now)
     waves = tuple(_waves(fleet, tallies, now, unknown))
     stopped = stopped_message(line, fleet.line, fleet.name) if line.stopped and fleet.line else ""
     return Picture(
         fleet=fleet,
+        at=now,
         waves=waves,
         windows=windows,
         line=line,
@@ -168,6 +175,14 @@ def picture(
         stopped=stopped,
         changes=_next(now, windows.changes, line.changes, *(view.baked for view in waves)),
     )
+
+
+def _windows(fleet: Fleet, now: datetime, before: Picture | None) -> WindowState:
+    if before is not None and before.fleet.windows == fleet.windows:
+        known = before.windows
+        if before.at <= now and (known.changes is None or now < known.changes):
+            return known
+    return state_at(fleet.windows, now)
 
 
 def _next(now: datetime, *times: datetime | None) -> datetime | None:

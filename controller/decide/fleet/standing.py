@@ -20,15 +20,21 @@ BY_PEOPLE = frozenset(
 """Reverts that somebody asked for, or that another Service brought: no evidence against this one."""
 
 
+NEEDING = (MemberState.REVERTED, MemberState.BLOCKED)
+"""Only of these it is kept why: what passes by itself says something else at every look."""
+
+
 def standing_of(decision: Decision) -> Standing:
     """Return where a Service stands by what was decided for it."""
     state, plan = decision.state, decision.plan
+    member = _state(decision)
+    told = plan.ruling if member in NEEDING else None
     return Standing(
-        state=_state(decision),
+        state=member,
         target=plan.target,
         own_target=_own_target(decision),
-        reason=decision.reason,
-        message=plan.ruling.message if plan.ruling else "",
+        reason=told.reason.value if told else "",
+        message=told.message if told else "",
         started=state.attempt.started if state.attempt else None,
         completed=state.completed,
         fell=_fell(decision),

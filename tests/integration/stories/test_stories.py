@@ -165,6 +165,22 @@ def test_story_of_a_revert_brings_everyone_home() -> None:
 
 
 @pytest.mark.story
+@pytest.mark.timeout(STORY_S + 20)
+@pytest.mark.parametrize("split", ["trafficsplit", "httproute"])
+@pytest.mark.parametrize("api", ["embedded", pytest.param("real", marks=pytest.mark.real)])
+def test_a_fleet_keeps_its_order_and_no_request_fails(
+    request: pytest.FixtureRequest, api: str, split: str
+) -> None:
+    """Forty Services in four waves: opened by hand, closed by a window, rolled back together, stopped by three reverts,
+    and all back at one word, with a controller that is killed in each."""
+    if api == "real":
+        request.getfixturevalue("real_binaries")
+    result = told("fleet", "--services", "0", "--api", api, "--split", split)
+    assert result["failed_by_target"] > 0
+    assert (result["phase"], result["shares"]) == ("Completed", MOVED)
+
+
+@pytest.mark.story
 @pytest.mark.real
 @pytest.mark.usefixtures("real_binaries")
 @pytest.mark.timeout(STORY_S + 20)
