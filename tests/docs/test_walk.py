@@ -67,6 +67,7 @@ ELSEWHERE = {
     r"kubectl patch (trafficsplit|httproute) .*": "tests/deploy/test_by_hand.py types it, with the policies in force",
     r"kubectl delete validatingadmissionpolicybinding .*": "as above",
     OF_MANY: "tests/docs/test_fleet_guide.py types it",
+    MIGRATE + r"fleet (status|resume|rollback) FLEET": "the runbooks' Fleet is anyone's",
     r"kubectl get endpoints prober-legacy": "that mirror stands in the other cluster",
 }
 """What cannot be typed here, and why not."""
