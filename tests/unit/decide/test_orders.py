@@ -126,7 +126,8 @@ def test_a_share_is_asked_less_often_once_it_has_passed(
 ) -> None:
     """A share is asked ten times a second until all is earned, then three times; a burst reaches 50 in both.
 
-    The apex decides nothing and is asked once a second. What a migration costs is the sum; one that rises may ask for all of it at the next step.
+    The apex decides nothing and is asked once a second. What a migration costs is the sum. One that
+    rises may ask for all of it at the next step.
     """
     paths = {at: EARNED if at != short else {**EARNED, "clean": 763} for at in FOUR}
     found = asked(share, paths=paths, settled_s=settled_s)
