@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import controller, fleet, prober, rules, service
+from dashboards import controller, fleet, prober, rules, service, waves
 
 OUT = Path(__file__).parent / "out"
-MODULES = (fleet, service, prober, controller)
+MODULES = (fleet, waves, service, prober, controller)
 MADE = "# Built by `make dashboards` from dashboards/rules.py.\n"
 
 

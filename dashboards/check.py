@@ -14,7 +14,7 @@ import aiohttp
 
 from dashboards import build, conventions, rules
 from dashboards.asking import Asking, Query, filled, queries_of
-from dashboards.play import EDITED, MOVES, REVERTS, Played, played
+from dashboards.play import EDITED, FLEET, MOVES, REVERTS, Played, played
 from deploy.servers.prometheus import MISSING, find_binary
 
 ALERT_CASES = Path(__file__).parent.parent / "tests" / "integration" / "dashboards" / "alerts.yaml"
@@ -24,6 +24,9 @@ SCRAPED_S = 1.0
 COMMON = {
     "__rate_interval": "5s",
     "__range": "3m",
+    "__interval": "1s",
+    "fleet": FLEET,
+    "wave": ".*",
     "namespace": "default",
     "cluster": ".*",
     "instance": ".*",
@@ -34,8 +37,8 @@ COMMON = {
 SERVICES = (MOVES, REVERTS, EDITED)
 """The Service board is asked about each of these; data for one of them is enough."""
 
-SEEN = ("MigrateReverted", "MigrateHandEdited")
-"""Alerts that this story makes: somebody's revert, and somebody's edit."""
+SEEN = ("MigrateReverted", "MigrateHandEdited", "MigrateLineStopped")
+"""Alerts that this story makes: somebody's revert, which stops the line of its Fleet, and somebody's edit."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ LINKERD = frozenset({"response_total", "outbound_http_route_backend_response_sta
 PROCESS = frozenset({"process_cpu_seconds_total", "process_resident_memory_bytes"})
 """Metrics of every Python program that prometheus_client serves."""
 
-BUILT_IN = {"__rate_interval", "__range"}
+BUILT_IN = {"__rate_interval", "__range", "__interval"}
 
 
 def stale(folder: Path) -> list[str]:

@@ -32,14 +32,16 @@ NOTE = "A rendering by dashboards/draw.py of what the panels' queries returned. 
 class Answers:
     """What the queries of a board returned.
 
-    ``series`` is by (panel, letter), ``marks`` by annotation and its colour, ``variables`` as they were
-    filled in; the times are Unix. ``exemplars`` are (time, value) by panel.
+    ``series`` is by (panel, letter), ``marks`` by annotation and its colour, and so ``spans``, which last for as
+    long as a series is there; ``variables`` are as they were filled in; the times are Unix. ``exemplars`` are
+    (time, value) by panel.
     """
 
     began_s: float
     ended_s: float
     series: Mapping[tuple[str, str], Sequence[Series]]
     marks: Mapping[tuple[str, str], Sequence[Series]]
+    spans: Mapping[tuple[str, str], Sequence[Series]]
     exemplars: Mapping[str, Sequence[tuple[float, float]]]
     variables: Mapping[str, str]
 
@@ -51,7 +53,7 @@ def draw(board: Board, answers: Answers, path: Path) -> None:
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=BACK)
     chosen = ", ".join(
         f"{name} {answers.variables[name]}"
-        for name in ("namespace", "service")
+        for name in ("fleet", "namespace", "service")
         if f"${name}" in str(board["panels"])
         and not answers.variables.get(name, ".").startswith(".")
     )
@@ -116,6 +118,12 @@ def _fill(
         size_px=size,
         exemplars=list(answers.exemplars.get(panel["title"], ())),
         marks=_marks(answers),
+        spans=[
+            (colour, *between)
+            for (_, colour), found in answers.spans.items()
+            for series in found
+            for between in plots.stretches(series)
+        ],
     )
     plots.KINDS[panel["type"]](axes, shown)
 

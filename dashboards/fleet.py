@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from dashboards.agreed import ASKED_BACK
 from dashboards.panels import (
     BLUE,
     GREEN,
@@ -90,10 +91,10 @@ def _numbers(found: Dashboard) -> None:
     found.with_panel(
         number(
             "Went home in a day",
-            "Services whose last attempt was reverted in the last 24 hours, other than by their owner.",
+            "Services whose last attempt was reverted in the last 24 hours, other than because somebody asked.",
             now(
                 "count(max by (namespace, service) (migrate_controller_reverted_timestamp_seconds"
-                f'{{{HERE},reason!~"Aborted|TargetChanged"}}) > time() - 86400) or vector(0)'
+                f'{{{HERE},reason!~"{"|".join(ASKED_BACK)}"}}) > time() - 86400) or vector(0)'
             ),
             steps=((None, GREEN), (1.0, ORANGE)),
         )

@@ -16,7 +16,7 @@ from dashboards.draw import Answers, draw
 from dashboards.play import REVERTS, played
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
-DRAWN = ("fleet.json", "service.json")
+DRAWN = ("fleet.json", "waves.json", "service.json")
 SERVICE = REVERTS
 """Whom the Service board shows: who went home has the most to tell."""
 
@@ -41,15 +41,18 @@ async def gather(
     """Ask everything that a board asks."""
     series: dict[tuple[str, str], list[Series]] = {}
     marks: dict[tuple[str, str], list[Series]] = {}
+    spans: dict[tuple[str, str], list[Series]] = {}
     exemplars: dict[str, list[tuple[float, float]]] = {}
-    colours = {mark["name"]: mark["iconColor"] for mark in board["annotations"].get("list", ())}
+    known = {mark["name"]: mark for mark in board["annotations"].get("list", ())}
     for query in queries_of(name, board):
         expr = filled(query.expr, variables)
         if query.letter == "variable":
             continue
         found = await asking.ask(expr, instant=query.instant)
         if query.letter == "mark":
-            marks[query.panel, colours[query.panel]] = found
+            mark = known[query.panel]
+            kept = marks if mark["useValueForTime"] else spans
+            kept[query.panel, mark["iconColor"]] = found
             continue
         series[query.panel, query.letter] = found
         if query.exemplars:
@@ -57,4 +60,4 @@ async def gather(
                 (float(one["timestamp"]), float(one["value"]))
                 for one in await asking.exemplars(expr)
             ]
-    return Answers(asking.began_s, asking.ended_s, series, marks, exemplars, variables)
+    return Answers(asking.began_s, asking.ended_s, series, marks, spans, exemplars, variables)

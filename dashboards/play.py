@@ -1,7 +1,8 @@
 """A story for the boards: seven migrations on the local clusters, watched by a real Prometheus.
 
 One goes all the way, one turns bad and is rolled back, one is paused by its owner, one is edited by hand, one is
-in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble.
+in the middle, one is written wrongly, and one is only enrolled. Then a prober and an API server have trouble,
+while the window of their Fleet is closed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
@@ -35,6 +37,8 @@ MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG, ENROLLED = (
     "profile",
     "mail",
 )
+FLEET = "to-eks"
+WAVES = {"shop": (MOVES, REVERTS, PAUSED, EDITED, RISES, WRONG), "the-rest": (ENROLLED,)}
 SCRAPE_S = 1.0
 CALLS_HZ = 10.0
 LIMIT_S = 150.0
@@ -86,6 +90,7 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
             for name in WISHES:
                 await _service(pair, name)
             await pair.product()
+            await pair.fleet(FLEET, _programme())
             jobs: dict[str, Sequence[str] | Mapping[str, object]] = {
                 **pair.scraped,
                 **_proxies(pair),
@@ -134,8 +139,27 @@ async def _tell(pair: Pair, say: Callable[[str], None]) -> None:
             tasks.create_task(_phase(pair, WRONG, "Pending", say))
     except* StoryFailed as failed:
         raise StoryFailed("; ".join(str(one) for one in failed.exceptions)) from None
+    say(f"{FLEET}: a window closes, and one revert is to stop the line")
+    line = {"reverts": 1, "within": "24h"}
+    window = {"kind": "deny", "from": _now(), "until": "2100-01-01T00:00:00Z", "reason": "trouble"}
+    await pair.fleet(FLEET, _programme(stopTheLine=line, windows=[window]))
     await _trouble(pair, say)
-    await asyncio.sleep(AFTERWARDS_S)
+    await asyncio.sleep(AFTERWARDS_S / 2)
+    await pair.fleet(FLEET, _programme(stopTheLine=line, windows=[]))
+    await asyncio.sleep(AFTERWARDS_S / 2)
+
+
+def _programme(**more: object) -> dict[str, object]:
+    """The Fleet's spec: its Services say themselves how they move."""
+    waves = [
+        {"name": wave, "services": [{"namespace": "default", "names": list(names)}]}
+        for wave, names in WAVES.items()
+    ]
+    return {"target": EKS, "waves": waves, **more}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _wish(pair: Pair) -> None:

@@ -21,7 +21,8 @@ Target = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A panel and what it has to show; ``marks`` are (colour, Unix time), ``size_px`` is of the axes."""
+    """A panel and what it has to show; ``marks`` are (colour, Unix time), ``spans`` (colour, from, until), ``size_px``
+    is of the axes."""
 
     panel: Mapping[str, Any]
     found: Sequence[tuple[Target, list[Series]]]
@@ -31,6 +32,7 @@ class Shown:
     size_px: tuple[float, float]
     exemplars: Sequence[tuple[float, float]]
     marks: Sequence[tuple[str, float]]
+    spans: Sequence[tuple[str, float, float]]
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -84,17 +86,26 @@ def stat(axes: Axes, shown: Shown) -> None:
     wide, _ = shown.size_px
     for place, (name, series) in enumerate(named):
         value = series.points[-1][1]
-        said = name if by_name else text(value, shown.unit, shown.ended_s)
+        said, paint = _said(shown, name, value)
         x = (place + 0.5) / len(named)
         room = wide / len(named)
         size = min(23.0, 0.95 * room / max(len(said), 4))
-        paint = colour("blue") if by_name else by_threshold(value, shown.steps())
         high = 0.52 if by_name or len(named) == 1 else 0.58
         axes.text(
             x, high, said, color=paint, fontsize=size, ha="center", va="center", weight="bold"
         )
         if len(named) > 1 and not by_name:
             axes.text(x, 0.17, name, color=FAINT, fontsize=8, ha="center", va="center")
+
+
+def _said(shown: Shown, name: str, value: float) -> tuple[str, str]:
+    """Return a big value's text and its colour: the series' name, what the value is mapped to, or the value."""
+    if shown.panel["options"]["textMode"] == "name":
+        return name, colour("blue")
+    for mapping in shown.defaults.get("mappings") or ():
+        if found := mapping["options"].get(f"{value:g}"):
+            return str(found["text"]), colour(found["color"])
+    return text(value, shown.unit, shown.ended_s), by_threshold(value, shown.steps())
 
 
 def bar_gauge(axes: Axes, shown: Shown) -> None:
@@ -256,6 +267,10 @@ def _over_time(
     inner.yaxis.set_major_formatter(lambda value, _: text(value, shown.unit))
     inner.locator_params(axis="x", nbins=max(3, int(wide / 110)))
     inner.locator_params(axis="y", nbins=5)
+    for paint, begun, over in shown.spans:
+        inner.axvspan(
+            begun - shown.began_s, over - shown.began_s, color=colour(paint), alpha=0.13, lw=0
+        )
     for paint, at in {(paint, at) for paint, at in shown.marks}:
         if shown.began_s <= at <= shown.ended_s:
             inner.axvline(
@@ -358,6 +373,17 @@ def _gapped(series: Series, began_s: float) -> tuple[list[float], list[float]]:
         values.append(value)
         last = at
     return times, values
+
+
+def stretches(series: Series) -> list[tuple[float, float]]:
+    """Return from when until when a series is there, in Unix time: each stretch without a gap."""
+    found: list[tuple[float, float]] = []
+    for at, _ in series.points:
+        if found and at - found[-1][1] <= 3 * _step(series):
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
 
 
 def _step(series: Series) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dashboards.agreed import SHARE_BUCKETS, WINDOWS
+from dashboards.agreed import ASKED_BACK, SHARE_BUCKETS, WINDOWS
 
 RUNBOOKS = "docs/runbooks"
 """Where the runbooks are, unless the rules are built for a web site that shows them."""
@@ -18,6 +18,10 @@ RUNBOOKS = "docs/runbooks"
 HOUR_S = 3600
 OVERDUE_S = 1800
 """As long as a migration may hold its slot while something holds it (docs/how-it-works.md)."""
+
+
+STUCK_WAVE_S = 6 * HOUR_S
+"""As long as nothing of an open wave may move, though no window, line, pause or soak says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,36 @@ _LAWS = "migrate_controller_laws_broken_total"
 _SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
 _EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
 
+# One Service's finding is told of it alone, not of all that are rolled back together with it.
+_NO_FINDING = "|".join((*ASKED_BACK, "TogetherReverted"))
+
+# What keeps all of a Fleet keeps none of its Services in particular.
+_WHOLE_FLEET = "FleetPaused|LineStopped|WaveWaits|WindowClosed"
+
+_FLEET = "migrate_controller_fleet_"
+
+
+def _lately(metric: str) -> str:
+    """The Fleets of which this was true at any time in as long as a wave may stand."""
+    return f"max by (fleet) (max_over_time({_FLEET}{metric}[{STUCK_WAVE_S // HOUR_S}h])) == 1"
+
+
+def _in_wave(of_services: str) -> str:
+    """The waves that have a Service in this."""
+    member = f"max by (fleet, wave, namespace, service) ({_FLEET}member)"
+    return f"max by (fleet, wave) ({member} and on (namespace, service) {of_services})"
+
+
+_PAUSED = _info('reason="FleetPaused"')
+_STUCK_WAVE = (
+    f"time() - max by (fleet, wave) ({_FLEET}wave_last_progress_timestamp_seconds) > {STUCK_WAVE_S}"
+    f' and on (fleet, wave) max by (fleet, wave) ({_FLEET}wave_state{{state="Open"}}) == 1'
+    f" unless on (fleet) ({_lately('window_closed')})"
+    f" unless on (fleet) ({_lately('line_stopped')})"
+    f" unless on (fleet, wave) {_in_wave(_PAUSED)}"
+    " unless on (fleet, wave) " + _in_wave("migrate_controller_step_due_timestamp_seconds > time()")
+)
+
 ALERTS = (
     Alert(
         "MigrateErrorBudgetBurnsFast",
@@ -143,7 +177,7 @@ ALERTS = (
         "MigrateStuck",
         "time() - max by (namespace, service) (migrate_controller_step_due_timestamp_seconds)"
         f" > {OVERDUE_S} and on (namespace, service) "
-        + _info('phase=~"Progressing|Holding|Soaking",reason!="FleetPaused"'),
+        + _info(f'phase=~"Progressing|Holding|Soaking",reason!~"{_WHOLE_FLEET}"'),
         "5m",
         "ticket",
         f"{_SERVICE} has not risen although its next step is long due",
@@ -153,7 +187,7 @@ ALERTS = (
     Alert(
         "MigrateReverted",
         "max by (namespace, service, reason) "
-        '(migrate_controller_reverted_timestamp_seconds{reason!~"Aborted|TargetChanged"})'
+        f'(migrate_controller_reverted_timestamp_seconds{{reason!~"{_NO_FINDING}"}})'
         f" > time() - {HOUR_S}",
         "0s",
         "ticket",
@@ -189,6 +223,26 @@ ALERTS = (
         "No word comes from the probers in {{ $labels.cluster }}",
         "Without probes nothing rises, and a target that turns bad is not left: this is the watch over"
         " every migration in progress.",
+    ),
+    Alert(
+        "MigrateLineStopped",
+        f"max by (fleet) ({_FLEET}line_stopped) == 1",
+        "1m",
+        "page",
+        "Reverts have stopped the line of Fleet {{ $labels.fleet }}",
+        "As many attempts as its stopTheLine allows ended by evidence within its time. Nothing of the Fleet"
+        " rises before a person resumes it; who is shifted stays, and is still rolled back where the target"
+        " is bad. `kubectl migrate fleet status {{ $labels.fleet }}` says who was reverted and why.",
+    ),
+    Alert(
+        "MigrateWaveStuck",
+        _STUCK_WAVE,
+        "10m",
+        "ticket",
+        "Wave {{ $labels.wave }} of Fleet {{ $labels.fleet }} stands still",
+        "For {{ $value | humanizeDuration }} no Service of it was raised or completed, and no window, stopped"
+        " line, pause, dwell or soak explains it. `kubectl migrate fleet status {{ $labels.fleet }}` says who"
+        " needs a person.",
     ),
     Alert(
         "MigrateWatchStale",

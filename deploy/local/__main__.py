@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from deploy.local.fleet import OF_A_FLEET
 from deploy.local.observed import SplitKind
 from deploy.local.pair import Pair, Plan
 from deploy.local.screen import Screen
@@ -142,7 +143,8 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
     note = ""
     if split != asked.split:
         note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
-    say(f"\n== {name}: {STORIES[name].__doc__}\n   {CONDITIONS}{note}")
+    conditions = OF_A_FLEET if name == "fleet" else CONDITIONS
+    say(f"\n== {name}: {STORIES[name].__doc__}\n   {conditions}{note}")
     try:
         await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, say), result))
         if result.verdict != "kept" and hasattr(pair, "controller"):

@@ -218,7 +218,7 @@ def test_controller_has_its_board(build: Build) -> None:
         "print(*(f.name for f in files('controller.report.ui').joinpath('page').iterdir()))"
     )
     done = program(build, "controller", "python", "-c", code)
-    assert {"index.html", "board.css", "board.js"} <= set(done.stdout.split())
+    assert {"index.html", "board.css", "parts.js", "lanes.js", "board.js"} <= set(done.stdout.split())
 
 
 @pytest.mark.timeout(600)

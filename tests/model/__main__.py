@@ -65,7 +65,7 @@ FLEETS = (
 )
 """What may trouble a Fleet of three Services in two waves."""
 
-FLEET_LIMIT = 30_000
+FLEET_LIMIT = 10_000
 """Moments of one search of a Fleet's: each decides on three Services."""
 
 LIMIT = 250_000

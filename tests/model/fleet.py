@@ -100,6 +100,18 @@ def explore(bounds: Bounds, word: Word | None = None, *, limit: int | None = Non
     return search(Moment(), bounds.budget, steps, lambda _: None, limit=limit)
 
 
+def calm(moment: Moment) -> Moment:
+    """Return what comes of a moment at the end of time, when nobody does anything more but each is decided, hour by
+    hour, until it is quiet."""
+    while True:
+        after = moment
+        for number in range(len(WAVES)):
+            after = _decided(heard, after, number)
+        if after == moment and moment.hour == HOURS:
+            return moment
+        moment = after if after != moment else replace(moment, hour=moment.hour + 1)
+
+
 def time(hour: int) -> datetime:
     """Return the time of an hour."""
     return BEGAN + timedelta(hours=hour)

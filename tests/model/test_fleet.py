@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller.domain.fleet import FleetWord
-from tests.model.fleet import Bounds, Moment, explore, heard
+from tests.model.fleet import Bounds, Moment, calm, explore, heard
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,22 @@ def test_no_story_of_a_fleet_breaks_a_promise(bounds: Bounds) -> None:
     found = explore(bounds, limit=3000)
     assert (found.broken, found.story) == ("", [])
     assert found.states > 200
+
+
+def test_a_fleet_that_nobody_troubles_comes_to_its_end() -> None:
+    """Opened beforehand, both waves are completed in their order: the second after bake and window, in three hours."""
+    end = calm(Moment(opened=True))
+    assert [service.completed for service in end.services] == [1, 1, 4]
+    shut = calm(Moment())
+    assert [service.completed for service in shut.services] == [1, 1, None]
+
+
+def test_a_fleet_goes_on_after_what_troubled_it() -> None:
+    """Who was rolled back stays so, its wave with it, and a person who opens the next one cannot make it begin."""
+    one = replace(Moment().services[0], share=100, started=0, since=0, bad=True)
+    end = calm(replace(Moment(opened=True), services=(one, *Moment().services[1:])))
+    assert end.services[0].reverted == ("TargetBad", 0)
+    assert [service.share or 0 for service in end.services] == [0, 0, 0]
 
 
 DEAF: dict[str, tuple[Callable[[FleetWord], FleetWord], str, Bounds]] = {

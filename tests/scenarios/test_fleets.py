@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from controller.domain import PREFIX, WHOLE, Key, Phase
-from controller.kube.objects import Resource
+from controller.kube.objects import Freshness, Resource
 from tests.scenarios.world import QUICK, World
 
 NAME = "to-eks"
@@ -341,3 +341,82 @@ def test_a_restart_forgets_nothing_of_a_wave() -> None:
         world.crash()
         world.run(30)
     assert (world.shares(key=key("b"))[0], reason(world, "b")) == (0, "WaveWaits")
+
+
+def test_a_wave_that_moves_together_tries_again_together() -> None:
+    """One that is retried alone waits for the others that were rolled back; when all are, all of them rise."""
+    world = World(services=("a", "b"))
+    put(world, wave("one", "a", "b", together=True))
+    world.until(lambda: all(world.shares(key=key(s))[0] >= 100 for s in "ab"))
+    world.annotate(key=key("a"), abort="true")
+    world.until(lambda: all(phase(world, s) is Phase.REVERTED for s in "ab"), limit_s=30)
+    world.annotate(key=key("a"), abort=None, attempt="2")
+    world.run(60)
+    assert (world.shares(key=key("a"))[0], reason(world, "a")) == (0, "WaveWaits")
+    world.annotate(key=key("b"), attempt="2")
+    world.until(lambda: all(world.shares(key=key(s))[0] >= 100 for s in "ab"), limit_s=300)
+
+
+def test_who_is_excluded_in_mid_move_stays_and_is_armed() -> None:
+    """A Service that is taken out of its Fleet stays at its share, and a bad target is still left."""
+    world = World(services=("a",))
+    put(world, wave("one", "a"))
+    world.until(lambda: world.shares(key=key("a"))[0] == 100)
+    world.annotate(key=key("a"), excluded="true")
+    world.run(3)
+    stood = world.shares(key=key("a"))
+    world.run(60)
+    assert world.shares(key=key("a")) == stood
+    world.set_pods("eks", [], key("a"))
+    world.until(lambda: phase(world, "a") is Phase.REVERTED, limit_s=60)
+
+
+def test_a_rollback_ends_a_return_too() -> None:
+    """Who is on the way back to the origin is rolled back to the target by a rollback of the Fleet."""
+    world = World(services=("a",))
+    world.begin_on_legacy(key("a"))
+    put(world, wave("one", "a"))
+    world.until(lambda: phase(world, "a") is Phase.COMPLETED, limit_s=5000)
+    by_hand(world, "return", "one")
+    world.until(lambda: 0 < world.shares(key=key("a"))[0] <= 900, limit_s=600)
+    by_hand(world, "rollback", "all")
+    world.until(lambda: world.shares(key=key("a")) == (WHOLE, WHOLE), limit_s=30)
+
+
+def test_who_is_gone_from_the_origin_still_counts_as_moved() -> None:
+    """When the old cluster's Service is deleted after its move, its wave stays completed."""
+    world = World(services=("a", "b"))
+    put(world, wave("one", "a"), wave("two", "b", opens="byHand"))
+    world.until(lambda: phase(world, "a") is Phase.COMPLETED, limit_s=5000)
+    world.apis["legacy"].delete(Resource.SERVICES, "default", "a")
+    world.run(30)
+    assert (status(world)["moved"], status(world)["waves"][0]["state"]) == ("1/2", "Completed")
+
+
+def test_nobody_rises_while_it_is_not_known_what_fleets_say() -> None:
+    """Where the Fleets cannot be watched nobody rises, and when they can, everybody goes on."""
+    world = World(services=("a",))
+    put(world, wave("one", "a"))
+    world.until(lambda: world.shares(key=key("a"))[0] == 100)
+    stale = Freshness("legacy", Resource.FLEETS, False, "are forbidden")
+    world.replica.reconciler.apply(stale)
+    world.run(1)
+    stood = world.shares(key=key("a"))
+    world.run(60)
+    assert (world.shares(key=key("a")), reason(world, "a")) == (stood, "ClusterStale")
+    world.replica.reconciler.apply(Freshness("legacy", Resource.FLEETS, True))
+    world.until(lambda: world.shares(key=key("a"))[0] > stood[0], limit_s=300)
+
+
+def test_a_fleet_at_rest_writes_nothing() -> None:
+    """When a wave waits for a person, nothing is written for hours: no status, no Event, no split."""
+    world = World(services=("a", "b"))
+    put(world, wave("one", "a"), wave("two", "b", opens="byHand"))
+    world.until(lambda: phase(world, "a") is Phase.COMPLETED, limit_s=5000)
+    world.run(300)
+    before = {name: len(api.log) for name, api in world.apis.items()}
+    looked: list[object] = []
+    world.on_look.append(lambda *found: looked.append(found))
+    world.run(3600)
+    assert {name: len(api.log) for name, api in world.apis.items()} == before
+    assert looked == []

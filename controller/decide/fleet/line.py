@@ -26,22 +26,31 @@ class LineState:
 def line_of(fleet: Fleet, falls: Mapping[Key, datetime], now: datetime) -> LineState:
     """Return how the line stands. ``falls`` is by Service when its last attempt was ended by evidence.
 
-    A line that was stopped stays so until a person resumes it: only falls after ``resumed-at`` count. What fell
-    longer before the Fleet was made than the rule looks back is none of its attempts. A Service counts once, by its
-    last fall: more than that no record keeps.
+    A line that was stopped stays so until a person resumes it: only falls after ``resumed-at`` count. A time that is
+    yet to come, by a clock that is ahead or a slip of the hand, counts from then on: else nothing would stop until
+    then. What fell longer before the Fleet was made than the rule looks back is none of its attempts. A Service counts
+    once, by its last fall: more than that no record keeps.
     """
     rule = fleet.line
     if rule is None:
         return LineState()
     within = timedelta(seconds=rule.within_s)
-    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within))
+    found = sorted((at, key) for key, at in falls.items() if at > _after(fleet, within, now))
+    ahead = _ahead(fleet, now)
     last = _met(found, rule)
     if last is not None:
         services = tuple(key for _, key in found[last - rule.reverts + 1 :])
-        return LineState(stopped=True, services=services, since=found[last][0])
-    counting = [(at, key) for at, key in found if now - at <= within]
-    changes = counting[0][0] + within if counting else None
-    return LineState(services=tuple(key for _, key in counting), changes=changes)
+        return LineState(True, services, found[last][0], min(ahead, default=None))
+    counting = {key: at + within for at, key in found if now - at <= within}
+    return LineState(
+        services=tuple(counting), changes=min([*counting.values(), *ahead], default=None)
+    )
+
+
+def _ahead(fleet: Fleet, now: datetime) -> tuple[datetime, ...]:
+    """Return the time of resuming where it is yet to come."""
+    resumed = fleet.by_hand.resumed_at
+    return (resumed,) if resumed is not None and resumed > now else ()
 
 
 def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
@@ -53,10 +62,11 @@ def _met(found: Sequence[tuple[datetime, Key]], rule: StopRule) -> int | None:
     return None
 
 
-def _after(fleet: Fleet, within: timedelta) -> datetime:
+def _after(fleet: Fleet, within: timedelta, now: datetime) -> datetime:
     """Return since when what fell counts."""
     made = fleet.created - within if fleet.created else LONG_AGO
-    return max(fleet.by_hand.resumed_at or LONG_AGO, made)
+    resumed = fleet.by_hand.resumed_at
+    return made if resumed is None or _ahead(fleet, now) else max(resumed, made)
 
 
 def stopped_message(line: LineState, rule: StopRule, fleet: str) -> str:

@@ -51,6 +51,7 @@ class FleetMetrics:
             "1 for each Service that a Fleet names, with its wave.",
             *("wave", "namespace", "service"),
         )
+        self._named: dict[str, Mapping[Key, str]] = {}
 
     def show(
         self,
@@ -70,12 +71,15 @@ class FleetMetrics:
         self._closed.show(fleet, {(): float(status.get("window", {}).get("closed", False))})
         self._stopped.show(fleet, {(): float(line.get("stopped", False))})
         self._reverts.show(fleet, {(): float(line.get("reverts", 0))})
-        self._members.show(
-            fleet, {(wave, key.namespace, key.service): 1.0 for key, wave in members.items()}
-        )
+        if self._named.get(name) != members:  # of thousands, which seldom change
+            self._named[name] = members
+            self._members.show(
+                fleet, {(wave, key.namespace, key.service): 1.0 for key, wave in members.items()}
+            )
 
     def forget(self, name: str) -> None:
         """Let go of a Fleet that is no more."""
+        self._named.pop(name, None)
         for metric in (
             *(self._services, self._wave_state, self._progress, self._members),
             *(self._closed, self._stopped, self._reverts),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from controller.domain import Key, Phase, Side
+from controller.domain import Key, Phase, Reason, Side
 from controller.domain.status import AskedBy, MigrationStatus, PathStatus, TrafficStatus, rfc3339
 
 
@@ -77,8 +77,10 @@ def fleet_row(name: str, status: Any) -> dict[str, Any]:
 
 
 def _needs_person(status: MigrationStatus) -> bool:
-    """Return whether it goes on only when somebody acts, or asks for somebody now."""
-    return status.alert or status.blocked or status.phase == Phase.REVERTED
+    """Return whether it goes on only when somebody acts, or asks for somebody now; whoever chose that it stays where
+    it is, or waits for a turn, needs nobody."""
+    held = status.blocked and not Reason(status.reason).meaning.chosen
+    return status.alert or held or status.phase == Phase.REVERTED
 
 
 def _progress(paths: Sequence[PathStatus]) -> tuple[int, int]:

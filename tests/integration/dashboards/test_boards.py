@@ -11,8 +11,9 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from controller.domain.reasons import CATALOGUE
 from dashboards import build, conventions, rules
-from dashboards.agreed import SHARE_BUCKETS
+from dashboards.agreed import CHOSEN, SHARE_BUCKETS
 from dashboards.asking import filled, queries_of
 
 ROOT = Path(__file__).parents[3]
@@ -92,6 +93,20 @@ def test_a_misspelt_metric_is_found() -> None:
     board["panels"][0]["targets"][0]["expr"] = 'sum by (a_b) (rate(migrate_leader{x="y_z"}[5m]))'
     (told,) = conventions.unknown_metrics({"fleet.json": board}, rules.groups())
     assert told.endswith("nobody emits migrate_leader")
+
+
+def test_nobody_is_needed_for_what_was_chosen() -> None:
+    """The board of the waves leaves out as chosen exactly those reasons that the catalogue calls so."""
+    wrong = [str(r) for r, known in CATALOGUE.items() if known.chosen != (r in CHOSEN)]
+    assert wrong == []
+
+
+def test_a_board_that_shows_what_is_to_come_has_its_numbers_of_now() -> None:
+    """On the board of the waves, which ends in the future, only the burn-down does: all else is asked up to now."""
+    board = BOARDS["waves.json"]
+    assert board["time"] == {"from": "now-14d", "to": "now+14d"}
+    future = [panel["title"] for panel in board["panels"] if panel.get("timeFrom") != "14d"]
+    assert future == ["Burn-down"]
 
 
 def test_variables_are_filled_in() -> None:

@@ -26,6 +26,8 @@ LABELS = {
     "callers": "legacy",
     "side": "target",
     "le": "25",
+    "fleet": "to-eks",
+    "wave": "catalog",
 }
 
 
@@ -35,13 +37,15 @@ def answered(name: str, values: list[float]) -> Answers:
     found = [Series(LABELS, points)] if points else []
     asked = list(queries_of(name, BOARDS[name]))
     marks = {(q.panel, "red"): found for q in asked if q.letter == "mark"}
+    filled_in = {"namespace": "shop", "service": "cart", "origin": "legacy", "target": "eks"}
     return Answers(
         began_s=BEGAN,
         ended_s=ENDED,
         series={(q.panel, q.letter): found for q in asked},
         marks=marks,
+        spans=marks,
         exemplars={q.panel: [(BEGAN + 5.0, 1.0)] for q in asked if q.exemplars},
-        variables={"namespace": "shop", "service": "cart", "origin": "legacy", "target": "eks"},
+        variables={**filled_in, "fleet": "to-eks", "wave": "catalog"},
     )
 
 
@@ -71,7 +75,7 @@ def written(name: str, panel: str, values: list[float]) -> set[str]:
     (one,) = [p for p in board["panels"] if p["title"] == panel]
     axes = Figure().add_axes((0, 0, 1, 1))
     found = [(t, list(answers.series[panel, t["refId"]])) for t in one["targets"]]
-    shown = plots.Shown(one, found, BEGAN, ENDED, answers.variables, (600, 300), [], [])
+    shown = plots.Shown(one, found, BEGAN, ENDED, answers.variables, (600, 300), [], [], [])
     plots.KINDS[one["type"]](axes, shown)
     texts = [text.get_text() for child in [axes, *axes.child_axes] for text in child.texts]
     return set(texts)
@@ -92,6 +96,21 @@ def test_a_number_is_shown_in_its_unit() -> None:
 def test_a_name_is_shown_in_place_of_its_value() -> None:
     """A panel of names shows the label that its legend asks for."""
     assert written("service.json", "Phase", [1.0]) == {"Holding"}
+
+
+def test_a_mapped_value_is_shown_as_its_text() -> None:
+    """A big value that the panel maps is written as that text, and any other in its unit."""
+    assert written("waves.json", "Windows and line", [2.0]) == {"stopped"}
+    assert written("waves.json", "Windows and line", [7.0]) == {"7"}
+
+
+def test_a_span_lasts_while_its_series_is_there() -> None:
+    """A series with a gap in it makes two spans, each from its first point to its last."""
+    points = tuple((BEGAN + at, 1.0) for at in (0.0, 1.0, 2.0, 30.0, 31.0))
+    assert plots.stretches(Series(LABELS, points)) == [
+        (BEGAN, BEGAN + 2.0),
+        (BEGAN + 30.0, BEGAN + 31.0),
+    ]
 
 
 def test_a_legend_has_the_labels_of_its_series() -> None:

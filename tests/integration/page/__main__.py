@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.integration.page.fleet import key, programme, shows, status
 from tests.integration.stories.scene import Scene, playing
 
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
-SIZE = (1280, 720)
+SIZE = (1280, 800)
 ROWS = 409
 CALLS_HZ = 5.0
 
@@ -50,11 +51,34 @@ async def main() -> None:
     sys.stdout.write(json.dumps(await measures()) + "\n")
 
 
+SHOP = ("cart", "checkout", "invoices", "search")
+OFFICE = ("stock", "users")
+
+
+def programme_spec() -> dict[str, Any]:
+    """A Fleet of all six: the office waits for the shop and for a person, and a window closes tomorrow."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    begins, ends = (f"{now + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (1, 3))
+    return {
+        "target": EKS,
+        "stopTheLine": {"reverts": 3, "within": "24h"},
+        "windows": [{"kind": "deny", "from": begins, "until": ends, "reason": "weekend"}],
+        "waves": [
+            {"name": "shop", "services": [{"namespace": "default", "names": list(SHOP)}]},
+            {
+                "name": "office",
+                "services": [{"namespace": "default", "names": list(OFFICE)}],
+                "opens": "byHand",
+            },
+        ],
+    }
+
+
 async def tell(scene: Scene) -> None:
     """Six Services: one moved, one on the path, one soaking, one rolled back, one enrolled, one written wrong."""
-    names = ("cart", "checkout", "invoices", "search", "stock", "users")
-    for name in names:
+    for name in (*SHOP, *OFFICE):
         await scene.service(name, rate_hz=CALLS_HZ)
+    await scene.pair.fleet("to-eks", programme_spec())
     await scene.ask("stock", target=EKS, paused="true")
     await scene.ask("users", target=EKS, steps="10,100")
     # One after the other: all at once is more than this machine's mesh can carry.

@@ -161,6 +161,7 @@ def fleet_status(**changes: Any) -> dict[str, Any]:
                 total=48,
                 completed=48,
                 completedAt="2039-11-20T09:00:00Z",
+                message="Completed",
             ),
             wave(
                 2,
@@ -173,7 +174,7 @@ def fleet_status(**changes: Any) -> dict[str, Any]:
                 blocked=3,
                 waiting=2,
                 openedAt="2039-11-21T09:00:00Z",
-                message="2 wait for a slot",
+                message="Open: 12 under way, 1 reverted, 3 blocked, 2 waiting",
             ),
             wave(
                 3,

@@ -432,7 +432,9 @@ async def test_one_chip_leaves_who_needs_a_person() -> None:
 
 async def test_heads_stay_in_sight() -> None:
     """Far down in 409 rows the table's heads stand right below the page's, and a row is low."""
-    async with board(fleet(409)) as opened:
+    feed = fleet(409)
+    feed.put(key(5), shows(status("Reverting", message="many words " * 40, alert=True)))
+    async with board(feed) as opened:
         await expect(opened.locator(SHOWN)).to_have_count(409)
         await opened.evaluate("scrollTo(0, 9000)")
         top, bottom, row = await opened.evaluate(

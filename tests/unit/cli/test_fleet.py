@@ -395,6 +395,9 @@ async def test_rollback_of_waves_and_of_all(cluster: CommandCluster) -> None:
     assert "until another attempt is asked for: kubectl migrate retry --all -A" in less.out
     assert (await cluster.run("fleet", "rollback", "--all", "--undo", "-y")).code == 0
     assert notes(cluster) == {}
+    cluster.put(fleet(rollback="catalog,gone"))
+    assert (await cluster.run("fleet", "rollback", "--undo", "-y")).code == 0
+    assert notes(cluster) == {}
     twice = await cluster.run("fleet", "rollback", "--all", "--undo")
     assert (twice.code, "rollback does not name any wave" in twice.out) == (0, True)
     both = await cluster.run("fleet", "rollback", "--all", "catalog")

@@ -86,10 +86,11 @@ def test_a_row_has_what_was_measured_and_what_is_asked_for() -> None:
         ({"phase": "Reverting"}, False),
         ({"conditions": [{"type": "Blocked", "status": "True"}]}, True),
         ({"conditions": [{"type": "Blocked", "status": "False"}]}, False),
+        ({"conditions": [{"type": "Blocked", "status": "True"}], "reason": "Paused"}, False),
     ],
 )
 def test_a_row_says_who_needs_a_person(changes: dict[str, Any], needed: bool) -> None:
-    """Who asks for somebody, is rolled back, or held by what does not pass by itself, needs a person."""
+    """Who asks for somebody, is rolled back, or held by what nobody chose and does not pass, needs a person."""
     assert row(A, shown(status(**changes)))["person"] is needed
 
 

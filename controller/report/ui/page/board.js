@@ -280,7 +280,7 @@ function tell(told) {
   const shares = make("div");
   shares.append(...Object.keys(told.shares).map((cluster) => share(told, cluster)));
   const asked = make("p", "small", `${told.asks ? `${told.asks} is asked for` : "asked"} by ${told.by || "somebody"} `);
-  asked.append(clock(told.asked), told.wish ? `; its wish is of ${told.wish}` : "");
+  asked.append(clock(told.asked), told.wish.startsWith("fleet/") ? `; what it does not say itself is of ${told.wish}` : "");
   const next = told.next ? [make("p", "", `Next: ${told.next}`)] : [];
   const warned = list(told.warned.map((one) => [make("strong", "", one.reason), `: ${one.message}`]));
   at("story-title").textContent = `${told.namespace}/${told.name} to ${told.target || "nowhere"}`;

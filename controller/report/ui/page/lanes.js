@@ -111,6 +111,18 @@ function people(fleet) {
 
 // --- the lanes ------------------------------------------------------------------------------------
 
+// What its bar does not say; an open wave's message has its counts.
+function meanwhile(wave) {
+  const also = wave.state === "Open" ? [] : sums(wave, ["completed", "waiting"]);
+  if (wave.excluded) also.push(`${wave.excluded} excluded`);
+  if (wave.together) also.push("together");
+  const baking = wave.state === "Baking" && wave.opensAt;
+  const told = baking ? [due(wave.opensAt, "Bakes until ")] : [wave.message || ""];
+  if (!baking && wave.opensAt) told.push(" · ", due(wave.opensAt, "opens "));
+  if (!baking && wave.completedAt) told.push(" · ", clock(wave.completedAt, { weekday: true }));
+  return also.length ? [...told, ` · ${also.join(", ")}`] : told;
+}
+
 function waveRow(fleet, wave) {
   const key = `${fleet.name}/${wave.name}`;
   const item = make("li");
@@ -121,13 +133,8 @@ function waveRow(fleet, wave) {
   button.addEventListener("click", () => choose({ wave: wanted.wave === key ? "" : key }));
   const name = make("span", "who", `${wave.number} ${wave.name}`);
   name.title = wave.name;
-  const also = sums(wave, ["completed", wave.state === "Waiting" ? "waiting" : ""]);
-  if (wave.excluded) also.push(`${wave.excluded} excluded`);
-  if (wave.together) also.push("together");
   const why = make("span", "why");
-  if (wave.opensAt) why.append(due(wave.opensAt, "Opens the next at "), ". ");
-  else if (wave.completedAt) why.append("Completed ", clock(wave.completedAt, { weekday: true }), " ");
-  why.append([also.join(", "), wave.message].filter(Boolean).join(". "));
+  why.append(...meanwhile(wave));
   why.title = why.textContent;
   button.append(name, tag(wave.state), lane(wave), make("span", "much", `${wave.completed || 0}/${wave.total || 0}`), why);
   item.append(button);

@@ -240,6 +240,16 @@ def test_a_person_resumes_the_line() -> None:
     assert line_of(resumed, falls(0.5, 1, 1.5), NOW).stopped
 
 
+def test_a_line_is_not_resumed_before_its_time() -> None:
+    """A time of resuming that is yet to come disarms nothing: until then it is as without, and then it counts."""
+    ahead = fleet(line=RULE, by_hand=ByHand(resumed_at=NOW + HOUR))
+    stopped = line_of(ahead, falls(1, 2, 3), NOW)
+    assert (stopped.stopped, stopped.changes) == (True, NOW + HOUR)
+    assert not line_of(ahead, falls(1, 2, 3), NOW + HOUR).stopped
+    going = line_of(ahead, falls(1), NOW)
+    assert (going.stopped, going.changes) == (False, NOW + HOUR)
+
+
 def test_what_fell_long_before_the_fleet_was_made_is_none_of_it() -> None:
     """A Fleet that is made anew still knows what fell within the rule's time, and nothing before that."""
     made = fleet(line=RULE, created=NOW)
