@@ -32,7 +32,7 @@ def _parse_uncollected(*of: Any, **how: Any) -> Any:
             gc.enable()
 
 
-ast.parse = _parse_uncollected  # type: ignore[assignment]
+ast.parse = _parse_uncollected
 
 # How long an example takes says something of the machine and nothing of the code: no test asserts it.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

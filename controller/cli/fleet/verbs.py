@@ -31,21 +31,23 @@ class Step:
 
 def named(fleet: Fleet, asked: Asked) -> tuple[str, ...]:
     """Return the waves that are meant, in the Fleet's order. Raises Failure for one that it has not."""
-    if getattr(asked, "every", False):
-        if asked.waves:
-            raise Failure(
-                "--all is every wave: leave it out, or leave out the names", code=Exit.USAGE
-            )
-        return fleet.waves
+    every = "" if asked.action == "open" else "--all"
     if not asked.waves:
-        every = "" if asked.action == "open" else ", or --all"
-        raise Failure(
-            f"say which waves{every}: Fleet {fleet.name} has {', '.join(fleet.waves)}",
-            code=Exit.USAGE,
-        )
+        return _not_named(fleet, asked, every)
+    if every and asked.every:
+        raise Failure("--all is every wave: leave it out, or leave out the names", code=Exit.USAGE)
     for name in asked.waves:
-        refuse_unknown(fleet.name, fleet.waves, name, "" if asked.action == "open" else "--all")
+        refuse_unknown(fleet.name, fleet.waves, name, every)
     return tuple(name for name in fleet.waves if name in asked.waves)
+
+
+def _not_named(fleet: Fleet, asked: Asked, every: str) -> tuple[str, ...]:
+    """Return every wave, where ``--all`` or ``--undo`` says so. Raises Failure where nothing does."""
+    if every and (asked.every or asked.undo):
+        return fleet.waves
+    waves = f"Fleet {fleet.name} has {', '.join(fleet.waves)}"
+    either = f", or {every}" if every else ""
+    raise Failure(f"say which waves{either}: {waves}", code=Exit.USAGE)
 
 
 def open_waves(fleet: Fleet, asked: Asked, _now: datetime) -> Step:
@@ -178,8 +180,8 @@ def _undone(
 ) -> Step:
     before = _asked(fleet, key)
     every = fleet.waves if ALL in before else before
-    left = set() if asked.every else set(every) - set(waves)
-    stands = f"{key} does not name {'any wave' if asked.every else listed(tuple(waves))}"
+    left = set(every) - set(waves) if asked.waves else set()
+    stands = f"{key} does not name {listed(tuple(waves)) if asked.waves else 'any wave'}"
     if left == set(every) or not before:
         return Step({}, stands)
     return Step(_change(fleet, key, left, before), stands, moves, then)

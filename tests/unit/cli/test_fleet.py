@@ -24,7 +24,7 @@ from controller.cli.api import Api, Change
 from controller.cli.exit_codes import Exit
 from controller.cli.fleet import commands
 from controller.cli.fleet.objects import read_fleet
-from controller.cli.fleet.page import WIDTH, line, page
+from controller.cli.fleet.page import line, page
 from controller.domain import PREFIX
 from controller.domain.fleet_status import FleetStatus
 from controller.kube.api import Backoff
@@ -170,7 +170,7 @@ def test_a_page_fits_a_hundred_columns(
         excluded=names,
         needsPerson=[{"service": message, "reason": "TargetBad", "message": message}],
     )
-    assert max(map(len, told.split("\n"))) <= WIDTH
+    assert max(map(len, told.split("\n"))) <= 100
     assert all(c.isprintable() or c == "\n" for c in told)
 
 
@@ -394,6 +394,9 @@ async def test_rollback_of_waves_and_of_all(cluster: CommandCluster) -> None:
     assert (less.code, notes(cluster)) == (0, {"rollback": "internal-tools,checkout,payments"})
     assert "until another attempt is asked for: kubectl migrate retry --all -A" in less.out
     assert (await cluster.run("fleet", "rollback", "--all", "--undo", "-y")).code == 0
+    assert notes(cluster) == {}
+    cluster.put(fleet(rollback="catalog,gone"))
+    assert (await cluster.run("fleet", "rollback", "--undo", "-y")).code == 0
     assert notes(cluster) == {}
     twice = await cluster.run("fleet", "rollback", "--all", "--undo")
     assert (twice.code, "rollback does not name any wave" in twice.out) == (0, True)
