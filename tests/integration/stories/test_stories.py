@@ -166,8 +166,10 @@ def test_story_of_a_revert_brings_everyone_home() -> None:
 
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
-@pytest.mark.parametrize("split", ["trafficsplit", "httproute"])
-@pytest.mark.parametrize("api", ["embedded", pytest.param("real", marks=pytest.mark.real)])
+@pytest.mark.parametrize(
+    ("api", "split"),
+    [("embedded", "trafficsplit"), pytest.param("real", "httproute", marks=pytest.mark.real)],
+)
 def test_a_fleet_keeps_its_order_and_no_request_fails(
     request: pytest.FixtureRequest, api: str, split: str
 ) -> None:
