@@ -61,7 +61,7 @@ RESTART_S = 1.0
 STOPPED_S = 15.0
 """Longer than the lease and all its waiting."""
 
-CALLS_MORE = 150
+CALLS_MORE = 165
 """How many calls more than the clean run's leg a faulted one may make: two starts and their backoffs."""
 
 CALLS_PER_S = 80

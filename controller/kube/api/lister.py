@@ -1,6 +1,7 @@
-"""Lists of one resource that nobody is gone by unless two of them say so.
+"""Lists of one resource that nobody is gone by, and nothing is unreadable by, unless two of them say so.
 
-An API server that is restored, or reads from a store that lost its way, may answer a list without what is there.
+An API server that is restored, or reads from a store that lost its way, may answer a list without what is there, or
+with what is not of its shape; what a list says stays until the next one, minutes later.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ class Lister:
         self._heard = heard
 
     async def read(self, known: Collection[tuple[str, str]]) -> Found:
-        """List, and once more where that lacks what is known: nobody saw it deleted."""
+        """List, and once more where that lacks what is known, which nobody saw deleted, or holds what cannot be read."""
         found = await self._once()
         missing = set(known) - {identify(each)[:2] for each in found.objects}
-        if not missing:
+        odd = sum(isinstance(each, Undecodable) for each in found.objects)
+        if not missing and not odd:
             return found
-        self._log.warning("a list lacks what was known: listing again", objects=len(missing))
+        self._log.warning("a list is doubted: listing again", missing=len(missing), undecodable=odd)
         await self._chance.sleep(self._pace.doubt_s)
         return await self._once()
 

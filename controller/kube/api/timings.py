@@ -15,7 +15,7 @@ class Pace:
 
     ``watch_s`` is jittered by a fifth; ``silent_s`` is above the minute between an API server's bookmarks.
     A watch that lived for ``settled_s`` ends the backoff. ``recheck_s``: of a kind that is not served, and
-    ``doubt_s`` of one that was, and of a list that lacks what was known.
+    ``doubt_s`` of one that was, and of a list that lacks what was known or holds what cannot be read.
     """
 
     page: int = 500

@@ -258,8 +258,9 @@ async def test_retry_after_is_obeyed(server: Server, tmp_path: Path, code: int) 
 
 
 async def test_undecodable_object_does_not_stop_the_stream(server: Server, tmp_path: Path) -> None:
-    """An object of the wrong shape arrives as Undecodable, in a list and in a watch, and what follows arrives."""
+    """An object of the wrong shape arrives as Undecodable, in two lists and in a watch, and what follows arrives."""
     server.script += [
+        page(service("bad", 1, ports="x"), service("a")),
         page(service("bad", 1, ports="x"), service("a")),
         watch(
             server,
@@ -273,6 +274,18 @@ async def test_undecodable_object_does_not_stop_the_stream(server: Server, tmp_p
     assert isinstance(listed.objects[0], Undecodable)
     assert isinstance(listed.objects[1], ServiceObject)
     assert [type(c.object) for c in observed.of(Upserted)] == [Undecodable, ServiceObject]
+
+
+async def test_what_one_list_alone_garbles_is_read_from_the_next(
+    server: Server, tmp_path: Path
+) -> None:
+    """A list with an object that cannot be read is asked for once more, and what that says is taken."""
+    server.script += [page(service("a", 1, ports="x")), page(service("a", 1)), watch(server)]
+    async with watching(tmp_path, server) as observed:
+        await until(lambda: observed.names == ["a"])
+    assert server.kinds[:2] == ["list", "list"]
+    (listed,) = observed.of(Listed)
+    assert isinstance(listed.objects[0], ServiceObject)
 
 
 @pytest.mark.parametrize("line", [b"<html>\n", b'{"type": 3}\n', b"x" * 5000 + b"\n"])
