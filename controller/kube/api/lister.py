@@ -49,7 +49,7 @@ class Lister:
         self._heard = heard
 
     async def read(self, known: Collection[tuple[str, str]]) -> Found:
-        """List, and once more where that lacks what is known, which nobody saw deleted, or holds what cannot be read."""
+        """List, and once more where that lacks what is known, and nobody saw deleted, or holds what cannot be read."""
         found = await self._once()
         missing = set(known) - {identify(each)[:2] for each in found.objects}
         odd = sum(isinstance(each, Undecodable) for each in found.objects)
