@@ -18,6 +18,7 @@ from controller.decide.gates import endpoints, evidence
 from controller.decide.input import Input
 from controller.domain import Action, Verdict, WritePin
 from controller.kube.api import Cluster
+from controller.kube.objects import Resource
 from controller.mesh.splits import trafficsplit
 from controller.runtime.lease import Leader
 from controller.runtime.terms import Terms
@@ -59,13 +60,15 @@ def _fail_is_nothing() -> None:
 
 
 def _no_versions() -> None:
-    """Patch without resourceVersion."""
+    """Patch splits without resourceVersion; of the Lease it is what says who leads at all."""
     patch = Cluster.patch
 
     async def unguarded(
         self: Any, resource: Any, namespace: str, name: str, body: Any, **more: Any
     ) -> Any:
-        metadata = {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"}
+        metadata = dict(body.get("metadata", {}))
+        if resource is not Resource.LEASES:
+            metadata.pop("resourceVersion", None)
         return await patch(self, resource, namespace, name, {**body, "metadata": metadata}, **more)
 
     Cluster.patch = unguarded  # type: ignore[method-assign]
