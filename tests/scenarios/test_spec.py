@@ -666,6 +666,19 @@ def test_what_a_soak_no_longer_asks_is_given_to_the_next() -> None:
     assert asked == {1.0, 3.0}
 
 
+def test_those_that_soak_keep_nobody_out() -> None:
+    """Two that soak take three quarters of the cap: the third, that needs more than the rest, begins beside them."""
+    world = World(services=NAMES)
+    world.replica.probers.capacities = {"legacy": 8.0}
+    keys = {name[-1]: Key("default", name) for name in NAMES}
+    for name in ("a", "b"):
+        world.ask(key=keys[name], soak="1h", probe_rate="1")
+        world.until(lambda name=name: world.shares(key=keys[name])[0] == 999)
+    world.ask(key=keys["c"], probe_rate="1")
+    world.until(lambda: (world.shares(key=keys["c"])[0] or 0) > 0)
+    assert [world.shares(key=keys[name])[0] for name in ("a", "b")] == [999, 999]
+
+
 # --- leaders ---------------------------------------------------------------------------------------------------
 
 
