@@ -673,7 +673,8 @@ def test_those_that_soak_keep_nobody_out() -> None:
     keys = {name[-1]: Key("default", name) for name in NAMES}
     for name in ("a", "b"):
         world.ask(key=keys[name], soak="1h", probe_rate="1")
-        world.until(lambda name=name: world.shares(key=keys[name])[0] == 999)
+        world.run(2)
+    world.until(lambda: [world.shares(key=keys[name])[0] for name in ("a", "b")] == [999, 999])
     world.ask(key=keys["c"], probe_rate="1")
     world.until(lambda: (world.shares(key=keys["c"])[0] or 0) > 0)
     assert [world.shares(key=keys[name])[0] for name in ("a", "b")] == [999, 999]
