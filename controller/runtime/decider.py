@@ -68,7 +68,7 @@ class Decider:
 
         ``just_read``: its splits were just read from the API servers themselves.
         """
-        now = self._now()
+        now = self.now()
         decision = decide(self._observe(key, now, just_read=just_read), now)
         self._slots.want(decision, self._store.known(key).asked)
         if decision.observed.has_slot != self._slots.holds(key) and not decision.rolls_back:
@@ -79,10 +79,6 @@ class Decider:
             return decision
         warned = replace(decision.plan, warnings=decision.plan.warnings + failures)
         return replace(decision, plan=warned)
-
-    def now(self) -> datetime:
-        """Return the lease cluster's time, as decisions have it."""
-        return self._now()
 
     def _observe(self, key: Key, now: datetime, *, just_read: bool) -> Observed:
         return self._store.observe(
@@ -110,7 +106,7 @@ class Decider:
             prometheus=frozenset(n for n, c in settings.clusters.items() if c.prometheus.url),
         )
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """Return the lease cluster's time; another's, or this machine's, only where it never answered.
 
         It passes no faster than the monotonic clock, so that a server whose clock is set ends no dwell and no soak.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,6 +18,7 @@ from controller.report.status import Event
 from controller.report.ui import Feed
 from controller.runtime.fleets import Fleets, fleet_key
 from controller.runtime.objects import ObjectName, Objects
+from controller.runtime.publisher import Voice
 from controller.runtime.writer import Place, Writer
 
 REFRESH_S = 2.0
@@ -25,18 +26,6 @@ REFRESH_S = 2.0
 
 EVENTS_IN = "default"
 """The namespace of the Events of what has none, as Kubernetes has it."""
-
-
-class Voice(Protocol):
-    """What of the lease says who tells."""
-
-    @property
-    def leads(self) -> bool:
-        """Report whether this process holds the lease."""
-
-    @property
-    def may_roll_back(self) -> bool:
-        """Report whether no other process is known to hold it."""
 
 
 class FleetPublisher:

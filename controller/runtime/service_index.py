@@ -204,7 +204,3 @@ class ServiceIndex:
         if key.service.endswith(suffix):
             return {key, Key(key.namespace, key.service.removesuffix(suffix))}
         return {key}
-
-
-def _behind(found: EndpointSliceObject) -> Key:
-    return Key(found.metadata.namespace, found.service)

@@ -225,9 +225,7 @@ async def answer(ask: Ask, connections: Connections, names: Names, clock: Clock)
             _request(ask, through_proxy=connections.proxy is not None),
             is_head=ask.method == "HEAD",
         )
-        word, bad = ask.expect.judge(
-            exchange.status, lambda name: list(exchange.values(name)), bytes(exchange.body)
-        )
+        word, bad = ask.expect.judge(exchange.status, exchange.values, bytes(exchange.body))
         return Answer(word, bad, exchange.answered_s)
     finally:
         connections.give_back(exchange, leads)
