@@ -35,7 +35,7 @@ BEGUN_S = 0.001
 """What stands there by then was there when the world began: nobody here saw why somebody was rolled back."""
 
 SOAK_FRESH_S = 2.0
-"""A soak that has passed asks once a second, and each report says that nothing else was due."""
+"""A share that has passed is asked less often, and each report says that nothing else was due."""
 
 TOGETHER_S = 0.5
 """Writes of one step, to both clusters, are sent within this."""
