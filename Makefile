@@ -8,6 +8,8 @@ REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
 BROWSER := tests/real/tools/browser
+# Two tests at a time: a story is a handful of programs that mostly wait.
+TWO := -raR --numprocesses 2 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -49,14 +51,12 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	@$(PACKAGES) || { echo "real Prometheus: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	@$(CHART) || { echo "the chart: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
 	@$(BROWSER) || { echo "real browser: left out of the tests, for the reason above"; [ -z "$$CI_ALL" ]; }
-	$(BIN)/python -m pytest -raR
+	$(BIN)/python -m pytest $(TWO) -m "not alone"
+	$(BIN)/python -m pytest -raR -m alone
 
 coverage: setup ## run unit tests and scenarios, and measure which branches they take: all of those that decide
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -p -m pytest -raR tests/scenarios > .coverage-scenarios.log 2>&1 & scenarios=$$!; \
-	  $(BIN)/python -m coverage run -p -m pytest -raR tests/unit; unit=$$?; \
-	  wait $$scenarios; code=$$?; cat .coverage-scenarios.log; rm .coverage-scenarios.log; \
-	  [ $$unit -eq 0 ] && [ $$code -eq 0 ]
+	$(BIN)/python -m coverage run -m pytest $(TWO) tests/unit tests/scenarios
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --skip-empty
 	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100 \

@@ -31,7 +31,7 @@ async def scene() -> AsyncIterator[Scene]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A Service by the test's own name, all on legacy; afterwards nobody calls it and nothing is asked."""
-    name = named_after(request.node.name)
+    name = named_after(request.node)
     await scene.service(name, rate_hz=QUIET_HZ)
     yield name
     await scene.ask(name, target=None)

@@ -17,7 +17,7 @@ from deploy.stand_ins.mesh.kube import PROFILES, SPLITS
 from tests.benchmarks.ground import SHARE_PERMILLE, shifted_record, written_split
 from tests.integration.stories.scene import Scene, pin_key, playing
 
-pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.story, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 HERD = tuple(f"herd-{number}" for number in range(100))
 CALLED = HERD[:10]

@@ -18,7 +18,7 @@ from deploy.stand_ins.mesh import EKS, LEGACY
 from deploy.stand_ins.mesh.gateway import Death
 from tests.integration.stories.scene import Scene, named_after, playing
 
-pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.story, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 AT_SHARE = 25.0
 
@@ -36,7 +36,7 @@ async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator
 
     So the next test begins with probers that have nothing to do and links over which calls are answered.
     """
-    name = named_after(request.node.name)
+    name = named_after(request.node)
     await scene.service(name)
     await scene.rise(name)
     yield name

@@ -28,7 +28,7 @@ async def scene() -> AsyncIterator[Scene]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def service(scene: Scene, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A Service by the test's own name, in the middle of its migration; afterwards nobody calls it."""
-    name = named_after(request.node.name)
+    name = named_after(request.node)
     await scene.service(name)
     await scene.rise(name)
     yield name

