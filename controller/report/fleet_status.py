@@ -119,6 +119,9 @@ def _message(told: Told, view: WaveView, tally: Tally) -> str:
     """Return in a sentence how a wave is, and what it waits for."""
     if view.unclear:
         return view.unclear
+    if view.nobody:
+        where = f"spec.waves[{view.wave.number - 1}]"
+        return f"Names no Service that can be moved: correct {where}.services, or take the wave out"
     if view.waits:
         said = view.waits.removeprefix(f"wave {view.wave.name} ")
         return said[:1].upper() + said[1:]
@@ -127,7 +130,7 @@ def _message(told: Told, view: WaveView, tally: Tally) -> str:
     if view.state is WaveState.BAKING and view.baked:
         return f"Completed; bakes until {view.baked:%Y-%m-%d %H:%M} UTC"
     if view.state is WaveState.COMPLETED:
-        return "Completed" if tally.members else "Names no Service that can be moved"
+        return "Completed" if tally.members else "All that it names are excluded"
     return f"Open: {', '.join(_open_parts(tally)) or 'nobody is under way'}"
 
 

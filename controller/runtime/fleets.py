@@ -229,6 +229,7 @@ class Fleets:
             kept.programme.tallies,
             now,
             unknown=self._unknown(kept),
+            excluded=set(kept.programme.excluded.values()),
             before=before,
         )
         kept.picture, kept.made = found, now

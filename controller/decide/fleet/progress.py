@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -105,7 +105,8 @@ class WaveState(StrEnum):
 class WaveView:
     """What holds for one wave at one time. ``waits`` is why it does not begin ("": it may), ``until`` when that ends by
     itself, ``awaited`` the number of the wave that it waits for, and ``by_hand`` that it waits for a person, if for
-    nobody else. ``baked`` is when its own bake is over. ``fallen`` says who was rolled back, where all are then."""
+    nobody else. ``baked`` is when its own bake is over. ``nobody``: it names no Service. ``fallen`` says who was
+    rolled back, where all are then."""
 
     wave: Wave
     state: WaveState
@@ -116,6 +117,7 @@ class WaveView:
     baked: datetime | None = None
     completed_at: datetime | None = None
     unclear: str = ""
+    nobody: bool = False
     fallen: str = ""
     rollback: bool = False
     returns: bool = False
@@ -155,14 +157,16 @@ def picture(
     now: datetime,
     *,
     unknown: str = "",
+    excluded: Collection[int] = (),
     before: Picture | None = None,
 ) -> Picture:
     """Return what holds for a Fleet now. ``unknown`` says why it is not known yet whom it names, or how they stand:
-    then nothing of it begins. What the picture ``before`` says of windows is taken over while it is true."""
+    then nothing of it begins. ``excluded`` are the numbers of waves whose Services are excluded, some or all. What
+    the picture ``before`` says of windows is taken over while it is true."""
     windows = _windows(fleet, now, before)
     falls = {key: at for tally in tallies.values() for key, at in tally.falls.items()}
     line = line_of(fleet, falls, now)
-    waves = tuple(_waves(fleet, tallies, now, unknown))
+    waves = tuple(_waves(fleet, tallies, now, unknown, excluded))
     stopped = stopped_message(line, fleet.line, fleet.name) if line.stopped and fleet.line else ""
     return Picture(
         fleet=fleet,
@@ -211,13 +215,19 @@ class _Before:
 
 
 def _waves(
-    fleet: Fleet, tallies: Mapping[int, Tally], now: datetime, unknown: str
+    fleet: Fleet,
+    tallies: Mapping[int, Tally],
+    now: datetime,
+    unknown: str,
+    excluded: Collection[int],
 ) -> Iterator[WaveView]:
     before = _Before()
     back = _going_back(fleet, tallies)
     for wave in fleet.waves:
         tally = tallies.get(wave.number) or Tally(fleet.target)
-        view = _view(fleet, wave, tally, now)
+        # A wave that names nobody is a slip of the pen until a person says otherwise: it opens nothing behind it.
+        nobody = not tally.members and wave.number not in excluded
+        view = _view(fleet, wave, tally, now, nobody=nobody)
         if view.returns:
             waits, awaited = back.get(wave.number, ("", 0))
             yield replace(view, waits=unknown or waits, awaited=awaited)
@@ -227,9 +237,9 @@ def _waves(
             before = _awaited(view, tally)
 
 
-def _view(fleet: Fleet, wave: Wave, tally: Tally, now: datetime) -> WaveView:
+def _view(fleet: Fleet, wave: Wave, tally: Tally, now: datetime, *, nobody: bool) -> WaveView:
     unclear = _problems(fleet, wave.number)
-    finished = not tally.left and not unclear
+    finished = not tally.left and not unclear and not nobody
     completed_at = tally.completed_at() if finished else None
     baked = completed_at + timedelta(seconds=wave.bake_s) if completed_at else None
     state = WaveState.OPEN
@@ -241,6 +251,7 @@ def _view(fleet: Fleet, wave: Wave, tally: Tally, now: datetime) -> WaveView:
         baked=baked if state is WaveState.BAKING else None,
         completed_at=completed_at,
         unclear=unclear,
+        nobody=nobody,
         fallen=_fallen(wave, tally) if wave.together else "",
         rollback=fleet.asks(fleet.by_hand.rollback, wave),
         returns=fleet.asks(fleet.by_hand.returns, wave),
@@ -279,6 +290,8 @@ def _awaited(view: WaveView, tally: Tally) -> _Before:
     if view.state is WaveState.BAKING and view.baked is not None:
         message = f"for {name}, which bakes until {view.baked:%Y-%m-%d %H:%M} UTC"
         return _Before(number, message, view.baked)
+    if view.nobody:
+        return _Before(number, f"for {name}, which names no Service that can be moved")
     if not tally.left:
         return _Before(number, f"for {name}, in which something is wrong")
     return _Before(number, f"for {name} ({left(tally.unfinished(), tally.left)})")

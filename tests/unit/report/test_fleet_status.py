@@ -45,7 +45,10 @@ def key(name: str) -> Key:
 
 
 def told(
-    *waves: Wave, standings: dict[int, dict[str, Standing]] | None = None, **changed: Any
+    *waves: Wave,
+    standings: dict[int, dict[str, Standing]] | None = None,
+    excluded: dict[int, str] | None = None,
+    **changed: Any,
 ) -> Told:
     """Return what is known of a Fleet whose Services stand so, by wave."""
     made = Fleet("f", origin="legacy", target="eks", generation=3, created=NOW - HOUR, waves=waves)
@@ -54,7 +57,9 @@ def told(
     for number, members in (standings or {}).items():
         for name, standing in members.items():
             programme.tallies[number].put(key(name), standing)
-    return Told(programme, picture(fleet, programme.tallies, NOW))
+    programme.excluded = {key(name): number for number, name in (excluded or {}).items()}
+    numbers = set(programme.excluded.values())
+    return Told(programme, picture(fleet, programme.tallies, NOW, excluded=numbers))
 
 
 def status(*waves: Wave, **known: Any) -> FleetStatus:
@@ -130,7 +135,11 @@ def test_each_wave_has_a_sentence() -> None:
     assert baking.message == "Completed; bakes until 2026-11-26 13:00 UTC"
     back = {"by_hand": ByHand(returns=frozenset({"all"})), "standings": {1: {"a": DONE}}}
     assert status(ONE, **back).waves[0].message == "Goes back to legacy: 1 left"
-    assert status(ONE).waves[0].message == "Names no Service that can be moved"
+    slip = (
+        "Names no Service that can be moved: correct spec.waves[0].services, or take the wave out"
+    )
+    assert status(ONE).waves[0].message == slip
+    assert status(ONE, excluded={1: "a"}).waves[0].message == "All that it names are excluded"
     assert status(ONE, standings={1: {"a": DONE}}).waves[0].message == "Completed"
 
 

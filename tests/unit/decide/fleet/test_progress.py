@@ -99,8 +99,8 @@ def test_a_wave_bakes_after_its_last_service() -> None:
     assert [view.state for view in found.waves] == ["Baking", "Waiting", "Waiting"]
     assert found.waves[1].waits == "wave two waits for one, which bakes until 2026-11-26 13:00 UTC"
     assert found.waves[1].until == found.changes == NOW + HOUR
-    later = seen(fleet(*waves), {1: {"a": DONE}, 2: {"b": WAITS}, 3: {}}, now=NOW + HOUR)
-    assert [view.state for view in later.waves] == ["Completed", "Open", "Completed"]
+    later = seen(fleet(*waves), {1: {"a": DONE}, 2: {"b": WAITS}, 3: {"c": WAITS}}, now=NOW + HOUR)
+    assert [view.state for view in later.waves] == ["Completed", "Open", "Waiting"]
 
 
 def test_a_wave_in_which_something_is_wrong_is_not_finished() -> None:
@@ -114,6 +114,17 @@ def test_a_wave_in_which_something_is_wrong_is_not_finished() -> None:
     assert seen(fleet(ONE, problems=(everywhere,)), {1: {}}).unclear == "it is wrong."
     told = replace(everywhere, holds=False)
     assert seen(fleet(ONE, problems=(told,)), {1: {}}).unclear == ""
+
+
+def test_a_wave_that_names_nobody_opens_nothing() -> None:
+    """A wave whose names are misspelt is never finished, and says so; one whose Services are excluded is."""
+    found = seen(fleet(ONE, TWO), {2: {"b": WAITS}})
+    assert found.waves[0].state is WaveState.OPEN
+    assert found.waves[1].waits == (
+        "wave two waits for one, which names no Service that can be moved"
+    )
+    spared = picture(found.fleet, {2: Tally("eks")}, NOW, excluded={1})
+    assert [view.state for view in spared.waves] == [WaveState.COMPLETED, WaveState.OPEN]
 
 
 def test_what_is_not_known_holds_everybody() -> None:
