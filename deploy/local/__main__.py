@@ -7,13 +7,15 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+
+from rich.text import Text
 
 from deploy.local.fleet import OF_A_FLEET
 from deploy.local.observed import SplitKind
 from deploy.local.pair import Pair, Plan
-from deploy.local.screen import Screen
+from deploy.local.screen import Screen, Terminal, coloured, terminal
 from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
 from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES
 from deploy.servers.processes import ServerFailed
@@ -106,13 +108,14 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
         names = list(STORIES)
         if find_binary("prometheus") is None:
             names = [name for name in names if name not in ON_PROMETHEUS]
-            left_out = ", ".join(sorted(ON_PROMETHEUS))
+            left_out = ", ".join(name for name in STORIES if name in ON_PROMETHEUS)
             sys.stderr.write(f"deploy.local: left out: {left_out}; {MISSING}\n")
-    verdicts: set[Verdict] = set()
+    results: list[Result] = []
+    screen = terminal(quiet=asked.json)
     for number, name in enumerate(names):
         last = number == len(names) - 1
-        result = await _story(name, asked, keep=asked.keep and last)
-        verdicts.add(result.verdict)
+        result = await _story(name, asked, screen, keep=asked.keep and last)
+        results.append(result)
         if asked.json:
             sys.stdout.write(json.dumps(result.line()) + "\n")
             sys.stdout.flush()
@@ -120,10 +123,23 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
             sys.stderr.write(f"BROKEN, {name}: {sentence}\n")
         if result.verdict == "starved":
             sys.stderr.write(f"STARVED, {name}: {result.starved}; {result.unreached}\n")
-    return verdicts
+    screen.say(closing(results))
+    return {result.verdict for result in results}
 
 
-async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
+def closing(results: Sequence[Result]) -> Text:
+    """Return the last line: how many stories were kept, and of all their requests how many failed by a move."""
+    kept = sum(result.verdict == "kept" for result in results)
+    requests, failed, by_target = (
+        sum(getattr(result, name) for result in results)
+        for name in ("requests", "failed", "failed_by_target")
+    )
+    bad = f"; {by_target:,} more by targets that were made to" if by_target else ""
+    line = f"{kept} of {len(results)} kept, {requests:,} requests, {failed:,} failed{bad}"
+    return coloured(f"\n{line}", "bold" if kept == len(results) else "bold red")
+
+
+async def _story(name: str, asked: argparse.Namespace, screen: Terminal, *, keep: bool) -> Result:
     result = Result(name)
     split: SplitKind = "trafficsplit" if name in ON_TRAFFICSPLITS else asked.split
     plan = Plan(
@@ -134,26 +150,23 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
         prometheus=asked.prometheus or name in ON_PROMETHEUS,
     )
     pair = Pair(plan)
-
-    def say(line: str) -> None:
-        if not asked.json:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
-
+    pair.preparing = screen.preparing
     note = ""
     if split != asked.split:
         note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
     conditions = OF_A_FLEET if name == "fleet" else CONDITIONS
-    say(f"\n== {name}: {STORIES[name].__doc__}\n   {conditions}{note}")
+    screen.say(coloured(f"\n== {name}: {STORIES[name].__doc__}", "bold"))
+    screen.say(coloured(f"   {conditions}{note}", "dim"))
     try:
-        await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, say), result))
+        await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, screen.say), result))
         if result.verdict != "kept" and hasattr(pair, "controller"):
             sys.stderr.write(f"the end of the controller's log:\n{pair.controller.tail()}\n")
         if keep:
             await _keep(pair)
     finally:
+        screen.ready()
         await pair.stop()
-    say(_summary(result))
+    screen.say(coloured(_summary(result), "bold"))
     return result
 
 
@@ -190,15 +203,15 @@ def _summary(result: Result) -> str:
     bad = (
         ""
         if result.seconds_bad_to_home is None
-        else f", {result.seconds_bad_to_home} s from the first fault until both splits were home"
+        else f"; rolled back {result.seconds_bad_to_home} s after the first fault"
     )
     return (
         f"== {result.story}: {kept}\n"
-        f"   {result.requests} requests, {result.failed} failed by the move,"
-        f" {result.failed_by_target} by the workload{bad}\n"
+        f"   {result.requests:,} requests, {result.failed} failed by the move,"
+        f" {result.failed_by_target:,} by the workload{bad}\n"
         f"   eks serves {result.shares.get(LEGACY)} % of the calls in legacy and"
         f" {result.shares.get(EKS)} % in eks; {result.phase};"
-        f" writes to splits: {result.writes.get(LEGACY)} in legacy, {result.writes.get(EKS)} in eks{starved}"
+        f" writes to splits: {result.writes.get(LEGACY)}, {result.writes.get(EKS)}{starved}"
     )
 
 

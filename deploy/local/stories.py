@@ -375,18 +375,18 @@ def warned(pair: Pair, reason: str) -> list[str]:
 STORIES: dict[str, Story] = {
     "move": move,
     "revert": revert,
-    "callers": callers,
     "return": back,
+    "callers": callers,
     "crash": crash,
-    "article": article,
     "convert": convert,
+    "article": article,
     "twin": twin,
     "opaque": opaque,
     "ports": ports,
     "adaptor": adaptor,
     "fleet": fleet,
 }
-"""By name, in the order in which all of them are told."""
+"""By name, in the order in which all of them are told, which is the README's."""
 
 ON_TRAFFICSPLITS = frozenset({"adaptor", "article"})
 """Stories of TrafficSplits, whatever kind is asked for."""
