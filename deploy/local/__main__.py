@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from rich.text import Text
 
@@ -17,7 +19,7 @@ from deploy.local.observed import SplitKind
 from deploy.local.pair import Pair, Plan
 from deploy.local.screen import Screen, Terminal, coloured, terminal
 from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
-from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES
+from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES, Outage, stand
 from deploy.servers.processes import ServerFailed
 from deploy.servers.prometheus import MISSING, find_binary
 from deploy.stand_ins.mesh import EKS, LEGACY
@@ -25,6 +27,7 @@ from deploy.stand_ins.mesh import EKS, LEGACY
 EXITS: dict[Verdict, int] = {"broken": 1, "starved": 3, "kept": 0}
 """The worst first; 2 is for a call that makes no sense."""
 
+NONE = "none"
 KEEP_LIMIT_S = 7200.0
 SERVICES = 409
 """As many as stand in the article's legacy cluster; 51 in eks then, and in proportion otherwise."""
@@ -58,7 +61,12 @@ def _arguments() -> argparse.Namespace:
         " controller and probers; a story shows one promise, and exits 1 where it is broken, 3 where"
         " this machine was too busy to show it.",
     )
-    parser.add_argument("--story", choices=[*STORIES, "all"], default="move")
+    parser.add_argument(
+        "--story",
+        choices=[*STORIES, "all", NONE],
+        default="move",
+        help="none: you tell it, as --keep",
+    )
     parser.add_argument(
         "--api",
         choices=["embedded", "real"],
@@ -114,7 +122,7 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
     screen = terminal(quiet=asked.json)
     for number, name in enumerate(names):
         last = number == len(names) - 1
-        result = await _story(name, asked, screen, keep=asked.keep and last)
+        result = await _story(name, asked, screen, keep=last and (asked.keep or name == NONE))
         results.append(result)
         if asked.json:
             sys.stdout.write(json.dumps(result.line()) + "\n")
@@ -155,14 +163,17 @@ async def _story(name: str, asked: argparse.Namespace, screen: Terminal, *, keep
     if split != asked.split:
         note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
     conditions = OF_A_FLEET if name == "fleet" else CONDITIONS
-    screen.say(coloured(f"\n== {name}: {STORIES[name].__doc__}", "bold"))
+    story = STORIES.get(name, stand)
+    screen.say(coloured(f"\n== {name}: {story.__doc__}", "bold"))
     screen.say(coloured(f"   {conditions}{note}", "dim"))
+    stage = Stage(pair, Screen(pair, SERVICE, screen.say), result)
     try:
-        await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, screen.say), result))
+        await judge(story, stage)
         if result.verdict != "kept" and hasattr(pair, "controller"):
             sys.stderr.write(f"the end of the controller's log:\n{pair.controller.tail()}\n")
         if keep:
-            await _keep(pair)
+            await _keep(stage)
+            stage.count()
     finally:
         screen.ready()
         await pair.stop()
@@ -170,27 +181,30 @@ async def _story(name: str, asked: argparse.Namespace, screen: Terminal, *, keep
     return result
 
 
-async def _keep(pair: Pair) -> None:
-    """Leave it running until Ctrl-C, or for two hours."""
-    write = sys.stdout.write
-    write(
-        "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal:\n\n"
+async def _keep(stage: Stage) -> None:
+    """Leave it running until Ctrl-C, or for two hours; SIGUSR1 has eks fail, and heals it."""
+    pair = stage.pair
+    sys.stdout.write(
+        "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal (bash or zsh):\n\n"
+        f'    export PATH="{Path(sys.executable).parent}:$PATH"\n'
         f"    export KUBECONFIG={pair.kubeconfig}\n"
-        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate check {SERVICE} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate start {SERVICE} --to {EKS} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY} --watch\n\n"
-        f"The board: {pair.board_url}\n"
+        f"    CLUSTERS={os.getpid()}\n\n"
+        "What to type then: docs/tutorial.md. `kill -USR1 $CLUSTERS` has eks fail, and heals it.\n"
+        f"The page: {pair.board_url}\n"
         f"Metrics of the controller: {pair.controller_url}/metrics\n"
-        f"Logs: {pair.folder}\n"
+        f"Logs: {pair.folder}\n\n"
     )
     sys.stdout.flush()
     stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, Outage(stage).switch)
+    watcher = asyncio.create_task(stage.screen.run())
     with suppress(TimeoutError):
         async with asyncio.timeout(KEEP_LIMIT_S):
             await stopped.wait()
+    watcher.cancel()
 
 
 def _summary(result: Result) -> str:
