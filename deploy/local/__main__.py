@@ -28,6 +28,7 @@ EXITS: dict[Verdict, int] = {"broken": 1, "starved": 3, "kept": 0}
 """The worst first; 2 is for a call that makes no sense."""
 
 NONE = "none"
+YOURS = "50 probes/s and slo-success 99, so that a step takes seconds; the rest is yours to say"
 KEEP_LIMIT_S = 7200.0
 SERVICES = 409
 """As many as stand in the article's legacy cluster; 51 in eks then, and in proportion otherwise."""
@@ -162,7 +163,7 @@ async def _story(name: str, asked: argparse.Namespace, screen: Terminal, *, keep
     note = ""
     if split != asked.split:
         note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
-    conditions = OF_A_FLEET if name == "fleet" else CONDITIONS
+    conditions = {"fleet": OF_A_FLEET, NONE: YOURS}.get(name, CONDITIONS)
     story = STORIES.get(name, stand)
     screen.say(coloured(f"\n== {name}: {story.__doc__}", "bold"))
     screen.say(coloured(f"   {conditions}{note}", "dim"))
@@ -219,12 +220,16 @@ def _summary(result: Result) -> str:
         if result.seconds_bad_to_home is None
         else f"; rolled back {result.seconds_bad_to_home} s after the first fault"
     )
+    served = (
+        f"eks serves {result.shares[LEGACY]} % of the calls in legacy and {result.shares[EKS]} % in eks; "
+        if len(result.shares) == 2
+        else ""
+    )
     return (
         f"== {result.story}: {kept}\n"
         f"   {result.requests:,} requests, {result.failed} failed by the move,"
         f" {result.failed_by_target:,} by the workload{bad}\n"
-        f"   eks serves {result.shares.get(LEGACY)} % of the calls in legacy and"
-        f" {result.shares.get(EKS)} % in eks; {result.phase};"
+        f"   {served}{result.phase};"
         f" writes to splits: {result.writes.get(LEGACY)}, {result.writes.get(EKS)}{starved}"
     )
 
