@@ -74,7 +74,7 @@ ELSEWHERE = {
 """What cannot be typed here, and why not."""
 WALK = (
     Stop(
-        ".*",
+        ".+",
         (
             MIGRATE + r"pause service-a",
             MIGRATE + "version",
