@@ -227,7 +227,7 @@ def _target(pair: Pair, asked: Asked) -> str:
 async def _keys(apis: Sequence[Api], pair: Pair, asked: Asked, target: str) -> list[Key]:
     """Return the Services asked for. Raises Failure where one is named that is nowhere, or none is meant."""
     if asked.named:
-        return [_named(pair, name) for name in asked.services]
+        return [await _named(apis[0], pair, name) for name in asked.services]
     if asked.of_fleet:
         return of_fleet(pair.store.fleets, pair.inventories[pair.fleets_in].place, asked)
     everyone = pair.everyone(target)
@@ -243,17 +243,16 @@ async def _keys(apis: Sequence[Api], pair: Pair, asked: Asked, target: str) -> l
     return chosen
 
 
-def _named(pair: Pair, name: str) -> Key:
+async def _named(api: Api, pair: Pair, name: str) -> Key:
     key = Key(pair.here.place.namespace, name)
     for each in pair.inventories.values():
         for found in each.of(ServiceObject, Resource.SERVICES):
             if (found.metadata.namespace, found.metadata.name) == key:
                 refuse_mirror(found)
                 return key
-    raise Failure(
-        f"there is no Service {key.service} in namespace {key.namespace} of"
-        f" {' or '.join(pair.names)}"
-    )
+    where = f"namespace {key.namespace} of {' or '.join(pair.names)}"
+    lost = f"there is no Service {key.service} in {where}"
+    raise Failure(await api.unknown_namespace() or lost)
 
 
 def _account(text: str) -> Account:

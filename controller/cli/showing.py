@@ -55,6 +55,9 @@ def _print(
 
 
 async def _watch(api: Api, asked: Asked) -> Exit:
+    if not asked.everywhere and (unknown := await api.unknown_namespace()):
+        raise Failure(unknown)
+
     async def read() -> watching.Reading:
         if asked.one is None:
             found, _, _ = await _migrations(api, asked)

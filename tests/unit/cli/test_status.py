@@ -111,13 +111,22 @@ async def test_wide_has_what_a_table_has_no_room_for(cluster: CommandCluster) ->
     )
 
 
-@pytest.mark.parametrize("which", [(), ("service-a",), ("-l", "app=x")])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("status",),
+        ("status", "--watch"),
+        ("explain", "service-a"),
+        ("abort", "--all"),
+        ("wait", "service-a", "--for", "completed"),
+        ("status", "-l", "app=x"),
+    ],
+)
 async def test_an_unknown_namespace_is_said(
-    cluster: CommandCluster, which: tuple[str, ...]
+    cluster: CommandCluster, typed: tuple[str, ...]
 ) -> None:
     """A namespace that is not there is an error, with the one that is near; one without migrations is none."""
-    verb = "explain" if which else "status"
-    done = await cluster.run(verb, *which, "-n", "defualt")
+    done = await cluster.run(*typed, "-n", "defualt")
     assert done.code == 1
     assert done.err == (
         "kubectl migrate: there is no namespace defualt in context legacy; did you mean default?\n"
