@@ -111,10 +111,9 @@ class _Names(BaseCompleter):
     ) -> Sequence[str]:
         """Return the names that an argument may have; none where the cluster does not tell them in time."""
         try:
-            found = _known(action.dest, parsed_args)
+            return _known(action.dest, parsed_args)
         except (ApiError, Failure, TimeoutError):
             return ()
-        return [name for name in found if name.startswith(prefix)]
 
 
 def _known(argument: str, asked: argparse.Namespace) -> Sequence[str]:
