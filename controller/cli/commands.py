@@ -40,20 +40,22 @@ def command(verb: str) -> Command:
     return found
 
 
-def run(asked: Asked) -> Exit:
-    """Do what is asked. Raises Failure, with the sentence for people, for all that a cluster answers."""
+def run(does: Command, asked: Asked) -> Exit:
+    """Do what is asked, by what does its verb. Raises Failure, with a sentence for people, for all that a cluster
+    answers.
+    """
     place = kubeconfig.find(asked.kubeconfig, asked.context, asked.namespace, os.environ)
     try:
-        return asyncio.run(_run(Api(place), asked))
+        return asyncio.run(_run(Api(place), does, asked))
     except KeyboardInterrupt:
         if getattr(asked, "watch", False):
             return Exit.OK  # Ctrl-C is how a watch ends
         raise
 
 
-async def _run(api: Api, asked: Asked) -> Exit:
+async def _run(api: Api, does: Command, asked: Asked) -> Exit:
     try:
         async with api:
-            return await command(asked.verb)(api, asked)
+            return await does(api, asked)
     except ApiError as error:
         raise unanswered(api, error) from error
