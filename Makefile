@@ -14,7 +14,7 @@ TWO := -raR --numprocesses 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools demo clusters bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,8 @@ tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserv
 	$(REAL)
 	$(CHART)
 
+clusters: setup ## two local clusters to type commands for, until Ctrl-C (docs/tutorial.md)
+	$(BIN)/python -m deploy.local --story none
 demo: setup ## run two local clusters and every story in them
 	$(BIN)/python -m deploy.local --story all
 

@@ -23,6 +23,11 @@ def kubectl_migrate() -> None:
     _run("kubectl migrate", "controller.cli", "main")
 
 
+def kubectl_complete() -> None:
+    """Run ``kubectl_complete-migrate``, which kubectl asks for what may be typed next."""
+    _run("kubectl migrate", "controller.cli.completing", "answer_kubectl")
+
+
 def _run(program: str, module: str, name: str) -> None:
     """Call a program's main function; one sentence and exit code 2 where a library is missing."""
     try:

@@ -8,12 +8,16 @@ What talks to a cluster is imported late: ``--help`` and a user's mistake are an
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 
 from controller.cli.arguments import parse
 from controller.cli.exit_codes import Exit, Failure, tell
+
+COMPLETE = "__complete"
+"""What Cobra's commands are asked by what may be typed next: kubectl's plugins are, too."""
 
 __all__ = ["Exit", "main"]
 
@@ -37,15 +41,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
 
 
+def _complete(words: Sequence[str]) -> Exit:
+    """Answer kubectl, which asks as Cobra's commands are asked, or the shell (it does not return from that)."""
+    from controller.cli.completing import answer_kubectl, answer_shell  # noqa: PLC0415 - as below
+
+    if "_ARGCOMPLETE" in os.environ:
+        answer_shell()
+    answer_kubectl(words)
+    return Exit.OK
+
+
 def _main(argv: Sequence[str]) -> Exit:
+    if list(argv[:1]) == [COMPLETE] or "_ARGCOMPLETE" in os.environ:
+        return _complete(argv[1:])
     asked = parse(argv)
     if asked.verb == "version":
         from importlib.metadata import version  # noqa: PLC0415 - see the module's docstring
 
         sys.stdout.write(f"kubectl-migrate {version('mesh-migrate')}\n")
         return Exit.OK
-    from controller.cli.commands import run  # noqa: PLC0415 - see the module's docstring
+    if asked.verb == "completion":
+        from controller.cli.completing import script  # noqa: PLC0415 - as above
 
-    ended = run(asked)
+        sys.stdout.write(script(asked.shell))
+        return Exit.OK
+    gc.disable()  # What is imported stays: to look through it for garbage takes a twentieth of a status.
+    from controller.cli.commands import command, run  # noqa: PLC0415 - see the module's docstring
+
+    does = command(asked.verb)
+    gc.enable()
+    ended = run(does, asked)
     sys.stdout.flush()  # here a reader that has left is still ours to handle
     return ended

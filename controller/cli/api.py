@@ -15,8 +15,17 @@ import msgspec
 from controller.cli.exit_codes import Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
+from controller.cli.service_labels import metas
 from controller.domain import PREFIX, Key, Record, WriteSplit
-from controller.kube.api import Client, ClusterAccess, NotFound, Refused, Unavailable
+from controller.domain.spelling import nearest
+from controller.kube.api import (
+    ApiError,
+    Client,
+    ClusterAccess,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from controller.kube.objects import (
     DECODERS,
     LeaseObject,
@@ -95,11 +104,32 @@ class Api:
         try:
             found = await self._client.get(Resource.SERVICES, self.place.namespace, name)
         except NotFound as error:
-            raise Failure(
-                f"there is no Service {name} in namespace {self.place.namespace} of {self.place}"
-            ) from error
+            lost = f"there is no Service {name} in namespace {self.place.namespace} of {self.place}"
+            raise Failure(await self.unknown_namespace() or lost) from error
         assert isinstance(found, ServiceObject)  # noqa: S101 - DECODERS says so by its key
         return found
+
+    async def unknown_namespace(self) -> str:
+        """Return that the namespace is not there, and which may be meant; "" where it is, or may not be read."""
+        name = self.place.namespace
+        try:
+            await self._client.read(Resource.NAMESPACES, None, name)
+        except NotFound:
+            near = nearest(name, await self.namespaces())
+        except Refused:
+            return ""
+        else:
+            return ""
+        hint = f"; did you mean {near}?" if near else ""
+        return f"there is no namespace {name} in {self.place}{hint}"
+
+    async def namespaces(self) -> set[str]:
+        """List the names of all namespaces, none where they may not be read."""
+        try:
+            raw = await self.items(Resource.NAMESPACES, None)
+        except Refused:
+            return set()
+        return {key.service for key in metas(raw)}
 
     async def lease(self, namespace: str, name: str) -> LeaseObject | None:
         """Read a Lease, None where there is none. Raises Refused where that may not be read."""
@@ -256,6 +286,14 @@ class Api:
         )
 
 
+def unanswered(api: Api, error: ApiError) -> Failure:
+    """Return in a sentence what came of a request in place of an answer."""
+    if isinstance(error, Unavailable):
+        lost = "; it may have been written all the same" if error.outcome_unknown else ""
+        return Failure(f"no usable answer from {api.place}: {error}{lost}")
+    return Failure(f"{api.place} refused: {error}")
+
+
 class _Unmetered:
     """Nothing is counted in a command that lives for a moment."""
 
@@ -270,8 +308,10 @@ class _Unmetered:
 
 
 def _annotations(version: str, change: Change) -> dict[str, Any]:
-    """Return a merge patch of annotations under our prefix, of the object at this version."""
-    notes = {PREFIX + key: value for key, value in change.items()}
+    """Return a merge patch of annotations, under our prefix unless their keys are whole, of the object at this
+    version.
+    """
+    notes = {key if "/" in key else PREFIX + key: value for key, value in change.items()}
     return {"metadata": {"resourceVersion": version, "annotations": notes}}
 
 

@@ -6,12 +6,16 @@ import argparse
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NoReturn
+from typing import Literal
 
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.fleet.arguments import add_actions
+from controller.cli.typed import Parser, add_output, typed
 
 PROG = "kubectl migrate"
+
+WRITING = ("start", "pause", "resume", "abort", "retry")
+"""The verbs that write annotations of Services."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"([0-9]{1,6})([smh])")
@@ -38,12 +42,14 @@ class Asked(argparse.Namespace):
     """The arguments. A field that its verb does not have is never read."""
 
     verb: str
+    words: list[str]
+    shell: Literal["bash", "zsh", "fish"]
     kubeconfig: str | None
     context: str | None
     namespace: str | None
     services: list[str]
     selector: str | None
-    output: Literal["table", "json"]
+    output: Literal["table", "wide", "json", "yaml", "name"]
     everywhere: bool
     every: bool
     watch: bool
@@ -81,30 +87,18 @@ class Asked(argparse.Namespace):
         return bool(self.services)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Failure(f"{message}; see {self.prog} --help", code=Exit.USAGE)
-
-    def parse_known_args(  # type: ignore[override]  # of its overloads, that which argparse itself calls
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse as argparse does, and take names of Services or waves that stand after a flag, as kubectl does."""
-        asked, left = super().parse_known_args(args, namespace)
-        names = getattr(asked, "services", getattr(asked, "waves", None))
-        if left and names is not None and not any(text.startswith("-") for text in left):
-            names += left
-            return asked, []
-        return asked, left
-
-
 def parse(argv: Sequence[str]) -> Asked:
     """Return the arguments. Raises Failure with the code USAGE; SystemExit(0) after ``--help``."""
-    asked = _parser().parse_args(argv, namespace=Asked())
+    parses = parser()
+    asked = parses.parse_args(argv, namespace=Asked())
+    if asked.verb == "help":
+        parses.parse_args([*asked.words, "--help"])
+    if not asked.verb:
+        parses.error("the following arguments are required: COMMAND")
     if asked.namespace is not None and not _LABEL.fullmatch(asked.namespace):
-        raise Failure(f'"{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
-    if asked.verb not in ("version", "fleet"):
+        flag = typed(("--namespace", "-n"), argv)
+        raise Failure(f'{flag}: "{asked.namespace}" is no name of a namespace', code=Exit.USAGE)
+    if asked.verb not in ("version", "completion", "fleet"):
         asked.services = list(dict.fromkeys(map(service_name, asked.services)))
         _refuse_unclear(asked)
         asked.everywhere = asked.everywhere or asked.of_fleet
@@ -201,8 +195,9 @@ def duration_s(text: str) -> float:
     return float(int(found[1]) * _UNITS_S[found[2]])
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def parser() -> Parser:
+    """Return what parses, and helps."""
+    parser = Parser(
         prog=PROG,
         description=_ABOUT,
         epilog=f"{_CODES}\nexample:\n  kubectl migrate start service-a --to eks",
@@ -210,7 +205,10 @@ def _parser() -> _Parser:
         parents=[_place(default=None)],
         allow_abbrev=False,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--version", dest="verb", action="store_const", const="version", help="print the version"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
     _add_showing(verbs)
     _add_check(verbs)
     _add_start(verbs)
@@ -228,13 +226,29 @@ def _parser() -> _Parser:
     _add_wait(verbs)
     _add_drained(verbs)
     _add_fleet(verbs)
+    _add_completion(verbs)
+    helps = verbs.add_parser(
+        "help", help="show how a command is typed", description="Shows how a command is typed."
+    )
+    helps.add_argument("words", metavar="COMMAND", nargs="*")
     _add(verbs, "version", "print the version", "", services=False)
     return parser
 
 
-def _place(*, default: str | None) -> _Parser:
+def _add_completion(verbs: argparse._SubParsersAction[Parser]) -> None:
+    completion = _add(
+        verbs,
+        "completion",
+        "print what a shell reads to complete kubectl-migrate",
+        "bash",
+        services=False,
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
+
+
+def _place(*, default: str | None) -> Parser:
     """Return the flags that say where. They may stand before the verb and after it, so only one may default."""
-    place = _Parser(add_help=False)
+    place = Parser(add_help=False)
     place.add_argument("--kubeconfig", metavar="FILE", default=default, help="else $KUBECONFIG")
     place.add_argument("--context", metavar="NAME", default=default, help="else the current one")
     place.add_argument(
@@ -248,21 +262,21 @@ def _place(*, default: str | None) -> _Parser:
 
 
 def _add(
-    verbs: argparse._SubParsersAction[_Parser],
+    verbs: argparse._SubParsersAction[Parser],
     verb: str,
     text: str,
     example: str,
     *,
     services: bool = True,
     under: str = PROG,
-) -> _Parser:
+) -> Parser:
     parser = verbs.add_parser(
         verb,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"example:\n  {under} {verb} {example}".rstrip() + f"\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[] if verb == "version" else [_place(default=argparse.SUPPRESS)],
+        parents=[] if verb in ("version", "completion") else [_place(default=argparse.SUPPRESS)],
         allow_abbrev=False,
     )
     if services:
@@ -270,7 +284,7 @@ def _add(
     return parser
 
 
-def _add_which(parser: _Parser) -> None:
+def _add_which(parser: Parser) -> None:
     """Add the ways to say which Services, as kubectl has them."""
     parser.add_argument("services", metavar="SERVICE", nargs="*", help="names of Services")
     parser.add_argument(
@@ -288,32 +302,26 @@ def _add_which(parser: _Parser) -> None:
     )
 
 
-def _add_output(parser: _Parser) -> None:
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-    )
-
-
 def _add_writing(
-    verbs: argparse._SubParsersAction[_Parser], verb: str, text: str, example: str = "service-a"
-) -> _Parser:
+    verbs: argparse._SubParsersAction[Parser], verb: str, text: str, example: str = "service-a"
+) -> Parser:
     """Add a verb that writes annotations."""
     parser = _add(verbs, verb, text, example)
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be written, and write nothing"
     )
     _add_yes(parser)
-    _add_output(parser)
+    add_output(parser, "name")
     return parser
 
 
-def _add_yes(parser: _Parser) -> None:
+def _add_yes(parser: Parser) -> None:
     parser.add_argument(
         "-y", "--yes", action="store_true", help="do not ask before traffic of several moves"
     )
 
 
-def _add_fleet(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_fleet(verbs: argparse._SubParsersAction[Parser]) -> None:
     fleet = verbs.add_parser(
         "fleet",
         help="show a Fleet, open its waves, pause it, roll it back",
@@ -327,7 +335,7 @@ def _add_fleet(verbs: argparse._SubParsersAction[_Parser]) -> None:
     add_actions(partial(_add, actions, services=False, under=f"{PROG} fleet"))
 
 
-def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_showing(verbs: argparse._SubParsersAction[Parser]) -> None:
     status = _add(
         verbs,
         "status",
@@ -341,11 +349,12 @@ def _add_showing(verbs: argparse._SubParsersAction[_Parser]) -> None:
         verbs, "plan", "show the steps ahead and the earliest end; writes nothing", "service-a"
     )
     explain = _add(verbs, "explain", "show why the last thing happened", "service-a")
-    for parser in (status, plan, explain):
-        _add_output(parser)
+    add_output(status, "wide", "name")
+    add_output(plan)
+    add_output(explain)
 
 
-def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_check(verbs: argparse._SubParsersAction[Parser]) -> None:
     check = _add(
         verbs,
         "check",
@@ -365,7 +374,7 @@ def _add_check(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _add_both(check, "the controller's service account, whose rights are asked for")
 
 
-def _add_both(parser: _Parser, controller: str) -> None:
+def _add_both(parser: Parser, controller: str) -> None:
     """Add the flags of what reads both clusters."""
     parser.add_argument(
         "--other-context",
@@ -379,10 +388,10 @@ def _add_both(parser: _Parser, controller: str) -> None:
         default="migrate/migrate-controller",
         help=f"{controller}; default: %(default)s",
     )
-    _add_output(parser)
+    add_output(parser)
 
 
-def _add_drained(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_drained(verbs: argparse._SubParsersAction[Parser]) -> None:
     drained = _add(
         verbs,
         "drained",
@@ -403,7 +412,7 @@ def _account(text: str) -> str:
     return text
 
 
-def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_start(verbs: argparse._SubParsersAction[Parser]) -> None:
     start = _add_writing(
         verbs,
         "start",
@@ -422,7 +431,7 @@ def _add_start(verbs: argparse._SubParsersAction[_Parser]) -> None:
     start.add_argument("--soak", metavar="TIME", help="the time at 99.9 %%, as in 1h")
 
 
-def _add_wait(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_wait(verbs: argparse._SubParsersAction[Parser]) -> None:
     wait = _add(
         verbs,
         "wait",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 
@@ -12,16 +12,17 @@ from controller.cli import drained as drainage
 from controller.cli import kubeconfig, report
 from controller.cli.api import Account, Api
 from controller.cli.arguments import PROG, Asked
-from controller.cli.as_json import as_json
+from controller.cli.documents import DOCUMENTS, print_document
 from controller.cli.dry_run import Actor, Say, actor, rehearse, rights_of
 from controller.cli.exit_codes import Exit, Failure, tell
 from controller.cli.fleet.waves import of_fleet
-from controller.cli.inventory import Inventory, metas, read_inventory
+from controller.cli.inventory import Inventory, read_inventory
 from controller.cli.kubeconfig import Place
 from controller.cli.look import look
 from controller.cli.migration import Migration
 from controller.cli.pair import Pair, paired
 from controller.cli.selection import crowd, nobody
+from controller.cli.service_labels import metas
 from controller.cli.verbs import Found, no_migration, refuse_mirror
 from controller.decide.preflight import Finding, findings
 from controller.domain import Key
@@ -77,9 +78,9 @@ async def _untold(api: Api, key: Key) -> str:
 
 
 def _tell_drained(answers: Sequence[drainage.Answer], asked: Asked) -> Exit:
-    if asked.output == "json":
+    if asked.output in DOCUMENTS:
         documents = [drainage.as_json(each) for each in answers]
-        _json(documents[0] if asked.one is not None else documents)
+        print_document(documents[0] if asked.one is not None else documents, asked.output)
     else:
         sys.stdout.write("\n\n".join(map(drainage.page, answers)) + "\n")
     codes = {drainage.CODES[each.verdict] for each in answers}
@@ -223,10 +224,10 @@ def _target(pair: Pair, asked: Asked) -> str:
     return asked.toward
 
 
-async def _keys(apis: Iterable[Api], pair: Pair, asked: Asked, target: str) -> list[Key]:
+async def _keys(apis: Sequence[Api], pair: Pair, asked: Asked, target: str) -> list[Key]:
     """Return the Services asked for. Raises Failure where one is named that is nowhere, or none is meant."""
     if asked.named:
-        return [_named(pair, name) for name in asked.services]
+        return [await _named(apis[0], pair, name) for name in asked.services]
     if asked.of_fleet:
         return of_fleet(pair.store.fleets, pair.inventories[pair.fleets_in].place, asked)
     everyone = pair.everyone(target)
@@ -238,21 +239,20 @@ async def _keys(apis: Iterable[Api], pair: Pair, asked: Asked, target: str) -> l
         labelled |= {Key(each.metadata.namespace, each.metadata.name) for each in services}
     chosen = [key for key in everyone if key in labelled]
     if not chosen:
-        raise Failure(f"{nobody(pair.here.place, asked)}, nor of {pair.far.place}")
+        raise Failure(f"{await nobody(apis[0], asked)}, nor of {pair.far.place}")
     return chosen
 
 
-def _named(pair: Pair, name: str) -> Key:
+async def _named(api: Api, pair: Pair, name: str) -> Key:
     key = Key(pair.here.place.namespace, name)
     for each in pair.inventories.values():
         for found in each.of(ServiceObject, Resource.SERVICES):
             if (found.metadata.namespace, found.metadata.name) == key:
                 refuse_mirror(found)
                 return key
-    raise Failure(
-        f"there is no Service {key.service} in namespace {key.namespace} of"
-        f" {' or '.join(pair.names)}"
-    )
+    where = f"namespace {key.namespace} of {' or '.join(pair.names)}"
+    lost = f"there is no Service {key.service} in {where}"
+    raise Failure(await api.unknown_namespace() or lost)
 
 
 def _account(text: str) -> Account:
@@ -304,8 +304,8 @@ async def _services(api: Api, namespace: str) -> set[str]:
 
 
 def _show(found: report.Report, asked: Asked) -> None:
-    if asked.output == "json":
-        _json(report.as_json(found))
+    if asked.output in DOCUMENTS:
+        print_document(report.as_json(found), asked.output)
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 - a command in a pipe needs none of it
 
@@ -314,10 +314,6 @@ def _show(found: report.Report, asked: Asked) -> None:
             console.print(part)
     else:
         sys.stdout.write(f"{report.page(found, namespaces=asked.everywhere)}\n")
-
-
-def _json(value: object) -> None:
-    sys.stdout.write(f"{as_json(value, indent=2)}\n")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ finishes it.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +17,13 @@ from typing import Any
 
 import msgspec
 
-from controller.cli.api import Api
-from controller.cli.exit_codes import Failure
+from controller.cli.api import Api, unanswered
+from controller.cli.arguments import Asked
+from controller.cli.asking import agreed, listed
+from controller.cli.exit_codes import Exit, Failure, tell_failed
+from controller.cli.reading import service
+from controller.cli.selection import Selection, select
+from controller.cli.verbs import Found
 from controller.decide.writes import together
 from controller.domain import (
     PREFIX,
@@ -214,7 +220,7 @@ def _write(found: ServiceSplits, record: Record, port: Port, route: Split | None
 # --- done -----------------------------------------------------------------------------------------
 
 
-async def convert(api: Api, name: str) -> str:
+async def convert_one(api: Api, name: str) -> str:
     """Convert the split of a Service in this cluster; return what was done. Raises Failure, and ApiErrors."""
     backoff = Backoff(0.1, 2.0)
     for _ in range(TRIES):
@@ -288,3 +294,38 @@ async def _overrides(api: Api, key: Key) -> Sequence[str]:
         if each["metadata"]["name"].startswith(f"{key.service}.{key.namespace}.svc.")
         and (each.get("spec") or {}).get("dstOverrides")
     ]
+
+
+async def convert(api: Api, asked: Asked) -> Exit:
+    """Do the verb, for all that are meant. Raises Failure."""
+    if asked.one is not None:
+        await service(api, asked.one)
+        sys.stdout.write(f"{await convert_one(api, asked.one)}\n")
+        return Exit.OK
+    return await _convert_many(api, await select(api, asked), asked)
+
+
+async def _convert_many(api: Api, selection: Selection, asked: Asked) -> Exit:
+    begun = [found for found in selection.found if found.record or asked.named]
+    if len(begun) > 1 and not asked.yes:
+        who = f"{len(begun)} Services ({listed([each.name for each in begun])})"
+        await agreed(f"put an HTTPRoute in the place of the TrafficSplit of {who}")
+    failed = dict(selection.failed)
+    for found in begun:
+        if why := await _converted(api, found):
+            failed[found.name] = why
+    total = len(begun) + len(selection.failed)
+    sys.stdout.write(f"{total} Services: {total - len(failed)} converted, {len(failed)} failed\n")
+    return tell_failed(failed)
+
+
+async def _converted(api: Api, found: Found) -> Failure | None:
+    """Convert one of several; return what it failed with."""
+    try:
+        said = await convert_one(api.within(found.key.namespace), found.key.service)
+        sys.stdout.write(f"{said}\n")
+    except Failure as failure:
+        return failure
+    except Refused as error:
+        return unanswered(api, error)
+    return None

@@ -19,6 +19,7 @@ from controller.cli.entrances import Entrances, entrances
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
+from controller.cli.service_labels import Meta, metas
 from controller.domain import Key
 from controller.kube.api import ApiError, NotFound, Refused, Unavailable
 from controller.kube.api.discovery import PLACES
@@ -69,20 +70,6 @@ GATEWAYS = "linkerd-multicluster"
 
 Objects = tuple[KubeObject | Undecodable, ...]
 O = TypeVar("O", bound=KubeObject)  # noqa: E741 - an object
-
-
-class _Meta(msgspec.Struct):
-    name: str = ""
-    namespace: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Labelled(msgspec.Struct):
-    metadata: _Meta
-
-
-_LABELLED = msgspec.json.Decoder(_Labelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +158,7 @@ def _inventory(place: Place, read: Mapping[Resource, _Part]) -> Inventory:
     )
 
 
-def _entrances(read: Mapping[Resource, _Part], known: Mapping[Key, _Meta]) -> Entrances:
+def _entrances(read: Mapping[Resource, _Part], known: Mapping[Key, Meta]) -> Entrances:
     return entrances(
         read[Resource.INGRESSES].raw,
         {PLACES[each].kind: read[each].raw for each in ROUTES},
@@ -211,18 +198,6 @@ async def _read(api: Api, resource: Resource, namespace: str | None) -> _Part:
 
 def _objects(resource: Resource, raw: list[msgspec.Raw]) -> Objects:
     return tuple(DECODERS[resource](each) for each in raw)
-
-
-def metas(raw: list[msgspec.Raw]) -> dict[Key, _Meta]:
-    """Return what each Service is called and labelled, of those that can be read."""
-    found: dict[Key, _Meta] = {}
-    for each in raw:
-        try:
-            meta = _LABELLED.decode(each).metadata
-        except (msgspec.MsgspecError, RecursionError):
-            continue  # no Service that could be checked
-        found[Key(meta.namespace, meta.name)] = meta
-    return found
 
 
 def _migrations(raw: list[msgspec.Raw]) -> dict[Key, Migration]:

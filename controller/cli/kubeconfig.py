@@ -13,6 +13,7 @@ import msgspec
 from controller.cli.exit_codes import Exit, Failure
 from controller.kube.api import unsupported
 
+HOME_CONFIG = "~/.kube/config"
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -61,7 +62,7 @@ def find(
 
     Of several files the first that names a thing decides it, as in kubectl.
     """
-    written = kubeconfig or environ.get("KUBECONFIG") or "~/.kube/config"
+    written = kubeconfig or environ.get("KUBECONFIG") or HOME_CONFIG
     files = _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
     if files:
         return _place(files, written, context, namespace)
@@ -122,6 +123,13 @@ def _first(lists: Iterable[list[_Named] | None], name: str) -> _Named:
     """Return the first entry of this name, an empty one where there is none: the library says so."""
     found = (each for entries in lists for each in entries or () if each.name == name)
     return next(found, _Named(name))
+
+
+def known_contexts(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of all contexts of the files that are meant. Raises Failure."""
+    written = kubeconfig or environ.get("KUBECONFIG") or HOME_CONFIG
+    files = _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
+    return tuple(each.name for each in _contexts(tuple(_read_all(files).values())))
 
 
 def other(here: Place, context: str) -> Place:

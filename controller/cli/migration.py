@@ -30,6 +30,11 @@ class Migration:
     status: MigrationStatus
     raw: Mapping[str, Any]
 
+    @property
+    def resource_name(self) -> str:
+        """What ``kubectl get -o name`` calls it."""
+        return f"migration.migrate.tradeshift/{self.service}"
+
     def answers(self, annotations: Mapping[str, str]) -> bool:
         """Return whether the status is about what these annotations of the Service ask for.
 

@@ -11,6 +11,7 @@ from controller.cli.arguments import is_label
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.inventory import Inventory
 from controller.cli.migration import Migration
+from controller.cli.service_labels import is_of_others
 from controller.decide.preflight import Entrance, Facts, ReportedStatus, Winner, asked_for
 from controller.decide.resolve import resolve
 from controller.decide.split_choice import kind_of
@@ -24,7 +25,6 @@ from controller.domain import (
     Reason,
     SplitKind,
 )
-from controller.domain.identity import OWN_LABEL, is_of_the_platform
 from controller.kube.objects import (
     Freshness,
     HTTPRouteObject,
@@ -243,12 +243,6 @@ def _reported(found: Migration | None) -> ReportedStatus | None:
         message=status.message,
         warnings=tuple((Reason(warned.reason), warned.message) for warned in status.warnings),
     )
-
-
-def is_of_others(key: Key, labels: Mapping[str, str]) -> bool:
-    """Return whether a Service with these labels is Kubernetes', Linkerd's or this product's own."""
-    name, value = OWN_LABEL
-    return is_of_the_platform(key) or labels.get(name) == value
 
 
 def paired(here: Inventory, far: Inventory) -> Pair:

@@ -15,10 +15,8 @@ import msgspec
 from controller.cli.api import Api
 from controller.cli.arguments import Asked
 from controller.cli.exit_codes import Exit, Failure
-from controller.cli.inventory import metas
-from controller.cli.kubeconfig import Place
 from controller.cli.migration import Migration, read_migration
-from controller.cli.pair import is_of_others
+from controller.cli.service_labels import is_of_others, metas
 from controller.cli.verbs import Found, refuse_mirror
 from controller.domain import Key, Record
 from controller.kube.api import NotFound, Refused
@@ -54,7 +52,7 @@ async def select(api: Api, asked: Asked) -> Selection:
         return await _named(api, asked, beside)
     services, left_out = await crowd(api, asked)
     if not services and not left_out:
-        raise Failure(nobody(api.place, asked))
+        raise Failure(await nobody(api, asked))
     found = (replace(beside.of(each), everywhere=asked.everywhere) for each in services)
     return Selection(tuple(found), left_out=left_out)
 
@@ -115,11 +113,13 @@ def _left_out(service: ServiceObject, key: Key, labels: Mapping[str, str]) -> st
     return "headless" if service.cluster_ip == "None" else ""
 
 
-def nobody(place: Place, asked: Asked) -> str:
+async def nobody(api: Api, asked: Asked) -> str:
     """Return that nothing was selected, and where."""
-    where = "any namespace" if asked.everywhere else f"namespace {place.namespace}"
+    if not asked.everywhere and (unknown := await api.unknown_namespace()):
+        return unknown
+    where = "any namespace" if asked.everywhere else f"namespace {api.place.namespace}"
     labels = f" with {asked.selector}" if asked.selector else ""
-    return f"there is no Service{labels} in {where} of {place}"
+    return f"there is no Service{labels} in {where} of {api.place}"
 
 
 # --- what is known beside the Services ------------------------------------------------------------

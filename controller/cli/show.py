@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TypedDict
 
 from msgspec import UNSET
 
 from controller.cli.migration import Migration
 from controller.domain import Side
 from controller.domain.status import (
+    NO_SERVICE,
     MigrationStatus,
     PathStatus,
     Percent,
@@ -22,6 +24,14 @@ GAP = 3
 """Spaces between columns, as kubectl has it."""
 
 HEAD = ("SERVICE", "TARGET", "PHASE", "SHARE", "VERDICT", "REASON", "NEXT", "AGE")
+WIDE = ("ATTEMPT", "ASKED", "WAVE", "MESSAGE")
+
+
+class Columns(TypedDict):
+    """Which columns a table of migrations has besides: the namespace before, and after the others those of WIDE."""
+
+    namespaces: bool
+    wide: bool
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -34,17 +44,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def status_table(found: Sequence[Migration], now: datetime, *, namespaces: bool = False) -> str:
+def status_table(
+    found: Sequence[Migration], now: datetime, *, namespaces: bool = False, wide: bool = False
+) -> str:
     """Return one line for each migration."""
-    head = ("NAMESPACE", *HEAD) if namespaces else HEAD
-    rows = ((m.namespace, *_row(m, now)) if namespaces else _row(m, now) for m in found)
+    before = ("NAMESPACE",) if namespaces else ()
+    head = (*before, *HEAD, *(WIDE if wide else ()))
+    rows = [
+        (*((m.namespace,) if namespaces else ()), *_row(m, now), *(_wide(m) if wide else ()))
+        for m in found
+    ]
     return table(head, rows)
 
 
-def status_page(found: Migration, now: datetime) -> str:
+def status_page(
+    found: Migration, now: datetime, *, namespaces: bool = False, wide: bool = False
+) -> str:
     """Return all that is worth knowing of one migration now."""
     status = found.status
-    parts = [status_table([found], now), _facts(found, now)]
+    row = status_table([found], now, namespaces=namespaces, wide=wide)
+    parts = [row, _facts(found, now)]
     if status.paths:
         parts.append(paths_table(status))
     if status.traffic:
@@ -66,8 +85,8 @@ def explain_page(found: Migration, now: datetime) -> str:
         )
     parts.append(_asked(status, now))
     if status.history:
-        head = ("AT", "PHASE", "SHARE", "REASON", "MESSAGE")
-        rows = [(rfc3339(t.at), t.phase, t.share, t.reason, t.message) for t in status.history]
+        head = ("AT", "TARGET", "PHASE", "SHARE", "REASON", "MESSAGE")
+        rows = map(_transition, status.history)
         parts.append(table(head, rows))
     if status.paths:
         parts.append(paths_table(status))
@@ -231,12 +250,17 @@ def _row(found: Migration, now: datetime) -> tuple[str, ...]:
     )
 
 
+def _wide(found: Migration) -> tuple[str, ...]:
+    status = found.status
+    wave = f"{status.fleet}/{status.wave}" if status.fleet and status.wave else ""
+    return (str(status.observed.attempt), status.asked_target, wave, status.message)
+
+
 def _facts(found: Migration, now: datetime) -> str:
     status = found.status
     facts: list[tuple[str, str]] = []
     if status.marked_shares and status.observed.target:
-        shares = ", ".join(f"{name} {share} %" for name, share in status.marked_shares.items())
-        facts.append(("Share", f"{shares} of the calls made there go to {status.observed.target}"))
+        facts.append(("Share", _shares(status)))
     if measured := measured_line(status):
         facts.append(("Measured", measured))
     if status.asks_otherwise:
@@ -246,6 +270,23 @@ def _facts(found: Migration, now: datetime) -> str:
     if status.as_of is not UNSET:
         facts.append(("As of", f"{rfc3339(status.as_of)}, {ago(status.as_of, now)} ago"))
     return pairs(facts)
+
+
+def _transition(told: Transition) -> tuple[str, ...]:
+    target = "" if told.target is UNSET else told.target
+    return (rfc3339(told.at), target, told.phase, told.share, told.reason, told.message)
+
+
+def _shares(status: MigrationStatus) -> str:
+    """Return what of each cluster's calls the target serves; there is nothing to say where the Service is missing."""
+    shares = status.marked_shares
+    there = ", ".join(f"{name} {share} %" for name, share in shares.items() if share != NO_SERVICE)
+    missing = ", ".join(name for name, share in shares.items() if share == NO_SERVICE)
+    parts = (
+        there and f"{there} of the calls made there go to {status.observed.target}",
+        missing and f"there is no such Service in {missing}",
+    )
+    return "; ".join(filter(None, parts))
 
 
 def _asked(status: MigrationStatus, now: datetime) -> str:

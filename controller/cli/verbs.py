@@ -1,12 +1,14 @@
 """What each writing verb changes on a Service, and when it is refused. Pure: what was found in, a change out.
 
-A change is of annotations without their prefix, and None removes one. It may hold what is there already:
+A change is of annotations without their prefix (one of another prefix has its whole key), and None removes one.
+It may hold what is there already:
 :func:`effective` leaves only what differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -15,6 +17,7 @@ from controller.cli.exit_codes import Exit, Failure, NothingToDo
 from controller.cli.migration import Migration, asked_attempt
 from controller.domain import PREFIX, Key, Malformed, Phase, Record
 from controller.domain.annotations import read
+from controller.domain.identity import STEPS_BEFORE
 from controller.domain.status import MigrationStatus
 from controller.kube.objects import MIRROR_OF, ServiceObject
 
@@ -63,8 +66,8 @@ class Found:
         return migration.status if migration and migration.answers(self.annotations) else None
 
     def own(self, key: str) -> str | None:
-        """Return an annotation of ours, None where it is absent."""
-        return self.annotations.get(PREFIX + key)
+        """Return an annotation of ours, of a whole key or one without our prefix; None where it is absent."""
+        return self.annotations.get(key if "/" in key else PREFIX + key)
 
     def problems(self, change: Mapping[str, str | None] = MappingProxyType({})) -> tuple[str, ...]:
         """Return what would be wrong with the annotations after this change, as the controller would."""
@@ -72,7 +75,7 @@ class Found:
         for key, value in change.items():
             if value is None:
                 after.pop(PREFIX + key, None)
-            else:
+            elif key != STEPS_BEFORE:
                 after[PREFIX + key] = value
         # Where the pair is not known any name that could be a cluster's is let pass: the controller knows.
         pair = self.clusters or (after.get(PREFIX + "target", ""), "")
@@ -107,17 +110,23 @@ def start(found: Found, asked: Asked) -> Change:
     """Return the change that asks for the Service to be moved."""
     if not is_label(asked.to):
         raise Failure(f'"{asked.to}" is no name of a cluster', code=Exit.USAGE)
-    settings = {
-        "steps": "now" if asked.now else asked.steps,
-        "dwell": asked.dwell,
-        "soak": asked.soak,
-    }
+    flags = {"steps": asked.steps, "dwell": asked.dwell, "soak": asked.soak}
+    given = {key: value for key, value in flags.items() if value is not None}
     change: Change = {"target": asked.to, "paused": None, "abort": None}
-    if found.own("steps") == "now":
-        change["steps"] = None
-    change |= {key: value for key, value in settings.items() if value is not None}
-    _refuse_malformed(found, change)
+    change |= {**_steps(found, asked), **given}
+    _refuse_malformed(found, change, tuple(given))
     _refuse_reverted(found, moves=True)
+    return change
+
+
+def _steps(found: Found, asked: Asked) -> Change:
+    """Return the change of ``steps``. What ``now`` takes the place of is kept, and comes back with the next start."""
+    own, kept = found.own("steps"), found.own(STEPS_BEFORE)
+    if asked.now:
+        return {"steps": "now", STEPS_BEFORE: kept if own == "now" else own}
+    change: Change = {STEPS_BEFORE: None}
+    if asked.steps is not None or own == "now":
+        change["steps"] = asked.steps or kept
     return change
 
 
@@ -252,9 +261,11 @@ WATCHED = ("start", "retry")
 
 def written(change: Mapping[str, str | None]) -> str:
     """Return a change of annotations in words."""
-    said = [f"{key}={value}" for key, value in change.items() if value is not None]
-    said += [f"{key} removed" for key, value in change.items() if value is None]
-    return ", ".join(said)
+    own = {key: value for key, value in change.items() if key != STEPS_BEFORE}
+    said = [f"{key}={value}" for key, value in own.items() if value is not None]
+    said += [f"{key} removed" for key, value in own.items() if value is None]
+    kept = change.get(STEPS_BEFORE)
+    return ", ".join(said) + (f" (steps={kept} comes back with the next start)" if kept else "")
 
 
 def _turned_back(found: Found, target: str | None) -> str:
@@ -299,8 +310,15 @@ def _retried(found: Found) -> bool:
     return told is not None and number is not None and number > told.status.observed.attempt
 
 
-def _refuse_malformed(found: Found, change: Mapping[str, str | None]) -> None:
+def _refuse_malformed(
+    found: Found, change: Mapping[str, str | None], flags: Iterable[str] = ()
+) -> None:
+    """Raise Failure where the annotations would be malformed; of what ``flags`` give, the flag is named."""
     problems = found.problems(change)
+    for flag in flags:
+        key = re.escape(PREFIX + flag)
+        problems = tuple(re.sub(rf"{key}=", f"--{flag} ", text) for text in problems)
+        problems = tuple(re.sub(rf"{key}\b", f"--{flag}", text) for text in problems)
     if problems:
         raise Failure(*problems, code=Exit.USAGE)
 

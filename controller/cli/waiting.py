@@ -67,7 +67,14 @@ def not_reached(found: Found, goal: Goal, seconds: float) -> str:
     )
 
 
-async def wait(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
+async def wait(api: Api, asked: Asked) -> Exit:
+    """Wait for all that are meant. Raises Failure for every way out but the one that is waited for."""
+    if asked.one is not None:
+        return await _wait_for_one(api, asked.one, asked.goal, asked.timeout_s)
+    return await _wait_for_many(api, asked)
+
+
+async def _wait_for_one(api: Api, name: str, goal: Goal, timeout_s: float) -> Exit:
     """Wait until the end is reached, with a line per transition. Raises Failure for every other way out."""
     until_s = time.monotonic() + timeout_s
     backoff = Backoff(POLL_S, 10 * POLL_S)
@@ -170,7 +177,7 @@ class _Waits:
         self.failed.append(failure)
 
 
-async def wait_for_many(api: Api, asked: Asked) -> Exit:
+async def _wait_for_many(api: Api, asked: Asked) -> Exit:
     """Wait until each of those that are meant is at an end, with a line per transition, and count them."""
     until_s = time.monotonic() + asked.timeout_s
     selection = await select(api, asked)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.cli import show
-from controller.cli.as_json import as_json
+from controller.cli.documents import as_json, as_yaml
 from controller.cli.exit_codes import Failure
 from controller.cli.migration import Migration
 from controller.kube.api import Backoff, Unavailable
@@ -33,17 +33,30 @@ COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One object that is watched: which it is, what it is now in a line, and as it came."""
+    """One object that is watched: which it is (to kubectl ``resource_name``), what it is now in a line,
+    and as it came.
+    """
 
-    name: str
+    key: str
+    resource_name: str
     text: str
     raw: Mapping[str, Any]
+
+    def written(self, output: str) -> str:
+        """Return it as ``-o`` asks, for a stream."""
+        as_asked: Mapping[str, Callable[[], str]] = {
+            "json": lambda: as_json(self.raw),
+            "yaml": lambda: f"---\n{as_yaml(self.raw)}",
+            "name": lambda: self.resource_name,
+        }
+        return as_asked.get(output, lambda: self.text)()
 
 
 def line_of(found: Migration, *, namespaces: bool) -> Line:
     """Return a migration as a line."""
-    name = f"{found.namespace}/{found.service}"
-    return Line(name, show.change_line(found, namespaces=namespaces), found.raw)
+    key = f"{found.namespace}/{found.service}"
+    text = show.change_line(found, namespaces=namespaces)
+    return Line(key, found.resource_name, text, found.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +75,12 @@ Colours = Mapping[str, Sequence[str]]
 """By colour, the words that have it."""
 
 
-async def watch(read: Read, *, json: bool, colours: Colours = COLOURS) -> None:
+async def watch(read: Read, output: str, colours: Colours = COLOURS) -> None:
     """Show what is read, on and on: a live view on a terminal, else a line per change."""
-    if sys.stdout.isatty() and not json:
+    if sys.stdout.isatty() and output in ("table", "wide"):
         await on_terminal(read, colours)
     else:
-        await in_lines(read, json=json)
+        await in_lines(read, output)
 
 
 def show_once(page: str, colours: Colours) -> None:
@@ -93,16 +106,16 @@ async def on_terminal(read: Read, colours: Colours) -> None:
                 live.update(_coloured(text, colours), refresh=True)
 
 
-async def in_lines(read: Read, *, json: bool) -> None:
-    """Write a line for each object that changed, as text or as the object itself."""
+async def in_lines(read: Read, output: str) -> None:
+    """Write each object that changed, as a line of text or as ``output`` asks."""
     known: dict[str, str] = {}
     async for reading in _readings(read):
         if reading.trouble:
             sys.stderr.write(f"{reading.trouble}\n")
         for each in reading.found:
-            line = as_json(each.raw) if json else each.text
-            if known.get(each.name) != line:
-                known[each.name] = line
+            line = each.written(output)
+            if known.get(each.key) != line:
+                known[each.key] = line
                 sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 

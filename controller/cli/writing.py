@@ -6,17 +6,18 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from controller.cli import verbs
-from controller.cli.api import Api
+from controller.cli.api import Api, unanswered
 from controller.cli.arguments import PROG, Asked
-from controller.cli.as_json import as_json
 from controller.cli.asking import agreed, listed
+from controller.cli.documents import DOCUMENTS, print_document
 from controller.cli.exit_codes import Exit, Failure, NothingToDo, tell, worst
-from controller.cli.selection import AT_A_TIME, Selection
+from controller.cli.reading import found_of
+from controller.cli.selection import AT_A_TIME, Selection, select
 from controller.cli.verbs import Change, Found
 from controller.domain import Key
 from controller.kube.api import ApiError, Backoff, Conflict, Unavailable
@@ -162,9 +163,12 @@ class Writing:
     # --- what is told ---------------------------------------------------------------------------------
 
     def _print(self, results: Sequence[Result], moved: Sequence[Found], summary: str) -> None:
-        if self.asked.output == "json":
-            every = [self._document(each) for each in results]
-            sys.stdout.write(f"{as_json(every, indent=2)}\n")
+        if self.asked.output in DOCUMENTS:
+            print_document([self._document(each) for each in results], self.asked.output)
+            return
+        if self.asked.output == "name":
+            changed = (each.key.service for each in results if each.came is Came.CHANGED)
+            sys.stdout.write("".join(f"service/{name}\n" for name in changed))
             return
         for line in (*self._lines(results), summary, self._watch(moved)):
             if line:
@@ -198,12 +202,17 @@ class Writing:
         }
 
 
-def unanswered(api: Api, error: ApiError) -> Failure:
-    """Return in a sentence what came of a request in place of an answer."""
-    if isinstance(error, Unavailable):
-        lost = "; it may have been written all the same" if error.outcome_unknown else ""
-        return Failure(f"no usable answer from {api.place}: {error}{lost}")
-    return Failure(f"{api.place} refused: {error}")
+async def write(api: Api, asked: Asked) -> Exit:
+    """Do a verb that writes annotations, for all that are meant. Raises Failure."""
+
+    async def reread(key: Key) -> Found:
+        found = await found_of(api.within(key.namespace), key.service)
+        return replace(found, everywhere=asked.everywhere)
+
+    writing = Writing(api, asked, reread)
+    if asked.one is not None:
+        return await writing.one(await found_of(api, asked.one))
+    return await writing.many(await select(api, asked))
 
 
 def _failed(key: Key, failure: Failure) -> Result:

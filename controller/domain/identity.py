@@ -9,6 +9,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 PREFIX = "migrate.tradeshift/"
+
+STEPS_BEFORE = "kubectl.migrate.tradeshift/steps"
+"""The annotation in which ``kubectl migrate start --now`` keeps what it writes over; nothing is decided from it."""
+
 """Of every annotation that is ours."""
 
 

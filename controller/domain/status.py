@@ -17,6 +17,9 @@ from msgspec import UNSET, UnsetType
 from controller.domain.identity import Phase
 from controller.domain.spec import Moment
 
+NO_SERVICE = "-"
+"""The share in a cluster that has no such Service: nobody calls it there."""
+
 Percent = float | UnsetType
 """Of requests or probes; unset where it is not known."""
 
@@ -82,7 +85,9 @@ class WarningStatus(_Part, frozen=True):
 
 
 class Transition(_Part, frozen=True):
-    """One entry of the history. ``reason`` is what was true then, ``noted`` the part of it that made a transition."""
+    """One entry of the history. ``reason`` is what was true then, ``noted`` the part of it that made a transition.
+    ``target`` is that of its attempt (unset: an older controller wrote it).
+    """
 
     at: Moment
     phase: str = ""
@@ -90,6 +95,7 @@ class Transition(_Part, frozen=True):
     reason: str = ""
     message: str = ""
     noted: str = ""
+    target: str | UnsetType = UNSET
 
 
 class Condition(_Part, frozen=True):
@@ -115,7 +121,8 @@ class AskedBy(_Part, frozen=True):
 
 class MigrationStatus(_Part, frozen=True):
     """All that is reported. ``share`` is percent in the order of ``clusters``, as ``10/100``; ``?`` is not
-    known, and ``10?`` not what callers do, because some were seen who do not follow. ``shares`` are the numbers alone.
+    known, ``-`` a cluster without the Service, and ``10?`` not what callers do, because some were seen who do not
+    follow. ``shares`` are the numbers alone.
     ``fleet`` and ``wave`` name it where a Fleet does, and ``wish`` where the spec in force comes from.
     """
 

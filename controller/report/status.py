@@ -30,6 +30,7 @@ from controller.domain import (
 )
 from controller.domain.annotation_schema import visible
 from controller.domain.status import (
+    NO_SERVICE,
     AskedBy,
     Condition,
     MigrationStatus,
@@ -139,6 +140,7 @@ def tell(
             reason=_reason(plan),
             message=_sentence(observed, plan),
             noted=note.reason,
+            target=visible(plan.target),
         )
         transitions = (*history.transitions, entry)[-HISTORY:]
         history = replace(history, note=note, transitions=transitions)
@@ -168,12 +170,21 @@ def _second(when: datetime) -> datetime:
 def share_text(observed: Observed, plan: Plan) -> str:
     """Return the shares of both clusters in percent, in the settings' order: ``10/100``.
 
-    ``10?`` says that these are the weights, and that callers were seen who do not follow them.
+    ``10?`` says that these are the weights, and that callers were seen who do not follow them; ``-`` that the cluster
+    has no such Service, so that there is nobody to shift.
     """
     return "/".join(
         percent(plan.shares.get(name)) + ("?" if _doubtful(observed, name) else "")
+        if _is_there(observed, name)
+        else NO_SERVICE
         for name in observed.context.clusters
     )
+
+
+def _is_there(observed: Observed, cluster: str) -> bool:
+    """Return whether a cluster has the Service or a split of it, or may have."""
+    found = observed.clusters[cluster]
+    return not found.current or found.service is not None or bool(found.splits)
 
 
 def _doubtful(observed: Observed, cluster: str) -> bool:

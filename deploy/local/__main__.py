@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
+
+from rich.text import Text
 
 from deploy.local.fleet import OF_A_FLEET
 from deploy.local.observed import SplitKind
 from deploy.local.pair import Pair, Plan
-from deploy.local.screen import Screen
+from deploy.local.screen import Screen, Terminal, coloured, terminal
 from deploy.local.stage import CONDITIONS, SERVICE, Result, Stage, Verdict, judge
-from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES
+from deploy.local.stories import ON_PROMETHEUS, ON_TRAFFICSPLITS, STORIES, Outage, stand
 from deploy.servers.processes import ServerFailed
 from deploy.servers.prometheus import MISSING, find_binary
 from deploy.stand_ins.mesh import EKS, LEGACY
@@ -23,6 +27,8 @@ from deploy.stand_ins.mesh import EKS, LEGACY
 EXITS: dict[Verdict, int] = {"broken": 1, "starved": 3, "kept": 0}
 """The worst first; 2 is for a call that makes no sense."""
 
+NONE = "none"
+YOURS = "50 probes/s and slo-success 99, so that a step takes seconds; the rest is yours to say"
 KEEP_LIMIT_S = 7200.0
 SERVICES = 409
 """As many as stand in the article's legacy cluster; 51 in eks then, and in proportion otherwise."""
@@ -56,7 +62,12 @@ def _arguments() -> argparse.Namespace:
         " controller and probers; a story shows one promise, and exits 1 where it is broken, 3 where"
         " this machine was too busy to show it.",
     )
-    parser.add_argument("--story", choices=[*STORIES, "all"], default="move")
+    parser.add_argument(
+        "--story",
+        choices=[*STORIES, "all", NONE],
+        default="move",
+        help="none: you tell it, as --keep",
+    )
     parser.add_argument(
         "--api",
         choices=["embedded", "real"],
@@ -106,13 +117,14 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
         names = list(STORIES)
         if find_binary("prometheus") is None:
             names = [name for name in names if name not in ON_PROMETHEUS]
-            left_out = ", ".join(sorted(ON_PROMETHEUS))
+            left_out = ", ".join(name for name in STORIES if name in ON_PROMETHEUS)
             sys.stderr.write(f"deploy.local: left out: {left_out}; {MISSING}\n")
-    verdicts: set[Verdict] = set()
+    results: list[Result] = []
+    screen = terminal(quiet=asked.json)
     for number, name in enumerate(names):
         last = number == len(names) - 1
-        result = await _story(name, asked, keep=asked.keep and last)
-        verdicts.add(result.verdict)
+        result = await _story(name, asked, screen, keep=last and (asked.keep or name == NONE))
+        results.append(result)
         if asked.json:
             sys.stdout.write(json.dumps(result.line()) + "\n")
             sys.stdout.flush()
@@ -120,10 +132,23 @@ async def _tell(asked: argparse.Namespace) -> set[Verdict]:
             sys.stderr.write(f"BROKEN, {name}: {sentence}\n")
         if result.verdict == "starved":
             sys.stderr.write(f"STARVED, {name}: {result.starved}; {result.unreached}\n")
-    return verdicts
+    screen.say(closing(results))
+    return {result.verdict for result in results}
 
 
-async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
+def closing(results: Sequence[Result]) -> Text:
+    """Return the last line: how many stories were kept, and of all their requests how many failed by a move."""
+    kept = sum(result.verdict == "kept" for result in results)
+    requests, failed, by_target = (
+        sum(getattr(result, name) for result in results)
+        for name in ("requests", "failed", "failed_by_target")
+    )
+    bad = f"; {by_target:,} more by targets that were made to" if by_target else ""
+    line = f"{kept} of {len(results)} kept, {requests:,} requests, {failed:,} failed{bad}"
+    return coloured(f"\n{line}", "bold" if kept == len(results) else "bold red")
+
+
+async def _story(name: str, asked: argparse.Namespace, screen: Terminal, *, keep: bool) -> Result:
     result = Result(name)
     split: SplitKind = "trafficsplit" if name in ON_TRAFFICSPLITS else asked.split
     plan = Plan(
@@ -134,50 +159,53 @@ async def _story(name: str, asked: argparse.Namespace, *, keep: bool) -> Result:
         prometheus=asked.prometheus or name in ON_PROMETHEUS,
     )
     pair = Pair(plan)
-
-    def say(line: str) -> None:
-        if not asked.json:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
-
+    pair.preparing = screen.preparing
     note = ""
     if split != asked.split:
         note = "\n   this is a story of TrafficSplits, so --split httproute does not change it"
-    conditions = OF_A_FLEET if name == "fleet" else CONDITIONS
-    say(f"\n== {name}: {STORIES[name].__doc__}\n   {conditions}{note}")
+    conditions = {"fleet": OF_A_FLEET, NONE: YOURS}.get(name, CONDITIONS)
+    story = STORIES.get(name, stand)
+    screen.say(coloured(f"\n== {name}: {story.__doc__}", "bold"))
+    screen.say(coloured(f"   {conditions}{note}", "dim"))
+    stage = Stage(pair, Screen(pair, SERVICE, screen.say), result)
     try:
-        await judge(STORIES[name], Stage(pair, Screen(pair, SERVICE, say), result))
+        await judge(story, stage)
         if result.verdict != "kept" and hasattr(pair, "controller"):
             sys.stderr.write(f"the end of the controller's log:\n{pair.controller.tail()}\n")
         if keep:
-            await _keep(pair)
+            await _keep(stage)
+            stage.count()
     finally:
+        screen.ready()
         await pair.stop()
-    say(_summary(result))
+    screen.say(coloured(_summary(result), "bold"))
     return result
 
 
-async def _keep(pair: Pair) -> None:
-    """Leave it running until Ctrl-C, or for two hours."""
-    write = sys.stdout.write
-    write(
-        "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal:\n\n"
+async def _keep(stage: Stage) -> None:
+    """Leave it running until Ctrl-C, or for two hours; SIGUSR1 has eks fail, and heals it."""
+    pair = stage.pair
+    sys.stdout.write(
+        "\nThe clusters stay for two hours, or until Ctrl-C. In another terminal (bash or zsh):\n\n"
+        f'    export PATH="{Path(sys.executable).parent}:$PATH"\n'
         f"    export KUBECONFIG={pair.kubeconfig}\n"
-        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate check {SERVICE} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate start {SERVICE} --to {EKS} --context {LEGACY}\n"
-        f"    .venv/bin/kubectl-migrate status {SERVICE} --context {LEGACY} --watch\n\n"
-        f"The board: {pair.board_url}\n"
+        f"    CLUSTERS={os.getpid()}\n\n"
+        "What to type then: docs/tutorial.md. `kill -USR1 $CLUSTERS` has eks fail, and heals it.\n"
+        f"The page: {pair.board_url}\n"
         f"Metrics of the controller: {pair.controller_url}/metrics\n"
-        f"Logs: {pair.folder}\n"
+        f"Logs: {pair.folder}\n\n"
     )
     sys.stdout.flush()
     stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, Outage(stage).switch)
+    watcher = asyncio.create_task(stage.screen.run())
     with suppress(TimeoutError):
         async with asyncio.timeout(KEEP_LIMIT_S):
             await stopped.wait()
+    watcher.cancel()
 
 
 def _summary(result: Result) -> str:
@@ -190,15 +218,19 @@ def _summary(result: Result) -> str:
     bad = (
         ""
         if result.seconds_bad_to_home is None
-        else f", {result.seconds_bad_to_home} s from the first fault until both splits were home"
+        else f"; rolled back {result.seconds_bad_to_home} s after the first fault"
+    )
+    served = (
+        f"eks serves {result.shares[LEGACY]} % of the calls in legacy and {result.shares[EKS]} % in eks; "
+        if len(result.shares) == 2
+        else ""
     )
     return (
         f"== {result.story}: {kept}\n"
-        f"   {result.requests} requests, {result.failed} failed by the move,"
-        f" {result.failed_by_target} by the workload{bad}\n"
-        f"   eks serves {result.shares.get(LEGACY)} % of the calls in legacy and"
-        f" {result.shares.get(EKS)} % in eks; {result.phase};"
-        f" writes to splits: {result.writes.get(LEGACY)} in legacy, {result.writes.get(EKS)} in eks{starved}"
+        f"   {result.requests:,} requests, {result.failed} failed by the move,"
+        f" {result.failed_by_target:,} by the workload{bad}\n"
+        f"   {served}{result.phase};"
+        f" writes to splits: {result.writes.get(LEGACY)}, {result.writes.get(EKS)}{starved}"
     )
 
 

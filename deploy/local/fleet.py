@@ -40,8 +40,8 @@ AT_A_TIME = 3
 """So many are under way; one process is the whole mesh, and each step of each takes 600 probes."""
 
 OF_A_FLEET = (
-    f"{len(EVERYBODY)} Services, {AT_A_TIME} at a time; slo-success: 99, steps: 50, 15 probes/s, dwell 2 s, soak 1 s, a"
-    " lease of 2 s: short, so that a story takes minutes; the defaults are slower"
+    f"{len(EVERYBODY)} Services, {AT_A_TIME} at a time; steps 50, 15 probes/s, dwell 2 s, soak 1 s: short, it takes"
+    " minutes"
 )
 
 STILL_S = 4.0

@@ -11,7 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,7 @@ BULK = 16
 """Requests at a time when many objects are made."""
 
 Api = EmbeddedApi | RealApi
+Preparing = Callable[[str, float], None]
 ApiKind = Literal["embedded", "real"]
 
 
@@ -100,6 +101,8 @@ class Pair:
         self.prometheus: dict[str, Prometheus] = {}
         self.scraped: dict[str, list[str]] = {"controller": [], "prober": []}
         """Who tells metrics, by job: ``host:port``."""
+        self.preparing: Preparing = lambda what, part: None
+        """Told what is being brought up, and how much of all stands by then (0 to 1)."""
         self.clock = LivedClock()
         self.watch = Watch(self.clock, self._pages)
 
@@ -108,7 +111,9 @@ class Pair:
     async def start(self) -> None:
         """Bring up API servers and mesh; no workload, load or product yet."""
         self.watch.start()
+        self.preparing("two API servers", 0.0)
         await asyncio.gather(*(api.start() for api in self.apis.values()))
+        self.preparing("a mesh in both", 0.1)
         legacy, eks = (self._access(self.apis[name]) for name in CLUSTERS)
         self.mesh = Mesh(legacy, eks, seed=self.plan.seed, clock=self.clock)
         await self.mesh.start()
@@ -119,7 +124,7 @@ class Pair:
         self._follow(self.plan.controller_in, FLEETS)
         self.kubeconfig = self._write_kubeconfig()
         if self.plan.services:
-            await _stand_beside(self.mesh, self.plan.services)
+            await self._stand_beside(self.plan.services)
 
     async def stop(self) -> None:
         """End everything, in the order in which it stands on each other."""
@@ -179,6 +184,7 @@ class Pair:
         self, service: str, caller: str, rate_hz: float = 25.0, port: int = 80
     ) -> None:
         """Load on a Service from a caller in each cluster."""
+        self.preparing(f"callers of {service}", 0.8)
         for cluster in CLUSTERS:
             load = await self.mesh.clusters[cluster].load(
                 ("default", service), caller=caller, rate_hz=rate_hz, port=port
@@ -202,6 +208,7 @@ class Pair:
 
     async def product(self) -> None:
         """Start the real probers and the real controller."""
+        self.preparing("probers and controller", 0.85)
         (self.folder / "token").write_text("local-clusters-only\n")
         for cluster in CLUSTERS:
             ip = self.mesh.addresses.take()
@@ -336,6 +343,23 @@ class Pair:
 
     # --- how it is done -------------------------------------------------------------------------------
 
+    async def _stand_beside(self, services: int) -> None:
+        """Make the other Services: 409 in legacy and 51 in eks, in the article."""
+        counts = {LEGACY: services, EKS: round(services * 51 / 409)}
+        bodies = [
+            (cluster, service_object(("default", f"other-{cluster}-{number}")))
+            for cluster, count in counts.items()
+            for number in range(count)
+        ]
+        for begin in range(0, len(bodies), BULK):
+            self.preparing(f"{len(bodies)} other Services", 0.2 + 0.5 * begin / len(bodies))
+            some = bodies[begin : begin + BULK]
+            await asyncio.gather(
+                *(self.mesh.clusters[name].api.apply(SERVICES, body) for name, body in some)
+            )
+        self.preparing("their mirrors", 0.7)
+        await self.mesh.mirrored()
+
     def _follow(self, cluster: str, resource: Resource) -> None:
         """Watch as people do, with kubectl get -w: for the screen, and to count writes."""
         follow = Follow(
@@ -404,20 +428,3 @@ def _controller_settings(pair: Pair, proxy_url: str) -> dict[str, Any]:
         "traffic": {"tick_s": TRAFFIC_TICK_S},
         "otlp_endpoint": pair.plan.otlp_endpoint,
     }
-
-
-async def _stand_beside(mesh: Mesh, services: int) -> None:
-    """Make the other Services: 409 in legacy and 51 in eks, in the article."""
-    gate = asyncio.Semaphore(BULK)
-
-    async def make(cluster: str, number: int) -> None:
-        async with gate:
-            await mesh.clusters[cluster].api.apply(
-                SERVICES, service_object(("default", f"other-{cluster}-{number}"))
-            )
-
-    counts = {LEGACY: services, EKS: round(services * 51 / 409)}
-    await asyncio.gather(
-        *(make(cluster, n) for cluster, count in counts.items() for n in range(count))
-    )
-    await mesh.mirrored()

@@ -29,8 +29,7 @@ WISHES = {
     "soak": "2s",
 }
 CONDITIONS = (
-    "slo-success: 99, steps: 10,25,50, 50 probes/s, dwell 1 s, soak 2 s, a lease of 2 s:"
-    " short, so that a story takes a minute; the defaults are slower"
+    "steps 10,25,50, 50 probes/s, dwell 1 s, soak 2 s: short, so that a story takes a minute"
 )
 
 Verdict = Literal["kept", "broken", "starved"]

@@ -19,6 +19,28 @@ NEEDED = 5
 """How ``kubectl migrate drained`` ends where the origin is still needed."""
 
 
+async def stand(stage: Stage) -> None:
+    """Nobody moves it: service-a stands on legacy, and is called in both clusters."""
+    await stage.set_up()
+    kept = ("slo-success", "probe-rate")
+    await stage.pair.annotate(LEGACY, SERVICE, {key: WISHES[key] for key in kept})
+
+
+class Outage:
+    """Of eks, for as long as somebody wants it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._on = False
+
+    def switch(self) -> None:
+        """Let eks answer 500 to every third request from now on, or answer well again."""
+        self._on = not self._on
+        self._stage.pair.workloads[EKS, SERVICE].fail(1 / 3 if self._on else 0.0)
+        what = "answers 500 to every third request" if self._on else "answers well again"
+        self._stage.screen.tell(f"eks {what}")
+
+
 async def move(stage: Stage) -> None:
     """To eks, through the soak to Completed."""
     await stage.set_up()
@@ -375,18 +397,18 @@ def warned(pair: Pair, reason: str) -> list[str]:
 STORIES: dict[str, Story] = {
     "move": move,
     "revert": revert,
-    "callers": callers,
     "return": back,
+    "callers": callers,
     "crash": crash,
-    "article": article,
     "convert": convert,
+    "article": article,
     "twin": twin,
     "opaque": opaque,
     "ports": ports,
     "adaptor": adaptor,
     "fleet": fleet,
 }
-"""By name, in the order in which all of them are told."""
+"""By name, in the order in which all of them are told, which is the README's."""
 
 ON_TRAFFICSPLITS = frozenset({"adaptor", "article"})
 """Stories of TrafficSplits, whatever kind is asked for."""

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     bad_to_home,
     calls,
     check_all,
+    command_start,
     fleet,
     fleet_plan,
     herd,
@@ -43,6 +44,7 @@ KEYS = {
     "prober_rate": ("probes_per_s", "cpu_ms_per_probe"),
     "starved_prober": ("starved_verdict_ms",),
     "check_all": ("check_s",),
+    "command_start": ("status_ms",),
     "traffic": ("prometheus_queries_per_tick", "traffic_answers_ms", "traffic_evaluation_ms"),
 }
 """Of the JSON object, by benchmark."""
@@ -99,6 +101,7 @@ def _run(name: str, idle_s: float) -> Result:
         "prober_rate": prober_rate.measure,
         "starved_prober": starved_prober.measure,
         "check_all": check_all.measure,
+        "command_start": command_start.measure,
         "traffic": traffic.measure,
     }
 

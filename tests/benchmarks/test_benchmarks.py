@@ -37,6 +37,7 @@ def test_the_json_object_has_exactly_these_keys() -> None:
         "rss_mb",
         "start_to_ready_s",
         "starved_verdict_ms",
+        "status_ms",
         "traffic_answers_ms",
         "traffic_evaluation_ms",
         "writes_per_step",

@@ -30,8 +30,9 @@ NAME = "service-a"
 MIGRATE = r"kubectl[ -]migrate "
 
 
-TESTED_ELSEWHERE = ("deploy/README.md", "docs/fleet.md")
-"""tests/deploy/test_readme.py runs the one page on API servers without a migration, test_fleet_guide.py the other."""
+TESTED_ELSEWHERE = ("deploy/README.md", "docs/fleet.md", "docs/tutorial.md")
+"""tests/deploy/test_readme.py runs the one page on API servers without a migration, test_fleet_guide.py and
+test_tutorial.py the others."""
 
 OF_MANY = MIGRATE + r"(fleet .*|check --wave \S+|\S+ (service-a service-b|--all --to|-l) ?.*)"
 """What is said of several Services, or of a Fleet."""
@@ -73,7 +74,7 @@ ELSEWHERE = {
 """What cannot be typed here, and why not."""
 WALK = (
     Stop(
-        ".*",
+        ".+",
         (
             MIGRATE + r"pause service-a",
             MIGRATE + "version",

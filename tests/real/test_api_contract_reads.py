@@ -225,3 +225,48 @@ async def test_match_needs_a_version(api: Client) -> None:
     """A resourceVersionMatch without resourceVersion is 422."""
     answer = await api.get(api.core("configmaps"), resourceVersionMatch="Exact")
     assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+"""What kubectl takes rather than anything else."""
+
+
+@pytest.mark.parametrize("include", ["", "Metadata", "Object", "None"])
+async def test_a_migration_is_printed_by_its_columns(api: Client, include: str) -> None:
+    """Asked for a Table, a list, an object and a watch have the CRD's columns, and of the object what is wanted."""
+    await api.create(api.migrations(), migration("service-a"))
+    told = {"status": {"service": "service-a", "phase": "Soaking", "observed": {"target": "eks"}}}
+    await api.merge(api.migrations("service-a/status"), told)
+    query = {"includeObject": include} if include else {}
+    found = [
+        (await api.send("GET", path, query=query, headers={"Accept": TABLE})).body
+        for path in (api.migrations(), api.migrations("service-a"))
+    ]
+    async with api.session.get(
+        api.migrations(), params={"watch": "1", **query}, headers={"Accept": TABLE}
+    ) as stream:
+        found.append(json.loads(await stream.content.readline())["object"])
+    for table in found:
+        assert (table["kind"], table["apiVersion"]) == ("Table", "meta.k8s.io/v1")
+        heads = [(column["name"], column["type"]) for column in table["columnDefinitions"]]
+        assert heads == [
+            *((name, "string") for name in ("Name", "Service", "Target", "Phase", "Share")),
+            *((name, "string") for name in ("Verdict", "Reason", "Asked")),
+            ("Age", "date"),
+        ]
+        assert [column["priority"] for column in table["columnDefinitions"]] == [*[0] * 7, 1, 0]
+        (row,) = table["rows"]
+        *cells, age = row["cells"]
+        assert cells == ["service-a", "service-a", "eks", "Soaking", None, None, None, None]
+        assert age.endswith("s")
+        kinds = {"Object": "Migration", "None": None}
+        given = row["object"] or {}
+        assert given.get("kind") == kinds.get(include, "PartialObjectMetadata")
+        assert bool(given.get("metadata")) == (include != "None")
+
+
+async def test_what_takes_plain_json_first_has_no_table(api: Client) -> None:
+    """A Table is for who would rather have one."""
+    accept = ",".join(reversed(TABLE.split(",")))
+    found = await api.send("GET", api.migrations(), headers={"Accept": accept})
+    assert found.body["kind"] == "MigrationList"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from controller.cli.typed import add_output
+
 OF_WAVES = ("open", "rollback", "return")
 """The actions that are asked of waves; the others are of the Fleet."""
 
@@ -45,9 +47,7 @@ def add_actions(add: Add) -> None:
             )
         else:
             _add_writing(parser)
-        parser.add_argument(
-            "-o", "--output", choices=("table", "json"), default="table", help="default: table"
-        )
+        add_output(parser, "name")
 
 
 _WHICH = "the name of a Fleet; left out where there is one"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from controller.cli import watching
 from controller.cli.api import Api
 from controller.cli.arguments import PROG, Asked
-from controller.cli.as_json import as_json
 from controller.cli.asking import agreed
+from controller.cli.documents import DOCUMENTS, print_document
 from controller.cli.exit_codes import Exit, Failure
 from controller.cli.fleet import page
 from controller.cli.fleet.objects import Fleet, read_fleet
@@ -61,18 +61,18 @@ def meant(api: Api, found: Sequence[Fleet], name: str | None) -> Fleet:
 
 async def _status(api: Api, asked: Asked) -> Exit:
     if asked.watch:
-        await watching.watch(
-            lambda: _reading(api, asked), json=asked.output == "json", colours=COLOURS
-        )
+        await watching.watch(lambda: _reading(api, asked), asked.output, COLOURS)
         return Exit.OK
     found = await _found(api, asked)
-    if asked.output == "json":
+    if asked.output == "name":
+        sys.stdout.write("".join(f"{each.resource_name}\n" for each in found))
+    elif asked.output in DOCUMENTS:
         every = {
             "apiVersion": API_VERSION,
             "kind": "FleetList",
             "items": [each.raw for each in found],
         }
-        _print_json(found[0].raw if asked.fleet else every)
+        print_document(found[0].raw if asked.fleet else every, asked.output)
     else:
         watching.show_once("\n\n".join(page.page(each, api.now()) for each in found), COLOURS)
     return Exit.OK
@@ -80,7 +80,9 @@ async def _status(api: Api, asked: Asked) -> Exit:
 
 async def _reading(api: Api, asked: Asked) -> watching.Reading:
     found = await _found(api, asked)
-    lines = [watching.Line(each.name, page.line(each), each.raw) for each in found]
+    lines = [
+        watching.Line(each.name, each.resource_name, page.line(each), each.raw) for each in found
+    ]
     return watching.Reading("\n\n".join(page.page(each, api.now()) for each in found), lines)
 
 
@@ -122,9 +124,13 @@ async def _write(api: Api, asked: Asked) -> Exit:
 
 def _tell(found: Fleet, step: Step, asked: Asked) -> None:
     then = step.then if step.change else f"nothing to change, {step.stands}"
-    if asked.output == "json":
+    if asked.output == "name":
+        sys.stdout.write(f"{found.resource_name}\n")
+        return
+    if asked.output in DOCUMENTS:
         told = {"fleet": found.name, "verb": asked.action, "dryRun": asked.dry_run}
-        _print_json({**told, "change": dict(step.change), "message": then})
+        document = {**told, "change": dict(step.change), "message": then}
+        print_document(document, asked.output)
         return
     lines = [then]
     if step.change:
@@ -132,7 +138,3 @@ def _tell(found: Fleet, step: Step, asked: Asked) -> None:
     if step.change and not asked.dry_run:
         lines.append(f"watch it with {PROG} fleet status {found.name} --watch")
     sys.stdout.write(f"{found.name}: " + "\n".join([*filter(None, lines), ""]))
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(f"{as_json(value, indent=2)}\n")

@@ -50,6 +50,11 @@ class Fleet:
     status: FleetStatus
     raw: Mapping[str, Any]
 
+    @property
+    def resource_name(self) -> str:
+        """What ``kubectl get -o name`` calls it."""
+        return f"fleet.migrate.tradeshift/{self.name}"
+
     def own(self, key: str) -> str | None:
         """Return an annotation of ours, None where it is absent."""
         return self.annotations.get(PREFIX + key)

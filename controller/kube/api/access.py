@@ -11,13 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config import load_incluster_config
-from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 from yarl import URL
 
 from controller.kube.api.errors import Unavailable
 from controller.kube.api.exec_credential import Issued, issue
+from controller.kube.api.library import (
+    Configuration,
+    KubeConfigLoader,
+    KubeConfigMerger,
+    load_incluster_config,
+)
 
 IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
 """Keys of a kubeconfig's user that ask to act as somebody else."""
@@ -40,16 +43,15 @@ class Credentials:
     tls: ssl.SSLContext | None
     tls_name: str | None
     proxy: str | None
-    configuration: Any
+    configuration: Configuration
     renew_in_s: float = inf
 
-    async def authorization(self) -> str | None:
-        """Return the Authorization header; a service account's token file is read again each minute."""
+    async def authorization(self) -> str:
+        """Return the Authorization header, "" where there is none. Raises Unavailable."""
         try:
-            found = await self.configuration.get_api_key_with_prefix("BearerToken")
+            header = self.configuration.authorization()
         except Exception as error:
             raise Unavailable(f"credentials: {error or type(error).__name__}") from error
-        header = str(found).strip() if found else None
         if header and not (header.isascii() and header.isprintable()):
             raise Unavailable("credentials: the token holds characters that no token has")
         return header
@@ -117,7 +119,7 @@ class ClusterAccess:
             raise Unavailable(f"credentials: {error or type(error).__name__}") from error
 
 
-def _server(found: Any) -> str:
+def _server(found: Configuration) -> str:
     server = str(found.host or "")
     if not URL(server).host:
         raise ValueError(f"the server {server!r} is no URL")
@@ -162,7 +164,7 @@ def _renew_in_s(issued: Issued) -> float:
     return max(0.0, RENEW_AT * left_s)
 
 
-def _tls(found: Any, issued: Issued) -> ssl.SSLContext:
+def _tls(found: Configuration, issued: Issued) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=found.ssl_ca_cert)
     # Python 3.13 turns this on; it refuses authorities without a key identifier, which clusters have.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

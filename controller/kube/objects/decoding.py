@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from controller.domain import PREFIX, Port
+from controller.domain.identity import STEPS_BEFORE
 from controller.kube.objects import wire_types
 from controller.kube.objects.changes import Resource
 from controller.kube.objects.selectors import Requirement, Selector
@@ -163,7 +164,7 @@ def _service_metadata(wire: wire_types.Meta) -> Metadata:
 def _metadata_of(wire: wire_types.Meta, labels: dict[str, str] | None, *, asks: bool) -> Metadata:
     """Return metadata with these labels and the annotations of ours, of mirrors and of the mesh."""
     annotations = _kept(
-        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP)
+        wire.annotations, (PREFIX, MIRROR_PREFIX, *POLICIES), (OPAQUE_PORTS, SMI_SKIP, STEPS_BEFORE)
     )
     return Metadata(
         name=intern(wire.name),

@@ -13,6 +13,7 @@ import msgspec
 from deploy.stand_ins.apiserver import failures
 from deploy.stand_ins.apiserver.selectors import Predicate, field_selector, label_selector
 from deploy.stand_ins.apiserver.store import Store, Stored, VersionExpired
+from deploy.stand_ins.apiserver.tables import Tables
 from deploy.stand_ins.apiserver.writes import Target
 
 # In a continue token: go on with what there is now, though the list becomes inconsistent.
@@ -45,8 +46,10 @@ def asked_version(query: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def list_body(store: Store, target: Target, query: Mapping[str, str]) -> bytes:
-    """Return a List object as JSON; raises ApiError."""
+def list_body(
+    store: Store, target: Target, query: Mapping[str, str], tables: Tables | None = None
+) -> bytes:
+    """Return a List object as JSON, or the Table of it; raises ApiError."""
     wanted = predicates(target, query)
     page = _page(store, target, query)
     found = [
@@ -61,6 +64,8 @@ def list_body(store: Store, target: Target, query: Mapping[str, str]) -> bytes:
         if not wanted:
             metadata["remainingItemCount"] = len(found) - limit
         found = found[:limit]
+    if tables is not None:
+        return msgspec.json.encode(tables.table(found, metadata))
     resource = target.resource
     # Items of built-in lists say no kind of their own, those of custom resources do.
     items = (

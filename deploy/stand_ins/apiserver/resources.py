@@ -23,6 +23,15 @@ LINKERD_POLICY = "policy.linkerd.io"
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column in which kubectl prints a kind: its ``head`` as a Table has it, and the keys that lead to its value."""
+
+    head: Mapping[str, Any]
+    type: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One kind of object and how it behaves.
 
@@ -30,7 +39,7 @@ class Resource:
     openAPIV3Schemas by version; a version without one keeps whatever it is given. `merge_keys` says
     which lists a strategic merge patch merges by which field, by dotted path; it has a meaning for
     built-in resources alone. `field_labels` are what field selectors may name besides name and
-    namespace.
+    namespace. `columns` are what a version is printed in; one without them is no Table here.
     """
 
     group: str
@@ -47,6 +56,7 @@ class Resource:
     schemas: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     merge_keys: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     field_labels: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[Column, ...]] = field(default_factory=lambda: _NOTHING)
 
     @property
     def key(self) -> str:
@@ -140,7 +150,26 @@ def custom_resource(crd: dict[str, Any]) -> Resource:
         has_status=any("status" in version.get("subresources", {}) for version in served),
         has_generation=True,
         schemas={version["name"]: version["schema"]["openAPIV3Schema"] for version in served},
+        columns={
+            version["name"]: tuple(map(_column, version["additionalPrinterColumns"]))
+            for version in served
+            if "additionalPrinterColumns" in version
+        },
     )
+
+
+def _column(given: Mapping[str, Any]) -> Column:
+    """Read a printer column; of JSONPath only keys after dots are understood, which is what the CRDs here have."""
+    path = given["jsonPath"]
+    told = f"Custom resource definition column (in JSONPath format): {path}"
+    head = {
+        "name": given["name"],
+        "type": given["type"],
+        "format": given.get("format", ""),
+        "description": given.get("description", told),
+        "priority": given.get("priority", 0),
+    }
+    return Column(head, given["type"], tuple(path.lstrip(".").split(".")))
 
 
 def crd_documents(*, without: str = "") -> list[dict[str, Any]]:

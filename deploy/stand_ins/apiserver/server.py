@@ -17,6 +17,7 @@ from deploy.stand_ins.apiserver.reads import list_body
 from deploy.stand_ins.apiserver.resources import Resource, known_resources
 from deploy.stand_ins.apiserver.routes import Request
 from deploy.stand_ins.apiserver.store import Store, Stored
+from deploy.stand_ins.apiserver.tables import Tables, tables_asked
 from deploy.stand_ins.apiserver.writes import Target, Writes
 
 NAMESPACES = ("default", "kube-system", "linkerd-multicluster", "linkerd-smi", "migrate")
@@ -174,10 +175,8 @@ class EmbeddedApi:
     ) -> tuple[int, bytes]:
         dry_run = request.query.get("dryRun") == "All"
         manager = routes.manager_of(request)
-        if verb == "list":
-            return 200, list_body(self.store, target, request.query)
-        if verb == "get":
-            return 200, self._writes.existing(target).encoded(target.version)
+        if verb in ("list", "get"):
+            return 200, self._read(request, verb, target)
         if verb == "create":
             given = await routes.json_object(request)
             made = self._writes.create(target, given, manager, dry_run=dry_run)
@@ -196,11 +195,23 @@ class EmbeddedApi:
         gone = self._writes.delete(target, options.get("preconditions") or {}, dry_run=dry_run)
         return 200, _deleted(gone)
 
+    def _read(self, request: web.BaseRequest, verb: str, target: Target) -> bytes:
+        tables = _tables(request, target)
+        if verb == "list":
+            return list_body(self.store, target, request.query, tables)
+        found = self._writes.existing(target)
+        if tables is None:
+            return found.encoded(target.version)
+        return msgspec.json.encode(tables.table([found], {"resourceVersion": str(found.version)}))
+
     async def _watch(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         watch: watching.Watch | None = None
         expired = b""
         try:
-            watch = watching.open_watch(self.store, target, request.query, self._bookmark_every_s)
+            tables = _tables(request, target)
+            watch = watching.open_watch(
+                self.store, target, request.query, self._bookmark_every_s, tables
+            )
         except failures.ApiError as failure:
             if failure.code != 410 or self._expired_watch == "status":
                 raise
@@ -234,6 +245,11 @@ class EmbeddedApi:
             code=code,
         )
         self.requests[counted] += 1
+
+
+def _tables(request: web.BaseRequest, target: Target) -> Tables | None:
+    accept = request.headers.get("Accept", "")
+    return tables_asked(accept, request.query, target.resource, target.version)
 
 
 def _deleted(gone: Stored) -> bytes:

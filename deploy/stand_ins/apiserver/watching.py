@@ -21,6 +21,7 @@ from deploy.stand_ins.apiserver.store import (
     VersionExpired,
     with_version,
 )
+from deploy.stand_ins.apiserver.tables import Tables
 from deploy.stand_ins.apiserver.writes import Target
 
 # kube-apiserver's --min-request-timeout: a watch without timeoutSeconds lasts this or up to twice.
@@ -44,6 +45,8 @@ class Watch:
     """Seconds between bookmarks; None when the client did not ask for any."""
     initial_bookmark: bool
     length_s: float
+    tables: Tables | None = None
+    """How each object is printed; None where it is told as it is."""
 
     def close(self) -> None:
         """Stop collecting events."""
@@ -105,6 +108,9 @@ class Watch:
 
     def _line(self, kind: str, stored: Stored) -> bytes:
         encoded = stored.encoded(self.target.version)
+        if self.tables is not None:
+            version = {"resourceVersion": str(stored.version)}
+            encoded = msgspec.json.encode(self.tables.table([stored], version))
         return b'{"type":"%s","object":%s}\n' % (kind.encode(), encoded)
 
     def _bookmark(self, *, initial_end: bool = False) -> bytes:
@@ -125,7 +131,11 @@ class Watch:
 
 
 def open_watch(
-    store: Store, target: Target, query: Mapping[str, str], bookmark_every_s: float
+    store: Store,
+    target: Target,
+    query: Mapping[str, str],
+    bookmark_every_s: float,
+    tables: Tables | None = None,
 ) -> Watch:
     """Start a watch; raises ApiError, the 410 of a version that is too old included."""
     key = target.resource.key
@@ -150,6 +160,7 @@ def open_watch(
         bookmarks_s=bookmark_every_s if bookmarks else None,
         initial_bookmark=send_initial and bookmarks,
         length_s=length_s or _LEAST_LENGTH_S * random.uniform(1, 2),
+        tables=tables,
     )
 
 

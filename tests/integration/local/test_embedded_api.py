@@ -11,6 +11,7 @@ import pytest
 
 from deploy.stand_ins.apiserver import ApiError, EmbeddedApi, Resource, known_resources
 from deploy.stand_ins.apiserver.store import VersionExpired
+from deploy.stand_ins.apiserver.tables import age
 from deploy.stand_ins.apiserver.watching import open_watch
 from deploy.stand_ins.apiserver.writes import Target
 
@@ -46,6 +47,25 @@ async def test_writes_are_counted_by_who_made_them() -> None:
         ("patch", "trafficsplits", "gone", "kubectl", 404): 1,
         ("watch", "trafficsplits", "", "Python", 200): 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-60, "<invalid>"),
+        (119, "119s"),
+        (120, "2m"),
+        (150, "2m30s"),
+        (700, "11m"),
+        (11_100, "3h5m"),
+        (108_000, "30h"),
+        (180_000, "2d2h"),
+        (777_600, "9d"),
+    ],
+)
+def test_an_age_is_told_in_two_units_at_most(seconds: float, told: str) -> None:
+    """Ages in Tables are those of apimachinery's HumanDuration."""
+    assert age(seconds) == told
 
 
 async def test_objects_outlive_a_stop() -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from controller.cli import main
 from controller.domain import PREFIX, Attempt, MigrationSpec, Record, SplitKind
+from controller.domain.identity import STEPS_BEFORE
 from controller.mesh.splits import RECORD, encode_record
 from deploy.stand_ins.apiserver import EmbeddedApi
 
@@ -122,6 +123,7 @@ def transition(at: str, phase: str, share: str, reason: str, message: str) -> di
         "reason": reason,
         "message": message,
         "noted": "",
+        "target": "eks",
     }
 
 
@@ -181,11 +183,12 @@ class CommandCluster:
             self.api.put(body)
 
     def annotations(self, name: str, namespace: str = "default") -> dict[str, str]:
-        """The annotations of a Service that are ours, without the prefix."""
+        """The annotations of a Service that are ours, without the prefix; that of the command itself whole."""
         found = self.api.store.get("services", namespace, name)
         assert found is not None
         every: dict[str, str] = found.body["metadata"].get("annotations") or {}
-        return {k.removeprefix(PREFIX): v for k, v in every.items() if k.startswith(PREFIX)}
+        ours = (PREFIX, STEPS_BEFORE)
+        return {k.removeprefix(PREFIX): v for k, v in every.items() if k.startswith(ours)}
 
     async def run(self, *argv: str) -> Ended:
         """Run the command to its end."""

@@ -66,21 +66,70 @@ def test_help_imports_nothing_slow() -> None:
     assert done.stderr == "[]\n"
 
 
-def test_version_is_that_of_the_package() -> None:
-    """``version`` prints the installed version."""
-    assert run("version").out == f"kubectl-migrate {version('mesh-migrate')}\n"
+HEAVY = (
+    "rich",
+    "urllib3",
+    "argcomplete",
+    "kubernetes_asyncio.client",
+    "prometheus_client",
+    "opentelemetry",
+    "controller.cli.checking",
+    "controller.decide",
+    "controller.evidence",
+    "controller.runtime",
+    "controller.report",
+)
+"""What takes time to load, and what a status can be shown without."""
+
+
+def test_status_imports_only_what_it_needs() -> None:
+    """``status`` loads neither what decides nor what draws, and of the client library only what reads credentials."""
+    script = (
+        "import sys\n"
+        "from controller.cli.commands import command\n"
+        "command('status')\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("typed", ["version", "--version"])
+def test_version_is_that_of_the_package(typed: str) -> None:
+    """``version`` and ``--version`` print the installed version."""
+    assert run(typed).out == f"kubectl-migrate {version('mesh-migrate')}\n"
+
+
+@pytest.mark.parametrize("words", [(), ("start",), ("fleet", "open")])
+def test_help_is_a_command_too(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """``help`` with or without a verb prints what ``--help`` behind it prints."""
+    told = []
+    for argv in (["help", *words], [*words, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        assert ended.value.code == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] != ""
 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         ((), "the following arguments are required: COMMAND; see kubectl migrate --help"),
-        (("strat", "a"), "invalid choice: 'strat'"),
+        (("strat", "a"), "no command strat: did you mean start? See kubectl migrate --help"),
+        (("help", "flet"), "no command flet: did you mean fleet?"),
+        (("fleet", "rollbak"), "did you mean rollback? See kubectl migrate fleet --help"),
+        (("move", "a"), "there is no command move; see kubectl migrate --help"),
         (("start", "a"), "the following arguments are required: --to"),
         (("start", "--to", "eks"), "say which Services: by name, by -l SELECTOR, or --all"),
         (("start", "a", "--to", "eks", "--now", "--steps", "1"), "not allowed with argument --now"),
         (("wait", "a"), "the following arguments are required: --for"),
-        (("wait", "a", "--for", "gone"), "invalid choice: 'gone'"),
+        (
+            ("wait", "a", "--for", "gone"),
+            "--for gone: write completed or reverted; see kubectl migrate wait --help",
+        ),
         (
             ("wait", "a", "--for", "completed", "--timeout", "30"),
             '"30" is no whole number followed',
@@ -92,12 +141,25 @@ def test_version_is_that_of_the_package() -> None:
         (("pause", "-l", " "), "-l is empty: write a label, as in -l app=shop, or --all"),
         (("pause", "-A"), "with -A say which: --all or -l SELECTOR"),
         (("status", "-A", "-n", "b"), "-A is every namespace: leave it out, or leave out"),
-        (("status", "-o", "yaml"), "invalid choice: 'yaml'"),
+        (
+            ("status", "-o", "yml"),
+            "-o yml: write table, wide, name, json or yaml: did you mean yaml?",
+        ),
+        (("status", "--output=xml"), "--output xml: write table, wide, name, json or yaml; see"),
+        (("status", "-n"), "-n: expected one argument"),
+        (("status", "--namespace"), "--namespace: expected one argument"),
         (("check",), "say which Services: by name, by -l SELECTOR, or --all of the namespace"),
         (("check", "a", "--controller", "migrate"), '"migrate" is no NAMESPACE/NAME'),
         (("check", "serviceA"), "refuses uppercase letters in Service names"),
-        (("pause", "a", "--names", "b"), "unrecognized arguments: --names b"),
-        (("pause", "a", "-n", "Bad"), '"Bad" is no name of a namespace'),
+        (("pause", "a", "--names", "b"), "there is no flag --names"),
+        (
+            ("pause", "a", "--dryrun"),
+            "no flag --dryrun: did you mean --dry-run? See kubectl migrate pause",
+        ),
+        (("--contxt=b", "status"), "no flag --contxt: did you mean --context?"),
+        (("version", "b"), "this is too much: b; see kubectl migrate version --help"),
+        (("pause", "a", "-n", "Bad"), '-n: "Bad" is no name of a namespace'),
+        (("pause", "a", "--namespace=Bad"), '--namespace: "Bad" is no name of a namespace'),
         (("pause", "a b"), '"a b" is no name of a Service'),
         (("pause", "service_a"), '"service_a" is no name of a Service'),
         (("start", "serviceA", "--to", "eks"), "refuses uppercase letters in Service names"),

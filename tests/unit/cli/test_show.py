@@ -139,10 +139,17 @@ def test_the_page_of_why() -> None:
         "Attempt 1 to eks, asked for by kubectl-annotate at 2026-01-01T09:59:00Z, 6m40s ago."
     ) in page
     assert (
-        "AT                     PHASE         SHARE    REASON      MESSAGE\n"
-        "2026-01-01T10:00:00Z   Pending       0/100    Beginning   first\n"
-        "2026-01-01T10:05:00Z   Progressing   10/100   Raising     second"
+        "AT                     TARGET   PHASE         SHARE    REASON      MESSAGE\n"
+        "2026-01-01T10:00:00Z   eks      Pending       0/100    Beginning   first\n"
+        "2026-01-01T10:05:00Z   eks      Progressing   10/100   Raising     second"
     ) in page
+
+
+def test_a_cluster_without_the_service_has_no_share() -> None:
+    """Where a cluster has no such Service a dash stands for its share, and a sentence says so."""
+    page = show.status_page(told(share="10/-"), NOW)
+    assert "10/-" in page
+    assert "legacy 10 % of the calls made there go to eks; there is no such Service in eks" in page
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from controller.cli.exit_codes import Exit
+from controller.cli.watching import Line
 from deploy.stand_ins.apiserver import EmbeddedApi, known_resources
 from tests.unit.cli.cli_cluster import (
     COMMAND,
@@ -78,6 +79,58 @@ async def test_status_as_json_is_what_the_cluster_holds(cluster: CommandCluster)
     assert (one["kind"], one["status"]) == ("Migration", stored.body["status"])
     assert every["kind"] == "MigrationList"
     assert [item["metadata"]["name"] for item in every["items"]] == ["service-a"]
+
+
+@pytest.mark.parametrize("which", [("status",), ("explain", "service-a"), ("plan", "service-a")])
+async def test_yaml_says_what_json_says(cluster: CommandCluster, which: tuple[str, ...]) -> None:
+    """``-o yaml`` is the same document as ``-o json``, and readable: letters beyond ASCII stand in it as they are."""
+    cluster.put(migration(message="à l'aide"))
+    as_json = await cluster.run(*which, "-o", "json")
+    as_yaml = await cluster.run(*which, "-o", "yaml")
+    assert yaml.safe_load(as_yaml.out) == decoded(as_json.out)
+    assert ("à l" in as_yaml.out) == (which[0] != "plan")
+
+
+async def test_names_can_be_given_to_kubectl(cluster: CommandCluster) -> None:
+    """``-o name`` prints each as kubectl does, of one, of all, and of those that a verb changed."""
+    for which in ((), ("service-a",)):
+        done = await cluster.run("status", *which, "-o", "name")
+        assert done.out == "migration.migrate.tradeshift/service-a\n"
+    done = await cluster.run("start", "service-b", "--to", "eks", "-o", "name")
+    assert done.out == "service/service-b\n"
+
+
+async def test_wide_has_what_a_table_has_no_room_for(cluster: CommandCluster) -> None:
+    """``-o wide`` adds the attempt, what is asked for, the wave and the message behind the other columns."""
+    cluster.put(migration(fleet="to-eks", wave="shop", asked={"target": "legacy"}))
+    done = await cluster.run("status", "-o", "wide")
+    head, row = done.out.splitlines()
+    assert head.split()[-4:] == ["ATTEMPT", "ASKED", "WAVE", "MESSAGE"]
+    assert row.endswith(
+        "1         legacy   to-eks/shop   412 of 764 clean probes of callers in legacy to eks"
+    )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("status",),
+        ("status", "--watch"),
+        ("explain", "service-a"),
+        ("abort", "--all"),
+        ("wait", "service-a", "--for", "completed"),
+        ("status", "-l", "app=x"),
+    ],
+)
+async def test_an_unknown_namespace_is_said(
+    cluster: CommandCluster, typed: tuple[str, ...]
+) -> None:
+    """A namespace that is not there is an error, with the one that is near; one without migrations is none."""
+    done = await cluster.run(*typed, "-n", "defualt")
+    assert done.code == 1
+    assert done.err == (
+        "kubectl migrate: there is no namespace defualt in context legacy; did you mean default?\n"
+    )
 
 
 @pytest.mark.parametrize("verb", ["status", "explain"])
@@ -186,18 +239,20 @@ async def test_a_context_without_its_cluster_is_one_sentence(
 EVIL = "a\x1b[2J\x9b31m\u202eb\u2028c\nd\U000e0001"
 
 
+@pytest.mark.parametrize("output", ["json", "yaml"])
 @pytest.mark.parametrize("command", ["status", "explain", "plan"])
-async def test_json_moves_no_cursor(cluster: CommandCluster, command: str) -> None:
-    """Control characters and marks of direction that a cluster holds are escaped in JSON, too, and mean the same."""
+async def test_documents_move_no_cursor(cluster: CommandCluster, command: str, output: str) -> None:
+    """Control characters and marks of direction that a cluster holds are escaped in documents, and mean the same."""
     cluster.put(
         migration(message=EVIL, next=EVIL, warnings=[{"reason": "R", "message": EVIL}]),
         service("service-a", target="eks", steps="10,50"),
     )
-    done = await cluster.run(command, "service-a", "-o", "json")
+    done = await cluster.run(command, "service-a", "-o", output)
     assert done.code == 0, done.err
     assert all(c.isprintable() or c == "\n" for c in done.out)
     if command == "status":
-        assert decoded(done.out)["status"]["message"] == EVIL
+        read = decoded if output == "json" else yaml.safe_load
+        assert read(done.out)["status"]["message"] == EVIL
 
 
 # --- plan and explain -----------------------------------------------------------------------------------
@@ -304,7 +359,7 @@ async def test_explain_tells_why(cluster: CommandCluster) -> None:
     done = await cluster.run("explain", "service-a")
     assert done.code == 0
     assert "ago: Progressing, because of Raising\n  second\n" in done.out
-    assert "2026-01-01T10:00:00Z   Pending       0/100    Beginning   first" in done.out
+    assert "2026-01-01T10:00:00Z   eks      Pending       0/100    Beginning   first" in done.out
     assert "asked for by kubectl-annotate at 2026-01-01T09:59:00Z" in done.out
     assert "0.5/21.3   412/764" in done.out
     assert "Warning   MirrorUnproven" in done.out
@@ -328,6 +383,15 @@ async def test_watch_as_json_writes_an_object_per_change(cluster: CommandCluster
     """``--watch -o json`` writes each state of the Migration in a line."""
     lines = await _watched(cluster, "status", "service-a", "--watch", "-o", "json")
     assert [decoded(line)["status"]["share"] for line in lines] == ["10/100", "25/100"]
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [("yaml", "---\na: 1"), ("json", '{"a":1}'), ("name", "fleet/x"), ("wide", "it is so")],
+)
+def test_a_stream_has_what_was_asked_for(output: str, written: str) -> None:
+    """A watch writes each change as ``-o`` asks: in YAML as a document of its own, else in a line."""
+    assert Line("x", "fleet/x", "it is so", {"a": 1}).written(output) == written
 
 
 async def _watched(cluster: CommandCluster, *argv: str) -> list[str]:

@@ -11,6 +11,8 @@ import pytest
 from controller.cli import writing
 from controller.cli.api import Api, Change
 from controller.cli.exit_codes import Exit
+from controller.domain import PREFIX
+from controller.domain.identity import STEPS_BEFORE as KEPT
 from controller.kube.api import Backoff
 from controller.kube.objects import ServiceObject
 from deploy.stand_ins.apiserver import EmbeddedApi
@@ -106,11 +108,55 @@ async def test_start_removes_what_would_hold_it(cluster: CommandCluster) -> None
 
 
 async def test_the_way_back_replaces_the_steps(cluster: CommandCluster) -> None:
-    """``--now`` writes steps=now in the place of other steps."""
+    """``--now`` writes steps=now in the place of the owner's, which come back with the next start."""
     begun(cluster, {"target": "eks", "steps": "5,50"}, **ended("Completed"))
-    done = await cluster.run("start", "service-a", "--to", "legacy", "--now")
-    assert done.code == 0
-    assert cluster.annotations("service-a") == {"target": "legacy", "steps": "now"}
+    for _ in range(2):
+        done = await cluster.run("start", "service-a", "--to", "legacy", "--now")
+        assert done.code == 0, done.err
+        assert cluster.annotations("service-a") == {
+            "target": "legacy",
+            "steps": "now",
+            KEPT: "5,50",
+        }
+    done = await cluster.run("start", "service-a", "--to", "eks", "--dry-run")
+    assert "service-a: target=eks, steps=5,50 (dry run)" in done.out
+    await cluster.run("start", "service-a", "--to", "eks")
+    assert cluster.annotations("service-a") == {"target": "eks", "steps": "5,50"}
+
+
+@pytest.mark.parametrize(
+    ("before", "flags", "after"),
+    [
+        ({"steps": "now", KEPT: "5,50"}, ("--steps", "20"), {"steps": "20"}),
+        ({"steps": "10,20", KEPT: "5,50"}, (), {"steps": "10,20"}),
+        ({"steps": "now"}, (), {}),
+        ({KEPT: "5,50"}, ("--now",), {"steps": "now"}),
+    ],
+)
+async def test_only_what_now_replaced_comes_back(
+    cluster: CommandCluster, before: dict[str, str], flags: tuple[str, ...], after: dict[str, str]
+) -> None:
+    """Steps that are given, or that the owner wrote or removed meanwhile, count, and those that were kept go."""
+    made = service("service-a", target="legacy")
+    notes = {key if "/" in key else f"{PREFIX}{key}": value for key, value in before.items()}
+    made["metadata"]["annotations"] |= notes
+    cluster.put(made, migration(**ended("Completed")))
+    await cluster.run("start", "service-a", "--to", "eks", *flags)
+    assert cluster.annotations("service-a") == {"target": "eks", **after}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--steps", "5,x"), ("--dwell", "5x"), ("--soak", "1")]
+)
+async def test_what_is_wrong_is_named_as_it_was_typed(
+    cluster: CommandCluster, flag: str, value: str
+) -> None:
+    """Of a value that a flag gave the flag is named, not the annotation, also in the example."""
+    done = await cluster.run("start", "service-a", "--to", "eks", flag, value)
+    assert done.code == Exit.USAGE
+    assert f'{flag} is "{value}"' in done.err
+    assert f"for example {flag} " in done.err
+    assert PREFIX not in done.err
 
 
 async def test_start_says_when_it_rolls_back(cluster: CommandCluster) -> None:
@@ -135,7 +181,7 @@ async def test_start_of_what_is_so_already_writes_nothing(cluster: CommandCluste
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("--to", "eks", "--dwell", "5x"), 'migrate.tradeshift/dwell is "5x", which is not'),
+        (("--to", "eks", "--dwell", "5x"), '--dwell is "5x", which is not'),
         (("--to", "eks", "--steps", "50,10"), "where 10 is not above the step before it"),
         (("--to", "eks", "--soak", "0s"), "which is not within 1 second to 7 days"),
         (("--to", "EKS"), '"EKS" is no name of a cluster'),

@@ -214,6 +214,27 @@ def test_what_is_not_known_is_a_question_mark() -> None:
     ]
 
 
+def test_a_service_that_is_missing_has_no_share() -> None:
+    """A cluster without the Service has a dash in the share until it is there."""
+    world = World()
+    world.ask()
+    world.apis["eks"].delete(Resource.SERVICES, *A)
+    world.run(5)
+    assert (world.status()["reason"], world.status()["share"]) == ("ServiceMissing", "0/-")
+
+
+def test_the_history_has_the_target_of_each_attempt() -> None:
+    """There and back, each transition keeps the target that it was on the way to."""
+    world = World()
+    world.ask()
+    world.until_phase(Phase.COMPLETED)
+    world.annotate("legacy", target="legacy")
+    world.until_phase(Phase.PROGRESSING)
+    targets = [entry["target"] for entry in world.status()["history"]]
+    assert targets == sorted(targets)
+    assert set(targets) == {"eks", "legacy"}
+
+
 def test_the_verdict_needs_all_four_ways() -> None:
     """PASS is told only where all four paths pass; any FAIL is FAIL; without probes nothing is told."""
     world = World()
