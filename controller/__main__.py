@@ -30,8 +30,10 @@ from controller.report.tracing import Tracing, tracing_to
 from controller.report.ui import Feed, serve_board
 from controller.runtime.cluster_store import LEASE_WATCHED, WATCHED
 from controller.runtime.lease import Leader
+from controller.runtime.notifications import Notifications
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic, prometheus_of
+from controller.runtime.receivers import read_receivers
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
 from controller.runtime.sources import further
@@ -60,6 +62,11 @@ def main() -> None:
         settings = load(Path(path), os.environ)
     except SettingsError as error:
         sys.exit(_mistake(str(error)))
+    if asked.check_config and settings.notifications:
+        try:
+            read_receivers(Path(settings.notifications))
+        except SettingsError as error:
+            sys.exit(_mistake(str(error)))
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return
@@ -129,13 +136,21 @@ class Controller:
             clock=clock,
         )
         self._page = Feed()
+        self._notifications = Notifications(
+            Path(settings.notifications) if settings.notifications else None,
+            f"//migrate.tradeshift/{settings.lease.full_name}",
+            meter=self._metrics.notifications,
+            log=self._log,
+        )
         self._reconciler = Reconciler(
             settings,
             self._store,
             self._clusters,
             Evidence(self._probers, self._traffic),
             self._leader,
-            Telemetry(self._metrics, self._tracing, self._log, self._page),
+            Telemetry(
+                self._metrics, self._tracing, self._log, self._page, self._notifications.tell
+            ),
             clock,
         )
 
@@ -215,6 +230,7 @@ class Controller:
                 self._traffic.run(),
                 *(source.run(self._reconciler.requeue) for source in self._further),
                 self._reconciler.run(),
+                self._notifications.run(),
                 self._watch_settings(),
                 beat_with_loop(health, self._metrics),
             ]
@@ -254,7 +270,7 @@ class Controller:
         tasks = [asyncio.create_task(part) for part in parts]
         waiter = asyncio.create_task(stopped.wait())
         await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
-        await self._reconciler.stop(FINISH_S)
+        await asyncio.gather(self._reconciler.stop(FINISH_S), self._notifications.drain(FINISH_S))
         for task in (*tasks, waiter):
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
