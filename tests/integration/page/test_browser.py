@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -511,3 +512,65 @@ async def test_it_says_what_it_is_to_a_screen_reader() -> None:
         'img "callers in legacy: 10 %"',
     ):
         assert part in tree, tree
+
+
+async def test_a_click_anywhere_in_a_row_opens_its_story() -> None:
+    """A click beside the name opens the story; marking a text in a row does not, and the keyboard still does."""
+    async with board(fleet(3)) as opened:
+        row = opened.locator("#rows tr").filter(has_text="service-1")
+        story = opened.locator("#story")
+        box = await row.locator(".why .small").bounding_box()
+        assert box is not None
+        await opened.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+        await opened.mouse.down()
+        await opened.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2, steps=4)
+        await opened.mouse.up()
+        assert await opened.evaluate("String(getSelection())")
+        await expect(story).to_be_hidden()
+        await opened.evaluate("getSelection().removeAllRanges()")
+        await row.locator(".phase").click()
+        await expect(opened.locator("#story-title")).to_contain_text("billing/service-1")
+        await opened.keyboard.press("Escape")
+        await expect(row.locator("button.name")).to_be_focused()
+        await opened.keyboard.press("Enter")
+        await expect(story).to_be_visible()
+
+
+async def test_an_empty_page_says_what_to_do() -> None:
+    """Without any Service the page has the two commands that begin; the first one that comes takes their place."""
+    feed = Feed("eks")
+    feed.leads = True
+    async with board(feed) as opened:
+        await expect(opened.locator("#nobody pre")).to_contain_text(
+            "kubectl annotate service SERVICE migrate.tradeshift/target=eks"
+        )
+        await expect(opened.locator("#table")).to_be_hidden()
+        await expect(opened.locator("#empty")).to_be_hidden()
+        await expect(opened.locator("#standby")).to_be_hidden()
+        feed.put(key(0), shows(status()))
+        await expect(opened.locator(SHOWN)).to_have_count(1)
+        await expect(opened.locator("#nobody")).to_be_hidden()
+
+
+async def test_a_standby_says_where_the_leader_is_and_credentials_that_they_end() -> None:
+    """A standby names the leader and how to reach it, until it leads; an end of credentials is told a day before."""
+    feed = fleet(1)
+    reach = "kubectl --namespace migrate port-forward pod/migrate-controller-x 9991"
+    feed.lead(False, "migrate-controller-x", reach)
+    now = datetime.now(UTC)
+    feed.credentials_end("eks", now + timedelta(hours=25))
+    async with board(feed) as opened:
+        await expect(opened.locator("#leader")).to_have_text(
+            f"The leader is migrate-controller-x: {reach}"
+        )
+        await expect(opened.locator("#ends")).to_be_empty()
+        feed.credentials_end("eks", now + timedelta(hours=23))
+        await expect(opened.locator("#ends")).to_contain_text("The credentials for eks end at")
+        feed.credentials_end("eks", now - timedelta(hours=1))
+        await expect(opened.locator("#ends")).to_contain_text(
+            "The credentials for eks have ended at"
+        )
+        feed.credentials_end("eks", None)
+        feed.lead(True, "migrate-controller-y", "")
+        await expect(opened.locator("#standby")).to_be_hidden()
+        await expect(opened.locator("#ends")).to_be_empty()

@@ -326,8 +326,12 @@ def test_a_hold_is_told_when_it_lasts(loop: VirtualLoop) -> None:
     loop.go_to(loop.time() + 2 * HELD_S)
     assert asked == []
     tell(loop, told, "shop/cart", hold)
+    loop.go_to(loop.time() + 0.7 * HELD_S)
+    tell(loop, told, "shop/cart", replace(hold, message="another reason"))
+    loop.go_to(loop.time() + 0.7 * HELD_S)
+    assert asked == []
     loop.go_to(loop.time() + 2 * HELD_S)
-    assert len(asked) == 1
+    assert [b"another reason" in body for body in asked] == [True]
 
 
 def test_a_hold_is_told_before_the_end(loop: VirtualLoop) -> None:
