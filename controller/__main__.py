@@ -68,7 +68,7 @@ def main() -> None:
         try:
             read_receivers(Path(settings.notifications))
         except SettingsError as error:
-            sys.exit(_mistake(str(error)))
+            sys.exit(_mistake(f"notifications: {error}"))
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return

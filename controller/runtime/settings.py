@@ -248,7 +248,7 @@ class Settings(_Section, frozen=True):
         ),
     ] = "127.0.0.1:9991"
     notifications: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern=r"^[^\0]+\Z")] | None,
         Meta(
             description="the path of a file with the receivers of notifications (docs/notifications.md),"
             " itself re-read; null: none"

@@ -128,7 +128,6 @@ async def until(
     """Wait until what a controller tells is so; give it."""
     patience = scene.patience(30.0)
     while not holds(found := await told(url)):
-        print(events, flush=True)
         await patience.wait()
     return found
 
