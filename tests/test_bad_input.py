@@ -129,6 +129,17 @@ def test_settings_that_are_good_are_said_to_be(program: str, tmp_path: Path) -> 
     assert "good" in out
 
 
+def test_receivers_that_are_wrong_are_said_to_be(tmp_path: Path) -> None:
+    """The controller's check of its settings reads the receivers of notifications too, and says what is wrong."""
+    main, whole = PROGRAMS["migrate-controller"]
+    (tmp_path / "receivers.yaml").write_text("receivers: [{name: ops}]")
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({**whole, "notifications": str(tmp_path / "receivers.yaml")}))
+    code, _, err = run(main, "--config", str(path), "--check-config")
+    assert code == 2
+    assert "receivers[0].url: is missing" in err
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 @given(data=st.data())
 def test_one_wrong_value_in_the_settings_is_a_sentence(

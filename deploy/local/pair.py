@@ -65,7 +65,8 @@ class Plan:
     """What to build. ``services`` is how many other Services stand in legacy, in proportion in eks.
 
     ``splits`` are the kinds of split in legacy and in eks.
-    ``otlp_endpoint`` is the URL that the controller sends its traces to. ``prometheus``: each cluster has
+    ``otlp_endpoint`` is the URL that the controller sends its traces to, ``notifications`` the path of a file with
+    the receivers of its notifications. ``prometheus``: each cluster has
     a real one, that scrapes its proxies and that the controller asks.
     """
 
@@ -76,6 +77,7 @@ class Plan:
     controller_in: str = LEGACY
     probe_cap_per_s: float = PROBER_CAP_PER_S
     otlp_endpoint: str | None = None
+    notifications: str | None = None
     prometheus: bool = False
 
 
@@ -427,4 +429,5 @@ def _controller_settings(pair: Pair, proxy_url: str) -> dict[str, Any]:
         "prober": {"token_file": str(pair.folder / "token"), "proxy_url": proxy_url},
         "traffic": {"tick_s": TRAFFIC_TICK_S},
         "otlp_endpoint": pair.plan.otlp_endpoint,
+        "notifications": pair.plan.notifications,
     }

@@ -43,7 +43,10 @@ async def test_sigterm_ends_a_controller_whose_servers_all_hang(tmp_path: Path) 
         access = kubeconfig(tmp_path / name, f"http://{where}")
         cluster |= {"kubeconfig": access.kubeconfig, "context": "c", "prober": f"ws://{where}"}
     whole["prober"]["token_file"] = str(token)
+    receivers = tmp_path / "receivers.yaml"
+    receivers.write_text(f"receivers: [{{name: ops, url: 'http://{where}/'}}]")
     whole |= {"listen": "127.0.0.1:0", "otlp_endpoint": f"http://{where}"}
+    whole["notifications"] = str(receivers)
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(whole))
     program = await asyncio.create_subprocess_exec(

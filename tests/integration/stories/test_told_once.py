@@ -1,14 +1,18 @@
-"""Two controllers, and what each of them tells Prometheus of the same migration."""
+"""Two controllers, and what they tell Prometheus, and a webhook, of the same migration."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
+from aiohttp import web
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -34,13 +38,56 @@ class Replica:
         self.program = Program("controller", config, scene.pair.folder / "replica.log")
 
 
+@asynccontextmanager
+async def webhooks(folder: Path) -> AsyncIterator[tuple[Path, list[dict[str, Any]]]]:
+    """A webhook that hears, and one that hangs: the file that names both, and what the first has heard."""
+    heard: list[dict[str, Any]] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        if request.path == "/hangs":
+            await asyncio.Event().wait()
+        heard.append(await request.json())
+        return web.Response(status=202)
+
+    app = web.Application()
+    app.router.add_post("/{path}", hear)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    receivers = [{"name": name, "url": f"{url}/{name}"} for name in ("hangs", "hears")]
+    path = folder / "receivers.yaml"
+    path.write_text(yaml.safe_dump({"receivers": receivers}))
+    try:
+        yield path, heard
+    finally:
+        await runner.cleanup()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene() -> AsyncIterator[Scene]:
-    """A pair with one Service in the middle of its migration."""
-    async with playing(Plan()) as scene:
+async def played(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[Scene, list[dict[str, Any]]]]:
+    """A pair with one Service in the middle of its migration, and what a webhook heard of it."""
+    async with (
+        webhooks(tmp_path_factory.mktemp("notifications")) as (path, heard),
+        playing(Plan(notifications=str(path))) as scene,
+    ):
         await scene.service(A)
         await scene.rise(A, "25")
-        yield scene
+        yield scene, heard
+
+
+@pytest.fixture(scope="module")
+def scene(played: tuple[Scene, list[dict[str, Any]]]) -> Scene:
+    """The pair."""
+    return played[0]
+
+
+@pytest.fixture(scope="module")
+def events(played: tuple[Scene, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What the webhook has heard so far."""
+    return played[1]
 
 
 async def told(url: str) -> dict[str, Metric]:
@@ -83,6 +130,17 @@ async def until(
     while not holds(found := await told(url)):
         await patience.wait()
     return found
+
+
+async def test_a_webhook_hears_of_a_step(scene: Scene, events: list[dict[str, Any]]) -> None:
+    """Beside one that hangs, a webhook has heard that the attempt began, and of its step, each once."""
+    patience = scene.patience(30.0)
+    while not (events and events[-1]["data"]["share"].startswith("25/25")):
+        await patience.wait()
+    kinds = [event["type"].removeprefix("tradeshift.migrate.") for event in events]
+    assert (kinds[0], kinds[-1]) == ("Started", "StepRaised")
+    assert len({event["id"] for event in events}) == len(events)
+    assert kinds.count("Started") == kinds.count("StepRaised") == 1
 
 
 async def test_only_who_may_act_tells_of_a_migration(scene: Scene) -> None:
