@@ -24,20 +24,21 @@ def boards() -> dict[str, str]:
     }
 
 
-def files(runbooks: str = rules.RUNBOOKS) -> dict[str, str]:
-    """Return every built file by name; ``runbooks`` is the URL or folder of the runbooks."""
+def files(told: rules.Told = rules.OURS) -> dict[str, str]:
+    """Return every built file by name."""
     return {
         **boards(),
-        "rules.yaml": MADE + _yaml(rules.groups(runbooks)),
-        "prometheusrule.yaml": MADE + _yaml(rules.manifest(runbooks)),
+        "rules.yaml": MADE + _yaml(rules.groups(told)),
+        "prometheusrule.yaml": MADE + _yaml(rules.manifest(told)),
+        "alertmanager.yaml": MADE + _yaml(rules.inhibition()),
     }
 
 
-def write(folder: Path, runbooks: str) -> list[Path]:
+def write(folder: Path, told: rules.Told = rules.OURS) -> list[Path]:
     """Write every built file; give their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in files(runbooks).items():
+    for name, text in files(told).items():
         (folder / name).write_text(text)
         written.append(folder / name)
     return written

@@ -50,6 +50,9 @@ PHASES = {
 
 WHOLE_WIDTH = 24
 
+OURS = 'installation="$installation"'
+"""What every query of ours asks for."""
+
 Panel = (
     bargauge.Panel
     | heatmap.Panel
@@ -345,9 +348,18 @@ def mapped(names: Sequence[tuple[str, str, str]]) -> models.ValueMap:
 
 
 def board(
-    uid: str, title: str, answers: str, *, since: str = "now-6h", until: str = "now"
+    uid: str,
+    title: str,
+    answers: str,
+    *,
+    known: str = "migrate_controller_leader",
+    since: str = "now-6h",
+    until: str = "now",
 ) -> dashboard.Dashboard:
-    """An empty board: its time range, its ``$datasource``, and links to the other boards."""
+    """An empty board: its time range, its ``$datasource``, its ``$installation`` as ``known`` has them, and links.
+
+    Every query asks for one installation: two pairs of clusters may have Services of the same names.
+    """
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -360,6 +372,9 @@ def board(
         .readonly()
         .with_variable(
             dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+        )
+        .with_variable(
+            choice("installation", "Installation", f"label_values({known}, installation)")
         )
         .link(
             dashboard.DashboardLink("mesh-migrate")

@@ -325,7 +325,7 @@ def table(axes: Axes, shown: Shown) -> None:
         name = organize["renameByName"].get(field, "")
         unit = shown.override(name).get("unit", "short")
         for series in found:
-            key = (series.labels["namespace"], series.labels["service"])
+            key = (series.labels["migration_namespace"], series.labels["migration_service"])
             row = rows.setdefault(key, {})
             row |= {label: value for label, value in series.labels.items() if label in fields}
             value = series.points[-1][1]

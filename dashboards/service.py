@@ -9,9 +9,11 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 
+from dashboards.agreed import SERVICE
 from dashboards.panels import (
     GREEN,
     GREY,
+    OURS,
     RED,
     YELLOW,
     bars,
@@ -26,7 +28,7 @@ from dashboards.panels import (
     states,
 )
 
-ONE = 'namespace="$namespace",service="$service"'
+ONE = f'{OURS},migration_namespace="$namespace",migration_service="$service"'
 WAY = "callers, side"
 INFO = "migrate_controller_migration_info"
 RATE = "$__rate_interval"
@@ -55,9 +57,15 @@ def build() -> Dashboard:
 
 def _variables(found: Dashboard) -> None:
     here = f"{INFO}{{{ONE}}}"
-    found.with_variable(choice("namespace", "Namespace", f"label_values({INFO}, namespace)"))
     found.with_variable(
-        choice("service", "Service", f'label_values({INFO}{{namespace="$namespace"}}, service)')
+        choice("namespace", "Namespace", f"label_values({INFO}{{{OURS}}}, migration_namespace)")
+    )
+    found.with_variable(
+        choice(
+            "service",
+            "Service",
+            f'label_values({INFO}{{{OURS},migration_namespace="$namespace"}}, migration_service)',
+        )
     )
     for end in ("origin", "target"):
         found.with_variable(choice(end, end.capitalize(), f"label_values({here}, {end})"))
@@ -74,21 +82,21 @@ def _marks(found: Dashboard) -> None:
     found.annotation(
         mark(
             "Steps",
-            "max by (namespace, service)"
+            f"max by ({SERVICE})"
             f" (migrate_controller_step_written_timestamp_seconds{{{ONE}}}) * 1000",
             "blue",
             "step",
-            "the share of {{namespace}}/{{service}} was written",
+            "the share of {{migration_namespace}}/{{migration_service}} was written",
         )
     )
     found.annotation(
         mark(
             "Reverts",
-            "max by (namespace, service, reason)"
+            f"max by ({SERVICE}, reason)"
             f" (migrate_controller_reverted_timestamp_seconds{{{ONE}}}) * 1000",
             "red",
             "revert",
-            "{{namespace}}/{{service}} went home: {{reason}}",
+            "{{migration_namespace}}/{{migration_service}} went home: {{reason}}",
         )
     )
 
@@ -122,7 +130,7 @@ def _explore(title: str, source: str, query: dict[str, str]) -> dashboard.Dashbo
 
 
 def _of(metric: str) -> str:
-    return f"max by (namespace, service) (migrate_controller_{metric}{{{ONE}}})"
+    return f"max by ({SERVICE}) (migrate_controller_{metric}{{{ONE}}})"
 
 
 def _standing(found: Dashboard) -> None:
@@ -173,7 +181,7 @@ def _standing(found: Dashboard) -> None:
         number(
             "Gateways pinned",
             "Of both clusters' gateways, those that are pinned to their own pods for this Service.",
-            now(f"sum(min by (namespace, service, cluster) (migrate_controller_pinned{{{ONE}}}))"),
+            now(f"sum(min by ({SERVICE}, migration_cluster) (migrate_controller_pinned{{{ONE}}}))"),
             steps=((None, RED), (2.0, GREEN)),
         )
     )
@@ -185,8 +193,8 @@ def _shares(found: Dashboard) -> None:
             "Share of the target",
             "How much of each cluster's calls the target serves. Blue marks are steps, red ones reverts.",
             over_time(
-                f"max by (cluster) (migrate_controller_share_permille{{{ONE}}}) / 10",
-                "callers in {{cluster}}",
+                f"max by (migration_cluster) (migrate_controller_share_permille{{{ONE}}}) / 10",
+                "callers in {{migration_cluster}}",
             ),
             unit="percent",
             stepped=True,
@@ -263,8 +271,8 @@ def _answers(found: Dashboard) -> None:
                 for side, name in (("target", "target"), ("home", "origin"))
             ),
             over_time(
-                f'sum(rate(migrate_prober_reference_probes_total{{result="200"}}[{RATE}]))'
-                f" / sum(rate(migrate_prober_reference_probes_total[{RATE}]))",
+                f'sum(rate(migrate_prober_reference_probes_total{{{OURS},result="200"}}[{RATE}]))'
+                f" / sum(rate(migrate_prober_reference_probes_total{{{OURS}}}[{RATE}]))",
                 "control",
             ),
             unit="percentunit",
@@ -288,7 +296,7 @@ def _answers(found: Dashboard) -> None:
             ),
             over_time(
                 "histogram_quantile(0.99, sum by (le)"
-                f' (rate(migrate_prober_probe_latency_seconds_bucket{{route="reference"}}[{RATE}])))',
+                f' (rate(migrate_prober_probe_latency_seconds_bucket{{{OURS},route="reference"}}[{RATE}])))',
                 "control",
             ),
             unit="s",
@@ -312,9 +320,9 @@ def _answers(found: Dashboard) -> None:
 
 
 def _latency(cluster: str, route: str) -> str:
-    latencies = f'rate(migrate_prober_way_latency_seconds_bucket{{{ONE},route="{route}"}}[{RATE}])'
-    here = f'group_left (cluster) migrate_prober_info{{cluster="${cluster}"}}'
-    return f"histogram_quantile(0.99, sum by (le) ({latencies} * on (job, instance) {here}))"
+    here = f'{ONE},route="{route}",migration_cluster="${cluster}"'
+    latencies = f"rate(migrate_prober_way_latency_seconds_bucket{{{here}}}[{RATE}])"
+    return f"histogram_quantile(0.99, sum by (le) ({latencies}))"
 
 
 def _traffic(found: Dashboard) -> None:

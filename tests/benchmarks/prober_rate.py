@@ -104,7 +104,7 @@ async def _metrics(session: aiohttp.ClientSession, base: str) -> dict[str, float
 
 def _p99(before: dict[str, float], after: dict[str, float]) -> float:
     """The 99th percentile by linear interpolation inside its bucket; seconds."""
-    name = re.compile(r'migrate_prober_probe_lateness_seconds_bucket\{le="(.+)"\}')
+    name = re.compile(r'migrate_prober_probe_lateness_seconds_bucket\{.*\ble="(.+?)".*\}')
     buckets = sorted(
         (float(found[1]), after[line] - before.get(line, 0.0))
         for line in after

@@ -35,7 +35,7 @@ def test_the_committed_files_are_what_the_code_builds() -> None:
 
 def test_a_file_that_was_edited_by_hand_is_found(tmp_path: Path) -> None:
     """A built file that was changed, one that is missing and one that is too many are each named."""
-    build.write(tmp_path, rules.RUNBOOKS)
+    build.write(tmp_path)
     assert conventions.stale(tmp_path) == []
     (tmp_path / "fleet.json").write_text("{}")
     (tmp_path / "rules.yaml").unlink()
@@ -186,7 +186,7 @@ def test_runbooks_name_reasons_that_exist() -> None:
 
 def test_runbooks_can_be_on_a_web_site() -> None:
     """Built for a web site, every alert's runbook is an address on it."""
-    built = build.files("https://runbooks.example")["rules.yaml"]
+    built = build.files(rules.Told("https://runbooks.example"))["rules.yaml"]
     urls = re.findall(r"runbook_url: (\S+)", built)
     assert len(urls) == len(rules.ALERTS)
     assert all(url.startswith("https://runbooks.example/") for url in urls)
