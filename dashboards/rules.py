@@ -227,7 +227,7 @@ ALERTS = (
         f"max by ({EACH}, reason) (migrate_controller_migration_info)"
         f" and on ({EACH}) max by ({EACH}) (migrate_controller_migration_needs_person) == 1"
         f" unless on ({EACH}) ({_NOT_HOME})",
-        "2m",  # longer than MigrateProberSilent takes, which inhibits those that are Blind
+        "90s",  # longer than MigrateProberSilent takes, which inhibits those that are Blind
         "page",
         f"{_SERVICE} is above home and something is missing that would bring it home safely",
         "Its status says alert, for {{ $labels.reason }}: a way is blind, a split is not in force, or the way home"

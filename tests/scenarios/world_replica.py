@@ -110,6 +110,7 @@ class Replica:
         self.may_roll_back = True
         self.probers = StandInProbers(world, at)
         self.board = Feed()
+        self.metrics = Metrics("test", world.clock)
         self.observed: dict[Key, Observed] = {}
         self._made: dict[Key, Plan] = {}
         self._process = Process(world.loop, at)
@@ -149,9 +150,7 @@ class Replica:
             cast("dict[str, Cluster]", self._connections),
             Evidence(cast("Probers", self.probers), cast("Traffic", _Orders())),
             self,
-            Telemetry(
-                Metrics("test", world.clock), TRACING, cast("Any", _Log(world.failures)), self.board
-            ),
+            Telemetry(self.metrics, TRACING, cast("Any", _Log(world.failures)), self.board),
             world.clock,
         )
 
