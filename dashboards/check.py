@@ -33,6 +33,7 @@ COMMON = {
     "instance": ".*",
     "origin": "legacy",
     "target": "eks",
+    "proxies": ".*",
     "apart": "linkerd-multicluster|migrate",
 }
 SERVICES = (MOVES, REVERTS, EDITED)

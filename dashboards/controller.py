@@ -16,6 +16,7 @@ from dashboards.panels import (
     now,
     number,
     over_time,
+    rows,
     states,
 )
 
@@ -110,8 +111,8 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Version",
             "What runs.",
-            now(f"max by (version) (migrate_controller_build_info{{{OURS}}})", "{{version}}"),
-            named=True,
+            rows(f"max by (version) (migrate_controller_build_info{{{OURS}}})"),
+            label="version",
         )
     )
 

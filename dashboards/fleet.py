@@ -212,7 +212,7 @@ def _home(found: Dashboard) -> None:
             "Reverts",
             "Attempts that went home in each interval, by reason; over all namespaces.",
             over_time(
-                f"sum by (reason) (increase(migrate_controller_reverts_total{{{OURS}}}[$__rate_interval]))",
+                f"sum by (reason) (increase(migrate_controller_reverts_total{{{OURS}}}[$__rate_interval])) > 0",
                 "{{reason}}",
             ),
             stacked=True,

@@ -10,6 +10,7 @@ from dashboards.panels import (
     ORANGE,
     OURS,
     RED,
+    SUCCESS,
     board,
     choice,
     limit,
@@ -204,7 +205,7 @@ def _trust(found: Dashboard) -> None:
                 WHERE,
             ),
             unit="percentunit",
-            ceiling=1.0,
+            within=SUCCESS,
         )
     )
     found.with_panel(

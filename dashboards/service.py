@@ -14,17 +14,22 @@ from dashboards.panels import (
     GREEN,
     GREY,
     OURS,
+    PURPLE,
     RED,
+    SUCCESS,
     YELLOW,
     bars,
     board,
     choice,
+    coloured,
     limit,
     lines,
     mark,
     now,
     number,
     over_time,
+    phases,
+    rows,
     states,
 )
 
@@ -32,7 +37,7 @@ ONE = f'{OURS},migration_namespace="$namespace",migration_service="$service"'
 WAY = "callers, side"
 INFO = "migrate_controller_migration_info"
 RATE = "$__rate_interval"
-CALLERS = 'namespace!~"$apart"'
+CALLERS = 'cluster=~"$proxies",namespace!~"$apart"'
 """Gateways pass on the calls of the other cluster, and probers probe: what their proxies count are no callers."""
 
 
@@ -70,6 +75,9 @@ def _variables(found: Dashboard) -> None:
     for end in ("origin", "target"):
         found.with_variable(choice(end, end.capitalize(), f"label_values({here}, {end})"))
     found.with_variable(
+        choice("proxies", "Clusters of proxies", "label_values(response_total, cluster)", many=True)
+    )
+    found.with_variable(
         dashboard.TextBoxVariable("apart")
         .label("Namespaces of no callers")
         .default_value("linkerd-multicluster|migrate")
@@ -82,8 +90,9 @@ def _marks(found: Dashboard) -> None:
     found.annotation(
         mark(
             "Steps",
-            f"max by ({SERVICE})"
-            f" (migrate_controller_step_written_timestamp_seconds{{{ONE}}}) * 1000",
+            # What a rollback writes has the red mark.
+            f"{_of('step_written_timestamp_seconds')} * 1000"
+            f" unless on ({SERVICE}) {_of('reverted_timestamp_seconds')}",
             "blue",
             "step",
             "the share of {{migration_namespace}}/{{migration_service}} was written",
@@ -138,19 +147,19 @@ def _standing(found: Dashboard) -> None:
         number(
             "Phase",
             "Where the migration stands.",
-            now(f"max by (phase) ({INFO}{{{ONE}}})", "{{phase}}"),
-            named=True,
+            rows(f"max by (phase) ({INFO}{{{ONE}}})"),
+            mappings=(phases(),),
+            label="phase",
         )
     )
     found.with_panel(
         number(
             "Why it does not advance",
             "The reason that its status gives; docs/reasons.md says what each means.",
-            now(
+            rows(
                 f'label_replace(max by (reason) ({INFO}{{{ONE}}}), "reason", "advancing", "reason", "^$")',
-                "{{reason}}",
             ),
-            named=True,
+            label="reason",
         )
     )
     found.with_panel(
@@ -198,7 +207,7 @@ def _shares(found: Dashboard) -> None:
             ),
             unit="percent",
             stepped=True,
-            ceiling=100.0,
+            within=(0.0, 100.0),
         )
     )
     verdict = f"migrate_controller_way_verdict{{{ONE},migrate_controller_way_verdict="
@@ -231,7 +240,7 @@ def _judgement(found: Dashboard) -> None:
         over_time(f"max(migrate_controller_way_points_threshold{{{ONE}}})", "FAIL"),
         width=8,
     )
-    found.with_panel(limit(points, "^FAIL$"))
+    found.with_panel(coloured(limit(points, "^FAIL$"), {"highest": PURPLE}))
     clean = lines(
         "Clean probes out of those needed",
         "What each way has earned since the step began; at the dashed line it PASSes.",
@@ -239,7 +248,7 @@ def _judgement(found: Dashboard) -> None:
         over_time(f"max(migrate_controller_way_needed_probes{{{ONE}}})", "PASS"),
         width=8,
     )
-    found.with_panel(limit(clean, "^PASS$"))
+    found.with_panel(coloured(clean, {"PASS": GREY}, dashed=("PASS",)))
     found.with_panel(
         bars(
             "Clean probes now",
@@ -257,50 +266,57 @@ def _judgement(found: Dashboard) -> None:
 
 def _answers(found: Dashboard) -> None:
     probes = f"migrate_controller_way_probes_total{{{ONE}"
+    control = {"control": GREY}
     found.with_panel(
-        lines(
-            "Success: target against origin against control",
-            "Good probes of the base schedule, by where they were asked and of whom. The control is the"
-            " probers' own reference: where it falls too, the prober is ill and its slices are void.",
-            *(
+        coloured(
+            lines(
+                "Success: target against origin against control",
+                "Good probes of the base schedule, by where they were asked and of whom. The control is the"
+                " probers' own reference: where it falls too, the prober is ill and its slices are void.",
+                *(
+                    over_time(
+                        f'sum by (callers) (rate({probes},side="{side}",outcome="good"}}[{RATE}]))'
+                        f' / sum by (callers) (rate({probes},side="{side}"}}[{RATE}]))',
+                        f"{name}, asked in {{{{callers}}}}",
+                    )
+                    for side, name in (("target", "target"), ("home", "origin"))
+                ),
                 over_time(
-                    f'sum by (callers) (rate({probes},side="{side}",outcome="good"}}[{RATE}]))'
-                    f' / sum by (callers) (rate({probes},side="{side}"}}[{RATE}]))',
-                    f"{name}, asked in {{{{callers}}}}",
-                )
-                for side, name in (("target", "target"), ("home", "origin"))
+                    f'sum(rate(migrate_prober_reference_probes_total{{{OURS},result="200"}}[{RATE}]))'
+                    f" / sum(rate(migrate_prober_reference_probes_total{{{OURS}}}[{RATE}]))",
+                    "control",
+                ),
+                unit="percentunit",
+                width=8,
+                within=SUCCESS,
             ),
-            over_time(
-                f'sum(rate(migrate_prober_reference_probes_total{{{OURS},result="200"}}[{RATE}]))'
-                f" / sum(rate(migrate_prober_reference_probes_total{{{OURS}}}[{RATE}]))",
-                "control",
-            ),
-            unit="percentunit",
-            width=8,
-            ceiling=1.0,
+            control,
         )
     )
     found.with_panel(
-        lines(
-            "Latency: target against origin against control",
-            "Within which 99 % of the answers came, from the time at which the probe was due. Own pods by"
-            " their address, the other cluster's through the link.",
-            *(
-                over_time(_latency(cluster, route), f"{name}, asked in ${cluster}")
-                for name, cluster, route in (
-                    ("target", "target", "pods"),
-                    ("target", "origin", "mirror"),
-                    ("origin", "origin", "pods"),
-                    ("origin", "target", "mirror"),
-                )
+        coloured(
+            lines(
+                "Latency: target against origin against control",
+                "Within which 99 % of the answers came, from the time at which the probe was due. Own pods by"
+                " their address, the other cluster's through the link.",
+                *(
+                    over_time(_latency(cluster, route), f"{name}, asked in ${cluster}")
+                    for name, cluster, route in (
+                        ("target", "target", "pods"),
+                        ("target", "origin", "mirror"),
+                        ("origin", "origin", "pods"),
+                        ("origin", "target", "mirror"),
+                    )
+                ),
+                over_time(
+                    "histogram_quantile(0.99, sum by (le)"
+                    f' (rate(migrate_prober_probe_latency_seconds_bucket{{{OURS},route="reference"}}[{RATE}])))',
+                    "control",
+                ),
+                unit="s",
+                width=8,
             ),
-            over_time(
-                "histogram_quantile(0.99, sum by (le)"
-                f' (rate(migrate_prober_probe_latency_seconds_bucket{{{OURS},route="reference"}}[{RATE}])))',
-                "control",
-            ),
-            unit="s",
-            width=8,
+            control,
         )
     )
     found.with_panel(
@@ -339,7 +355,7 @@ def _traffic(found: Dashboard) -> None:
             ),
             unit="percentunit",
             width=8,
-            ceiling=1.0,
+            within=SUCCESS,
         )
     )
     found.with_panel(

@@ -15,6 +15,7 @@ from controller.domain.reasons import CATALOGUE
 from dashboards import build, conventions, rules
 from dashboards.agreed import CHOSEN, SHARE_BUCKETS
 from dashboards.asking import filled, queries_of
+from dashboards.panels import PHASES
 
 ROOT = Path(__file__).parents[3]
 CASES = Path(__file__).parent / "alerts.yaml"
@@ -50,12 +51,40 @@ def test_a_board_keeps_the_conventions(name: str) -> None:
     assert list(conventions.breaches(name, BOARDS[name])) == []
 
 
-BREACHES = {
+ASKS = {
+    "datasource": {"uid": "${datasource}"},
+    "refId": "A",
+    "expr": "sum by (migration_cluster, reason) (vector(1))",
+}
+LEADS = {"properties": [{"id": "links", "value": [{"title": "Its board", "url": "/d/x?var-a=b"}]}]}
+
+
+def paints(colour: str) -> dict[str, Any]:
+    """An override that gives a series this colour."""
+    return {"properties": [{"id": "color", "value": {"fixedColor": colour}}]}
+
+
+BREACHES: dict[str, dict[str, Any]] = {
     "a description is a sentence": {"description": ""},
     "it has no unit": {"fieldConfig": {"defaults": {}}},
     "it does not ask $datasource": {"datasource": {"uid": "mine"}},
     "it asks nothing": {"targets": []},
     "is outside of the grid": {"gridPos": {"x": 20, "y": 100, "w": 8, "h": 4}},
+    "each panel has an id of its own": {"id": 2},
+    "two series are called none": {
+        "type": "bargauge",
+        "targets": [{**ASKS, "legendFormat": "none"}, {**ASKS, "legendFormat": "none"}],
+    },
+    "series differ in migration_cluster, and": {
+        "type": "timeseries",
+        "targets": [{**ASKS, "legendFormat": "{{reason}}"}],
+    },
+    "red is two things": {
+        "fieldConfig": {"defaults": {"unit": "s"}, "overrides": [paints("red"), paints("red")]}
+    },
+    "the link Its board loses the time range or the installation": {
+        "fieldConfig": {"defaults": {"unit": "s"}, "overrides": [LEADS]}
+    },
     "lies upon": {"gridPos": {"x": 4, "y": 0, "w": 4, "h": 4}},
 }
 
@@ -73,10 +102,15 @@ def test_a_breach_of_the_conventions_is_told(sentence: str) -> None:
     [
         ("rate(migrate_controller_plans_total[5m])", "take rates over $__rate_interval"),
         ('migrate_controller_leader{instance="$nobody"}', "$nobody is not defined"),
+        ("sum(migrate_controller_leader)", "migrate_controller_leader of which installation?"),
+        (
+            'sum(migrate_controller_plans_total{installation="$installation"})',
+            "migrate_controller_plans_total only ever rises",
+        ),
     ],
 )
 def test_a_query_that_breaks_the_conventions_is_told(expr: str, sentence: str) -> None:
-    """A rate over a fixed window, and a variable that the board does not have, are named."""
+    """A fixed window, a variable that is not there, no installation, and a counter as it is, are each named."""
     board = json.loads(json.dumps(BOARDS["fleet.json"]))
     board["panels"][0]["targets"][0]["expr"] = expr
     assert sentence in " ".join(conventions.breaches("fleet.json", board))
@@ -190,3 +224,43 @@ def test_runbooks_can_be_on_a_web_site() -> None:
     urls = re.findall(r"runbook_url: (\S+)", built)
     assert len(urls) == len(rules.ALERTS)
     assert all(url.startswith("https://runbooks.example/") for url in urls)
+
+
+def panel(board: str, title: str) -> Any:
+    """The panel of a board with this title."""
+    return next(one for one in BOARDS[board]["panels"] if one["title"] == title)
+
+
+@pytest.mark.parametrize(
+    ("board", "title"),
+    [
+        ("service.json", "Success: target against origin against control"),
+        ("service.json", "What callers get now"),
+        ("prober.json", "The prober's own reference"),
+    ],
+)
+def test_a_dip_of_a_twentieth_is_seen(board: str, title: str) -> None:
+    """Where success is shown, a fall from 100 % to 95 % is half of the axis."""
+    defaults = panel(board, title)["fieldConfig"]["defaults"]
+    assert (defaults["custom"]["axisSoftMin"], defaults["max"]) == (0.9, 1.0)
+    assert "min" not in defaults
+
+
+def test_phases_have_their_colours() -> None:
+    """The Service's phase and the tables' are mapped to the colours of phases."""
+    mapped = [panel("service.json", "Phase")["fieldConfig"]["defaults"]["mappings"]]
+    for board, title in (("fleet.json", "Every migration"), ("waves.json", "Who needs a person")):
+        overrides = panel(board, title)["fieldConfig"]["overrides"]
+        (phase,) = (one for one in overrides if one["matcher"]["options"] == "Phase")
+        mapped.append({one["id"]: one["value"] for one in phase["properties"]}["mappings"])
+    for (mapping,) in mapped:
+        colours = {phase: one["color"] for phase, one in mapping["options"].items()}
+        assert colours == PHASES
+
+
+def test_what_a_rollback_writes_is_no_step() -> None:
+    """A rollback has a red mark, and no blue one beside it."""
+    steps, reverts = BOARDS["service.json"]["annotations"]["list"]
+    assert (steps["iconColor"], reverts["iconColor"]) == ("blue", "red")
+    assert "unless" in steps["expr"]
+    assert "reverted_timestamp_seconds" in steps["expr"]
