@@ -67,7 +67,7 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Leaders",
             "Replicas that hold the lease: one. Without one nothing rises; going home needs none.",
-            now(f"sum(migrate_controller_leader{{{OURS}}})"),
+            now(f"sum(max by (instance) (migrate_controller_leader{{{OURS}}}))"),
             steps=((None, RED), (1.0, GREEN), (2.0, RED)),
         )
     )

@@ -218,12 +218,27 @@ def test_runbooks_name_reasons_that_exist() -> None:
     assert {(name, word) for name, word in named if word not in known} == set()
 
 
-def test_runbooks_can_be_on_a_web_site() -> None:
-    """Built for a web site, every alert's runbook is an address on it."""
-    built = build.files(rules.Told("https://runbooks.example"))["rules.yaml"]
+@pytest.mark.parametrize(
+    ("told", "url", "words"),
+    [
+        (rules.OURS, "https://", {"page", "ticket"}),
+        (
+            rules.Told("https://runbooks.example", page="critical", ticket="warning"),
+            "https://runbooks.example/",
+            {"critical", "warning"},
+        ),
+    ],
+    ids=["ours", "another's"],
+)
+def test_runbooks_and_severities_are_as_they_are_told(
+    told: rules.Told, url: str, words: set[str]
+) -> None:
+    """Every alert's runbook is an absolute address, and its severity one of two words, both of which can be chosen."""
+    built = build.files(told)["rules.yaml"]
     urls = re.findall(r"runbook_url: (\S+)", built)
     assert len(urls) == len(rules.ALERTS)
-    assert all(url.startswith("https://runbooks.example/") for url in urls)
+    assert all(one.startswith(url) for one in urls)
+    assert set(re.findall(r"severity: (\S+)", built)) == words
 
 
 def panel(board: str, title: str) -> Any:
