@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from controller.domain import Phase
 from dashboards import build
 from dashboards.conventions import metrics_in
 from dashboards.rules import ALERTS, RECORDINGS
@@ -40,16 +41,21 @@ ASKED = {metric for expr in EXPRESSIONS for metric in metrics_in(expr)}
 
 
 class Pages(NamedTuple):
-    """What a controller shows of a shifted Service: with both probers, and without the one in eks."""
+    """What a controller shows of a shifted Service: with both probers, without the one in eks, and when all are rolled
+    back; and what Prometheus has of one that is gone."""
 
     well: Series
     silent: Series
+    reverted: Series
+    gone: Series
 
-    def of(self, installation: str, services: Sequence[str], *, well: bool = False) -> list[Series]:
-        """Return an hour of them, of as many Services of an installation; ``well``: nothing happens."""
-        later = [aged(self.silent, at * SCRAPES * EVERY_S) for at in range(5)]
-        found = [self.well, *([self.well] * 5 if well else later)]
-        return [many(_named(one, installation), services) for one in found]
+    def of(self, installation: str, then: str = "well", services: int = 3) -> list[Series]:
+        """Return an hour of as many Services of an installation, of which ten minutes go well."""
+        later: Series = getattr(self, then)
+        # What is well stays so; of what happened once only the time goes on.
+        passing = 0 if then == "well" else SCRAPES * EVERY_S
+        found = [self.well, *(aged(later, at * passing) for at in range(5))]
+        return [many(_named(one, installation), SERVICES[:services]) for one in found]
 
 
 def _named(of: Series, installation: str) -> Series:
@@ -77,8 +83,14 @@ def pages() -> Pages:
     world.run(60)
     metrics.process.prober_streams("eks", 0)
     silent = page(metrics.shown, world.now.timestamp())
+    metrics.process.prober_streams("eks", 2)
+    world.heal()
+    world.run(5)
+    world.fault("legacy", "target")
+    world.until_phase(Phase.REVERTED)
+    reverted = page(metrics.shown, world.now.timestamp())
     world.end()
-    return Pages(well, silent)
+    return Pages(well, silent, reverted, {})
 
 
 def together(*found: Sequence[Series]) -> list[Series]:
@@ -133,6 +145,9 @@ def alert(name: str, severity: str, **labels: str) -> dict[str, str]:
     return {"alertname": name, "severity": severity, INSTALLATION: "blue", **labels}
 
 
+ANOTHER = {**SERVICE_MONITOR, "instance": "10.0.0.9:9990"}
+"""The target of another installation."""
+
 SILENT = alert("MigrateProberSilent", "page", migration_cluster="eks")
 
 
@@ -155,13 +170,32 @@ def test_a_silent_prober_is_told_of_whom_it_concerns(
     company: str, pages: Pages, real_prometheus: None, tmp_path: Path
 ) -> None:
     """Whoever scrapes, the silent cluster is named, and each of the Services that wait for it, once."""
-    seen = seen_by(pages.of("blue", SERVICES), SERVICE_MONITOR)
+    seen = seen_by(pages.of("blue", "silent"), SERVICE_MONITOR)
     if company == "two-installations":
-        other = {**SERVICE_MONITOR, "instance": "10.0.0.9:9990"}
-        seen = together(seen, seen_by(pages.of("green", SERVICES, well=True), other))
+        seen = together(seen, seen_by(pages.of("green"), ANOTHER))
     elif company == "thanos":
         seen = together(*(seen_by(seen, {}, prometheus_replica=replica) for replica in "ab"))
     promtool(seen, firing(SERVICES), tmp_path)
+
+
+def test_a_rollback_is_told_of_its_service(
+    pages: Pages, real_prometheus: None, tmp_path: Path
+) -> None:
+    """Of two installations with Services of one name, what was rolled back is told of the one, for an hour."""
+    green = seen_by(pages.of("green", services=1), ANOTHER)
+    seen = together(seen_by(pages.of("blue", "reverted", 1), SERVICE_MONITOR), green)
+    service = {"migration_namespace": "default", "migration_service": SERVICES[0]}
+    told = alert("MigrateReverted", "ticket", reason="TargetBad", **service)
+    promtool(seen, {"9m": [], "11m": [told], "55m": [told]}, tmp_path)
+
+
+def test_a_controller_that_is_gone_is_missed(
+    pages: Pages, real_prometheus: None, tmp_path: Path
+) -> None:
+    """Where one of two installations has no controller any more, that one is named."""
+    green = seen_by(pages.of("green", services=1), ANOTHER)
+    seen = together(seen_by(pages.of("blue", "gone", 1), SERVICE_MONITOR), green)
+    promtool(seen, {"10m": [], "15m": [alert("MigrateNoLeader", "page")]}, tmp_path)
 
 
 def test_a_prometheus_that_has_only_a_prober_is_quiet(
