@@ -29,6 +29,9 @@ PROCESS = frozenset({"process_cpu_seconds_total", "process_resident_memory_bytes
 SHOWS_NAMES = ("timeseries", "state-timeline", "bargauge")
 """Kinds of panels that tell series apart by their names in the legend."""
 
+REFRESHED = 2
+"""A variable's values are asked for whenever the time range changes, as Grafana numbers it."""
+
 BUILT_IN = {"__rate_interval", "__range", "__interval"}
 
 
@@ -49,6 +52,11 @@ def breaches(name: str, board: Board) -> Iterator[str]:
     variables = {variable["name"] for variable in board["templating"]["list"]}
     if "datasource" not in variables:
         yield f"{name} has no variable datasource"
+    if board["editable"]:
+        yield f"{name} can be edited in Grafana, where nobody keeps it"
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query" and variable["refresh"] != REFRESHED:
+            yield f"{name}, ${variable['name']}: ask for its values anew with each time range"
     titles = [panel["title"] for panel in board["panels"]]
     yield from (
         f"{name}: two panels are called {title}" for title in titles if titles.count(title) > 1

@@ -97,6 +97,18 @@ def test_a_breach_of_the_conventions_is_told(sentence: str) -> None:
     assert sentence in " ".join(conventions.breaches("fleet.json", board))
 
 
+def test_a_board_that_would_not_follow_is_told() -> None:
+    """A board that can be edited where nobody keeps it, and a variable that is asked for once only, are named."""
+    board = json.loads(json.dumps(BOARDS["fleet.json"]))
+    board["editable"] = True
+    board["templating"]["list"][1]["refresh"] = 1
+    board["links"][0]["keepTime"] = False
+    told = " ".join(conventions.breaches("fleet.json", board))
+    assert "can be edited in Grafana" in told
+    assert "$installation: ask for its values anew" in told
+    assert "loses the time range or the variables" in told
+
+
 @pytest.mark.parametrize(
     ("expr", "sentence"),
     [
