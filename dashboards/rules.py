@@ -18,10 +18,13 @@ RUNBOOKS = "https://github.com/tradeshift/mesh-migrate/blob/main/docs/runbooks"
 EACH = f"installation, {SERVICE}"
 """The labels that name a Service of one pair of clusters: another pair may have one of the same name."""
 
-HOUR_S = 3600
+HOUR_S, DAY_S = 3600, 86_400
 OVERDUE_S = 1800
 """As long as a migration may hold its slot while something holds it (docs/how-it-works.md)."""
 
+
+RENEWED_H = 13
+"""A credential that was renewed within this is taken to be renewed by itself: twice in a life of a day."""
 
 STUCK_WAVE_S = 6 * HOUR_S
 """As long as nothing of an open wave may move, though no window, line, pause or soak says so."""
@@ -132,6 +135,9 @@ _NOT_HOME = (
     + " or "
     + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"')
 )
+
+_PEER = "installation, migration_cluster"
+_ENDS = "migrate_controller_peer_credential_expiry_timestamp_seconds"
 
 # A series that is born at one has not increased: it counts while it is younger than the window.
 _LAWS = "migrate_controller_laws_broken_total"
@@ -271,6 +277,17 @@ ALERTS = (
         "ticket",
         "What is known of {{ $labels.resource }} in {{ $labels.migration_cluster }} is out of date",
         "Nothing rises until the controller can list and watch them again. Going home does not wait for it.",
+    ),
+    Alert(
+        "MigratePeerCredentialEnds",
+        f"min by ({_PEER}) ({_ENDS}) - time() < {DAY_S} unless on ({_PEER})"
+        f" max by ({_PEER}) (max_over_time({_ENDS}[{RENEWED_H}h]))"
+        f" > min by ({_PEER}) (min_over_time({_ENDS}[{RENEWED_H}h]))",
+        "1h",
+        "ticket",
+        "The controller's credential for {{ $labels.migration_cluster }} ends within a day",
+        "It ends in {{ $value | humanizeDuration }} and was not renewed lately. Ended, nothing rises, and callers in"
+        " that cluster can no longer be brought home.",
     ),
     Alert(
         "MigrateNoLeader",
