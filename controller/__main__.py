@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -29,9 +30,12 @@ from controller.report.metrics import Metrics
 from controller.report.tracing import Tracing, tracing_to
 from controller.report.ui import Feed, serve_board
 from controller.runtime.cluster_store import LEASE_WATCHED, WATCHED
+from controller.runtime.credentials import watch_ends
 from controller.runtime.lease import Leader
+from controller.runtime.notifications import Notifications
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic, prometheus_of
+from controller.runtime.receivers import read_receivers
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, load, reread
 from controller.runtime.sources import further
@@ -60,6 +64,11 @@ def main() -> None:
         settings = load(Path(path), os.environ)
     except SettingsError as error:
         sys.exit(_mistake(str(error)))
+    if asked.check_config and settings.notifications:
+        try:
+            read_receivers(Path(settings.notifications))
+        except SettingsError as error:
+            sys.exit(_mistake(str(error)))
     if asked.check_config:
         sys.stdout.write(f"{path}: the settings are good\n")
         return
@@ -128,14 +137,22 @@ class Controller:
             log=self._log,
             clock=clock,
         )
-        self._page = Feed()
+        self._page = Feed(next(n for n in settings.clusters if n != settings.lease.cluster))
+        self._notifications = Notifications(
+            Path(settings.notifications) if settings.notifications else None,
+            f"//migrate.tradeshift/{settings.lease.full_name}",
+            meter=self._metrics.notifications,
+            log=self._log,
+        )
         self._reconciler = Reconciler(
             settings,
             self._store,
             self._clusters,
             Evidence(self._probers, self._traffic),
             self._leader,
-            Telemetry(self._metrics, self._tracing, self._log, self._page),
+            Telemetry(
+                self._metrics, self._tracing, self._log, self._page, self._notifications.tell
+            ),
             clock,
         )
 
@@ -183,7 +200,17 @@ class Controller:
 
     def _leadership_changed(self) -> None:
         self._metrics.process.leads(self._leader.leads, self._leader.fencing_token)
+        # An identity is the Pod's name and a draw of this process, see _candidate.
+        pod = self._leader.holder.rpartition("-")[0]
+        namespace, board = self._settings.lease.namespace, self._settings.board_address
+        port = board[1] if board else ""
+        reach = f"kubectl --namespace {namespace} port-forward pod/{pod} {port}"
+        self._page.lead(self._leader.leads, pod, reach)
         self._reconciler.requeue_all()
+
+    def _credentials_end(self, cluster: str, at: datetime | None) -> None:
+        self._metrics.clusters.credentials_end(cluster, at)
+        self._page.credentials_end(cluster, at)
 
     def _unready(self) -> dict[str, str]:
         found = {
@@ -215,6 +242,8 @@ class Controller:
                 self._traffic.run(),
                 *(source.run(self._reconciler.requeue) for source in self._further),
                 self._reconciler.run(),
+                self._notifications.run(),
+                watch_ends(self._clusters, self._credentials_end),
                 self._watch_settings(),
                 beat_with_loop(health, self._metrics),
             ]
@@ -254,7 +283,7 @@ class Controller:
         tasks = [asyncio.create_task(part) for part in parts]
         waiter = asyncio.create_task(stopped.wait())
         await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
-        await self._reconciler.stop(FINISH_S)
+        await asyncio.gather(self._reconciler.stop(FINISH_S), self._notifications.drain(FINISH_S))
         for task in (*tasks, waiter):
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from controller.domain.identity import Phase
+from controller.domain.reasons import Reason
 from controller.domain.spec import Moment
 
 Percent = float | UnsetType
@@ -176,6 +177,12 @@ class MigrationStatus(_Part, frozen=True):
     def blocked(self) -> bool:
         """Whether something holds it that does not pass in the ordinary course."""
         return any(c.type == "Blocked" and c.status == "True" for c in self.conditions)
+
+    @property
+    def held(self) -> bool:
+        """Whether it goes on only when somebody acts, or asks for somebody now; whoever chose that it stays where it
+        is, or waits for a turn, needs nobody."""
+        return self.alert or (self.blocked and not Reason(self.reason).meaning.chosen)
 
     @property
     def flows(self) -> bool:

@@ -10,10 +10,12 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.fleet.progress import Picture
 from controller.domain.fleet_status import FleetStatus, encoded, patch_of, readable
+from controller.domain.notices import Notify
 from controller.kube.api import ApiError, Cluster, Conflict, Events, NotFound, ServiceRef
 from controller.kube.objects import FleetObject, Resource, Upserted
 from controller.report.fleet_status import Told, events_of, progressed, status_of
 from controller.report.metrics import Metrics
+from controller.report.notices import of_fleet
 from controller.report.status import Event
 from controller.report.ui import Feed
 from controller.runtime.fleets import Fleets, fleet_key
@@ -41,6 +43,7 @@ class FleetPublisher:
         *,
         metrics: Metrics,
         page: Feed,
+        notify: Notify,
         log: FilteringBoundLogger,
         clock: Callable[[], float],
     ) -> None:
@@ -51,6 +54,7 @@ class FleetPublisher:
         self._lease = lease
         self._metrics = metrics
         self._page = page
+        self._notify = notify
         self._log = log
         self._clock = clock
         self._events = Events(cluster, monotonic=clock)
@@ -89,7 +93,7 @@ class FleetPublisher:
             return
         place = Place(fleet_key(name), self._fleets.at, "status")
         if not self._writer.busy(place):
-            self._writer.submit(place, lambda: self._write(found, before, after))
+            self._writer.submit(place, lambda: self._write(found, before, after, now))
 
     def forget(self, name: str) -> None:
         """Let go of a Fleet that is no more."""
@@ -99,7 +103,9 @@ class FleetPublisher:
         self._stands.pop(name, None)
         self._writer.forget(fleet_key(name))
 
-    async def _write(self, found: FleetObject, before: FleetStatus, after: FleetStatus) -> None:
+    async def _write(
+        self, found: FleetObject, before: FleetStatus, after: FleetStatus, now: datetime
+    ) -> None:
         """Write a status with the version that it was made of, then tell what came to be otherwise."""
         meta = found.metadata
         body: dict[str, Any] = {
@@ -118,7 +124,11 @@ class FleetPublisher:
         if isinstance(answer, FleetObject):
             self._stands[meta.name] = encoded(after), answer.status
         self._objects.take(Upserted(self._fleets.at, Resource.FLEETS, answer))
-        for event in events_of(before, after, meta.name):
+        events = list(events_of(before, after, meta.name))
+        for event in events:
+            notice = of_fleet(meta.name, event, now)
+            self._notify(notice.subject, notice)
+        for event in events:
             await self._tell(meta.name, meta.uid, event)
 
     async def _tell(self, name: str, uid: str, event: Event) -> None:

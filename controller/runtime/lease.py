@@ -170,6 +170,11 @@ class Leader:
         return self._highest
 
     @property
+    def holder(self) -> str:
+        """Return the identity of whoever holds the Lease, as last read; "" where nobody does."""
+        return self._lease.holder if self._lease else ""
+
+    @property
     def left_s(self) -> float:
         """Return the seconds for which this process still leads: what is begun under the lease ends by then."""
         return max(0.0, self._held_until_s - self._chance.monotonic())

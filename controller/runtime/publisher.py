@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
 from controller.domain import EventText, Key, Reason, WritePin, WriteSplit
+from controller.domain.notices import Notify
 from controller.domain.status import readable
 from controller.kube.api import (
     AlreadyExists,
@@ -24,6 +25,7 @@ from controller.kube.api import (
 from controller.kube.objects import Resource, Upserted
 from controller.report import status
 from controller.report.gauges import gauges
+from controller.report.notices import of_migration
 from controller.report.ui import Shown
 from controller.runtime.objects import ObjectName, Objects
 from controller.runtime.store import Store
@@ -49,9 +51,10 @@ class Voice(Protocol):
 
 
 class Publisher:
-    """Publishes statuses and Events. ``moved`` is called with each transition and the status that tells it."""
+    """Publishes statuses and Events. ``moved`` is called with each transition and the status that tells it, ``notify``
+    with what others are told, once its status is written."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is told something else
         self,
         store: Store,
         clusters: Mapping[str, Cluster],
@@ -60,6 +63,7 @@ class Publisher:
         lease: Voice,
         *,
         moved: Callable[[Decision, Mapping[str, Any]], None],
+        notify: Notify,
         log: FilteringBoundLogger,
         clock: Callable[[], float],
     ) -> None:
@@ -69,6 +73,7 @@ class Publisher:
         self._writer = writer
         self._lease = lease
         self._moved = moved
+        self._notify = notify
         self._log = log
         self._clock = clock
         self._events = {n: Events(cluster, monotonic=clock) for n, cluster in clusters.items()}
@@ -235,6 +240,9 @@ class Publisher:
             raise
         self._histories[key] = telling.history
         self._store.apply(Upserted(cluster, Resource.MIGRATIONS, found))
+        written = telling.history.written
+        if telling.events and written:
+            self._notify(str(key), of_migration(key, written))
         for event in telling.events:
             await self.emit(key, EventText(event.reason, event.message), kind=event.kind)
 

@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
 from controller.domain import Key, ProbeOrder, ReadEndpoints, ReadSplits, Side
+from controller.domain.notices import Notify
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import Look, ProberReport
 from controller.kube.api import Cluster
@@ -73,6 +74,7 @@ class Telemetry:
     tracing: Tracing
     log: FilteringBoundLogger
     page: Feed
+    notify: Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,7 @@ class Reconciler:
         self._store = store
         self._evidence = evidence
         self._leader = leader
-        self._metrics = metrics
-        self._log = log
+        self._metrics, self._log = metrics, log
         self._clock = clock
         self._just_read: set[Key] = set()
         self._slots = Slots(
@@ -132,6 +133,7 @@ class Reconciler:
             self._writer,
             leader,
             moved=Transitions(metrics, tracing, log).moved,
+            notify=telemetry.notify,
             log=log,
             clock=clock,
         )
@@ -362,6 +364,7 @@ def _fleet_publisher(
         leader,
         metrics=telemetry.metrics,
         page=telemetry.page,
+        notify=telemetry.notify,
         log=telemetry.log,
         clock=clock,
     )

@@ -254,6 +254,13 @@ class Settings(_Section, frozen=True):
             " null: none"
         ),
     ] = "127.0.0.1:9991"
+    notifications: Annotated[
+        str | None,
+        Meta(
+            description="the path of a file with the receivers of notifications (docs/notifications.md),"
+            " itself re-read; null: none"
+        ),
+    ] = None
     max_in_progress: Annotated[
         int, Meta(ge=1, le=1000, description="how many migrations at once, from 1 to 1000; re-read")
     ] = 20
@@ -304,7 +311,7 @@ def _address(listen: str) -> tuple[str, int]:
 def load(path: Path | str, environ: Mapping[str, str]) -> Settings:
     """Return the file at ``path`` with the overrides of ``environ``. Raises :class:`SettingsError`."""
     try:
-        raw = _overridden(_parsed(Path(path)), environ)
+        raw = _overridden(parsed(Path(path)), environ)
         settings: Settings = _read(Settings, raw, "")
     except RecursionError as error:  # an alias that holds itself
         raise SettingsError(f"{path}: is nested too deep") from error
@@ -363,7 +370,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parsed(path: Path) -> object:
+def parsed(path: Path) -> object:
+    """Return what a YAML file holds. Raises :class:`SettingsError`."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -364,3 +364,17 @@ async def test_pods_are_restricted(cluster: RealApi, values: Path) -> None:
                 await apply(
                     session, {**pod, "spec": {**inner["spec"], "containers": [free]}}, dry_run=True
                 )
+
+
+def test_receivers_of_notifications_are_read_where_they_are_mounted() -> None:
+    """The settings name the receivers' file in the folder where the Secret is, which may come later."""
+    objects = render(example("notifications"))
+    written = yaml.safe_load(
+        one(objects, "ConfigMap", "migrate-controller")["data"]["controller.yaml"]
+    )
+    pod = one(objects, "Deployment", "migrate-controller")["spec"]["template"]["spec"]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "notifications"]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "notifications"]
+    assert written["notifications"] == f"{mount['mountPath']}/receivers.yaml"
+    assert "subPath" not in mount
+    assert volume["secret"] == {"secretName": "migrate-notifications", "optional": True}

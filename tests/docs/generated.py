@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from controller.domain import MigrationSpec
 from controller.domain.annotation_schema import Row, rows
+from controller.domain.notices import NOTICES
 from controller.domain.reasons import CATALOGUE
 from controller.report.metrics import Metrics
 from prober.telemetry import new_metrics
@@ -29,6 +30,13 @@ def reasons() -> Iterator[str]:
     yield from _head("reason", "level", "what it means", "what to do")
     for reason, meaning in sorted(CATALOGUE.items()):
         yield _row(f"`{reason}`", meaning.level, meaning.means, meaning.do)
+
+
+def notices() -> Iterator[str]:
+    """Yield the table of what others are notified of, in the order of the catalogue."""
+    yield from _head("kind", "what happened")
+    for kind, told in NOTICES.items():
+        yield _row(f"`{kind}`", f"Fleet: {told.means}" if told.of_fleet else told.means)
 
 
 def keys() -> Iterator[str]:
@@ -73,6 +81,7 @@ def _row(*cells: str) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[], Iterable[str]]]] = MappingProxyType(
     {
         "reasons": ("reasons.md", reasons),
+        "notices": ("notifications.md", notices),
         "annotations": ("annotations.md", keys),
         "metrics": ("metrics.md", lambda: metrics(Metrics("1").registry)),
         "prober-metrics": ("metrics.md", lambda: metrics(new_metrics("eks").registry)),

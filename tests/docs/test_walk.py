@@ -68,6 +68,7 @@ ELSEWHERE = {
     r"kubectl delete validatingadmissionpolicybinding .*": "as above",
     OF_MANY: "tests/docs/test_fleet_guide.py types it",
     MIGRATE + r"fleet (status|resume|rollback) FLEET": "the runbooks' Fleet is anyone's",
+    r"kubectl create secret generic migrate-notifications .*": "there is no Pod here that would mount it",
     r"kubectl get endpoints prober-legacy": "that mirror stands in the other cluster",
 }
 """What cannot be typed here, and why not."""

@@ -30,6 +30,7 @@ from controller.domain import (
     SplitKind,
     TrafficMode,
 )
+from controller.domain.notices import Notice
 from controller.evidence.gateways import PROBERS
 from controller.kube.objects import MIRROR_OF, Resource
 from controller.mesh import pin
@@ -160,6 +161,8 @@ class World(Notes):
         self.writes: list[Written] = []
         self.statuses: list[tuple[float, Key, Any]] = []
         self.events: list[tuple[float, Key, Posted]] = []
+        self.notices: list[tuple[float, str, Notice]] = []
+        """When others were notified, by the replica in which cluster, and of what."""
         self.on_look: list[Callable[[Replica, Observed, Plan], None]] = []
         self.on_write: list[Callable[[Written], None]] = []
         for service in services:

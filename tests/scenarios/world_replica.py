@@ -15,6 +15,7 @@ import msgspec
 
 from controller.decide.plan import plan
 from controller.domain import GlobalContext, Key, Observed, Plan, ProbeOrder, TrafficOrder
+from controller.domain.notices import Notice, Notify
 from controller.evidence.clients.monitor import Answered
 from controller.kube.api import Cluster
 from controller.report.metrics import Metrics
@@ -111,6 +112,7 @@ class Replica:
         self.probers = StandInProbers(world, at)
         self.board = Feed()
         self.metrics = Metrics("test", world.clock)
+        self.on_notice: list[Notify] = []
         self.observed: dict[Key, Observed] = {}
         self._made: dict[Key, Plan] = {}
         self._process = Process(world.loop, at)
@@ -150,9 +152,21 @@ class Replica:
             cast("dict[str, Cluster]", self._connections),
             Evidence(cast("Probers", self.probers), cast("Traffic", _Orders())),
             self,
-            Telemetry(self.metrics, TRACING, cast("Any", _Log(world.failures)), self.board),
+            Telemetry(
+                self.metrics,
+                TRACING,
+                cast("Any", _Log(world.failures)),
+                self.board,
+                self._notify,
+            ),
             world.clock,
         )
+
+    def _notify(self, subject: str, notice: Notice | None) -> None:
+        if notice is not None:
+            self.world.notices.append((self.world.now_s, self.at, notice))
+        for tell in self.on_notice:
+            tell(subject, notice)
 
     def _hears(self, name: str) -> Callable[[], bool]:
         return lambda: (name, self.at) not in self.world.deaf

@@ -18,6 +18,7 @@ from yarl import URL
 
 from controller.kube.api.errors import Unavailable
 from controller.kube.api.exec_credential import Issued, issue
+from controller.kube.api.expiry import End, end_of_user
 
 IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
 """Keys of a kubeconfig's user that ask to act as somebody else."""
@@ -33,7 +34,8 @@ RENEW_AT = 0.75
 class Credentials:
     """What a request needs. ``tls`` is None for plain HTTP; ``proxy`` only from the kubeconfig.
 
-    ``renew_in_s`` is how long after loading others should be fetched (infinite: when these are refused).
+    ``renew_in_s`` is how long after loading others should be fetched (infinite: when these are refused), and ``end``
+    when those end that a plugin gave.
     """
 
     server: str
@@ -42,6 +44,7 @@ class Credentials:
     proxy: str | None
     configuration: Any
     renew_in_s: float = inf
+    end: End | None = None
 
     async def authorization(self) -> str | None:
         """Return the Authorization header; a service account's token file is read again each minute."""
@@ -112,9 +115,20 @@ class ClusterAccess:
                 proxy=found.proxy,
                 configuration=found,
                 renew_in_s=_renew_in_s(issued),
+                end=_end_of(issued),
             )
         except Exception as error:
             raise Unavailable(f"credentials: {error or type(error).__name__}") from error
+
+    def end(self) -> End | None:
+        """Return when what stands in the kubeconfig's files now ends: None of this Pod's own, of a plugin's, and where
+        no end can be read. Reads files."""
+        if self.kubeconfig is None:
+            return None
+        try:
+            return _Loader(self.kubeconfig, self.context).end()
+        except Exception:  # noqa: BLE001 - of many kinds; what is wrong with it, load() says
+            return None
 
 
 def _server(found: Any) -> str:
@@ -143,6 +157,10 @@ class _Loader(KubeConfigLoader):
         named = context["context"].safe_get("user") or ""
         return str(named), user.value if user else {}, cluster.value
 
+    def end(self) -> End | None:
+        """Return when what the user is known by ends; a plugin is not asked."""
+        return end_of_user(self._asked()[1], Path(self._folder))
+
     async def load_from_exec_plugin(self) -> bool:
         """Take a token, or leave a certificate to the TLS context."""
         section: Any = self._user and self._user["exec"]
@@ -152,14 +170,19 @@ class _Loader(KubeConfigLoader):
         return True
 
 
-def _renew_in_s(issued: Issued) -> float:
+def _end_of(issued: Issued) -> End | None:
+    """Return when what a plugin just gave ends; None where it does not say."""
     ends = issued.expiration_timestamp
     if ends is None:
+        return None
+    return End(ends if ends.tzinfo else ends.replace(tzinfo=UTC), since=datetime.now(UTC))
+
+
+def _renew_in_s(issued: Issued) -> float:
+    end = _end_of(issued)
+    if end is None or end.since is None:
         return inf
-    if ends.tzinfo is None:
-        ends = ends.replace(tzinfo=UTC)
-    left_s = ends.timestamp() - datetime.now(UTC).timestamp()
-    return max(0.0, RENEW_AT * left_s)
+    return max(0.0, RENEW_AT * (end.at - end.since).total_seconds())
 
 
 def _tls(found: Any, issued: Issued) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.kube.api.access import ClusterAccess
 from controller.kube.api.client import Client
+from controller.kube.api.expiry import End
 from controller.kube.api.reflector import Absorb, Reflector
 from controller.kube.api.timings import Chance, Pace
 from controller.kube.api.transport import DEADLINE_S, Meter
@@ -35,6 +36,10 @@ class Cluster(Client):
         super().__init__(
             name, access, meter=meter, deadline_s=deadline_s, monotonic=self._chance.monotonic
         )
+
+    async def credentials_end(self) -> End | None:
+        """Return when the credentials for it end, None where that cannot be read, or is this Pod's own affair."""
+        return await self.transport.credentials_end()
 
     async def run(self, apply: Absorb, watched: Iterable[Resource]) -> None:
         """Deliver what is seen of these to ``apply``, synchronously and in order per resource, until cancelled."""

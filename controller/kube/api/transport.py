@@ -20,6 +20,7 @@ from yarl import URL
 from controller.kube.api.access import ClusterAccess, Credentials
 from controller.kube.api.clock import ServerClock
 from controller.kube.api.errors import Unavailable, failure
+from controller.kube.api.expiry import End
 
 DEADLINE_S = 10.0
 """Of every request, and of a watch until it is open."""
@@ -172,6 +173,11 @@ class Transport:
             raise Unavailable("nothing was heard in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(_sentence(error)) from error
+
+    async def credentials_end(self) -> End | None:
+        """Return when the credentials end: as their files have them now, or as a plugin gave them last."""
+        given = self._credentials.end if self._credentials else None
+        return given or await asyncio.to_thread(self._access.end)
 
     async def close(self) -> None:
         """Close all connections, and end what fetches credentials."""

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from controller.report.metrics.clusters import ClusterMetrics
 from controller.report.metrics.decisions import REVERTS, DecisionMetrics
 from controller.report.metrics.fleets import FleetMetrics
+from controller.report.metrics.notifications import NotificationMetrics
 from controller.report.metrics.paths import PathMetrics
 from controller.report.metrics.process import ProcessMetrics
 from controller.report.metrics.series import PREFIX, Maker
@@ -51,5 +52,6 @@ class Metrics:
         self.paths = PathMetrics(make, clock)
         self.traffic = TrafficMetrics(make)
         self.process = ProcessMetrics(make, clock)
+        self.notifications = NotificationMetrics(make)
         build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
         build.info({"version": version, "python": platform.python_version()})

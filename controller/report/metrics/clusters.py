@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 
 from controller.report.metrics.series import API_BUCKETS_S, Maker
 from controller.report.tracing import exemplar
@@ -33,6 +35,11 @@ class ClusterMetrics:
         self._watch_failures = make.counter(
             "watch_failures", "Lists and watches that failed.", CLUSTER, "resource"
         )
+        self._ends = make.gauge(
+            "peer_credential_expiry_timestamp_seconds",
+            "When the credentials for a cluster end, where somebody has to renew them.",
+            CLUSTER,
+        )
         self._writes = make.counter(
             "writes",
             "Writes to the clusters, by kind of object and what became of them.",
@@ -56,6 +63,14 @@ class ClusterMetrics:
         """Show whether what is known of a resource is current; failures are counted from zero."""
         self._watch_failures.labels(cluster, resource)
         self._watch_current.labels(cluster, resource).set(current)
+
+    def credentials_end(self, cluster: str, at: datetime | None) -> None:
+        """Show when the credentials for a cluster end; None: nobody has to renew them."""
+        if at is not None:
+            self._ends.labels(cluster).set(at.timestamp())
+        else:
+            with suppress(KeyError):
+                self._ends.remove(cluster)
 
     def wrote(self, cluster: str, kind: str, outcome: str) -> None:
         """Count one write of a split or a pin."""

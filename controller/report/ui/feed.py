@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from controller.domain import Key
+from controller.domain.status import rfc3339
 from controller.report.ui.rows import Shown, details, fleet_row, row
 
 Source = Callable[[], Shown]
@@ -24,15 +26,50 @@ FleetSource = Callable[[], Any]
 
 
 class Feed:
-    """The rows of all migrations, and the Fleets. Everything is called on one event loop."""
+    """The rows of all migrations, and the Fleets. Everything is called on one event loop.
 
-    def __init__(self) -> None:
+    ``target`` is the cluster that the page tells somebody to move a first Service to.
+    """
+
+    def __init__(self, target: str = "") -> None:
+        self._target = target
         self._sources: dict[Key, Source] = {}
         self._fleets: dict[str, FleetSource] = {}
         self._rows: dict[Key, bytes] = {}
         self._readers: set[Reader] = set()
         self.leads = False
         """Whether this replica is the one that moves: then what is shown is of this moment."""
+        self._leader = ""
+        self._reach = ""
+        self._ends: dict[str, str] = {}
+
+    def lead(self, leads: bool, leader: str, reach: str) -> None:
+        """Note whether this replica leads, the Pod of the one that does ("": none is known), and the command by which
+        its page is reached."""
+        self.leads, self._leader, self._reach = leads, leader, reach
+        self._note_head()
+
+    def credentials_end(self, cluster: str, at: datetime | None) -> None:
+        """Note when somebody has to have renewed the credentials for a cluster (None: nobody has to)."""
+        told = "" if at is None else rfc3339(at)
+        if told != self._ends.get(cluster, ""):
+            self._ends[cluster] = told
+            self._note_head()
+
+    def _note_head(self) -> None:
+        for reader in self._readers:
+            reader.changed.set()
+
+    def head(self) -> dict[str, Any]:
+        """Return what is told beside rows and Fleets: who leads, and when credentials end, by cluster."""
+        ends = {cluster: at for cluster, at in self._ends.items() if at}
+        return {
+            "leads": self.leads,
+            "leader": self._leader,
+            "reach": self._reach,
+            "ends": ends,
+            "target": self._target,
+        }
 
     def put(self, key: Key, source: Source) -> None:
         """Note that a migration may be shown otherwise from now on; ``source`` is asked when it is read."""
@@ -107,6 +144,7 @@ class Reader:
         self._told: dict[Key, bytes] = {}
         self._fleets_dirty = True
         self._told_fleets = b""
+        self._told_head: dict[str, Any] = {}
         self.changed = asyncio.Event()
 
     def note(self, key: Key) -> None:
@@ -129,6 +167,14 @@ class Reader:
             return None
         self._told_fleets = made
         return made
+
+    def take_head(self) -> dict[str, Any] | None:
+        """Return who leads, and when credentials end; None where it says what it said the last time."""
+        head = self._feed.head()
+        if head == self._told_head:
+            return None
+        self._told_head = head
+        return head
 
     async def take(self, at_once: int = 50) -> tuple[list[bytes], list[Key]]:
         """Return the rows that changed, and the migrations that are none any more; the loop gets its turn

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from controller.domain import Key, Phase, Reason, Side
+from controller.domain import Key, Phase, Side
 from controller.domain.status import AskedBy, MigrationStatus, PathStatus, TrafficStatus, rfc3339
 
 
@@ -46,7 +46,7 @@ def row(key: Key, shown: Shown) -> dict[str, Any]:
         "reason": status.reason,
         "message": status.message,
         "alert": status.alert,
-        "person": _needs_person(status),
+        "person": status.held or status.phase == Phase.REVERTED,
         "next": status.next,
         "due": shown.due.isoformat() if shown.due else "",
         "waitingFor": status.waiting_for,
@@ -74,13 +74,6 @@ def details(key: Key, shown: Shown) -> dict[str, Any]:
 def fleet_row(name: str, status: Any) -> dict[str, Any]:
     """Return a Fleet as the page has it: its status, as it is written, and its name."""
     return {**msgspec.to_builtins(status), "name": name}
-
-
-def _needs_person(status: MigrationStatus) -> bool:
-    """Return whether it goes on only when somebody acts, or asks for somebody now; whoever chose that it stays where
-    it is, or waits for a turn, needs nobody."""
-    held = status.blocked and not Reason(status.reason).meaning.chosen
-    return status.alert or held or status.phase == Phase.REVERTED
 
 
 def _progress(paths: Sequence[PathStatus]) -> tuple[int, int]:

@@ -130,7 +130,7 @@ class Site:
         while True:
             rows, gone = await reader.take()
             fleets = reader.take_fleets()
-            if rows or gone or fleets:
+            if reader.take_head() or rows or gone or fleets:
                 await _send(response, event, self._message(rows, gone, fleets))
                 event = "some"
             await asyncio.sleep(self._pace_s)
@@ -143,7 +143,7 @@ class Site:
     def _message(self, rows: list[bytes], gone: list[Key], fleets: bytes | None) -> bytes:
         head: dict[str, Any] = {
             "now": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "leads": self._feed.leads,
+            **self._feed.head(),
             "gone": [list(key) for key in gone],
         }
         if fleets:

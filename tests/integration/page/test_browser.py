@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -262,10 +264,10 @@ async def test_a_lane_leaves_its_services_and_a_second_click_all() -> None:
         await expect(opened.locator(SHOWN)).to_have_count(31)
         await expect(lane).to_have_attribute("aria-pressed", "true")
         await expect(opened.locator("#wave")).to_have_value("to-eks/catalog")
-        assert opened.url.endswith("?wave=to-eks%2Fcatalog")
+        await expect(opened).to_have_url(re.compile(r"\?wave=to-eks%2Fcatalog$"))
         await lane.click()
         await expect(opened.locator(SHOWN)).to_have_count(409)
-        assert "?" not in opened.url
+        await expect(opened).to_have_url(re.compile(r"^[^?]*$"))
 
 
 async def test_a_stopped_line_and_problems_are_told() -> None:
@@ -354,7 +356,7 @@ async def test_rows_are_sorted_by_each_head() -> None:
             assert await names(opened) == ([f"service-{one}" for one in order] or usual)
         for other in ("service", "target", "phase", "verdict", "why", "in", "asked"):
             await opened.locator(f"th[data-sort={other}] button").click()
-            assert f"?sort={other}" in opened.url
+            await expect(opened).to_have_url(re.compile(rf"\?sort={other}$"))
 
 
 async def test_a_row_that_changes_goes_to_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,16 +382,17 @@ async def test_an_address_says_what_is_seen() -> None:
         await opened.click("th[data-sort=service] button")
         await opened.click("th[data-sort=service] button")
         seen = await names(opened)
-        path = opened.url.partition("/?")[2]
+        search = await opened.evaluate("location.search")
         await opened.locator("button.name").first.focus()
         await opened.keyboard.press("Escape")
         await opened.locator(f"{SHOWN} button.name").first.click()
         await expect(opened.locator("#story")).to_be_visible()
         await opened.keyboard.press("Escape")
         await expect(opened.locator("#story")).to_be_hidden()
-        assert opened.url.partition("/?")[2] == path
+        # The dialog is hidden before it says that it closed, and only then the address lets go of it.
+        await expect(opened).to_have_url(re.compile(rf"/{re.escape(search)}$"))
     assert len(seen) > 1
-    async with board(programme(100), path=f"?{path}") as again:
+    async with board(programme(100), path=search) as again:
         await expect(again.locator(SHOWN)).to_have_count(len(seen))
         assert await names(again) == seen
         await expect(again.locator("#find")).to_have_value("service kubectl")
@@ -405,7 +408,7 @@ async def test_an_odd_address_shows_what_it_can() -> None:
         await expect(opened.locator("#namespace")).to_have_value("nowhere")
         await opened.click("#all")
         await expect(opened.locator(SHOWN)).to_have_count(3)
-        assert opened.url.endswith("/")
+        await expect(opened).to_have_url(re.compile(r"/$"))
 
 
 async def test_several_words_must_all_be_there() -> None:
@@ -509,3 +512,65 @@ async def test_it_says_what_it_is_to_a_screen_reader() -> None:
         'img "callers in legacy: 10 %"',
     ):
         assert part in tree, tree
+
+
+async def test_a_click_anywhere_in_a_row_opens_its_story() -> None:
+    """A click beside the name opens the story; marking a text in a row does not, and the keyboard still does."""
+    async with board(fleet(3)) as opened:
+        row = opened.locator("#rows tr").filter(has_text="service-1")
+        story = opened.locator("#story")
+        box = await row.locator(".why .small").bounding_box()
+        assert box is not None
+        await opened.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+        await opened.mouse.down()
+        await opened.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2, steps=4)
+        await opened.mouse.up()
+        assert await opened.evaluate("String(getSelection())")
+        await expect(story).to_be_hidden()
+        await opened.evaluate("getSelection().removeAllRanges()")
+        await row.locator(".phase").click()
+        await expect(opened.locator("#story-title")).to_contain_text("billing/service-1")
+        await opened.keyboard.press("Escape")
+        await expect(row.locator("button.name")).to_be_focused()
+        await opened.keyboard.press("Enter")
+        await expect(story).to_be_visible()
+
+
+async def test_an_empty_page_says_what_to_do() -> None:
+    """Without any Service the page has the two commands that begin; the first one that comes takes their place."""
+    feed = Feed("eks")
+    feed.leads = True
+    async with board(feed) as opened:
+        await expect(opened.locator("#nobody pre")).to_contain_text(
+            "kubectl annotate service SERVICE migrate.tradeshift/target=eks"
+        )
+        await expect(opened.locator("#table")).to_be_hidden()
+        await expect(opened.locator("#empty")).to_be_hidden()
+        await expect(opened.locator("#standby")).to_be_hidden()
+        feed.put(key(0), shows(status()))
+        await expect(opened.locator(SHOWN)).to_have_count(1)
+        await expect(opened.locator("#nobody")).to_be_hidden()
+
+
+async def test_a_standby_says_where_the_leader_is_and_credentials_that_they_end() -> None:
+    """A standby names the leader and how to reach it, until it leads; an end of credentials is told a day before."""
+    feed = fleet(1)
+    reach = "kubectl --namespace migrate port-forward pod/migrate-controller-x 9991"
+    feed.lead(False, "migrate-controller-x", reach)
+    now = datetime.now(UTC)
+    feed.credentials_end("eks", now + timedelta(hours=25))
+    async with board(feed) as opened:
+        await expect(opened.locator("#leader")).to_have_text(
+            f"The leader is migrate-controller-x: {reach}"
+        )
+        await expect(opened.locator("#ends")).to_be_empty()
+        feed.credentials_end("eks", now + timedelta(hours=23))
+        await expect(opened.locator("#ends")).to_contain_text("The credentials for eks end at")
+        feed.credentials_end("eks", now - timedelta(hours=1))
+        await expect(opened.locator("#ends")).to_contain_text(
+            "The credentials for eks have ended at"
+        )
+        feed.credentials_end("eks", None)
+        feed.lead(True, "migrate-controller-y", "")
+        await expect(opened.locator("#standby")).to_be_hidden()
+        await expect(opened.locator("#ends")).to_be_empty()

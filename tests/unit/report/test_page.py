@@ -347,6 +347,11 @@ async def test_events_are_live() -> None:
         kind, told = await events.next()
         assert (kind, told["rows"]) == ("some", [])
         assert told["fleets"] == [{"name": "to-eks", "state": "Open"}]
+        feed.lead(True, "pod-1", "kubectl port-forward")
+        feed.credentials_end("eks", datetime(2026, 1, 1, tzinfo=UTC))
+        kind, told = await events.next()
+        assert (kind, told["rows"], told["leads"], told["leader"]) == ("some", [], True, "pod-1")
+        assert told["ends"] == {"eks": "2026-01-01T00:00:00Z"}
 
 
 @pytest.mark.usefixtures("quick")

@@ -130,7 +130,7 @@ def running(moment: str, loop: VirtualLoop) -> tuple[dict[str, Hanging], Reconci
         cast("Any", servers),
         Evidence(cast("Any", probing), Mock()),
         Holder(),
-        Telemetry(Metrics("test"), tracing_to(None, "test"), log, Feed()),
+        Telemetry(Metrics("test"), tracing_to(None, "test"), log, Feed(), lambda *_: None),
         loop.time,
     )
     objects = json.loads((FILES / f"trafficsplit-{moment}.json").read_text())["objects"]

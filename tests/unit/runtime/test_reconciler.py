@@ -160,7 +160,13 @@ class Desk:
             cast("Any", self.servers),
             Evidence(probers, Mock()),
             self.lease,
-            Telemetry(self.metrics, tracing_to(None, "test"), cast("Any", self.log), Feed()),
+            Telemetry(
+                self.metrics,
+                tracing_to(None, "test"),
+                cast("Any", self.log),
+                Feed(),
+                lambda *_: None,
+            ),
             loop.time,
         )
         for name, server in self.servers.items():

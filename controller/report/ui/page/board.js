@@ -8,6 +8,7 @@ let words = []; // of what is to be found, all of them
 let opened = ""; // the migration whose story is open
 let arranged = ""; // what the rows are sorted by now
 let toSay = [];
+let heard = false; // whether the controller has said anything yet
 
 // --- the rows -------------------------------------------------------------------------------------
 
@@ -118,6 +119,12 @@ function rankOf(entry) {
   return moved;
 }
 
+// Whether a click in a row is meant for its story, and not for a text that was just marked, or for a link.
+function means(event) {
+  const own = event.target.closest("a, button, input, select");
+  return own ? own.classList.contains("name") : getSelection().isCollapsed;
+}
+
 function put(data) {
   const key = `${data.namespace}/${data.name}`;
   let entry = rows.get(key);
@@ -136,7 +143,7 @@ function put(data) {
     button.type = "button";
     const place = make("span", "small");
     cells[0].append(button, place);
-    button.addEventListener("click", () => { location.hash = `#${encodeURIComponent(key)}`; });
+    tr.addEventListener("click", (event) => { if (means(event)) location.hash = `#${encodeURIComponent(key)}`; });
     entry = { tr, cells, button, place, key };
     rows.set(key, entry);
   } else if (entry.data.phase !== data.phase || entry.data.reason !== data.reason && data.alert) {
@@ -180,7 +187,9 @@ function sift() {
     if (!hidden) shown += 1;
   }
   at("total").textContent = shown === rows.size ? `${rows.size}` : `${shown} of ${rows.size}`;
-  at("empty").hidden = shown > 0;
+  at("empty").hidden = shown > 0 || !rows.size;
+  at("nobody").hidden = !heard || rows.size > 0;
+  at("table").hidden = heard && !rows.size;
   at("person").querySelector("b").textContent = String(people);
   for (const button of at("phases").children) {
     button.querySelector("b").textContent = String(counts.get(button.dataset.phase) || 0);
@@ -328,6 +337,7 @@ function follow() {
 function take(event, all) {
   const told = JSON.parse(event.data);
   ahead = Date.parse(told.now) - Date.now();
+  heard = true;
   let moved = false;
   if (all) {
     const names = new Set(told.rows.map((data) => `${data.namespace}/${data.name}`));
@@ -339,9 +349,37 @@ function take(event, all) {
   if (moved) arrange();
   offerAll();
   sift();
-  at("standby").hidden = told.leads;
+  showLeader(told);
+  if (told.target) at("target").textContent = told.target;
+  ends = told.ends;
+  showEnds();
   if (opened && told.rows.some((data) => `${data.namespace}/${data.name}` === opened)) refresh();
   state("live", "live");
+}
+
+function showLeader(told) {
+  at("standby").hidden = told.leads;
+  if (told.leads) return;
+  if (!told.leader) at("leader").textContent = "Nobody is known to lead.";
+  else at("leader").replaceChildren(`The leader is ${told.leader}: `, make("code", "", told.reach));
+}
+
+const DAY_MS = 86400000;
+let ends = {}; // by cluster: when the credentials for it end
+
+// The day before, and from then on: an end that is far off is nobody's business yet.
+function showEnds() {
+  const now = Date.now() + ahead;
+  const near = Object.entries(ends).filter(([, when]) => Date.parse(when) - now < DAY_MS);
+  const text = near.map(([cluster, when]) => `${cluster} ${when} ${left(when)}`).join();
+  if (at("ends").dataset.text === text) return;
+  at("ends").dataset.text = text;
+  at("ends").replaceChildren(...near.map(([cluster, when]) => {
+    const over = Date.parse(when) <= now;
+    const what = over ? [" have ended at ", clock(when), ": "] : due(when, " end at ", ": ");
+    return notice(over ? "bad" : "hold", make("strong", "", `The credentials for ${cluster}`), ...[what].flat(),
+      "renew them, else nothing rises, and nobody there can be rolled back.");
+  }));
 }
 
 function state(name, text) {
@@ -430,6 +468,7 @@ function begin() {
   setInterval(() => {
     for (const entry of rows.values()) if (!entry.tr.hidden) count(entry);
     tickFleets();
+    showEnds();
   }, 1000);
   setInterval(say, 2000);
   readAddress();
