@@ -76,7 +76,7 @@ format: setup ## rewrite the code in the project's style
 docs: setup ## write the tables in docs/ anew from the code
 	$(BIN)/python -m tests.docs.generated
 
-tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes)
+tools: ## get what the tests need: Prometheus, Alertmanager, Chromium (Debian's); kube-apiserver, etcd, kubectl, helm (Go; 12 minutes)
 	$(PACKAGES)
 	$(BROWSER)
 	$(REAL)

@@ -112,7 +112,7 @@ class Controller:
         self._log = structlog.get_logger()
         self._clock = clock
         chance = Chance(monotonic=clock)
-        self._metrics = Metrics(release, clock)
+        self._metrics = Metrics(release, clock, settings.installation)
         self._tracing: Tracing = tracing_to(settings.otlp_endpoint, release)
         self._further = further(settings)
         self._store = Store(

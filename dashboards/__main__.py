@@ -22,7 +22,7 @@ def main() -> None:
 
 def _do(asked: argparse.Namespace) -> None:
     if asked.what == "build":
-        for path in build.write(asked.folder, asked.runbooks):
+        for path in build.write(asked.folder, rules.Told(asked.runbooks, asked.page, asked.ticket)):
             sys.stdout.write(f"{path}\n")
         return
     if asked.what == "draw":
@@ -51,6 +51,13 @@ def _arguments() -> argparse.Namespace:
         metavar="URL",
         help=f"where the alerts say their runbooks are, default {rules.RUNBOOKS}",
     )
+    for severity in ("page", "ticket"):
+        built.add_argument(
+            f"--{severity}",
+            default=severity,
+            metavar="WORD",
+            help=f"the label severity of alerts that are a {severity}, default {severity}",
+        )
     built.add_argument("--folder", type=Path, default=build.OUT, help=f"default {build.OUT}")
     what.add_parser("check", help="check them all, with a story on the local clusters")
     drawn = what.add_parser("draw", help="draw the boards that the README shows, after that story")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SERVICE = "migration_namespace, migration_service"
+"""The labels that name a Service. A scraper writes where it scraped into ``namespace`` and ``service``."""
+
 SHARE_BUCKETS = ("0", "1", "10", "25", "50", "99.9", "100")
 """Upper ends, in percent, of the shares that are counted: the default steps, the soak, and the end."""
 

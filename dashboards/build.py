@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import controller, fleet, prober, rules, service, waves
 
@@ -19,25 +21,34 @@ def boards() -> dict[str, str]:
     """Return the JSON of each board by file name, as Grafana imports it."""
     encode = JSONEncoder(sort_keys=True, indent=2).encode
     return {
-        f"{module.__name__.rpartition('.')[2]}.json": encode(module.build().build()) + "\n"
+        f"{module.__name__.rpartition('.')[2]}.json": encode(_numbered(module.build())) + "\n"
         for module in MODULES
     }
 
 
-def files(runbooks: str = rules.RUNBOOKS) -> dict[str, str]:
-    """Return every built file by name; ``runbooks`` is the URL or folder of the runbooks."""
+def _numbered(board: Dashboard) -> models.Dashboard:
+    """Build a board whose panels have ids, as links to one of them name it."""
+    built = board.build()
+    for number, panel in enumerate(built.panels or (), start=1):
+        panel.id_val = number
+    return built
+
+
+def files(told: rules.Told = rules.OURS) -> dict[str, str]:
+    """Return every built file by name."""
     return {
         **boards(),
-        "rules.yaml": MADE + _yaml(rules.groups(runbooks)),
-        "prometheusrule.yaml": MADE + _yaml(rules.manifest(runbooks)),
+        "rules.yaml": MADE + _yaml(rules.groups(told)),
+        "prometheusrule.yaml": MADE + _yaml(rules.manifest(told)),
+        "alertmanager.yaml": MADE + _yaml(rules.inhibition()),
     }
 
 
-def write(folder: Path, runbooks: str) -> list[Path]:
+def write(folder: Path, told: rules.Told = rules.OURS) -> list[Path]:
     """Write every built file; give their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in files(runbooks).items():
+    for name, text in files(told).items():
         (folder / name).write_text(text)
         written.append(folder / name)
     return written

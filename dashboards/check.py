@@ -25,6 +25,7 @@ COMMON = {
     "__rate_interval": "5s",
     "__range": "3m",
     "__interval": "1s",
+    "installation": "migrate",
     "fleet": FLEET,
     "wave": ".*",
     "namespace": "default",
@@ -32,6 +33,7 @@ COMMON = {
     "instance": ".*",
     "origin": "legacy",
     "target": "eks",
+    "proxies": ".*",
     "apart": "linkerd-multicluster|migrate",
 }
 SERVICES = (MOVES, REVERTS, EDITED)

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards.panels import (
     GREEN,
+    OURS,
     RED,
     YELLOW,
     board,
@@ -15,11 +16,12 @@ from dashboards.panels import (
     now,
     number,
     over_time,
+    rows,
     states,
 )
 
 RATE = "$__rate_interval"
-HERE = 'instance=~"$instance"'
+HERE = f'{OURS},instance=~"$instance"'
 WHERE = "{{instance}}"
 
 
@@ -33,7 +35,10 @@ def build() -> Dashboard:
     )
     found.with_variable(
         choice(
-            "instance", "Replica", "label_values(migrate_controller_leader, instance)", many=True
+            "instance",
+            "Replica",
+            f"label_values(migrate_controller_leader{{{OURS}}}, instance)",
+            many=True,
         )
     )
     _numbers(found)
@@ -48,6 +53,11 @@ def _of(metric: str, labels: str = "") -> str:
     return f"migrate_controller_{metric}{{{HERE}{',' if labels else ''}{labels}}}"
 
 
+def _each(metric: str) -> str:
+    """Of each replica one series, however many Prometheuses watch it."""
+    return f"max by (instance) ({_of(metric)})"
+
+
 def _rate(metric: str, labels: str = "") -> str:
     return f"rate({_of(metric, labels)}[{RATE}])"
 
@@ -57,7 +67,7 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Leaders",
             "Replicas that hold the lease: one. Without one nothing rises; going home needs none.",
-            now("sum(migrate_controller_leader)"),
+            now(f"sum(max by (instance) (migrate_controller_leader{{{OURS}}}))"),
             steps=((None, RED), (1.0, GREEN), (2.0, RED)),
         )
     )
@@ -65,14 +75,14 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Epoch",
             "The term of the newest leader: it grows with each.",
-            now("max(migrate_controller_epoch)"),
+            now(f"max(migrate_controller_epoch{{{OURS}}})"),
         )
     )
     found.with_panel(
         number(
             "Waiting to be looked at",
             "Migrations in the queue of each replica.",
-            now(_of("queue_depth"), WHERE),
+            now(_each("queue_depth"), WHERE),
             steps=((None, GREEN), (100.0, YELLOW)),
         )
     )
@@ -81,7 +91,7 @@ def _numbers(found: Dashboard) -> None:
             "Stale watches",
             "Kinds of objects, by cluster, that are not known well enough to raise anybody.",
             now(
-                "sum(min by (cluster, resource) (migrate_controller_watch_current) == bool 0)"
+                f"sum(min by (migration_cluster, resource) (migrate_controller_watch_current{{{OURS}}}) == bool 0)"
                 " or vector(0)"
             ),
             steps=((None, GREEN), (1.0, RED)),
@@ -92,7 +102,7 @@ def _numbers(found: Dashboard) -> None:
             "Conflicts in an hour",
             "Writes that met another's: ordinary in small numbers, each is looked at anew.",
             now(
-                'sum(increase(migrate_controller_writes_total{outcome="conflict"}[1h])) or vector(0)'
+                f'sum(increase(migrate_controller_writes_total{{{OURS},outcome="conflict"}}[1h])) or vector(0)'
             ),
             steps=((None, GREEN), (100.0, YELLOW)),
         )
@@ -101,8 +111,8 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Version",
             "What runs.",
-            now("max by (version) (migrate_controller_build_info)", "{{version}}"),
-            named=True,
+            rows(f"max by (version) (migrate_controller_build_info{{{OURS}}})"),
+            label="version",
         )
     )
 
@@ -135,7 +145,7 @@ def _decisions(found: Dashboard) -> None:
         lines(
             "Queue",
             "Migrations that wait to be looked at.",
-            over_time(_of("queue_depth"), WHERE),
+            over_time(_each("queue_depth"), WHERE),
             width=8,
         )
     )
@@ -151,8 +161,8 @@ def _requests(found: Dashboard) -> None:
             "Requests to the API servers by verb and code: a status from 400 on, or a kind of error. 409 is"
             " a conflict, 410 a watch that has to list again.",
             over_time(
-                f"sum by (cluster, verb, code) ({failed}) > 0",
-                "{{verb}} {{code}} in {{cluster}}",
+                f"sum by (migration_cluster, verb, code) ({failed}) > 0",
+                "{{verb}} {{code}} in {{migration_cluster}}",
             ),
             unit="reqps",
             width=8,
@@ -169,13 +179,15 @@ def _requests(found: Dashboard) -> None:
             width=8,
         )
     )
-    slow = f"sum by (cluster, verb, le) ({writing})"
+    slow = f"sum by (migration_cluster, verb, le) ({writing})"
     found.with_panel(
         lines(
             "API latency",
             "Within which 99 % of the answers came, by verb; points link to the trace of the attempt.",
             over_time(
-                f"histogram_quantile(0.99, {slow})", "{{verb}} in {{cluster}}", exemplars=True
+                f"histogram_quantile(0.99, {slow})",
+                "{{verb}} in {{migration_cluster}}",
+                exemplars=True,
             ),
             unit="s",
             width=8,
@@ -189,8 +201,8 @@ def _seeing(found: Dashboard) -> None:
             "Age of what is known",
             "Time since anything was heard of each kind of object; bookmarks come at least every minute.",
             over_time(
-                f"max by (cluster, resource) ({_of('watch_age_seconds')})",
-                "{{resource}} in {{cluster}}",
+                f"max by (migration_cluster, resource) ({_of('watch_age_seconds')})",
+                "{{resource}} in {{migration_cluster}}",
             ),
             unit="s",
             width=8,
@@ -201,8 +213,8 @@ def _seeing(found: Dashboard) -> None:
             "Lists and watches that failed",
             "Each is tried again with backoff; while it lasts, what is known grows old.",
             over_time(
-                f"sum by (cluster, resource) ({_rate('watch_failures_total')})",
-                "{{resource}} in {{cluster}}",
+                f"sum by (migration_cluster, resource) ({_rate('watch_failures_total')})",
+                "{{resource}} in {{migration_cluster}}",
             ),
             unit="ops",
             width=8,
@@ -213,7 +225,7 @@ def _seeing(found: Dashboard) -> None:
         states(
             "Who leads",
             "Which replica holds the lease, over time.",
-            over_time(_of("leader"), WHERE),
+            over_time(_each("leader"), WHERE),
             (("0", "follows", "#808080"), ("1", "leads", GREEN)),
             width=8,
         )
@@ -234,12 +246,15 @@ def _process(found: Dashboard) -> None:
         width=6,
     )
     found.with_panel(limit(lag, "^blind$"))
-    ours = "* on (job, instance) group_left () (migrate_controller_leader * 0 + 1)"
+    # A prober's series name its cluster.
+    process = f'{HERE},migration_cluster=""'
     found.with_panel(
         lines(
             "CPU",
             "Of one core.",
-            over_time(f"rate(process_cpu_seconds_total{{{HERE}}}[{RATE}]) {ours}", WHERE),
+            over_time(
+                f"max by (instance) (rate(process_cpu_seconds_total{{{process}}}[{RATE}]))", WHERE
+            ),
             unit="percentunit",
             width=6,
         )
@@ -248,18 +263,20 @@ def _process(found: Dashboard) -> None:
         lines(
             "Memory",
             "Resident.",
-            over_time(f"process_resident_memory_bytes{{{HERE}}} {ours}", WHERE),
+            over_time(f"max by (instance) (process_resident_memory_bytes{{{process}}})", WHERE),
             unit="bytes",
             width=6,
         )
     )
-    slow = f"sum by (cluster, outcome, le) ({_rate('prometheus_query_seconds_bucket')})"
+    slow = f"sum by (migration_cluster, outcome, le) ({_rate('prometheus_query_seconds_bucket')})"
     found.with_panel(
         lines(
             "Questions to Prometheus",
             "What asking for real traffic takes, within which 99 % of the questions lie, by what became of"
             " them. Where it is away, real traffic is UNKNOWN.",
-            over_time(f"histogram_quantile(0.99, {slow})", "{{outcome}} from {{cluster}}"),
+            over_time(
+                f"histogram_quantile(0.99, {slow})", "{{outcome}} from {{migration_cluster}}"
+            ),
             unit="s",
             width=6,
         )

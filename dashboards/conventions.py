@@ -1,4 +1,8 @@
-"""What every board and rule must keep to. Each function gives what is wrong, in sentences."""
+"""What every board and rule must keep to. Each function gives what is wrong, in sentences.
+
+Of boards these are the rules of Grafana's dashboard-linter and more, but for its four that ask for variables and
+matchers ``job`` and ``instance``: our series are known by their installation, whatever a scraper calls the job.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,12 @@ LINKERD = frozenset({"response_total", "outbound_http_route_backend_response_sta
 PROCESS = frozenset({"process_cpu_seconds_total", "process_resident_memory_bytes"})
 """Metrics of every Python program that prometheus_client serves."""
 
+SHOWS_NAMES = ("timeseries", "state-timeline", "bargauge")
+"""Kinds of panels that tell series apart by their names in the legend."""
+
+REFRESHED = 2
+"""A variable's values are asked for whenever the time range changes, as Grafana numbers it."""
+
 BUILT_IN = {"__rate_interval", "__range", "__interval"}
 
 
@@ -42,10 +52,18 @@ def breaches(name: str, board: Board) -> Iterator[str]:
     variables = {variable["name"] for variable in board["templating"]["list"]}
     if "datasource" not in variables:
         yield f"{name} has no variable datasource"
+    if board["editable"]:
+        yield f"{name} can be edited in Grafana, where nobody keeps it"
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query" and variable["refresh"] != REFRESHED:
+            yield f"{name}, ${variable['name']}: ask for its values anew with each time range"
     titles = [panel["title"] for panel in board["panels"]]
     yield from (
         f"{name}: two panels are called {title}" for title in titles if titles.count(title) > 1
     )
+    ids = [panel.get("id") for panel in board["panels"]]
+    if None in ids or len(set(ids)) < len(ids):
+        yield f"{name}: each panel has an id of its own, for links to it"
     for panel in board["panels"]:
         yield from (f"{name}, {panel['title']}: {what}" for what in _panel(panel))
     for query in queries_of(name, board):
@@ -53,7 +71,9 @@ def breaches(name: str, board: Board) -> Iterator[str]:
         yield from (f"{query}: ${variable} is not defined" for variable in sorted(unknown))
         if re.search(r"\brate\([^()]*\[\d", _bare(query.expr)):
             yield f"{query}: take rates over $__rate_interval"
-    yield from (f"{name}: {what}" for what in _overlaps(board))
+        if query.panel != "$installation":
+            yield from (f"{query}: {what}" for what in _query(query.expr))
+    yield from (f"{name}: {what}" for what in (*_overlaps(board), *_links(board)))
 
 
 def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
@@ -68,6 +88,66 @@ def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
     for target in panel["targets"]:
         if target["datasource"]["uid"] != "${datasource}":
             yield f"{target['refId']} does not ask $datasource"
+    yield from _legend(panel)
+
+
+def _query(expr: str) -> Iterator[str]:
+    """What is wrong with a query of our own metrics."""
+    for metric in re.findall(
+        r"\b(?:migrate_[a-z]|migration_\w+:|process_)\w*(?!\w)", _selected(expr)
+    ):
+        yield f"{metric} of which installation?"
+    for before, counter in re.findall(r"(\w*\(?)\b(\w+_total)\{", expr):
+        if before not in ("rate(", "increase("):
+            yield f"{counter} only ever rises: take its rate"
+
+
+def _selected(expr: str) -> str:
+    """A query without those metrics that are asked for with their installation, and without labels."""
+    rest = re.sub(r'[\w:]+\{installation="\$installation"', "{", expr)
+    return re.sub(r"\{[^}]*\}|\([^()]*\)(?=\s*[({])", "", _bare(rest))
+
+
+def _legend(panel: Mapping[str, Any]) -> Iterator[str]:
+    """In a legend each name and each colour is of one thing."""
+    colours = [
+        entry["value"]["fixedColor"]
+        for override in panel["fieldConfig"].get("overrides", ())
+        for entry in override["properties"]
+        if entry["id"] == "color"
+    ]
+    yield from (f"{one} is two things" for one in sorted(set(colours)) if colours.count(one) > 1)
+    if panel["type"] not in SHOWS_NAMES:
+        return
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    yield from (f"two series are called {one}" for one in legends if legends.count(one) > 1)
+    for target in panel["targets"]:
+        told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        if missing := sorted(_labels_of(target["expr"]) - told):
+            yield f"{target['refId']}: series differ in {', '.join(missing)}, and their names do not"
+
+
+def _labels_of(expr: str) -> set[str]:
+    """The labels by which the outermost aggregation of a query tells series apart."""
+    found = re.search(r"\b(?:sum|min|max|avg|count)\s*(?:by \(([^)]*)\))?\s*\(", expr)
+    if found is None:
+        return set() if expr.startswith("vector(") else {"every label"}
+    return set((found[1] or "").split(", ")) - {"", "le"}
+
+
+def _links(board: Board) -> Iterator[str]:
+    """Links to other boards keep the time range and the installation."""
+    for link in board["links"]:
+        if link["type"] == "dashboards" and not (link["keepTime"] and link["includeVars"]):
+            yield f"the link {link['title']} loses the time range or the variables"
+    for panel in board["panels"]:
+        for override in panel["fieldConfig"].get("overrides", ()):
+            for entry in override["properties"]:
+                for link in entry["value"] if entry["id"] == "links" else ():
+                    if not {"${__url_time_range}", "${installation:queryparam}"} <= set(
+                        re.findall(r"\$\{[\w:]+\}", link["url"])
+                    ):
+                        yield f"the link {link['title']} loses the time range or the installation"
 
 
 def _overlaps(board: Board) -> Iterator[str]:

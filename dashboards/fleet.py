@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from dashboards.agreed import ASKED_BACK
+from dashboards.agreed import ASKED_BACK, SERVICE
 from dashboards.panels import (
     BLUE,
     GREEN,
     ORANGE,
+    OURS,
     RED,
     bars,
     board,
@@ -25,32 +26,35 @@ from dashboards.panels import (
 )
 
 ITS_BOARD = (
-    "/d/migrate-service?var-namespace=${__data.fields.Namespace}"
-    "&var-service=${__data.fields.Service}&${datasource:queryparam}"
+    "/d/migrate-service?${__url_time_range}&${datasource:queryparam}&${installation:queryparam}"
+    "&var-namespace=${__data.fields.Namespace}&var-service=${__data.fields.Service}"
 )
-HERE = 'namespace=~"$namespace"'
+HERE = f'{OURS},migration_namespace=~"$namespace"'
 INFO = "migrate_controller_migration_info"
 
 
 def _count(labels: str = "") -> str:
     chosen = f"{HERE},{labels}" if labels else HERE
-    return f"count(max by (namespace, service) ({INFO}{{{chosen}}}))"
+    return f"count(max by ({SERVICE}) ({INFO}{{{chosen}}}))"
 
 
 def _of(metric: str) -> str:
-    return f"max by (namespace, service) (migrate_controller_{metric}{{{HERE}}})"
+    return f"max by ({SERVICE}) (migrate_controller_{metric}{{{HERE}}})"
 
 
-UNFINISHED = (
-    f'max by (namespace, service) ({INFO}{{{HERE},phase=~"Progressing|Holding|Soaking|Reverting"}})'
-)
+UNFINISHED = f'max by ({SERVICE}) ({INFO}{{{HERE},phase=~"Progressing|Holding|Soaking|Reverting"}})'
 
 
 def build() -> Dashboard:
     """Return the board."""
     found = board("migrate-fleet", "Migrations: fleet", "Where all migrations stand.")
     found.with_variable(
-        choice("namespace", "Namespace", f"label_values({INFO}, namespace)", many=True)
+        choice(
+            "namespace",
+            "Namespace",
+            f"label_values({INFO}{{{OURS}}}, migration_namespace)",
+            many=True,
+        )
     )
     _numbers(found)
     _shape(found)
@@ -93,7 +97,7 @@ def _numbers(found: Dashboard) -> None:
             "Went home in a day",
             "Services whose last attempt was reverted in the last 24 hours, other than because somebody asked.",
             now(
-                "count(max by (namespace, service) (migrate_controller_reverted_timestamp_seconds"
+                f"count(max by ({SERVICE}) (migrate_controller_reverted_timestamp_seconds"
                 f'{{{HERE},reason!~"{"|".join(ASKED_BACK)}"}}) > time() - 86400) or vector(0)'
             ),
             steps=((None, GREEN), (1.0, ORANGE)),
@@ -116,7 +120,7 @@ def _shape(found: Dashboard) -> None:
                 "Phases",
                 "How many migrations stand in each phase.",
                 over_time(
-                    f"count by (phase) (max by (namespace, service, phase) ({INFO}{{{HERE}}}))",
+                    f"count by (phase) (max by ({SERVICE}, phase) ({INFO}{{{HERE}}}))",
                     "{{phase}}",
                 ),
                 stacked=True,
@@ -129,7 +133,7 @@ def _shape(found: Dashboard) -> None:
             "Shares",
             "How many Services stand at each share. Rows are the default steps, the soak (99.9) and the"
             " end; where a Service's clusters differ, the smaller share counts.",
-            buckets(f"sum by (le) (namespace:migrate_services_share:bucket{{{HERE}}})"),
+            buckets(f"sum by (le) (migration_namespace:migrate_services_share:bucket{{{HERE}}})"),
             axis_unit="percent",
         )
     )
@@ -141,19 +145,14 @@ def _each(found: Dashboard) -> None:
             "Every migration",
             "Every migration: where it stands, and why it does not advance. A click opens its own board.",
             [
-                rows(
-                    "max by (namespace, service, target, phase, reason, blocked)"
-                    f" ({INFO}{{{HERE}}})"
-                ),
-                rows(
-                    f"min by (namespace, service) (migrate_controller_share_permille{{{HERE}}}) / 10"
-                ),
+                rows(f"max by ({SERVICE}, target, phase, reason, blocked) ({INFO}{{{HERE}}})"),
+                rows(f"min by ({SERVICE}) (migrate_controller_share_permille{{{HERE}}}) / 10"),
                 rows(f"time() - {_of('attempt_started_timestamp_seconds')}"),
                 rows(f"{_of('end_foreseen_timestamp_seconds')} * 1000"),
             ],
             [
-                ("namespace", "Namespace", "short"),
-                ("service", "Service", "short"),
+                ("migration_namespace", "Namespace", "short"),
+                ("migration_service", "Service", "short"),
                 ("target", "Target", "short"),
                 ("phase", "Phase", "short"),
                 ("reason", "Reason", "short"),
@@ -176,8 +175,8 @@ def _each(found: Dashboard) -> None:
             "The ten attempts that are on their way for the longest time.",
             now(
                 f"topk(10, time() - {_of('attempt_started_timestamp_seconds')}"
-                f" and on (namespace, service) {UNFINISHED})",
-                "{{namespace}}/{{service}}",
+                f" and on ({SERVICE}) {UNFINISHED})",
+                "{{migration_namespace}}/{{migration_service}}",
             ),
             unit="s",
         )
@@ -188,7 +187,7 @@ def _each(found: Dashboard) -> None:
             "Migrations that something holds that does not end by itself, by reason: docs/reasons.md"
             " says what to do about each.",
             now(
-                "sort_desc(count by (reason) (max by (namespace, service, reason)"
+                f"sort_desc(count by (reason) (max by ({SERVICE}, reason)"
                 f' ({INFO}{{{HERE},blocked="yes"}})))',
                 "{{reason}}",
             ),
@@ -199,8 +198,8 @@ def _each(found: Dashboard) -> None:
         lines(
             "Slots",
             "Migrations that hold a slot, and those that wait for one (max_in_progress).",
-            over_time("max(migrate_controller_slots_in_use)", "in use"),
-            over_time("max(migrate_controller_slots_waiting)", "waiting"),
+            over_time(f"max(migrate_controller_slots_in_use{{{OURS}}})", "in use"),
+            over_time(f"max(migrate_controller_slots_waiting{{{OURS}}})", "waiting"),
             width=8,
             stepped=True,
         )
@@ -213,13 +212,13 @@ def _home(found: Dashboard) -> None:
             "Reverts",
             "Attempts that went home in each interval, by reason; over all namespaces.",
             over_time(
-                "sum by (reason) (increase(migrate_controller_reverts_total[$__rate_interval]))",
+                f"sum by (reason) (increase(migrate_controller_reverts_total{{{OURS}}}[$__rate_interval])) > 0",
                 "{{reason}}",
             ),
             stacked=True,
         )
     )
-    home = "sum by (le) (rate(migrate_controller_home_seconds_bucket[$__rate_interval]))"
+    home = f"sum by (le) (rate(migrate_controller_home_seconds_bucket{{{OURS}}}[$__rate_interval]))"
     found.with_panel(
         lines(
             "Time to home",

@@ -50,6 +50,12 @@ PHASES = {
 
 WHOLE_WIDTH = 24
 
+SUCCESS = (0.9, 1.0)
+"""The ends of an axis of parts of success: a dip by a twentieth is half of it."""
+
+OURS = 'installation="$installation"'
+"""What every query of ours asks for."""
+
 Panel = (
     bargauge.Panel
     | heatmap.Panel
@@ -128,16 +134,17 @@ def number(
     width: int = 4,
     steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
     mappings: Sequence[models.ValueMapping] = (),
-    named: bool = False,
+    label: str = "",
 ) -> stat.Panel:
-    """One big value (or one for each series); ``named`` shows the series' name instead of its value."""
+    """One big value (or one for each series); ``label`` shows that label of the rows that are asked for."""
     panel = _styled(stat.Panel(), title, answers, unit, (width, 4), asks)
-    text = kinds.BigValueTextMode.NAME if named else kinds.BigValueTextMode.AUTO
+    reduced = common.ReduceDataOptions().calcs(["lastNotNull"])
+    text = kinds.BigValueTextMode.VALUE if label else kinds.BigValueTextMode.AUTO
     return (
         panel.graph_mode(kinds.BigValueGraphMode.NONE)
         .color_mode(kinds.BigValueColorMode.VALUE)
         .text_mode(text)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .reduce_options(reduced.fields(f"/^{label}$/") if label else reduced)
         .thresholds(thresholds(steps))
         .mappings(list(mappings))
         .no_value("none")
@@ -153,11 +160,19 @@ def lines(
     height: int = 8,
     stacked: bool = False,
     stepped: bool = False,
-    ceiling: float | None = None,
+    within: tuple[float, float | None] = (0.0, None),
 ) -> timeseries.Panel:
-    """Lines over time, or a stack of areas; ``stepped`` where a value holds until the next."""
+    """Lines over time, or a stack of areas; ``stepped`` where a value holds until the next.
+
+    ``within`` are the ends of the axis; where it does not begin at zero it reaches down to what is lower.
+    """
     panel = _styled(timeseries.Panel(), title, answers, unit, (width, height), asks)
-    panel.line_width(1).show_points(kinds.VisibilityMode.NEVER).min(0)
+    panel.line_width(1).show_points(kinds.VisibilityMode.NEVER)
+    floor, ceiling = within
+    if floor:
+        panel.axis_soft_min(floor)
+    else:
+        panel.min(0)
     panel.fill_opacity(60 if stacked else 8)
     panel.legend(
         common.VizLegendOptions()
@@ -291,7 +306,7 @@ def listing(
 ) -> table.Panel:
     """A table of Services. ``columns`` are (field, name, unit) in order, of all labels that are asked for.
 
-    ``by`` is the column to sort by, the highest first; ``link`` is (column, title, URL).
+    ``by`` is the column to sort by, the highest first; ``link`` is (column, title, URL). Phases have their colours.
     """
     panel = _styled(table.Panel(), title, answers, "short", (width, height), asks)
     panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
@@ -310,6 +325,11 @@ def listing(
         if link and link[0] == name:
             to = {"title": link[1], "url": link[2]}
             properties.append(models.DynamicConfigValue("links", [to]))
+        if name == "Phase":
+            properties.append(models.DynamicConfigValue("mappings", [phases()]))
+            properties.append(
+                models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})
+            )
         panel.override_by_name(name, properties)
     if by:
         panel.sort_by([common.TableSortByFieldState().display_name(by).desc(True)])
@@ -341,13 +361,27 @@ def mapped(names: Sequence[tuple[str, str, str]]) -> models.ValueMap:
     )
 
 
+def phases() -> models.ValueMap:
+    """The phases in their colours."""
+    return mapped([(phase, phase, colour) for phase, colour in PHASES.items()])
+
+
 # --- boards ---------------------------------------------------------------------------------------
 
 
 def board(
-    uid: str, title: str, answers: str, *, since: str = "now-6h", until: str = "now"
+    uid: str,
+    title: str,
+    answers: str,
+    *,
+    known: str = "migrate_controller_leader",
+    since: str = "now-6h",
+    until: str = "now",
 ) -> dashboard.Dashboard:
-    """An empty board: its time range, its ``$datasource``, and links to the other boards."""
+    """An empty board: its time range, its ``$datasource``, its ``$installation`` as ``known`` has them, and links.
+
+    Every query asks for one installation: two pairs of clusters may have Services of the same names.
+    """
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -361,12 +395,16 @@ def board(
         .with_variable(
             dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
         )
+        .with_variable(
+            choice("installation", "Installation", f"label_values({known}, installation)")
+        )
         .link(
             dashboard.DashboardLink("mesh-migrate")
             .type(models.DashboardLinkType.DASHBOARDS)
             .tags(["mesh-migrate"])
             .as_dropdown(True)
             .keep_time(True)
+            .include_vars(True)
         )
     )
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,10 +91,7 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
                 await _service(pair, name)
             await pair.product()
             await pair.fleet(FLEET, _programme())
-            jobs: dict[str, Sequence[str] | Mapping[str, object]] = {
-                **pair.scraped,
-                **_proxies(pair),
-            }
+            jobs = {**_product(pair), **_proxies(pair)}
             async with Prometheus(jobs, every_s=SCRAPE_S, rules=[rules]) as prometheus:
                 found = Played(prometheus.url, time.time(), traces=traces)
                 await _tell(pair, say)
@@ -102,6 +99,21 @@ async def played(rules: Path, say: Callable[[str], None]) -> AsyncIterator[Playe
                 yield found
         finally:
             await pair.stop()
+
+
+def _product(pair: Pair) -> dict[str, dict[str, object]]:
+    """A job for each program, whose targets have the labels that the Prometheus Operator gives a ServiceMonitor's."""
+    return {
+        name: {
+            "static_configs": [
+                {
+                    "targets": list(targets),
+                    "labels": {"namespace": "migrate", "service": name, "cluster": "prod-eu-1"},
+                }
+            ]
+        }
+        for name, targets in pair.scraped.items()
+    }
 
 
 def _proxies(pair: Pair) -> dict[str, dict[str, object]]:

@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 
 from dashboards.asking import Series, filled
 from dashboards.paint import FAINT, GRID, NAMED, PALETTE, TEXT, by_threshold, colour, text
-from dashboards.panels import PHASES
 
 Target = Mapping[str, Any]
 
@@ -46,9 +45,12 @@ class Shown:
         return str(self.defaults["unit"])
 
     def named(self) -> list[tuple[str, Series]]:
-        """Every series with its name in the legend, sorted."""
-        pairs = [(self._name(target, one), one) for target, found in self.found for one in found]
-        return sorted(pairs, key=lambda pair: pair[0])
+        """Every series with its name in the legend: query by query, as colours are dealt out, and sorted in each."""
+        pairs = [
+            sorted(((self._name(target, one), one) for one in found), key=lambda pair: pair[0])
+            for target, found in self.found
+        ]
+        return [pair for found in pairs for pair in found]
 
     def steps(self) -> Sequence[Mapping[str, Any]]:
         """The thresholds."""
@@ -82,30 +84,37 @@ def stat(axes: Axes, shown: Shown) -> None:
     if not named:
         _nothing(axes)
         return
-    by_name = shown.panel["options"]["textMode"] == "name"
+    alone = len(named) == 1
     wide, _ = shown.size_px
     for place, (name, series) in enumerate(named):
-        value = series.points[-1][1]
-        said, paint = _said(shown, name, value)
+        said, paint = _said(shown, series)
         x = (place + 0.5) / len(named)
         room = wide / len(named)
         size = min(23.0, 0.95 * room / max(len(said), 4))
-        high = 0.52 if by_name or len(named) == 1 else 0.58
+        high = 0.52 if alone else 0.58
         axes.text(
             x, high, said, color=paint, fontsize=size, ha="center", va="center", weight="bold"
         )
-        if len(named) > 1 and not by_name:
+        if not alone:
             axes.text(x, 0.17, name, color=FAINT, fontsize=8, ha="center", va="center")
 
 
-def _said(shown: Shown, name: str, value: float) -> tuple[str, str]:
-    """Return a big value's text and its colour: the series' name, what the value is mapped to, or the value."""
-    if shown.panel["options"]["textMode"] == "name":
-        return name, colour("blue")
-    for mapping in shown.defaults.get("mappings") or ():
-        if found := mapping["options"].get(f"{value:g}"):
+def _said(shown: Shown, series: Series) -> tuple[str, str]:
+    """Return a big value's text and its colour: what the value, or the label in its place, is mapped to, or itself."""
+    value = series.points[-1][1]
+    label = shown.panel["options"]["reduceOptions"].get("fields", "").strip("/^$")
+    said = series.labels.get(label, "") if label else f"{value:g}"
+    if found := _mapped(shown.defaults.get("mappings") or (), said):
+        return found
+    plain = said if label else text(value, shown.unit, shown.ended_s)
+    return plain, by_threshold(value, shown.steps())
+
+
+def _mapped(mappings: Sequence[Mapping[str, Any]], said: str) -> tuple[str, str] | None:
+    for mapping in mappings:
+        if found := mapping["options"].get(said):
             return str(found["text"]), colour(found["color"])
-    return text(value, shown.unit, shown.ended_s), by_threshold(value, shown.steps())
+    return None
 
 
 def bar_gauge(axes: Axes, shown: Shown) -> None:
@@ -139,6 +148,8 @@ def time_series(axes: Axes, shown: Shown) -> None:
     """Lines, or a stack of areas, with a legend below."""
     named = shown.named()
     custom = shown.defaults.get("custom", {})
+    lowest = [value for _, series in named for _, value in series.points]
+    bottom = min([floor, *lowest]) if (floor := custom.get("axisSoftMin")) else 0
     inner = _over_time(
         axes, shown, legend=[name for name, _ in named], paints=_paints(shown, named)
     )
@@ -160,12 +171,12 @@ def time_series(axes: Axes, shown: Shown) -> None:
                 drawstyle="steps-post" if step else "default",
             )
             if not dashed and len(named) <= 2:
-                inner.fill_between(times, values, color=paint, alpha=0.07, lw=0, step=step)
+                inner.fill_between(times, values, bottom, color=paint, alpha=0.07, lw=0, step=step)
     for at, value in shown.exemplars:
         inner.plot([at - shown.began_s], [value], marker="D", ms=4, color=NAMED["yellow"], zorder=5)
     top = shown.defaults.get("max")
-    bottom, reached = inner.get_ylim()
-    inner.set_ylim(0, float(top) * 1.04 if top is not None else max(reached, bottom + 1e-9))
+    reached = max(inner.get_ylim()[1], bottom + 1e-9)
+    inner.set_ylim(bottom, top + (top - bottom) * 0.04 if top is not None else reached)
 
 
 def _stack(
@@ -325,7 +336,7 @@ def table(axes: Axes, shown: Shown) -> None:
         name = organize["renameByName"].get(field, "")
         unit = shown.override(name).get("unit", "short")
         for series in found:
-            key = (series.labels["namespace"], series.labels["service"])
+            key = (series.labels["migration_namespace"], series.labels["migration_service"])
             row = rows.setdefault(key, {})
             row |= {label: value for label, value in series.labels.items() if label in fields}
             value = series.points[-1][1]
@@ -341,7 +352,8 @@ def table(axes: Axes, shown: Shown) -> None:
         for line, key in enumerate(sorted(rows, key=lambda key: -sorting.get(key, -1.0))):
             said = rows[key].get(field, "") or ("-" if field == "reason" else "")
             y = 1 - high * (line + 1.7)
-            paint = colour(PHASES.get(said, TEXT)) if field == "phase" else TEXT
+            mappings = shown.override(name).get("mappings", ())
+            _, paint = _mapped(mappings, said) or (said, TEXT)
             axes.text(x, y, said, color=paint, fontsize=9, va="center")
             if column == 0:
                 axes.plot([0.005, 0.995], [y + high / 2] * 2, color=GRID, lw=0.7)

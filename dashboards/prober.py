@@ -8,7 +8,9 @@ from dashboards.panels import (
     BLUE,
     GREEN,
     ORANGE,
+    OURS,
     RED,
+    SUCCESS,
     board,
     choice,
     limit,
@@ -19,8 +21,8 @@ from dashboards.panels import (
 )
 
 RATE = "$__rate_interval"
-CLUSTER = 'migrate_prober_info{cluster=~"$cluster"}'
-WHERE = "{{cluster}}"
+HERE = f'{OURS},migration_cluster=~"$cluster"'
+WHERE = "{{migration_cluster}}"
 
 
 def build() -> Dashboard:
@@ -29,10 +31,16 @@ def build() -> Dashboard:
         "migrate-prober",
         "Migrations: probers",
         "What the probers send, whether they keep up, and how much of it they stand behind.",
+        known="migrate_prober_info",
         since="now-3h",
     )
     found.with_variable(
-        choice("cluster", "Cluster", "label_values(migrate_prober_info, cluster)", many=True)
+        choice(
+            "cluster",
+            "Cluster",
+            f"label_values(migrate_prober_info{{{OURS}}}, migration_cluster)",
+            many=True,
+        )
     )
     _numbers(found)
     _probes(found)
@@ -41,13 +49,17 @@ def build() -> Dashboard:
     return found
 
 
-def _here(expr: str, by: str = "cluster") -> str:
-    """Sum a metric of the probers by the cluster that each is in."""
-    return f"sum by ({by}) ({expr} * on (job, instance) group_left (cluster) {CLUSTER})"
+def _of(metric: str) -> str:
+    return f"migrate_prober_{metric}{{{HERE}}}"
 
 
 def _rate(metric: str) -> str:
-    return f"rate(migrate_prober_{metric}[{RATE}])"
+    return f"rate({_of(metric)}[{RATE}])"
+
+
+def _sum(expr: str, *by: str) -> str:
+    """Sum what probers tell by the cluster that each is in."""
+    return f"sum by ({', '.join(('migration_cluster', *by))}) ({expr})"
 
 
 def _numbers(found: Dashboard) -> None:
@@ -56,7 +68,7 @@ def _numbers(found: Dashboard) -> None:
             "Streams",
             "Streams open in each cluster: two for each controller. The stream is the assignment, so"
             " without one nothing is probed.",
-            now(_here("migrate_prober_streams"), WHERE),
+            now(_sum(_of("streams")), WHERE),
             steps=((None, RED), (1.0, GREEN)),
         )
     )
@@ -65,8 +77,7 @@ def _numbers(found: Dashboard) -> None:
             "Youngest stream",
             "How long the youngest stream is open: one that is young again and again breaks again and again.",
             now(
-                'min by (cluster) (migrate_prober_stream_age_seconds{which="youngest"}'
-                f" * on (job, instance) group_left (cluster) {CLUSTER})",
+                f'min by (migration_cluster) (migrate_prober_stream_age_seconds{{{HERE},which="youngest"}})',
                 WHERE,
             ),
             unit="s",
@@ -77,8 +88,8 @@ def _numbers(found: Dashboard) -> None:
             "Last report",
             "Time since the controller heard anything of a cluster's probers; they report every 100 ms.",
             now(
-                "max by (cluster)"
-                ' (migrate_controller_prober_report_age_seconds{cluster=~"$cluster"})',
+                "max by (migration_cluster)"
+                f" (migrate_controller_prober_report_age_seconds{{{HERE}}})",
                 WHERE,
             ),
             unit="s",
@@ -89,7 +100,7 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Ways probed",
             "Assignments of all streams: each stream has half of the schedule of each way.",
-            now(_here("migrate_prober_assignments"), WHERE),
+            now(_sum(_of("assignments")), WHERE),
         )
     )
     found.with_panel(
@@ -97,7 +108,7 @@ def _numbers(found: Dashboard) -> None:
             "UNKNOWN",
             "Of all ways that decide, the part that says neither PASS nor FAIL: it holds whoever it is of.",
             now(
-                'avg(migrate_controller_way_verdict{migrate_controller_way_verdict="UNKNOWN"'
+                f'avg(migrate_controller_way_verdict{{{OURS},migrate_controller_way_verdict="UNKNOWN"'
                 ',callers=~"$cluster",side!="apex"})'
             ),
             unit="percentunit",
@@ -108,7 +119,7 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Refused",
             "Messages of the controller that a prober could not serve, in the last hour.",
-            now(_here("increase(migrate_prober_messages_refused_total[1h])"), WHERE),
+            now(_sum(f"increase({_of('messages_refused_total')}[1h])"), WHERE),
             steps=((None, GREEN), (1.0, RED)),
         )
     )
@@ -120,8 +131,8 @@ def _probes(found: Dashboard) -> None:
             "Probes planned and sent",
             "The schedule is open-loop: what is planned is due whatever becomes of it, so the two lines"
             " lie upon each other while a prober keeps up.",
-            over_time(_here(_rate("probes_planned_total")), "planned in {{cluster}}"),
-            over_time(_here(_rate("probes_sent_total")), "sent in {{cluster}}"),
+            over_time(_sum(_rate("probes_planned_total")), "planned in {{migration_cluster}}"),
+            over_time(_sum(_rate("probes_sent_total")), "sent in {{migration_cluster}}"),
             unit="reqps",
         )
     )
@@ -130,8 +141,8 @@ def _probes(found: Dashboard) -> None:
             "Probes late and dropped",
             "Probes that were not sent, by the prober's own fault: their slices are void, so they count for"
             " nothing and hide nothing.",
-            over_time(_here(_rate("probes_late_total")), "late in {{cluster}}"),
-            over_time(_here(_rate("probes_unsent_total")), "dropped in {{cluster}}"),
+            over_time(_sum(_rate("probes_late_total")), "late in {{migration_cluster}}"),
+            over_time(_sum(_rate("probes_unsent_total")), "dropped in {{migration_cluster}}"),
             unit="reqps",
             stacked=True,
         )
@@ -140,7 +151,7 @@ def _probes(found: Dashboard) -> None:
         lines(
             "In flight",
             "Probes under way. They end after 1 s at the latest, so more than a second's worth never are.",
-            over_time(_here("migrate_prober_probes_in_flight"), WHERE),
+            over_time(_sum(_of("probes_in_flight")), WHERE),
             width=8,
         )
     )
@@ -149,7 +160,7 @@ def _probes(found: Dashboard) -> None:
             "Bad probes",
             "Probes without an expected answer, by route: mirror is through the link, pods by address.",
             over_time(
-                _here(_rate("probes_bad_total"), "cluster, route"), "{{route}} in {{cluster}}"
+                _sum(_rate("probes_bad_total"), "route"), "{{route}} in {{migration_cluster}}"
             ),
             unit="reqps",
             width=8,
@@ -160,8 +171,8 @@ def _probes(found: Dashboard) -> None:
         "Rate asked for and granted",
         "Probes per second that the assignments want, bursts included, and what the cap leaves of them."
         " Where less is granted, evidence comes more slowly and the status warns ProbesLowered.",
-        over_time(_here("migrate_prober_rate_wanted_per_second"), "asked in {{cluster}}"),
-        over_time(_here("migrate_prober_rate_granted_per_second"), "granted in {{cluster}}"),
+        over_time(_sum(_of("rate_wanted_per_second")), "asked in {{migration_cluster}}"),
+        over_time(_sum(_of("rate_granted_per_second")), "granted in {{migration_cluster}}"),
         unit="reqps",
         width=8,
     )
@@ -175,26 +186,26 @@ def _trust(found: Dashboard) -> None:
             "The part of all slices that is void, by reason: the prober was late, its reference failed, its"
             " event loop lagged, or it is ending.",
             over_time(
-                f"{_here(_rate('slices_void_total'), 'cluster, reason')}"
-                f" / on (cluster) group_left () {_here(_rate('slices_total'))}",
-                "{{reason}} in {{cluster}}",
+                f"{_sum(_rate('slices_void_total'), 'reason')}"
+                f" / on (migration_cluster) group_left () {_sum(_rate('slices_total'))}",
+                "{{reason}} in {{migration_cluster}}",
             ),
             unit="percentunit",
             stacked=True,
         )
     )
     reference = "migrate_prober_reference_probes_total"
-    good = f'rate({reference}{{result="200"}}[{RATE}])'
+    good = f'rate({reference}{{{HERE},result="200"}}[{RATE}])'
     found.with_panel(
         lines(
             "The prober's own reference",
             "Probes of the prober itself through its own proxy: good ones of all.",
             over_time(
-                f"{_here(good)} / {_here(f'rate({reference}[{RATE}])')}",
+                f"{_sum(good)} / {_sum(_rate('reference_probes_total'))}",
                 WHERE,
             ),
             unit="percentunit",
-            ceiling=1.0,
+            within=SUCCESS,
         )
     )
     found.with_panel(
@@ -202,9 +213,9 @@ def _trust(found: Dashboard) -> None:
             "Slices at the controller",
             "Slices that the controller took in, and those it did not because they are void.",
             over_time(
-                "sum by (cluster, outcome)"
-                f' (rate(migrate_controller_slices_total{{cluster=~"$cluster"}}[{RATE}]))',
-                "{{outcome}} from {{cluster}}",
+                "sum by (migration_cluster, outcome)"
+                f" (rate(migrate_controller_slices_total{{{HERE}}}[{RATE}]))",
+                "{{outcome}} from {{migration_cluster}}",
             ),
             unit="ops",
         )
@@ -215,8 +226,8 @@ def _trust(found: Dashboard) -> None:
             "Within which 99 % of the answers came, from the due time.",
             over_time(
                 "histogram_quantile(0.99,"
-                f" {_here(_rate('probe_latency_seconds_bucket'), 'cluster, route, le')})",
-                "{{route}} in {{cluster}}",
+                f" {_sum(_rate('probe_latency_seconds_bucket'), 'route', 'le')})",
+                "{{route}} in {{migration_cluster}}",
             ),
             unit="s",
         )
@@ -229,8 +240,7 @@ def _load(found: Dashboard) -> None:
             "How late probes start",
             "From the due time to the start, within which 99 % of them lie. Later than 50 ms is not sent.",
             over_time(
-                "histogram_quantile(0.99,"
-                f" {_here(_rate('probe_lateness_seconds_bucket'), 'cluster, le')})",
+                f"histogram_quantile(0.99, {_sum(_rate('probe_lateness_seconds_bucket'), 'le')})",
                 WHERE,
             ),
             over_time("vector(0.05)", "too late"),
@@ -245,7 +255,7 @@ def _load(found: Dashboard) -> None:
             "Event loop lag",
             "How late the event loop came round, within which 99 % of the rounds lie.",
             over_time(
-                f"histogram_quantile(0.99, {_here(_rate('loop_lag_seconds_bucket'), 'cluster, le')})",
+                f"histogram_quantile(0.99, {_sum(_rate('loop_lag_seconds_bucket'), 'le')})",
                 WHERE,
             ),
             unit="s",
@@ -256,7 +266,7 @@ def _load(found: Dashboard) -> None:
         lines(
             "CPU",
             "Of one core. A prober has one event loop: near 1 it is at its end.",
-            over_time(_here(f"rate(process_cpu_seconds_total[{RATE}])"), WHERE),
+            over_time(_sum(f"rate(process_cpu_seconds_total{{{HERE}}}[{RATE}])"), WHERE),
             unit="percentunit",
             width=8,
         )

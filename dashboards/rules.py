@@ -10,18 +10,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dashboards.agreed import ASKED_BACK, SHARE_BUCKETS, WINDOWS
+from dashboards.agreed import ASKED_BACK, SERVICE, SHARE_BUCKETS, WINDOWS
 
-RUNBOOKS = "docs/runbooks"
+RUNBOOKS = "https://github.com/tradeshift/mesh-migrate/blob/main/docs/runbooks"
 """Where the runbooks are, unless the rules are built for a web site that shows them."""
 
-HOUR_S = 3600
+EACH = f"installation, {SERVICE}"
+"""The labels that name a Service of one pair of clusters: another pair may have one of the same name."""
+
+HOUR_S, DAY_S = 3600, 86_400
 OVERDUE_S = 1800
 """As long as a migration may hold its slot while something holds it (docs/how-it-works.md)."""
 
 
+RENEWED_H = 13
+"""A credential that was renewed within this is taken to be renewed by itself: twice in a life of a day."""
+
 STUCK_WAVE_S = 6 * HOUR_S
 """As long as nothing of an open wave may move, though no window, line, pause or soak says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an organisation words in its own way: the URL or folder of its runbooks, and its two severities."""
+
+    runbooks: str = RUNBOOKS
+    page: str = "page"
+    ticket: str = "ticket"
+
+
+OURS = Told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +73,17 @@ class Alert:
         words = self.name.removeprefix("Migrate")
         return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-") + ".md"
 
-    def rule(self, runbooks: str) -> dict[str, Any]:
+    def rule(self, told: Told) -> dict[str, Any]:
         """Return it as Prometheus reads it."""
         return {
             "alert": self.name,
             "expr": self.expr,
             "for": self.lasts,
-            "labels": {"severity": self.severity},
+            "labels": {"severity": told.page if self.severity == "page" else told.ticket},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{runbooks}/{self.runbook}",
+                "runbook_url": f"{told.runbooks}/{self.runbook}",
             },
         }
 
@@ -75,25 +93,25 @@ class Alert:
 
 def _shares() -> Iterator[Recording]:
     """How many Services stand at or below each share, so that a heat map of all is one query."""
-    share = "min by (namespace, service) (migrate_controller_share_permille)"
+    share = f"min by ({EACH}) (migrate_controller_share_permille)"
     for percent in SHARE_BUCKETS:
         yield Recording(
-            "namespace:migrate_services_share:bucket",
-            f"sum by (namespace) ({share} <= bool {float(percent) * 10:g})",
+            "migration_namespace:migrate_services_share:bucket",
+            f"sum by (installation, migration_namespace) ({share} <= bool {float(percent) * 10:g})",
             (("le", percent),),
         )
 
 
 def _burns() -> Iterator[Recording]:
     """How many times faster than allowed the callers' own way eats its error budget (1: just allowed)."""
-    budget = "(1 - max by (namespace, service) (migrate_controller_objective_ratio))"
+    budget = f"(1 - max by ({EACH}) (migrate_controller_objective_ratio))"
     probes = "migrate_controller_way_probes_total"
     for window in WINDOWS:
-        bad = f'sum by (namespace, service) (rate({probes}{{side="apex",outcome="bad"}}[{window}]))'
-        all_ = f'sum by (namespace, service) (rate({probes}{{side="apex"}}[{window}]))'
+        bad = f'sum by ({EACH}) (rate({probes}{{side="apex",outcome="bad"}}[{window}]))'
+        all_ = f'sum by ({EACH}) (rate({probes}{{side="apex"}}[{window}]))'
         yield Recording(
-            f"namespace_service:migrate_error_budget_burn:rate{window}",
-            f"{bad} / {all_} / on (namespace, service) {budget}",
+            f"migration_service:migrate_error_budget_burn:rate{window}",
+            f"{bad} / {all_} / on ({EACH}) {budget}",
         )
 
 
@@ -104,12 +122,12 @@ RECORDINGS = (*_shares(), *_burns())
 
 
 def _info(labels: str) -> str:
-    return f"max by (namespace, service) (migrate_controller_migration_info{{{labels}}})"
+    return f"max by ({EACH}) (migrate_controller_migration_info{{{labels}}})"
 
 
 def _burn(factor: str, long: str, short: str) -> str:
-    name = "namespace_service:migrate_error_budget_burn:rate"
-    return f"{name}{long} > {factor} and on (namespace, service) {name}{short} > {factor}"
+    name = "migration_service:migrate_error_budget_burn:rate"
+    return f"{name}{long} > {factor} and on ({EACH}) {name}{short} > {factor}"
 
 
 _NOT_HOME = (
@@ -118,11 +136,16 @@ _NOT_HOME = (
     + _info('reason=~"BothWaysBad|HomeWithoutEndpoints|LinkSuspect"')
 )
 
+_PEER = "installation, migration_cluster"
+_ENDS = "migrate_controller_peer_credential_expiry_timestamp_seconds"
+
 # A series that is born at one has not increased: it counts while it is younger than the window.
 _LAWS = "migrate_controller_laws_broken_total"
 
-_SERVICE = "{{ $labels.namespace }}/{{ $labels.service }}"
-_EXPLAIN = "kubectl migrate explain {{ $labels.service }} -n {{ $labels.namespace }}"
+_SERVICE = "{{ $labels.migration_namespace }}/{{ $labels.migration_service }}"
+_EXPLAIN = (
+    "kubectl migrate explain {{ $labels.migration_service }} -n {{ $labels.migration_namespace }}"
+)
 
 # One Service's finding is told of it alone, not of all that are rolled back together with it.
 _NO_FINDING = "|".join((*ASKED_BACK, "TogetherReverted"))
@@ -131,27 +154,28 @@ _NO_FINDING = "|".join((*ASKED_BACK, "TogetherReverted"))
 _WHOLE_FLEET = "FleetPaused|LineStopped|WaveWaits|WindowClosed"
 
 _FLEET = "migrate_controller_fleet_"
+_WAVE = "installation, fleet, wave"
 
 
 def _lately(metric: str) -> str:
     """The Fleets of which this was true at any time in as long as a wave may stand."""
-    return f"max by (fleet) (max_over_time({_FLEET}{metric}[{STUCK_WAVE_S // HOUR_S}h])) == 1"
+    return f"max by (installation, fleet) (max_over_time({_FLEET}{metric}[{STUCK_WAVE_S // HOUR_S}h])) == 1"
 
 
 def _in_wave(of_services: str) -> str:
     """The waves that have a Service in this."""
-    member = f"max by (fleet, wave, namespace, service) ({_FLEET}member)"
-    return f"max by (fleet, wave) ({member} and on (namespace, service) {of_services})"
+    member = f"max by (fleet, wave, {EACH}) ({_FLEET}member)"
+    return f"max by ({_WAVE}) ({member} and on ({EACH}) {of_services})"
 
 
 _PAUSED = _info('reason="FleetPaused"')
 _STUCK_WAVE = (
-    f"time() - max by (fleet, wave) ({_FLEET}wave_last_progress_timestamp_seconds) > {STUCK_WAVE_S}"
-    f' and on (fleet, wave) max by (fleet, wave) ({_FLEET}wave_state{{state="Open"}}) == 1'
-    f" unless on (fleet) ({_lately('window_closed')})"
-    f" unless on (fleet) ({_lately('line_stopped')})"
-    f" unless on (fleet, wave) {_in_wave(_PAUSED)}"
-    " unless on (fleet, wave) " + _in_wave("migrate_controller_step_due_timestamp_seconds > time()")
+    f"time() - max by ({_WAVE}) ({_FLEET}wave_last_progress_timestamp_seconds) > {STUCK_WAVE_S}"
+    f' and on ({_WAVE}) max by ({_WAVE}) ({_FLEET}wave_state{{state="Open"}}) == 1'
+    f" unless on (installation, fleet) ({_lately('window_closed')})"
+    f" unless on (installation, fleet) ({_lately('line_stopped')})"
+    f" unless on ({_WAVE}) {_in_wave(_PAUSED)}"
+    f" unless on ({_WAVE}) " + _in_wave("migrate_controller_step_due_timestamp_seconds > time()")
 )
 
 ALERTS = (
@@ -175,8 +199,8 @@ ALERTS = (
     ),
     Alert(
         "MigrateStuck",
-        "time() - max by (namespace, service) (migrate_controller_step_due_timestamp_seconds)"
-        f" > {OVERDUE_S} and on (namespace, service) "
+        f"time() - max by ({EACH}) (migrate_controller_step_due_timestamp_seconds)"
+        f" > {OVERDUE_S} and on ({EACH}) "
         + _info(f'phase=~"Progressing|Holding|Soaking",reason!~"{_WHOLE_FLEET}"'),
         "5m",
         "ticket",
@@ -186,7 +210,7 @@ ALERTS = (
     ),
     Alert(
         "MigrateReverted",
-        "max by (namespace, service, reason) "
+        f"max by ({EACH}, reason) "
         f'(migrate_controller_reverted_timestamp_seconds{{reason!~"{_NO_FINDING}"}})'
         f" > time() - {HOUR_S}",
         "0s",
@@ -206,27 +230,29 @@ ALERTS = (
     ),
     Alert(
         "MigrateAsksForPerson",
-        "max by (namespace, service) (migrate_controller_migration_needs_person) == 1"
-        f" unless on (namespace, service) ({_NOT_HOME})",
-        "30s",
+        f"max by ({EACH}, reason) (migrate_controller_migration_info)"
+        f" and on ({EACH}) max by ({EACH}) (migrate_controller_migration_needs_person) == 1"
+        f" unless on ({EACH}) ({_NOT_HOME})",
+        "90s",  # longer than MigrateProberSilent takes, which inhibits those that are Blind
         "page",
         f"{_SERVICE} is above home and something is missing that would bring it home safely",
-        "Its status says alert: a way is blind, a split is not in force, or the way home is bad."
+        "Its status says alert, for {{ $labels.reason }}: a way is blind, a split is not in force, or the way home"
+        " is bad."
         f" `{_EXPLAIN}` says which.",
     ),
     Alert(
         "MigrateProberSilent",
-        "min by (cluster) (migrate_controller_prober_streams) == 0"
-        " or max by (cluster) (migrate_controller_prober_report_age_seconds) > 30",
+        "min by (installation, migration_cluster) (migrate_controller_prober_streams) == 0"
+        " or max by (installation, migration_cluster) (migrate_controller_prober_report_age_seconds) > 30",
         "30s",
         "page",
-        "No word comes from the probers in {{ $labels.cluster }}",
+        "No word comes from the probers in {{ $labels.migration_cluster }}",
         "Without probes nothing rises, and a target that turns bad is not left: this is the watch over"
         " every migration in progress.",
     ),
     Alert(
         "MigrateLineStopped",
-        f"max by (fleet) ({_FLEET}line_stopped) == 1",
+        f"max by (installation, fleet) ({_FLEET}line_stopped) == 1",
         "1m",
         "page",
         "Reverts have stopped the line of Fleet {{ $labels.fleet }}",
@@ -246,24 +272,37 @@ ALERTS = (
     ),
     Alert(
         "MigrateWatchStale",
-        "min by (cluster, resource) (migrate_controller_watch_current) == 0",
+        "min by (installation, migration_cluster, resource) (migrate_controller_watch_current) == 0",
         "1m",
         "ticket",
-        "What is known of {{ $labels.resource }} in {{ $labels.cluster }} is out of date",
+        "What is known of {{ $labels.resource }} in {{ $labels.migration_cluster }} is out of date",
         "Nothing rises until the controller can list and watch them again. Going home does not wait for it.",
     ),
     Alert(
+        "MigratePeerCredentialEnds",
+        f"min by ({_PEER}) ({_ENDS}) - time() < {DAY_S} unless on ({_PEER})"
+        f" max by ({_PEER}) (max_over_time({_ENDS}[{RENEWED_H}h]))"
+        f" > min by ({_PEER}) (min_over_time({_ENDS}[{RENEWED_H}h]))",
+        "1h",
+        "ticket",
+        "The controller's credential for {{ $labels.migration_cluster }} ends within a day",
+        "It ends in {{ $value | humanizeDuration }} and was not renewed lately. Ended, nothing rises, and callers in"
+        " that cluster can no longer be brought home.",
+    ),
+    Alert(
         "MigrateNoLeader",
-        "sum(migrate_controller_leader) == 0 or absent(migrate_controller_leader)",
+        # Whoever was scraped within a day: where only probers are scraped there is nobody to miss.
+        'max by (installation) (present_over_time(migrate_controller_leader{installation!=""}[1d]))'
+        " unless on (installation) max by (installation) (migrate_controller_leader) == 1",
         "1m",
         "page",
-        "No controller holds the lease",
+        "No controller of {{ $labels.installation }} holds the lease",
         "Nothing rises. While a controller runs it still brings callers home; where none is scraped at all,"
         " nobody does.",
     ),
     Alert(
         "MigrateLawBroken",
-        f"sum by (law) (increase({_LAWS}[15m]) > 0 or {_LAWS} > 0 unless {_LAWS} offset 15m)",
+        f"sum by (installation, law) (increase({_LAWS}[15m]) > 0 or {_LAWS} > 0 unless {_LAWS} offset 15m)",
         "0s",
         "page",
         "The controller planned what it must never do: {{ $labels.law }}",
@@ -273,7 +312,7 @@ ALERTS = (
     ),
     Alert(
         "MigrateGatewayNotPinned",
-        "min by (namespace, service, cluster) (migrate_controller_pinned) == 0 or "
+        f"min by ({EACH}, migration_cluster) (migrate_controller_pinned) == 0 or "
         + _info('reason=~"GatewayNotPinned|PinForeign"'),
         "1m",
         "page",
@@ -284,8 +323,8 @@ ALERTS = (
     ),
     Alert(
         "MigrateGatewayLoopSeen",
-        "sum by (namespace, service) (increase(migrate_controller_way_loops_total[5m])) > 0"
-        " or 1 + 0 * (max by (namespace, service) "
+        f"sum by ({EACH}) (max by ({EACH}, callers, side) (increase(migrate_controller_way_loops_total[5m]))) > 0"
+        f" or 1 + 0 * (max by ({EACH}) "
         '(migrate_controller_reverted_timestamp_seconds{reason="TrafficLoop"})'
         " > time() - 300)",
         "0s",
@@ -297,11 +336,11 @@ ALERTS = (
     ),
     Alert(
         "MigrateCallersDoNotFollow",
-        "max by (namespace, service, reason) "
+        f"max by ({EACH}, reason) "
         '(migrate_controller_migration_warning{reason="CallersDoNotFollow"})'
-        " or max by (namespace, service, reason) "
+        f" or max by ({EACH}, reason) "
         '(migrate_controller_migration_warning{reason="CallersMayNotFollow"})'
-        " and on (namespace, service) " + _info('phase="Completed"'),
+        f" and on ({EACH}) " + _info('phase="Completed"'),
         "10m",
         "ticket",
         f"Callers of {_SERVICE} do not follow its split, or may not",
@@ -321,21 +360,46 @@ ALERTS = (
 )
 
 
-def groups(runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """Return all rules as Prometheus reads them; ``runbooks`` is the URL or folder of the runbooks."""
+INHIBITED: tuple[dict[str, Any], ...] = (
+    {
+        "source_matchers": ["alertname = MigrateProberSilent"],
+        "target_matchers": ["alertname = MigrateAsksForPerson", "reason = Blind"],
+        "equal": ["installation"],
+    },
+    {
+        "source_matchers": ["alertname =~ MigrateProberSilent|MigrateNoLeader|MigrateWatchStale"],
+        "target_matchers": ["alertname =~ MigrateStuck|MigrateWaveStuck"],
+        "equal": ["installation"],
+    },
+    {
+        "source_matchers": ["alertname = MigrateErrorBudgetBurnsFast"],
+        "target_matchers": ["alertname = MigrateErrorBudgetBurnsSlowly"],
+        "equal": ["installation", "migration_namespace", "migration_service"],
+    },
+)
+"""Of an alert and those that follow from it, Alertmanager tells the one."""
+
+
+def groups(told: Told = OURS) -> dict[str, Any]:
+    """Return all rules as Prometheus reads them."""
     return {
         "groups": [
             {"name": "mesh-migrate-recording", "rules": [one.rule() for one in RECORDINGS]},
-            {"name": "mesh-migrate-alerts", "rules": [one.rule(runbooks) for one in ALERTS]},
+            {"name": "mesh-migrate-alerts", "rules": [one.rule(told) for one in ALERTS]},
         ]
     }
 
 
-def manifest(runbooks: str = RUNBOOKS) -> dict[str, Any]:
+def manifest(told: Told = OURS) -> dict[str, Any]:
     """Return all rules as the Prometheus Operator reads them."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "mesh-migrate", "labels": {"app.kubernetes.io/name": "mesh-migrate"}},
-        "spec": groups(runbooks),
+        "spec": groups(told),
     }
+
+
+def inhibition() -> dict[str, Any]:
+    """Return the part of Alertmanager's configuration that keeps one cause to one page."""
+    return {"inhibit_rules": list(INHIBITED)}

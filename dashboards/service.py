@@ -9,28 +9,35 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 
+from dashboards.agreed import SERVICE
 from dashboards.panels import (
     GREEN,
     GREY,
+    OURS,
+    PURPLE,
     RED,
+    SUCCESS,
     YELLOW,
     bars,
     board,
     choice,
+    coloured,
     limit,
     lines,
     mark,
     now,
     number,
     over_time,
+    phases,
+    rows,
     states,
 )
 
-ONE = 'namespace="$namespace",service="$service"'
+ONE = f'{OURS},migration_namespace="$namespace",migration_service="$service"'
 WAY = "callers, side"
 INFO = "migrate_controller_migration_info"
 RATE = "$__rate_interval"
-CALLERS = 'namespace!~"$apart"'
+CALLERS = 'cluster=~"$proxies",namespace!~"$apart"'
 """Gateways pass on the calls of the other cluster, and probers probe: what their proxies count are no callers."""
 
 
@@ -55,12 +62,21 @@ def build() -> Dashboard:
 
 def _variables(found: Dashboard) -> None:
     here = f"{INFO}{{{ONE}}}"
-    found.with_variable(choice("namespace", "Namespace", f"label_values({INFO}, namespace)"))
     found.with_variable(
-        choice("service", "Service", f'label_values({INFO}{{namespace="$namespace"}}, service)')
+        choice("namespace", "Namespace", f"label_values({INFO}{{{OURS}}}, migration_namespace)")
+    )
+    found.with_variable(
+        choice(
+            "service",
+            "Service",
+            f'label_values({INFO}{{{OURS},migration_namespace="$namespace"}}, migration_service)',
+        )
     )
     for end in ("origin", "target"):
         found.with_variable(choice(end, end.capitalize(), f"label_values({here}, {end})"))
+    found.with_variable(
+        choice("proxies", "Clusters of proxies", "label_values(response_total, cluster)", many=True)
+    )
     found.with_variable(
         dashboard.TextBoxVariable("apart")
         .label("Namespaces of no callers")
@@ -74,21 +90,22 @@ def _marks(found: Dashboard) -> None:
     found.annotation(
         mark(
             "Steps",
-            "max by (namespace, service)"
-            f" (migrate_controller_step_written_timestamp_seconds{{{ONE}}}) * 1000",
+            # What a rollback writes has the red mark.
+            f"{_of('step_written_timestamp_seconds')} * 1000"
+            f" unless on ({SERVICE}) {_of('reverted_timestamp_seconds')}",
             "blue",
             "step",
-            "the share of {{namespace}}/{{service}} was written",
+            "the share of {{migration_namespace}}/{{migration_service}} was written",
         )
     )
     found.annotation(
         mark(
             "Reverts",
-            "max by (namespace, service, reason)"
+            f"max by ({SERVICE}, reason)"
             f" (migrate_controller_reverted_timestamp_seconds{{{ONE}}}) * 1000",
             "red",
             "revert",
-            "{{namespace}}/{{service}} went home: {{reason}}",
+            "{{migration_namespace}}/{{migration_service}} went home: {{reason}}",
         )
     )
 
@@ -122,7 +139,7 @@ def _explore(title: str, source: str, query: dict[str, str]) -> dashboard.Dashbo
 
 
 def _of(metric: str) -> str:
-    return f"max by (namespace, service) (migrate_controller_{metric}{{{ONE}}})"
+    return f"max by ({SERVICE}) (migrate_controller_{metric}{{{ONE}}})"
 
 
 def _standing(found: Dashboard) -> None:
@@ -130,19 +147,19 @@ def _standing(found: Dashboard) -> None:
         number(
             "Phase",
             "Where the migration stands.",
-            now(f"max by (phase) ({INFO}{{{ONE}}})", "{{phase}}"),
-            named=True,
+            rows(f"max by (phase) ({INFO}{{{ONE}}})"),
+            mappings=(phases(),),
+            label="phase",
         )
     )
     found.with_panel(
         number(
             "Why it does not advance",
             "The reason that its status gives; docs/reasons.md says what each means.",
-            now(
+            rows(
                 f'label_replace(max by (reason) ({INFO}{{{ONE}}}), "reason", "advancing", "reason", "^$")',
-                "{{reason}}",
             ),
-            named=True,
+            label="reason",
         )
     )
     found.with_panel(
@@ -173,7 +190,7 @@ def _standing(found: Dashboard) -> None:
         number(
             "Gateways pinned",
             "Of both clusters' gateways, those that are pinned to their own pods for this Service.",
-            now(f"sum(min by (namespace, service, cluster) (migrate_controller_pinned{{{ONE}}}))"),
+            now(f"sum(min by ({SERVICE}, migration_cluster) (migrate_controller_pinned{{{ONE}}}))"),
             steps=((None, RED), (2.0, GREEN)),
         )
     )
@@ -185,12 +202,12 @@ def _shares(found: Dashboard) -> None:
             "Share of the target",
             "How much of each cluster's calls the target serves. Blue marks are steps, red ones reverts.",
             over_time(
-                f"max by (cluster) (migrate_controller_share_permille{{{ONE}}}) / 10",
-                "callers in {{cluster}}",
+                f"max by (migration_cluster) (migrate_controller_share_permille{{{ONE}}}) / 10",
+                "callers in {{migration_cluster}}",
             ),
             unit="percent",
             stepped=True,
-            ceiling=100.0,
+            within=(0.0, 100.0),
         )
     )
     verdict = f"migrate_controller_way_verdict{{{ONE},migrate_controller_way_verdict="
@@ -223,7 +240,7 @@ def _judgement(found: Dashboard) -> None:
         over_time(f"max(migrate_controller_way_points_threshold{{{ONE}}})", "FAIL"),
         width=8,
     )
-    found.with_panel(limit(points, "^FAIL$"))
+    found.with_panel(coloured(limit(points, "^FAIL$"), {"highest": PURPLE}))
     clean = lines(
         "Clean probes out of those needed",
         "What each way has earned since the step began; at the dashed line it PASSes.",
@@ -231,7 +248,7 @@ def _judgement(found: Dashboard) -> None:
         over_time(f"max(migrate_controller_way_needed_probes{{{ONE}}})", "PASS"),
         width=8,
     )
-    found.with_panel(limit(clean, "^PASS$"))
+    found.with_panel(coloured(clean, {"PASS": GREY}, dashed=("PASS",)))
     found.with_panel(
         bars(
             "Clean probes now",
@@ -249,50 +266,57 @@ def _judgement(found: Dashboard) -> None:
 
 def _answers(found: Dashboard) -> None:
     probes = f"migrate_controller_way_probes_total{{{ONE}"
+    control = {"control": GREY}
     found.with_panel(
-        lines(
-            "Success: target against origin against control",
-            "Good probes of the base schedule, by where they were asked and of whom. The control is the"
-            " probers' own reference: where it falls too, the prober is ill and its slices are void.",
-            *(
+        coloured(
+            lines(
+                "Success: target against origin against control",
+                "Good probes of the base schedule, by where they were asked and of whom. The control is the"
+                " probers' own reference: where it falls too, the prober is ill and its slices are void.",
+                *(
+                    over_time(
+                        f'sum by (callers) (rate({probes},side="{side}",outcome="good"}}[{RATE}]))'
+                        f' / sum by (callers) (rate({probes},side="{side}"}}[{RATE}]))',
+                        f"{name}, asked in {{{{callers}}}}",
+                    )
+                    for side, name in (("target", "target"), ("home", "origin"))
+                ),
                 over_time(
-                    f'sum by (callers) (rate({probes},side="{side}",outcome="good"}}[{RATE}]))'
-                    f' / sum by (callers) (rate({probes},side="{side}"}}[{RATE}]))',
-                    f"{name}, asked in {{{{callers}}}}",
-                )
-                for side, name in (("target", "target"), ("home", "origin"))
+                    f'sum(rate(migrate_prober_reference_probes_total{{{OURS},result="200"}}[{RATE}]))'
+                    f" / sum(rate(migrate_prober_reference_probes_total{{{OURS}}}[{RATE}]))",
+                    "control",
+                ),
+                unit="percentunit",
+                width=8,
+                within=SUCCESS,
             ),
-            over_time(
-                f'sum(rate(migrate_prober_reference_probes_total{{result="200"}}[{RATE}]))'
-                f" / sum(rate(migrate_prober_reference_probes_total[{RATE}]))",
-                "control",
-            ),
-            unit="percentunit",
-            width=8,
-            ceiling=1.0,
+            control,
         )
     )
     found.with_panel(
-        lines(
-            "Latency: target against origin against control",
-            "Within which 99 % of the answers came, from the time at which the probe was due. Own pods by"
-            " their address, the other cluster's through the link.",
-            *(
-                over_time(_latency(cluster, route), f"{name}, asked in ${cluster}")
-                for name, cluster, route in (
-                    ("target", "target", "pods"),
-                    ("target", "origin", "mirror"),
-                    ("origin", "origin", "pods"),
-                    ("origin", "target", "mirror"),
-                )
+        coloured(
+            lines(
+                "Latency: target against origin against control",
+                "Within which 99 % of the answers came, from the time at which the probe was due. Own pods by"
+                " their address, the other cluster's through the link.",
+                *(
+                    over_time(_latency(cluster, route), f"{name}, asked in ${cluster}")
+                    for name, cluster, route in (
+                        ("target", "target", "pods"),
+                        ("target", "origin", "mirror"),
+                        ("origin", "origin", "pods"),
+                        ("origin", "target", "mirror"),
+                    )
+                ),
+                over_time(
+                    "histogram_quantile(0.99, sum by (le)"
+                    f' (rate(migrate_prober_probe_latency_seconds_bucket{{{OURS},route="reference"}}[{RATE}])))',
+                    "control",
+                ),
+                unit="s",
+                width=8,
             ),
-            over_time(
-                "histogram_quantile(0.99, sum by (le)"
-                f' (rate(migrate_prober_probe_latency_seconds_bucket{{route="reference"}}[{RATE}])))',
-                "control",
-            ),
-            unit="s",
-            width=8,
+            control,
         )
     )
     found.with_panel(
@@ -312,9 +336,9 @@ def _answers(found: Dashboard) -> None:
 
 
 def _latency(cluster: str, route: str) -> str:
-    latencies = f'rate(migrate_prober_way_latency_seconds_bucket{{{ONE},route="{route}"}}[{RATE}])'
-    here = f'group_left (cluster) migrate_prober_info{{cluster="${cluster}"}}'
-    return f"histogram_quantile(0.99, sum by (le) ({latencies} * on (job, instance) {here}))"
+    here = f'{ONE},route="{route}",migration_cluster="${cluster}"'
+    latencies = f"rate(migrate_prober_way_latency_seconds_bucket{{{here}}}[{RATE}])"
+    return f"histogram_quantile(0.99, sum by (le) ({latencies}))"
 
 
 def _traffic(found: Dashboard) -> None:
@@ -331,7 +355,7 @@ def _traffic(found: Dashboard) -> None:
             ),
             unit="percentunit",
             width=8,
-            ceiling=1.0,
+            within=SUCCESS,
         )
     )
     found.with_panel(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from dashboards.agreed import CHOSEN
+from dashboards.agreed import CHOSEN, SERVICE
 from dashboards.fleet import ITS_BOARD
 from dashboards.panels import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    OURS,
     PURPLE,
     RED,
     YELLOW,
@@ -42,21 +43,21 @@ STATES = {
 }
 """The colour of each state of a wave's Services."""
 
-FLEET = 'fleet="$fleet"'
+FLEET = f'{OURS},fleet="$fleet"'
 WAVES = f'{FLEET},wave=~"$wave"'
 MEMBER = "migrate_controller_fleet_member"
 INFO = "migrate_controller_migration_info"
-NAMED = f'max by (namespace, service, wave) ({MEMBER}{{{WAVES},namespace=~"$namespace"}})'
+NAMED = f'max by ({SERVICE}, wave) ({MEMBER}{{{WAVES},migration_namespace=~"$namespace"}})'
 """The Services that are meant, 1 for each, with their wave."""
 
 
 def _info(labels: str) -> str:
-    return f'max by (namespace, service) ({INFO}{{namespace=~"$namespace",{labels}}})'
+    return f'max by ({SERVICE}) ({INFO}{{{OURS},migration_namespace=~"$namespace",{labels}}})'
 
 
 def _with(labels: str) -> str:
     """The Services that are meant whose migration has these labels."""
-    return f"{NAMED} and on (namespace, service) {_info(labels)}"
+    return f"{NAMED} and on ({SERVICE}) {_info(labels)}"
 
 
 def _of_fleet(metric: str) -> str:
@@ -71,8 +72,7 @@ BLOCKED = (
 )
 NEED = f"({_info(REVERTED)} or {_info(BLOCKED)})"
 UNDER_WAY = (
-    _with('phase=~"Progressing|Holding|Soaking|Reverting"')
-    + f" unless on (namespace, service) {NEED}"
+    _with('phase=~"Progressing|Holding|Soaking|Reverting"') + f" unless on ({SERVICE}) {NEED}"
 )
 PAST = f"{LEFT}[$__range:$__interval]"
 
@@ -86,12 +86,17 @@ def build() -> Dashboard:
         since=f"now-{SEEN}",
         until=f"now+{SEEN}",
     )
-    found.with_variable(choice("fleet", "Fleet", f"label_values({MEMBER}, fleet)"))
+    found.with_variable(choice("fleet", "Fleet", f"label_values({MEMBER}{{{OURS}}}, fleet)"))
     found.with_variable(
         choice("wave", "Wave", f"label_values({MEMBER}{{{FLEET}}}, wave)", many=True)
     )
     found.with_variable(
-        choice("namespace", "Namespace", f"label_values({MEMBER}{{{WAVES}}}, namespace)", many=True)
+        choice(
+            "namespace",
+            "Namespace",
+            f"label_values({MEMBER}{{{WAVES}}}, migration_namespace)",
+            many=True,
+        )
     )
     _marks(found)
     _numbers(found)
@@ -145,7 +150,7 @@ def _numbers(found: Dashboard) -> None:
         number(
             "Need a person",
             "Services of the chosen waves that were rolled back, or are held by what neither passes nor was chosen.",
-            now(f"count({NAMED} and on (namespace, service) {NEED}) or vector(0)"),
+            now(f"count({NAMED} and on ({SERVICE}) {NEED}) or vector(0)"),
             steps=((None, GREEN), (1.0, RED)),
         ),
         number(
@@ -250,19 +255,19 @@ def _waves(found: Dashboard) -> None:
 
 
 def _people(found: Dashboard) -> None:
-    told = f"max by (namespace, service, phase, reason) ({INFO}"
-    wave = f"on (namespace, service) group_left (wave) {NAMED}"
+    told = f"max by ({SERVICE}, phase, reason) ({INFO}"
+    wave = f"on ({SERVICE}) group_left (wave) {NAMED}"
     found.with_panel(
         to_now(
             listing(
                 "Who needs a person",
                 "Services that were rolled back, or are held by what neither passes nor was chosen: docs/reasons.md"
                 " says what to do. A click opens a Service's own board.",
-                [rows(f"({told}{{{REVERTED}}}) or {told}{{{BLOCKED}}})) * {wave}")],
+                [rows(f"({told}{{{OURS},{REVERTED}}}) or {told}{{{OURS},{BLOCKED}}})) * {wave}")],
                 [
                     ("wave", "Wave", "short"),
-                    ("namespace", "Namespace", "short"),
-                    ("service", "Service", "short"),
+                    ("migration_namespace", "Namespace", "short"),
+                    ("migration_service", "Service", "short"),
                     ("phase", "Phase", "short"),
                     ("reason", "Reason", "short"),
                 ],

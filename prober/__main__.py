@@ -88,7 +88,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    server = Server(settings, new_metrics(settings.cluster))
+    server = Server(settings, new_metrics(settings.cluster, settings.installation))
     runner = runner_of(server.app(), CLEANUP_S)
     await runner.setup()
     try:

@@ -181,7 +181,7 @@ class Server:
         self._tell_age()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(
-            body=encode(self._metrics.registry), headers={"Content-Type": content_type}
+            body=encode(self._metrics.shown), headers={"Content-Type": content_type}
         )
 
     def _tell_age(self) -> None:

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cluster it runs in, by the name its Link gives it."""
     token_file: str
     """The bearer tokens that controllers may present, one a line."""
+    installation: str = "migrate"
+    """The controller's ``installation``: a label of every series."""
     name: str = ""
     """Who answers, in Hello; empty: the host's name."""
     listen: str = "0.0.0.0:8080"
@@ -152,6 +154,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             f"the settings' cluster {settings.cluster!r} is not a cluster's name: write the name "
             "that its Link gives it"
+        )
+    if not is_label(settings.installation):
+        raise SettingsError(
+            f"the settings' installation {settings.installation!r} is not a name: write the one that the "
+            "controller's settings have, of at most 63 of a-z, 0-9 and -"
         )
     service, _, namespace = settings.reference_service.partition(".")
     if not is_service_name(service) or not is_label(namespace):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from prober.labelled import CLUSTER, INSTALLATION, NAMESPACE, SERVICE, Labelled
 from prober.outcome import Outcome
 from prober.stderr import lines_dropped
 
@@ -65,6 +66,7 @@ class Metrics:
     """Everything that ``/metrics`` shows."""
 
     registry: CollectorRegistry
+    shown: Labelled
     planned: Counter
     sent: Counter
     late: Counter
@@ -101,8 +103,8 @@ class Metrics:
             self.bad.labels(route).inc()
 
 
-def new_metrics(cluster: str) -> Metrics:
-    """Return the metrics of one prober; ``cluster`` stands in ``migrate_prober_info``."""
+def new_metrics(cluster: str, installation: str = "migrate") -> Metrics:
+    """Return the metrics of one prober; both names stand on every series of ``shown``, which is what scrapers see."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
 
@@ -115,12 +117,12 @@ def new_metrics(cluster: str) -> Metrics:
     def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"migrate_prober_{name}", text, labels, buckets=buckets, registry=registry)
 
-    info = Gauge("migrate_prober_info", "Who this is.", ("cluster",), registry=registry)
-    info.labels(cluster).set(1)
+    gauge("info", "Who this is.").set(1)
     lost = gauge("log_lines_dropped", "Log lines dropped since the start: stderr took no more.")
     lost.set_function(lines_dropped)
     return Metrics(
         registry=registry,
+        shown=Labelled(registry, {INSTALLATION: installation, CLUSTER: cluster}),
         planned=counter("probes_planned", "Probes that were due.", "route"),
         sent=counter("probes_sent", "Probes that were sent and ended.", "route"),
         late=counter("probes_late", "Probes not sent: too late.", "route"),
@@ -140,8 +142,8 @@ def new_metrics(cluster: str) -> Metrics:
                 "way_latency_seconds",
                 "From the due time to the answer, by Service and route.",
                 PATH_BUCKETS_S,
-                "namespace",
-                "service",
+                NAMESPACE,
+                SERVICE,
                 "route",
             )
         ),

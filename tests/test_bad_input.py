@@ -30,6 +30,7 @@ MISTAKE = 2
 PROBER = {
     "cluster": "eks",
     "token_file": "/tokens",
+    "installation": "migrate",
     "name": "prober-1",
     "listen": "0.0.0.0:8080",
     "domain": "cluster.local",

@@ -134,7 +134,19 @@ def packages(folder: Path, commands: dict[str, str]) -> subprocess.CompletedProc
     path = folder / "path"
     path.mkdir()
     # What the script and the stand-ins call besides.
-    for name in ("bash", "cat", "chmod", "cp", "dirname", "head", "mkdir", "mktemp", "mv", "rm"):
+    for name in (
+        "bash",
+        "cat",
+        "chmod",
+        "cp",
+        "dirname",
+        "head",
+        "mkdir",
+        "mktemp",
+        "mv",
+        "rm",
+        "sed",
+    ):
         (path / name).symlink_to(shutil.which(name) or name)
     for name, text in commands.items():
         (path / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -150,8 +162,8 @@ def packages(folder: Path, commands: dict[str, str]) -> subprocess.CompletedProc
 
 
 def test_a_prometheus_on_the_path_is_taken(tmp_path: Path) -> None:
-    """Where prometheus and promtool are on PATH already, nothing is downloaded."""
-    told = packages(tmp_path, {"prometheus": "exit 0", "promtool": "exit 0"})
+    """Where prometheus, promtool and alertmanager are on PATH already, nothing is downloaded."""
+    told = packages(tmp_path, dict.fromkeys(("prometheus", "promtool", "alertmanager"), "exit 0"))
     assert told.returncode == 0, told.stderr
     assert f"{tmp_path}/path/prometheus" in told.stdout
     assert not (tmp_path / ".tools").exists()
@@ -161,11 +173,11 @@ def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path) -> None:
     """Where there is neither a Prometheus nor apt, a sentence says what to put where."""
     told = packages(tmp_path, {"promtool": "exit 0"})
     assert told.returncode == 1
-    assert "put both on PATH, version 2.42 or later" in told.stderr
+    assert "put them on PATH, version 2.42 (alertmanager 0.25) or later" in told.stderr
 
 
 def test_apt_is_told_what_there_is_once(tmp_path: Path) -> None:
-    """A machine whose apt has no lists yet gets them, and then the package."""
+    """A machine whose apt has no lists yet gets them, and then the packages."""
     apt = f"""
         echo "$2" >>{tmp_path}/asked
         case "$2" in
@@ -174,11 +186,16 @@ def test_apt_is_told_what_there_is_once(tmp_path: Path) -> None:
         esac"""
     dpkg = """
         mkdir -p "$3/usr/bin"
-        for name in prometheus promtool; do
+        for name in prometheus promtool prometheus-alertmanager; do
           printf '#!/bin/sh\necho 9' >"$3/usr/bin/$name"
           chmod +x "$3/usr/bin/$name"
-        done"""
+        done
+        mkdir -p "$3"/usr/share/prometheus/alertmanager"""
     told = packages(tmp_path, {"apt-get": apt, "dpkg": dpkg})
     assert (tmp_path / "asked").read_text().split() == ["download", "update", "download"]
     assert told.stdout.endswith("put into .tools/bin: 9\n"), told.stderr
-    assert (tmp_path / ".tools" / "bin" / "promtool").exists()
+    assert {path.name for path in (tmp_path / ".tools" / "bin").iterdir()} == {
+        "prometheus",
+        "promtool",
+        "alertmanager",
+    }

@@ -89,7 +89,7 @@ async def serve(listen: tuple[str, int], metrics: Metrics, health: Health) -> we
     async def show_metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         # In a thread: thousands of lines take longer to write than a sample is long.
-        body = await asyncio.to_thread(encode, metrics.registry)
+        body = await asyncio.to_thread(encode, metrics.shown)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()

@@ -230,6 +230,13 @@ class Settings(_Section, frozen=True):
     lease: LeaseSettings
     prober: ProberSettings
     traffic: TrafficSettings = TrafficSettings()
+    installation: Annotated[
+        Label,
+        Meta(
+            description="a name that this controller and its probers share, a DNS label: it stands on every series, and"
+            " tells two pairs of clusters in one Prometheus apart"
+        ),
+    ] = "migrate"
     domain: Annotated[
         Domain, Meta(description="the DNS domain of a cluster of which nothing else says it")
     ] = "cluster.local"

@@ -33,7 +33,7 @@ _TOLD_S: Final = 0.5
 
 _SAMPLE: Final = re.compile(
     r"^(?:migrate_(?:prober|controller)_)?(loop_lag_seconds_sum|loop_lag_seconds_bucket|slices_total"
-    r'|slices_void_total|process_cpu_seconds_total)(?:\{\w+="([^"]*)"\})? (\S+)',
+    r'|slices_void_total|process_cpu_seconds_total)(?:\{(?:.*\b(?:le|reason)="([^"]*)")?.*\})? (\S+)',
     re.MULTILINE,
 )
 _OUT_OF_BREATH: Final = frozenset({"lag", "late", "reference"})

@@ -21,13 +21,13 @@ _READY = 'msg="Server is ready to receive web requests."'
 _LISTENING = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
 
 MISSING = (
-    "prometheus and promtool are missing: `make tools` puts Debian's into .tools/bin where there is "
-    "apt, or put both on PATH, version 2.42 or later"
+    "prometheus, promtool or alertmanager is missing: `make tools` puts Debian's into .tools/bin where there is "
+    "apt, or put them on PATH, version 2.42 (alertmanager 0.25) or later"
 )
 
 
 def find_binary(name: str) -> Path | None:
-    """Return ``prometheus`` or ``promtool``, from .tools/bin before PATH, or None."""
+    """Return ``prometheus``, ``promtool`` or ``alertmanager``, from .tools/bin before PATH, or None."""
     own = _REPOSITORY / ".tools" / "bin"
     found = shutil.which(name, path=f"{own}{os.pathsep}{os.environ.get('PATH', '')}")
     return Path(found) if found else None

@@ -104,7 +104,7 @@ async def _metrics(session: aiohttp.ClientSession, base: str) -> dict[str, float
 
 def _p99(before: dict[str, float], after: dict[str, float]) -> float:
     """The 99th percentile by linear interpolation inside its bucket; seconds."""
-    name = re.compile(r'migrate_prober_probe_lateness_seconds_bucket\{le="(.+)"\}')
+    name = re.compile(r'migrate_prober_probe_lateness_seconds_bucket\{.*\ble="(.+?)".*\}')
     buckets = sorted(
         (float(found[1]), after[line] - before.get(line, 0.0))
         for line in after
@@ -159,7 +159,7 @@ async def _try(session: aiohttp.ClientSession, base: str, token: str, rate: floa
         wanted_per_s=rate,
         sent_per_s=sent / MEASURE_S,
         lateness_p99_s=_p99(before, after),
-        cpu_s_per_probe=changes["process_cpu_seconds_total"] / max(sent, 1.0),
+        cpu_s_per_probe=_sum(changes, "process_cpu_seconds_total") / max(sent, 1.0),
         void=_sum(changes, "migrate_prober_slices_void_total"),
     )
 

@@ -74,6 +74,14 @@ def test_more_settings_go_through(tmp_path: Path) -> None:
     assert load_controller(path, {}).max_in_progress == 50
 
 
+def test_both_programs_are_of_one_installation() -> None:
+    """The installation of the values is in the settings of controller and prober."""
+    objects = render(example("legacy"), "--set=installation=blue")
+    for name in ("controller", "prober"):
+        text = one(objects, "ConfigMap", f"migrate-{name}")["data"][f"{name}.yaml"]
+        assert yaml.safe_load(text)["installation"] == "blue"
+
+
 @every_example
 def test_probers_are_where_the_controller_looks(values: Path) -> None:
     """The prober Service has the name and port of the settings, and is exported: the other cluster asks it through

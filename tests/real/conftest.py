@@ -17,7 +17,7 @@ from tests.real.client import Client, connected
 @pytest.fixture(scope="session")
 def real_prometheus() -> None:
     """Skip where there is no Prometheus, or fail where nothing may be left out."""
-    if None in (prometheus.find_binary("prometheus"), prometheus.find_binary("promtool")):
+    if None in map(prometheus.find_binary, ("prometheus", "promtool", "alertmanager")):
         missing(prometheus.MISSING)
 
 

@@ -111,6 +111,7 @@ class Replica:
         self.may_roll_back = True
         self.probers = StandInProbers(world, at)
         self.board = Feed()
+        self.metrics = Metrics("test", world.clock)
         self.on_notice: list[Notify] = []
         self.observed: dict[Key, Observed] = {}
         self._made: dict[Key, Plan] = {}
@@ -152,7 +153,7 @@ class Replica:
             Evidence(cast("Probers", self.probers), cast("Traffic", _Orders())),
             self,
             Telemetry(
-                Metrics("test", world.clock),
+                self.metrics,
                 TRACING,
                 cast("Any", _Log(world.failures)),
                 self.board,

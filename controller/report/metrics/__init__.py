@@ -23,6 +23,7 @@ from controller.report.metrics.process import ProcessMetrics
 from controller.report.metrics.series import PREFIX, Maker
 from controller.report.metrics.services import ServiceMetrics
 from controller.report.metrics.traffic import TrafficMetrics
+from prober.labelled import INSTALLATION, Labelled
 
 __all__ = ["REVERTS", "Metrics"]
 
@@ -30,12 +31,19 @@ __all__ = ["REVERTS", "Metrics"]
 class Metrics:
     """Everything that ``/metrics`` shows.
 
-    ``version`` is the controller's own, ``clock`` gives monotonic seconds.
+    ``version`` is the controller's own, ``clock`` gives monotonic seconds; ``installation`` stands on every series
+    of ``shown``, which is what scrapers see.
     """
 
-    def __init__(self, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        version: str,
+        clock: Callable[[], float] = time.monotonic,
+        installation: str = "migrate",
+    ) -> None:
         make = Maker()
         self.registry = make.registry
+        self.shown = Labelled(self.registry, {INSTALLATION: installation})
         ProcessCollector(registry=self.registry)
         self.clusters = ClusterMetrics(make, clock)
         self.decisions = DecisionMetrics(make)

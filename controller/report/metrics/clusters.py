@@ -8,6 +8,7 @@ from datetime import datetime
 
 from controller.report.metrics.series import API_BUCKETS_S, Maker
 from controller.report.tracing import exemplar
+from prober.labelled import CLUSTER
 
 
 class ClusterMetrics:
@@ -19,30 +20,30 @@ class ClusterMetrics:
             "api_request_seconds",
             "Requests to the API servers, by HTTP status or kind of error.",
             API_BUCKETS_S,
-            *("cluster", "verb", "resource", "code"),
+            *(CLUSTER, "verb", "resource", "code"),
         )
         self._watch_age = make.gauge(
             "watch_age_seconds",
             "Time since anything was heard of a resource.",
-            *("cluster", "resource"),
+            *(CLUSTER, "resource"),
         )
         self._watch_current = make.gauge(
             "watch_current",
             "1 where what is known of a resource is current, else 0.",
-            *("cluster", "resource"),
+            *(CLUSTER, "resource"),
         )
         self._watch_failures = make.counter(
-            "watch_failures", "Lists and watches that failed.", "cluster", "resource"
+            "watch_failures", "Lists and watches that failed.", CLUSTER, "resource"
         )
         self._ends = make.gauge(
             "peer_credential_expiry_timestamp_seconds",
             "When the credentials for a cluster end, where somebody has to renew them.",
-            "cluster",
+            CLUSTER,
         )
         self._writes = make.counter(
             "writes",
             "Writes to the clusters, by kind of object and what became of them.",
-            *("cluster", "kind", "outcome"),
+            *(CLUSTER, "kind", "outcome"),
         )
 
     def api_call(self, cluster: str, verb: str, resource: str, code: str, seconds: float) -> None:

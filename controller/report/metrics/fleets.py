@@ -11,6 +11,7 @@ from typing import Any
 
 from controller.domain import Key
 from controller.report.metrics.series import Maker
+from prober.labelled import NAMESPACE, SERVICE
 
 COUNTED = ("completed", "underWay", "reverted", "blocked", "waiting")
 """The states of a wave's Services: each that is named and fit is in one of them."""
@@ -49,7 +50,7 @@ class FleetMetrics:
         self._members = make.of_fleets(
             "fleet_member",
             "1 for each Service that a Fleet names, with its wave.",
-            *("wave", "namespace", "service"),
+            *("wave", NAMESPACE, SERVICE),
         )
         self._named: dict[str, Mapping[Key, str]] = {}
 

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge
 from controller.domain import CallPath, Key, PathEvidence
 from controller.report.metrics.series import Maker
 from prober.contract import Sample
+from prober.labelled import NAMESPACE, SERVICE
 
 LINGER_S = 900.0
 """How long a Service's probes stay counted after its probing ended: a revert is over before the next scrape."""
@@ -17,7 +18,7 @@ LINGER_S = 900.0
 MAX_WORDS = 32
 """Answers that are told apart on one path: a label's values are series, and a prober may say anything."""
 
-_PATH = ("namespace", "service", "callers", "side")
+_PATH = (NAMESPACE, SERVICE, "callers", "side")
 
 
 class _Metric(NamedTuple):
@@ -171,4 +172,4 @@ class _Counted:
         self._highest.pop(key, None)
         self._words.pop(key, None)
         for metric in self._metrics:
-            metric.remove_by_labels({"namespace": key.namespace, "service": key.service})
+            metric.remove_by_labels({NAMESPACE: key.namespace, SERVICE: key.service})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from controller.report.metrics.series import Maker
+from prober.labelled import CLUSTER
 from prober.stderr import lines_dropped
 
 LOOP_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0)
@@ -17,17 +18,17 @@ class ProcessMetrics:
     def __init__(self, make: Maker, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._streams = make.gauge(
-            "prober_streams", "Streams to the probers that are connected.", "cluster"
+            "prober_streams", "Streams to the probers that are connected.", CLUSTER
         )
         self._samples = make.counter(
             "slices",
             "Samples from the probers: absorbed, or void because the prober distrusts them.",
-            *("cluster", "outcome"),
+            *(CLUSTER, "outcome"),
         )
         self._report_age = make.gauge(
             "prober_report_age_seconds",
             "Time since a report came from a cluster's probers, on any stream.",
-            "cluster",
+            CLUSTER,
         )
         self._leader = make.gauge("leader", "1 while this replica holds the lease, else 0.")
         self._fencing_token = make.gauge(

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 
 from controller.domain import Verdict
+from prober.labelled import NAMESPACE, SERVICE
 
 PREFIX = "migrate_controller_"
 
@@ -59,7 +60,7 @@ class Maker:
 
     def of_services(self, name: str, text: str, *labels: str) -> OfServices[float]:
         """Make a gauge whose series go with their Service; ``labels`` come after the Service's own."""
-        return OfServices(self.gauge(name, text, "namespace", "service", *labels), Gauge.set)
+        return OfServices(self.gauge(name, text, NAMESPACE, SERVICE, *labels), Gauge.set)
 
     def of_fleets(self, name: str, text: str, *labels: str) -> OfServices[float]:
         """Make a gauge whose series go with their Fleet; ``labels`` come after the Fleet's own."""
@@ -70,7 +71,7 @@ class Maker:
         verdict = Enum(
             f"{PREFIX}{name}",
             text,
-            ("namespace", "service", *labels),
+            (NAMESPACE, SERVICE, *labels),
             states=[str(verdict) for verdict in Verdict],
             registry=self.registry,
         )

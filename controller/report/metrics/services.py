@@ -9,6 +9,7 @@ from typing import NamedTuple
 from controller.domain import Key, Phase
 from controller.report.gauges import Gauges
 from controller.report.metrics.series import Maker
+from prober.labelled import CLUSTER
 
 Values = Mapping[tuple[str, ...], float]
 """What a metric shows of one Service, by the labels after the Service's own."""
@@ -43,7 +44,7 @@ _METRICS = (
     _Metric(
         "share_permille",
         "How much of a cluster's calls the target serves, per mille.",
-        ("cluster",),
+        (CLUSTER,),
         lambda found: {(name,): share for name, share in found.shares.items()},
     ),
     _Metric(
@@ -68,7 +69,7 @@ _METRICS = (
     _Metric(
         "pinned",
         "1 where the cluster's gateway is pinned for the Service, else 0.",
-        ("cluster",),
+        (CLUSTER,),
         lambda found: {(name,): pinned for name, pinned in found.pinned.items()},
     ),
     _Metric(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from controller.domain import Key, TrafficEvidence
 from controller.report.metrics.series import API_BUCKETS_S, Maker
+from prober.labelled import CLUSTER
 
 
 class _Metric(NamedTuple):
@@ -68,12 +69,12 @@ class TrafficMetrics:
             "prometheus_query_seconds",
             "Questions to the Prometheus of a cluster, by what became of them.",
             API_BUCKETS_S,
-            *("cluster", "outcome"),
+            *(CLUSTER, "outcome"),
         )
         self._prometheus = make.gauge(
             "prometheus_tells",
             "1 where a cluster's Prometheus answered the last tick.",
-            "cluster",
+            CLUSTER,
         )
 
     def evidence(self, key: Key, callers: Mapping[str, TrafficEvidence]) -> None:

@@ -15,6 +15,7 @@ from controller.domain.reasons import CATALOGUE
 from dashboards import build, conventions, rules
 from dashboards.agreed import CHOSEN, SHARE_BUCKETS
 from dashboards.asking import filled, queries_of
+from dashboards.panels import PHASES
 
 ROOT = Path(__file__).parents[3]
 CASES = Path(__file__).parent / "alerts.yaml"
@@ -35,7 +36,7 @@ def test_the_committed_files_are_what_the_code_builds() -> None:
 
 def test_a_file_that_was_edited_by_hand_is_found(tmp_path: Path) -> None:
     """A built file that was changed, one that is missing and one that is too many are each named."""
-    build.write(tmp_path, rules.RUNBOOKS)
+    build.write(tmp_path)
     assert conventions.stale(tmp_path) == []
     (tmp_path / "fleet.json").write_text("{}")
     (tmp_path / "rules.yaml").unlink()
@@ -50,12 +51,40 @@ def test_a_board_keeps_the_conventions(name: str) -> None:
     assert list(conventions.breaches(name, BOARDS[name])) == []
 
 
-BREACHES = {
+ASKS = {
+    "datasource": {"uid": "${datasource}"},
+    "refId": "A",
+    "expr": "sum by (migration_cluster, reason) (vector(1))",
+}
+LEADS = {"properties": [{"id": "links", "value": [{"title": "Its board", "url": "/d/x?var-a=b"}]}]}
+
+
+def paints(colour: str) -> dict[str, Any]:
+    """An override that gives a series this colour."""
+    return {"properties": [{"id": "color", "value": {"fixedColor": colour}}]}
+
+
+BREACHES: dict[str, dict[str, Any]] = {
     "a description is a sentence": {"description": ""},
     "it has no unit": {"fieldConfig": {"defaults": {}}},
     "it does not ask $datasource": {"datasource": {"uid": "mine"}},
     "it asks nothing": {"targets": []},
     "is outside of the grid": {"gridPos": {"x": 20, "y": 100, "w": 8, "h": 4}},
+    "each panel has an id of its own": {"id": 2},
+    "two series are called none": {
+        "type": "bargauge",
+        "targets": [{**ASKS, "legendFormat": "none"}, {**ASKS, "legendFormat": "none"}],
+    },
+    "series differ in migration_cluster, and": {
+        "type": "timeseries",
+        "targets": [{**ASKS, "legendFormat": "{{reason}}"}],
+    },
+    "red is two things": {
+        "fieldConfig": {"defaults": {"unit": "s"}, "overrides": [paints("red"), paints("red")]}
+    },
+    "the link Its board loses the time range or the installation": {
+        "fieldConfig": {"defaults": {"unit": "s"}, "overrides": [LEADS]}
+    },
     "lies upon": {"gridPos": {"x": 4, "y": 0, "w": 4, "h": 4}},
 }
 
@@ -68,15 +97,32 @@ def test_a_breach_of_the_conventions_is_told(sentence: str) -> None:
     assert sentence in " ".join(conventions.breaches("fleet.json", board))
 
 
+def test_a_board_that_would_not_follow_is_told() -> None:
+    """A board that can be edited where nobody keeps it, and a variable that is asked for once only, are named."""
+    board = json.loads(json.dumps(BOARDS["fleet.json"]))
+    board["editable"] = True
+    board["templating"]["list"][1]["refresh"] = 1
+    board["links"][0]["keepTime"] = False
+    told = " ".join(conventions.breaches("fleet.json", board))
+    assert "can be edited in Grafana" in told
+    assert "$installation: ask for its values anew" in told
+    assert "loses the time range or the variables" in told
+
+
 @pytest.mark.parametrize(
     ("expr", "sentence"),
     [
         ("rate(migrate_controller_plans_total[5m])", "take rates over $__rate_interval"),
         ('migrate_controller_leader{instance="$nobody"}', "$nobody is not defined"),
+        ("sum(migrate_controller_leader)", "migrate_controller_leader of which installation?"),
+        (
+            'sum(migrate_controller_plans_total{installation="$installation"})',
+            "migrate_controller_plans_total only ever rises",
+        ),
     ],
 )
 def test_a_query_that_breaks_the_conventions_is_told(expr: str, sentence: str) -> None:
-    """A rate over a fixed window, and a variable that the board does not have, are named."""
+    """A fixed window, a variable that is not there, no installation, and a counter as it is, are each named."""
     board = json.loads(json.dumps(BOARDS["fleet.json"]))
     board["panels"][0]["targets"][0]["expr"] = expr
     assert sentence in " ".join(conventions.breaches("fleet.json", board))
@@ -184,9 +230,64 @@ def test_runbooks_name_reasons_that_exist() -> None:
     assert {(name, word) for name, word in named if word not in known} == set()
 
 
-def test_runbooks_can_be_on_a_web_site() -> None:
-    """Built for a web site, every alert's runbook is an address on it."""
-    built = build.files("https://runbooks.example")["rules.yaml"]
+@pytest.mark.parametrize(
+    ("told", "url", "words"),
+    [
+        (rules.OURS, "https://", {"page", "ticket"}),
+        (
+            rules.Told("https://runbooks.example", page="critical", ticket="warning"),
+            "https://runbooks.example/",
+            {"critical", "warning"},
+        ),
+    ],
+    ids=["ours", "another's"],
+)
+def test_runbooks_and_severities_are_as_they_are_told(
+    told: rules.Told, url: str, words: set[str]
+) -> None:
+    """Every alert's runbook is an absolute address, and its severity one of two words, both of which can be chosen."""
+    built = build.files(told)["rules.yaml"]
     urls = re.findall(r"runbook_url: (\S+)", built)
     assert len(urls) == len(rules.ALERTS)
-    assert all(url.startswith("https://runbooks.example/") for url in urls)
+    assert all(one.startswith(url) for one in urls)
+    assert set(re.findall(r"severity: (\S+)", built)) == words
+
+
+def panel(board: str, title: str) -> Any:
+    """The panel of a board with this title."""
+    return next(one for one in BOARDS[board]["panels"] if one["title"] == title)
+
+
+@pytest.mark.parametrize(
+    ("board", "title"),
+    [
+        ("service.json", "Success: target against origin against control"),
+        ("service.json", "What callers get now"),
+        ("prober.json", "The prober's own reference"),
+    ],
+)
+def test_a_dip_of_a_twentieth_is_seen(board: str, title: str) -> None:
+    """Where success is shown, a fall from 100 % to 95 % is half of the axis."""
+    defaults = panel(board, title)["fieldConfig"]["defaults"]
+    assert (defaults["custom"]["axisSoftMin"], defaults["max"]) == (0.9, 1.0)
+    assert "min" not in defaults
+
+
+def test_phases_have_their_colours() -> None:
+    """The Service's phase and the tables' are mapped to the colours of phases."""
+    mapped = [panel("service.json", "Phase")["fieldConfig"]["defaults"]["mappings"]]
+    for board, title in (("fleet.json", "Every migration"), ("waves.json", "Who needs a person")):
+        overrides = panel(board, title)["fieldConfig"]["overrides"]
+        (phase,) = (one for one in overrides if one["matcher"]["options"] == "Phase")
+        mapped.append({one["id"]: one["value"] for one in phase["properties"]}["mappings"])
+    for (mapping,) in mapped:
+        colours = {phase: one["color"] for phase, one in mapping["options"].items()}
+        assert colours == PHASES
+
+
+def test_what_a_rollback_writes_is_no_step() -> None:
+    """A rollback has a red mark, and no blue one beside it."""
+    steps, reverts = BOARDS["service.json"]["annotations"]["list"]
+    assert (steps["iconColor"], reverts["iconColor"]) == ("blue", "red")
+    assert "unless" in steps["expr"]
+    assert "reverted_timestamp_seconds" in steps["expr"]

@@ -16,13 +16,14 @@ from dashboards.draw import NOTE, Answers, draw
 BEGAN, ENDED = 1_790_000_000.0, 1_790_000_060.0
 BOARDS: dict[str, Any] = {name: json.loads(text) for name, text in build.boards().items()}
 LABELS = {
-    "namespace": "shop",
-    "service": "cart",
+    "migration_namespace": "shop",
+    "migration_service": "cart",
     "phase": "Holding",
     "reason": "WayBad",
     "target": "eks",
     "blocked": "yes",
     "cluster": "eks",
+    "migration_cluster": "eks",
     "callers": "legacy",
     "side": "target",
     "le": "25",

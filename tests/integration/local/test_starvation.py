@@ -15,18 +15,18 @@ from deploy.local.starvation import (
 
 PROBER = """\
 # HELP migrate_prober_slices_total Slices told.
-migrate_prober_slices_total 40.0
-migrate_prober_slices_void_total{reason="lag"} 6.0
-migrate_prober_slices_void_total{reason="late"} 2.0
-migrate_prober_slices_void_total{reason="draining"} 9.0
-migrate_prober_loop_lag_seconds_bucket{le="0.001"} 100.0
-migrate_prober_loop_lag_seconds_bucket{le="0.01"} 110.0
-migrate_prober_loop_lag_seconds_bucket{le="0.05"} 112.0
-migrate_prober_loop_lag_seconds_bucket{le="0.1"} 112.0
-migrate_prober_loop_lag_seconds_bucket{le="+Inf"} 113.0
+migrate_prober_slices_total{installation="migrate",migration_cluster="eks"} 40.0
+migrate_prober_slices_void_total{installation="migrate",migration_cluster="eks",reason="lag"} 6.0
+migrate_prober_slices_void_total{installation="migrate",migration_cluster="eks",reason="late"} 2.0
+migrate_prober_slices_void_total{installation="migrate",migration_cluster="eks",reason="draining"} 9.0
+migrate_prober_loop_lag_seconds_bucket{installation="migrate",le="0.001",migration_cluster="eks"} 100.0
+migrate_prober_loop_lag_seconds_bucket{installation="migrate",le="0.01",migration_cluster="eks"} 110.0
+migrate_prober_loop_lag_seconds_bucket{installation="migrate",le="0.05",migration_cluster="eks"} 112.0
+migrate_prober_loop_lag_seconds_bucket{installation="migrate",le="0.1",migration_cluster="eks"} 112.0
+migrate_prober_loop_lag_seconds_bucket{installation="migrate",le="+Inf",migration_cluster="eks"} 113.0
 migrate_prober_loop_lag_seconds_count 113.0
 migrate_prober_loop_lag_seconds_sum 3.3
-process_cpu_seconds_total 1.25
+process_cpu_seconds_total{installation="migrate"} 1.25
 """
 CONTROLLER = PROBER.replace("migrate_prober_loop", "migrate_controller_loop")
 

@@ -105,7 +105,7 @@ def of_service(found: dict[str, Metric]) -> set[str]:
     return {
         name
         for name, family in found.items()
-        if any(sample.labels.get("service") == A for sample in family.samples)
+        if any(sample.labels.get("migration_service") == A for sample in family.samples)
     }
 
 

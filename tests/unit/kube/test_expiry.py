@@ -153,6 +153,6 @@ async def test_an_end_is_shown_as_long_as_there_is_one() -> None:
     for end in (None, End(AT), End(AT, AT - 2 * HOUR), End(AT)):
         looks.put_nowait(end)
         await told.get()
-        shown.append(metrics.registry.get_sample_value(name, {"cluster": "eks"}))
+        shown.append(metrics.registry.get_sample_value(name, {"migration_cluster": "eks"}))
     task.cancel()
     assert shown == [None, AT.timestamp(), None, AT.timestamp()]

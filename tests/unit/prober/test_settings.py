@@ -97,6 +97,7 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(path: Path) -> None:
         ("cluster: EKS\ntoken_file: /t\n", "the settings' cluster 'EKS'"),
         ("cluster: [eks]\ntoken_file: /t\n", "the settings' cluster"),
         ("token_file: 5\ncluster: eks\n", "the settings' token_file"),
+        (GOOD + "installation: My_Own\n", "the settings' installation 'My_Own' is not a name"),
         ("- cluster\n", "must be a mapping"),
         ("cluster: [\n", "are not YAML"),
     ],

@@ -12,7 +12,9 @@ def test_latencies_of_a_service_go_when_nobody_probes_it() -> None:
     metrics = new_metrics("eks")
 
     def answers() -> float | None:
-        labels = dict(zip(("namespace", "service", "route"), ROUTE, strict=True))
+        labels = dict(
+            zip(("migration_namespace", "migration_service", "route"), ROUTE, strict=True)
+        )
         name = "migrate_prober_way_latency_seconds_count"
         return metrics.registry.get_sample_value(name, labels)
 

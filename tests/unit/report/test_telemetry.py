@@ -76,7 +76,7 @@ def series_of(metrics: Metrics, key: Key) -> list[str]:
         sample.name
         for family in metrics.registry.collect()
         for sample in family.samples
-        if sample.labels.get("service") == key.service
+        if sample.labels.get("migration_service") == key.service
     )
 
 
@@ -183,12 +183,12 @@ def test_metrics_are_the_meters_of_the_shell() -> None:
     meter.api_call("eks", "GET", "services", "200", 0.02)
     meter.watch_broke("eks", "services")
     streams.prober_streams("eks", 2)
-    labels = {"cluster": "eks", "verb": "GET", "resource": "services", "code": "200"}
+    labels = {"migration_cluster": "eks", "verb": "GET", "resource": "services", "code": "200"}
     assert value(metrics, "api_request_seconds_count", **labels) == 1
     assert value(metrics, "api_request_seconds_bucket", le="0.025", **labels) == 1
     assert value(metrics, "api_request_seconds_bucket", le="0.01", **labels) == 0
-    assert value(metrics, "watch_failures_total", cluster="eks", resource="services") == 1
-    assert value(metrics, "prober_streams", cluster="eks") == 2
+    assert value(metrics, "watch_failures_total", migration_cluster="eks", resource="services") == 1
+    assert value(metrics, "prober_streams", migration_cluster="eks") == 2
 
 
 def test_two_metrics_share_nothing() -> None:
@@ -205,11 +205,11 @@ def test_a_watch_ages_until_it_is_heard_again() -> None:
     metrics = Metrics("1", clock=lambda: now[0])
     metrics.clusters.watch_heard("eks", "services")
     now[0] = 107.5
-    assert value(metrics, "watch_age_seconds", cluster="eks", resource="services") == 7.5
+    assert value(metrics, "watch_age_seconds", migration_cluster="eks", resource="services") == 7.5
     metrics.clusters.watch_heard("eks", "services")
-    assert value(metrics, "watch_age_seconds", cluster="eks", resource="services") == 0
+    assert value(metrics, "watch_age_seconds", migration_cluster="eks", resource="services") == 0
     metrics.clusters.watch_current("eks", "services", current=False)
-    assert value(metrics, "watch_current", cluster="eks", resource="services") == 0
+    assert value(metrics, "watch_current", migration_cluster="eks", resource="services") == 0
 
 
 def test_what_happened_is_counted() -> None:
@@ -224,14 +224,14 @@ def test_what_happened_is_counted() -> None:
     metrics.process.prober_heard("eks", absorbed=2, void=0)
     metrics.decisions.reconciled(0.003)
     metrics.process.loop_lag(0.2)
-    written = {"cluster": "eks", "kind": "trafficsplit", "outcome": "conflict"}
+    written = {"migration_cluster": "eks", "kind": "trafficsplit", "outcome": "conflict"}
     assert value(metrics, "writes_total", **written) == 1
     assert value(metrics, "plans_total", phase="Holding", reason="Collecting") == 1
     assert value(metrics, "plans_total", phase="Progressing", reason="") == 1
     assert value(metrics, "transitions_total", phase="Reverted", reason="TargetBad") == 1
     assert value(metrics, "reverts_total", reason="TargetBad") == 1
-    assert value(metrics, "slices_total", cluster="eks", outcome="absorbed") == 7
-    assert value(metrics, "slices_total", cluster="eks", outcome="void") == 1
+    assert value(metrics, "slices_total", migration_cluster="eks", outcome="absorbed") == 7
+    assert value(metrics, "slices_total", migration_cluster="eks", outcome="void") == 1
     assert value(metrics, "reconcile_seconds_count") == 1
     assert value(metrics, "loop_lag_seconds_bucket", le="0.1") == 0
     assert value(metrics, "loop_lag_seconds_bucket", le="0.3") == 1
@@ -259,7 +259,12 @@ def test_evidence_is_shown_per_way() -> None:
         Verdict.UNKNOWN, Reason.COLLECTING, points=5.0, threshold=20.0, clean=191, needed=764
     )
     metrics.paths.evidence(KEY, {CallPath("legacy", Side.TARGET): observed})
-    path = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
+    path = {
+        "migration_namespace": "shop",
+        "migration_service": "cart",
+        "callers": "legacy",
+        "side": "target",
+    }
     names = ("way_points", "way_points_threshold", "way_clean_probes", "way_needed_probes")
     assert [value(metrics, name, **path) for name in names] == [5, 20, 191, 764]
     verdicts = {
@@ -270,7 +275,12 @@ def test_evidence_is_shown_per_way() -> None:
 
 
 TARGET_PATH = CallPath("legacy", Side.TARGET)
-LABELS = {"namespace": "shop", "service": "cart", "callers": "legacy", "side": "target"}
+LABELS = {
+    "migration_namespace": "shop",
+    "migration_service": "cart",
+    "callers": "legacy",
+    "side": "target",
+}
 JUDGED = PathEvidence(Verdict.PASS, Reason.MET, threshold=20.0, clean=764, needed=764)
 SAMPLE = Sample(
     1, 0, 0.0, base=Counts(5, 2), burst=Counts(9, 9), answers={"200": 3, "508": 11}, loops=11
@@ -390,12 +400,12 @@ HOLDING = Gauges(
 def test_where_a_migration_stands_is_one_series() -> None:
     """Phase and reason are labels of one series; telling them anew replaces it, telling nothing removes it."""
     metrics = Metrics("1")
-    labels = {"namespace": "shop", "service": "cart"}
+    labels = {"migration_namespace": "shop", "migration_service": "cart"}
     ends = {"origin": "legacy", "target": "eks"}
     metrics.services.stands(KEY, HOLDING)
     assert value(metrics, "migration_needs_person", **labels) == 1
     assert value(metrics, "migration_warning", reason="CallersMayNotFollow", **labels) == 1
-    assert value(metrics, "pinned", cluster="eks", **labels) == 0
+    assert value(metrics, "pinned", migration_cluster="eks", **labels) == 0
     assert value(metrics, "objective_ratio", **labels) == 0.999
     assert value(metrics, "step_due_timestamp_seconds", **labels) == STARTED.timestamp() + 60
     assert value(metrics, "end_foreseen_timestamp_seconds", **labels) is None
@@ -447,7 +457,7 @@ def test_a_silent_prober_ages() -> None:
     metrics = Metrics("1", clock=lambda: now[0])
     metrics.process.prober_heard("eks", absorbed=0, void=0)
     now[0] = 104.0
-    assert value(metrics, "prober_report_age_seconds", cluster="eks") == 4
+    assert value(metrics, "prober_report_age_seconds", migration_cluster="eks") == 4
 
 
 def test_a_service_that_is_over_leaves_no_series() -> None:
@@ -468,7 +478,11 @@ def test_a_service_that_is_over_leaves_no_series() -> None:
     metrics.paths.evidence(KEY, {baseline: good})
     metrics.services.stands(KEY, replace(quiet, shares={"legacy": 0}))
     assert gauges(series_of(metrics, KEY)) == (4 + 3) + 1 + 2 + 2
-    labels = {"namespace": "shop", "service": "cart", "cluster": "legacy"}
+    labels = {
+        "migration_namespace": "shop",
+        "migration_service": "cart",
+        "migration_cluster": "legacy",
+    }
     assert value(metrics, "share_permille", **labels) == 0
 
     metrics.paths.evidence(KEY, {})
@@ -529,7 +543,7 @@ def test_a_fleet_is_shown_as_its_status_says() -> None:
         'wave_last_progress_timestamp_seconds{fleet="to-eks",wave="shop"}': STARTED.timestamp(),
         'window_closed{fleet="to-eks"}': 1.0,
         'reverts{fleet="to-eks"}': 1.0,
-        'member{fleet="to-eks",namespace="shop",service="cart",wave="shop"}': 1.0,
+        'member{fleet="to-eks",migration_namespace="shop",migration_service="cart",wave="shop"}': 1.0,
     }
 
 
