@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,14 @@ pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
 
 README = (ROOT / "deploy" / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+AWS = """#!/bin/sh
+case "$*" in
+  *get-caller-identity*) echo 111122223333 ;;
+  *describe-identity-provider-config*) echo ACTIVE ;;
+esac
+for word; do case "$word" in '{'*) printf '%s' "$word" >"$HOME/policy.json" ;; esac; done
+"""
+"""Stands for the AWS CLI: it answers what is asked, and keeps the policy that it is given."""
 NOT_HERE = ("docker ",)
 """What needs an engine for images."""
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -184,6 +194,9 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     (rotate,) = re.findall(r"^    (deploy/peer-kubeconfig .*)$", OPERATIONS, re.MULTILINE)
     await shell.run(rotate)
     assert await _lets_in(shell, tmp_path)
+    said = await shell.run("deploy/peer-kubeconfig eks 1h migrate/migrate-prober")
+    (claims,) = re.findall(r"token: [^.]+[.]([^.]+)[.]", said)
+    assert b"system:serviceaccount:migrate:migrate-prober" in b64decode(f"{claims}==", b"-_")
     for command in commands("Admission policies"):
         await shell.run(command.replace("kubectl ", "kubectl --context legacy "))
 
@@ -208,6 +221,25 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     assert "service-a" in await shell.run("kubectl --context legacy get trafficsplits -o name")
     bare = await shell.run("kubectl --context legacy get service service-a --output yaml")
     assert "migrate.tradeshift" not in bare
+
+
+async def test_aws_is_told_who_the_controller_is(shell: Shell) -> None:
+    """The commands for AWS run as they are written, and the role is for the controller's account in legacy alone."""
+    aws = shell.folder / "bin" / "aws"
+    aws.parent.mkdir()
+    aws.write_text(AWS)
+    aws.chmod(0o755)
+    typed = [*commands("eks trusts legacy"), *commands("A plugin in place of trust")]
+    await shell.run("\n".join([f"PATH={aws.parent}:$PATH", *typed]))
+    (statement,) = json.loads((shell.folder / "policy.json").read_text())["Statement"]
+    issuer = shell.servers["legacy"].url.removeprefix("https://")
+    assert (
+        statement["Principal"]["Federated"] == f"arn:aws:iam::111122223333:oidc-provider/{issuer}"
+    )
+    assert statement["Condition"]["StringEquals"] == {
+        f"{issuer}:sub": "system:serviceaccount:migrate:migrate-controller",
+        f"{issuer}:aud": "sts.amazonaws.com",
+    }
 
 
 async def _trusted(shell: Shell, folder: Path) -> None:
