@@ -118,7 +118,7 @@ model-check: setup ## explore every story within bounds, with the product's own 
 manifests: ## render the chart anew into deploy/manifests
 	$(CHART)
 	for values in legacy eks; do \
-	  .tools/bin/helm template migrate deploy/chart --namespace migrate --include-crds \
+	  .tools/bin/helm template migrate deploy/chart --namespace migrate --skip-tests \
 	    --values deploy/examples/$$values.yaml >deploy/manifests/$$values.yaml || exit 1; \
 	done
 

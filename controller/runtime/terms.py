@@ -20,6 +20,11 @@ QUIET_DURATIONS = 2.0
 that it takes at a renewal (a third of the duration), once in a duration at most."""
 
 
+def _of_another_pair(record: Record, clusters: Mapping[str, ObservedCluster]) -> bool:
+    """Return whether a record is of a pair that shares a cluster with ours: its leader leads something else."""
+    return record.attempt is not None and set(record.attempt.baseline) != set(clusters)
+
+
 class Terms:
     """What all records together say. ``lease`` names the Lease of this controller, ``duration_s`` is its duration."""
 
@@ -43,7 +48,9 @@ class Terms:
             if not cluster.current:
                 continue
             records = {
-                p.name: p.record for p in split_parts(cluster) if isinstance(p.record, Record)
+                p.name: p.record
+                for p in split_parts(cluster)
+                if isinstance(p.record, Record) and not _of_another_pair(p.record, clusters)
             }
             known = self._known.setdefault(key, {}).get(name)
             self._known[key][name] = records

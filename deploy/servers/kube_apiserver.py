@@ -47,17 +47,23 @@ class RealApi:
     `tokens` (one, of system:masters), `kubeconfig`, `compact`. Each start is a new, empty server.
 
     The children end with `stop`, with this process however it dies (on Linux), and after
-    `lifetime_s` in any case.
+    `lifetime_s` in any case. `flags` are more of kube-apiserver's, and win.
     """
 
     def __init__(
-        self, name: str, *, namespaces: tuple[str, ...] = NAMESPACES, lifetime_s: float = 3600.0
+        self,
+        name: str,
+        *,
+        namespaces: tuple[str, ...] = NAMESPACES,
+        lifetime_s: float = 3600.0,
+        flags: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.url = ""
         self.tokens = (secrets.token_urlsafe(24),)
         self._namespaces = namespaces
         self._lifetime_s = lifetime_s
+        self._flags = flags
         self._servers: Servers | None = None
         self._etcd_url = ""
 
@@ -145,7 +151,8 @@ class RealApi:
             "--bind-address=127.0.0.1",
             f"--secure-port={api_port}",
             f"--cert-dir={key.parent}",
-            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-issuer={self.url}",
+            f"--service-account-jwks-uri={self.url}/openid/v1/jwks",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
             f"--token-auth-file={tokens}",
@@ -156,6 +163,7 @@ class RealApi:
             "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none",
             "--profiling=false",
+            *self._flags,
         ]
         for name, command in zip(_BINARIES, (etcd, apiserver), strict=True):
             servers.start(name, command)

@@ -1,3 +1,21 @@
+{{/* What the names of all objects begin with. */}}
+{{- define "migrate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride }}
+{{- else if not .Values.nameOverride -}}
+migrate
+{{- else if contains .Values.nameOverride .Release.Name -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the cluster is older than a version, as a text that is empty where it is not: (dict "root" . "version" "1.30.0") */}}
+{{- define "migrate.before" -}}
+{{- if semverCompare (printf "<%s-0" .version) .root.Capabilities.KubeVersion.Version }}true{{ end }}
+{{- end }}
+
 {{- define "migrate.labels" -}}
 app.kubernetes.io/part-of: mesh-migrate
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -5,6 +23,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- define "migrate.image" -}}
 {{ .root.Values.images.registry }}/{{ .name }}:{{ .root.Values.images.tag | default .root.Chart.AppVersion }}
+{{- with get .root.Values.images.digests .name }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* The user that the controller is to this cluster's API server. */}}
@@ -12,7 +31,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if and (eq .Values.role "prober") .Values.remote.user -}}
 {{ .Values.remote.user }}
 {{- else -}}
-system:serviceaccount:{{ .Release.Namespace }}:migrate-controller
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "migrate.fullname" . }}-controller
 {{- end }}
 {{- end }}
 
@@ -24,7 +43,7 @@ system:serviceaccount:{{ .Release.Namespace }}:migrate-controller
   name: {{ .Values.remote.user | quote }}
 {{- else -}}
 - kind: ServiceAccount
-  name: migrate-controller
+  name: {{ include "migrate.fullname" . }}-controller
   namespace: {{ .Release.Namespace }}
 {{- end }}
 {{- end }}
@@ -51,6 +70,49 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Where a program's Pods run, and what the values add to them: (dict "root" . "name" ... "values" ...) */}}
+{{- define "migrate.pod" -}}
+{{- include "migrate.spread" . }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- include "migrate.pullSecrets" .root }}
+{{- end }}
+
+{{- define "migrate.pullSecrets" -}}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The labels of a program's Pods, ours last: they are what Services and policies select by. */}}
+{{- define "migrate.podLabels" -}}
+{{- $ours := fromYaml (include "migrate.labels" .root) }}
+{{- $_ := set $ours "app.kubernetes.io/name" .name }}
+{{- range $label, $_ := .values.podLabels }}
+{{- if hasKey $ours $label }}
+{{- fail (printf "%s.podLabels.%s: the chart writes this label itself, and selects Pods by it" $.program $label) }}
+{{- end }}
+{{- end }}
+app.kubernetes.io/name: {{ .name }}
+{{ include "migrate.labels" .root }}
+{{- with .values.podLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Replicas on different nodes and zones, as far as there are some. */}}

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import zip_longest
 
 import pytest
 
-from controller.domain import BELIEVED_TOKEN, Key, ObservedCluster, Record, SplitKind, Unreadable
+from controller.domain import (
+    BELIEVED_TOKEN,
+    Attempt,
+    Key,
+    MigrationSpec,
+    ObservedCluster,
+    Record,
+    SplitKind,
+    Unreadable,
+)
 from controller.runtime.terms import Terms
 from tests.unit.decide.gates.inputs import split
 
@@ -97,6 +107,17 @@ def test_a_record_that_changes_into_another_leases_shows_its_leader(
     terms = told(*moments)
     assert terms.other_lease(1 + QUIET_S - 0.1) == THEIRS
     assert terms.other_lease(1 + QUIET_S) == ""
+
+
+@pytest.mark.parametrize(("origin", "shows"), [("legacy", THEIRS), ("us", "")])
+def test_the_leader_of_another_pair_is_no_other_one(origin: str, shows: str) -> None:
+    """A record of an attempt of other clusters than ours tells of a pair that shares one with us, and of no rival."""
+    spec = MigrationSpec(target="eks")
+    attempt = Attempt(1, origin, "eks", {origin: 0, "eks": 0}, 2, spec, datetime.now(UTC))
+    theirs = Record(SplitKind.TRAFFICSPLIT, fencing_token=7, lease=THEIRS, attempt=attempt)
+    terms = told(seen(), seen(theirs))
+    assert terms.other_lease(1) == shows
+    assert terms.newest == (8 if shows else 0)
 
 
 def test_who_takes_over_from_another_lease_listens() -> None:
