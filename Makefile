@@ -14,7 +14,7 @@ TWO := -raR --numprocesses 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test coverage lint format docs tools demo clusters bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools clusters demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

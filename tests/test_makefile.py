@@ -22,6 +22,7 @@ TARGETS = [
     "format",
     "docs",
     "tools",
+    "clusters",
     "demo",
     "bench",
     "faults",
