@@ -8,11 +8,12 @@ REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
 BROWSER := tests/real/tools/browser
+BASE := tests/deploy/tools/base
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy images check-images release-dry-run release lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +82,7 @@ tools: ## get what the tests need: Prometheus, Chromium (Debian's); kube-apiserv
 	$(BROWSER)
 	$(REAL)
 	$(CHART)
+	$(BASE)
 
 demo: setup ## run two local clusters and every story in them
 	$(BIN)/python -m deploy.local --story all
@@ -123,7 +125,15 @@ manifests: ## render the chart anew into deploy/manifests
 check-deploy: setup ## check chart, manifests, guards, rights and Containerfile: helm, kubeconform, hadolint, a real API server
 	$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy
+	CI_ALL=1 $(BIN)/python -m pytest -ra --ignore=tests/deploy/test_images.py --ignore=tests/deploy/test_release.py tests/deploy
+
+images: ## build both images with docker or buildah, whichever is there (deploy/images says what can be set)
+	deploy/images
+
+check-images: setup ## build the images on Debian's packages, and move a Service with what they hold (as root)
+	@$(BASE)
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
+	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy/test_images.py
 
 # Compiled on the oldest Python we support; each file is held to the pins of the one before it.
 # `make lock UPGRADE=--upgrade` also takes newer versions.
