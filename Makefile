@@ -13,7 +13,7 @@ BASE := tests/deploy/tools/base
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy images check-images release-dry-run release lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy images check-release release-dry-run release lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,10 +130,20 @@ check-deploy: setup ## check chart, manifests, guards, rights and Containerfile:
 images: ## build both images with docker or buildah, whichever is there (deploy/images says what can be set)
 	deploy/images
 
-check-images: setup ## build the images on Debian's packages, and move a Service with what they hold (as root)
+check-release: setup ## build images (on Debian's packages, as root) and release, and use what is built
 	@$(BASE)
+	@$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy/test_images.py
+	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy/test_images.py tests/deploy/test_release.py
+
+release-dry-run: setup ## build what a release is made of into dist/, and the images; publish and sign nothing
+	@.tools/bin/helm version >/dev/null 2>&1 || command -v helm >/dev/null || $(CHART)
+	$(BIN)/python -m deploy.release $(RELEASE)
+	deploy/images
+
+release: setup ## on a tag, where one may push: build, publish and sign it all (.github/workflows/release.yml)
+	$(BIN)/python -m deploy.release $(RELEASE)
+	deploy/release/publish
 
 # Compiled on the oldest Python we support; each file is held to the pins of the one before it.
 # `make lock UPGRADE=--upgrade` also takes newer versions.
@@ -147,6 +157,8 @@ lock: setup ## compile requirements/*.txt from pyproject.toml
 	  --output-file requirements/http2.txt pyproject.toml
 	$(COMPILE) --extra controller --constraint requirements/base.txt \
 	  --output-file requirements/controller.txt pyproject.toml
+	$(COMPILE) --extra cli --constraint requirements/controller.txt \
+	  --output-file requirements/cli.txt pyproject.toml
 	$(COMPILE) --extra controller --extra http2 --extra dev \
 	  --constraint requirements/controller.txt --constraint requirements/http2.txt \
 	  --output-file requirements/dev.txt pyproject.toml

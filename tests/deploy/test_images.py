@@ -107,7 +107,7 @@ def roots(said: str) -> Iterator[dict[str, Path]]:
 @pytest.fixture
 def programs(roots: dict[str, Path], tmp_path: Path) -> dict[str, tuple[str, ...]]:
     """The command that runs each image's program in its root."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name, root in roots.items():
         script = tmp_path / name
         script.write_text(RUN.format(root=root, environ=shlex.join(environ_of(name))))

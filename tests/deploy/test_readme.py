@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
 
 README = (ROOT / "deploy" / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-NOT_HERE = ("docker ",)
-"""What needs an engine for images."""
+NOT_HERE = ("PUSH=1 make images",)
+"""What needs a registry."""
 
 
 def commands(heading: str) -> list[str]:
