@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.local.pair import Plan
 from deploy.release.__main__ import changes, packed
 from deploy.stand_ins.apiserver import EmbeddedApi
 from tests.deploy.rendering import ROOT, example, run
+from tests.integration.stories.scene import playing
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 REGISTRY = "registry.example.org/released"
@@ -169,3 +171,41 @@ def test_checksums_and_sdist(dist: Path) -> None:
     )
     assert set(used) <= names
     assert not any(name.startswith((".venv", ".tools")) for name in names)
+
+
+@pytest.fixture(scope="module")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of the wheel, in an environment of the locks' packages and of nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    (wheel,) = dist.glob("*.whl")
+    pip = ["-m", "pip", f"--python={folder}", "install", "--quiet"]
+    for command in (
+        ["-m", "venv", "--without-pip", str(folder)],
+        [*pip, "--require-hashes", f"--requirement={ROOT / 'requirements' / 'controller.txt'}"],
+        [*pip, "--no-deps", "--no-index", str(wheel)],
+    ):
+        subprocess.run([sys.executable, *command], check=True, cwd=folder, timeout=200)
+    return folder / "bin"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.story
+@pytest.mark.usefixtures("helm")
+async def test_a_service_moves_by_what_is_released(
+    dist: Path, installed: Path, tmp_path: Path
+) -> None:
+    """Controller and probers of the wheel move a Service to eks, as kubectl-migrate, the one file, asks them."""
+    programs: dict[str, tuple[str, ...]] = {
+        name: (str(installed / f"migrate-{name}"),) for name in ("controller", "prober")
+    }
+    async with playing(Plan(programs=programs)) as scene:
+        await scene.service("service-a")
+        (tmp_path / ".kube").mkdir()
+        shutil.copy(scene.pair.kubeconfig, tmp_path / ".kube" / "config")
+        quick = ("--steps", "50", "--dwell", "1s", "--soak", "1s")
+        started = await _typed(dist, tmp_path, "start", "service-a", "--to", "eks", *quick)
+        assert started.returncode == 0, started.stderr
+        wait = ("wait", "service-a", "--for", "completed", "--timeout", "55s")
+        waited = await _typed(dist, tmp_path, *wait)
+        assert waited.returncode == 0, waited.stderr + scene.pair.controller.tail()
+        assert scene.pair.totals()[1] == 0
