@@ -124,6 +124,7 @@ def test_locks_agree() -> None:
     base, build, cli, controller, dev, http2 = map(pins, LOCKS)
     assert base.items() <= controller.items() <= dev.items()
     assert base.items() <= http2.items() <= dev.items()
+    assert base.items() <= cli.items() <= dev.items()
     assert http2.keys() - base.keys() == {"h2", "hpack", "hyperframe"}
     assert build["hatchling"] == dev["hatchling"]
     assert "hatchling" in dev

@@ -20,7 +20,7 @@ from deploy.local.pair import Plan
 from deploy.release.__main__ import changes, packed
 from deploy.stand_ins.apiserver import EmbeddedApi
 from tests.deploy.rendering import ROOT, example, run
-from tests.integration.stories.scene import playing
+from tests.integration.stories.scene import QUICK, playing
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 REGISTRY = "registry.example.org/released"
@@ -202,6 +202,7 @@ async def test_a_service_moves_by_what_is_released(
         await scene.service("service-a")
         (tmp_path / ".kube").mkdir()
         shutil.copy(scene.pair.kubeconfig, tmp_path / ".kube" / "config")
+        await scene.ask("service-a", **QUICK)
         quick = ("--steps", "50", "--dwell", "1s", "--soak", "1s")
         started = await _typed(dist, tmp_path, "start", "service-a", "--to", "eks", *quick)
         assert started.returncode == 0, started.stderr
