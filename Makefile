@@ -8,13 +8,14 @@ REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
 BROWSER := tests/real/tools/browser
+BASE := tests/deploy/tools/base
 # Two tests at a time: a story is a handful of programs that mostly wait.
 TWO := -raR --numprocesses 2 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test coverage lint format docs tools clusters demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy lock ci clean
+.PHONY: help setup quick test coverage lint format docs tools clusters demo bench faults faults-deep dashboards check-dashboards pictures screenshots model-check manifests check-deploy images check-release release-dry-run release lock ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,9 +82,11 @@ tools: ## get what the tests need: Prometheus, Alertmanager, Chromium (Debian's)
 	$(BROWSER)
 	$(REAL)
 	$(CHART)
+	$(BASE)
 
 clusters: setup ## two local clusters to type commands for, until Ctrl-C (docs/tutorial.md)
 	$(BIN)/python -m deploy.local --story none
+
 demo: setup ## run two local clusters and every story in them
 	$(BIN)/python -m deploy.local --story all
 
@@ -125,7 +128,25 @@ manifests: ## render the chart anew into deploy/manifests
 check-deploy: setup ## check chart, manifests, guards, rights and Containerfile: helm, kubeconform, hadolint, a real API server
 	$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy
+	CI_ALL=1 $(BIN)/python -m pytest -ra --ignore=tests/deploy/test_images.py --ignore=tests/deploy/test_release.py tests/deploy
+
+images: ## build both images with docker or buildah, whichever is there (deploy/images says what can be set)
+	deploy/images
+
+check-release: setup ## build images (on Debian's packages, as root) and release, and use what is built
+	@$(BASE)
+	@$(CHART)
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
+	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy/test_images.py tests/deploy/test_release.py
+
+release-dry-run: setup ## build what a release is made of into dist/, and the images; publish and sign nothing
+	@.tools/bin/helm version >/dev/null 2>&1 || command -v helm >/dev/null || $(CHART)
+	$(BIN)/python -m deploy.release $(RELEASE)
+	deploy/images
+
+release: setup ## on a tag, where one may push: build, publish and sign it all (.github/workflows/release.yml)
+	$(BIN)/python -m deploy.release $(RELEASE)
+	deploy/release/publish
 
 # Compiled on the oldest Python we support; each file is held to the pins of the one before it.
 # `make lock UPGRADE=--upgrade` also takes newer versions.
@@ -139,6 +160,8 @@ lock: setup ## compile requirements/*.txt from pyproject.toml
 	  --output-file requirements/http2.txt pyproject.toml
 	$(COMPILE) --extra controller --constraint requirements/base.txt \
 	  --output-file requirements/controller.txt pyproject.toml
+	$(COMPILE) --extra cli --constraint requirements/controller.txt \
+	  --output-file requirements/cli.txt pyproject.toml
 	$(COMPILE) --extra controller --extra http2 --extra dev \
 	  --constraint requirements/controller.txt --constraint requirements/http2.txt \
 	  --output-file requirements/dev.txt pyproject.toml

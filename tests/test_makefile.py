@@ -34,6 +34,10 @@ TARGETS = [
     "model-check",
     "manifests",
     "check-deploy",
+    "images",
+    "check-release",
+    "release-dry-run",
+    "release",
     "lock",
     "ci",
     "clean",
@@ -97,8 +101,8 @@ def test_an_old_python_is_told_what_to_do(tmp_path: Path) -> None:
 
 
 def test_locks_are_there() -> None:
-    """Locks are for the prober, also with HTTP/2, the wheel's build, the controller and developers."""
-    assert [path.stem for path in LOCKS] == ["base", "build", "controller", "dev", "http2"]
+    """Locks are for the prober, also with HTTP/2, the wheel's build, kubectl-migrate, the controller and developers."""
+    assert [path.stem for path in LOCKS] == ["base", "build", "cli", "controller", "dev", "http2"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -118,9 +122,10 @@ def test_locks_name_pins_and_hashes_only(path: Path) -> None:
 
 def test_locks_agree() -> None:
     """What two locks pin, they pin at one version."""
-    base, build, controller, dev, http2 = map(pins, LOCKS)
+    base, build, cli, controller, dev, http2 = map(pins, LOCKS)
     assert base.items() <= controller.items() <= dev.items()
     assert base.items() <= http2.items() <= dev.items()
+    assert base.items() <= cli.items() <= dev.items()
     assert http2.keys() - base.keys() == {"h2", "hpack", "hyperframe"}
     assert build["hatchling"] == dev["hatchling"]
     assert "hatchling" in dev

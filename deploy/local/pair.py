@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,8 @@ class Plan:
     ``splits`` are the kinds of split in legacy and in eks.
     ``otlp_endpoint`` is the URL that the controller sends its traces to, ``notifications`` the path of a file with
     the receivers of its notifications. ``prometheus``: each cluster has
-    a real one, that scrapes its proxies and that the controller asks.
+    a real one, that scrapes its proxies and that the controller asks. ``programs`` are the commands that run the controller and the
+    probers, by module, where those of this Python are not meant.
     """
 
     api: ApiKind = "embedded"
@@ -79,6 +80,7 @@ class Plan:
     otlp_endpoint: str | None = None
     notifications: str | None = None
     prometheus: bool = False
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Pair:
@@ -223,9 +225,7 @@ class Pair:
                 "proxy_url": await self.mesh.sidecar(cluster, "prober", "migrate"),
                 "cap_per_s": self.plan.probe_cap_per_s,
             }
-            program = Program(
-                "prober", self._yaml(f"prober-{cluster}", config), self._log(f"prober-{cluster}")
-            )
+            program = self._program("prober", f"prober-{cluster}", config)
             program.start()
             self.probers[cluster] = program
             self.scraped["prober"].append(f"{wire}:{PROBER_PORT}")
@@ -235,10 +235,13 @@ class Pair:
         await self.mesh.mirrored()
         if self.plan.prometheus:
             await self._start_prometheus()
-        self.controller = Program(
-            "controller", await self._controller_config(), self._log("controller")
-        )
+        settings = await self._controller_settings()
+        self.controller = self._program("controller", "controller", settings)
         self.controller.start()
+
+    def _program(self, module: str, name: str, settings: Mapping[str, Any]) -> Program:
+        command = self.plan.programs.get(module, ())
+        return Program(module, self._yaml(name, settings), self._log(name), command)
 
     async def _start_prometheus(self) -> None:
         """One for each cluster. Raises ServerFailed."""
@@ -247,14 +250,13 @@ class Pair:
             self.prometheus[name] = Prometheus(jobs, every_s=SCRAPE_S)
             await self.prometheus[name].start()
 
-    async def _controller_config(self) -> Path:
+    async def _controller_settings(self) -> dict[str, Any]:
         ip = self.mesh.addresses.take()
         listen, board = f"127.{ip[3:]}:{CONTROLLER_PORT}", f"127.{ip[3:]}:{BOARD_PORT}"
         self.controller_url, self.board_url = f"http://{listen}", f"http://{board}/"
         self.scraped["controller"] = [listen]
         proxy_url = await self.mesh.sidecar(self.plan.controller_in, "controller", "migrate")
-        settings = _controller_settings(self, proxy_url) | {"listen": listen, "board": board}
-        return self._yaml("controller", settings)
+        return _controller_settings(self, proxy_url) | {"listen": listen, "board": board}
 
     # --- acting as its users ------------------------------------------------------------------------
 

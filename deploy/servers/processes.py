@@ -48,11 +48,15 @@ def spawn(
 
 
 class Program:
-    """One of the product's programs, as its users run it: ``python -m controller``, ``-m prober``."""
+    """One of the product's programs, as its users run it: ``python -m controller``, ``-m prober``.
 
-    def __init__(self, module: str, config: Path, log: Path) -> None:
+    ``command`` runs it in place of that, where it stands elsewhere than in this Python.
+    """
+
+    def __init__(self, module: str, config: Path, log: Path, command: Sequence[str] = ()) -> None:
         self.log = log
-        self._command = [sys.executable, "-m", module, "--config", str(config)]
+        begins = command or (sys.executable, "-m", module)
+        self._command = [*begins, "--config", str(config)]
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

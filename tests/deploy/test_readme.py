@@ -34,8 +34,8 @@ esac
 for word; do case "$word" in '{'*) printf '%s' "$word" >"$HOME/policy.json" ;; esac; done
 """
 """Stands for the AWS CLI: it answers what is asked, and keeps the policy that it is given."""
-NOT_HERE = ("docker ",)
-"""What needs an engine for images."""
+NOT_HERE = ("PUSH=1 make images",)
+"""What needs a registry."""
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 QUICK_START = "From two linked clusters to the first migrated Service"
 TRIAL = "To try it: a kubeconfig"
