@@ -128,7 +128,7 @@ manifests: ## render the chart anew into deploy/manifests
 check-deploy: setup ## check chart, manifests, guards, rights and Containerfile: helm, kubeconform, hadolint, a real API server
 	$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest -ra --ignore=tests/deploy/test_images.py --ignore=tests/deploy/test_release.py tests/deploy
+	CI_ALL=1 $(BIN)/python -m pytest $(TWO) --ignore=tests/deploy/test_images.py --ignore=tests/deploy/test_release.py tests/deploy
 
 images: ## build both images with docker or buildah, whichever is there (deploy/images says what can be set)
 	deploy/images

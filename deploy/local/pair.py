@@ -66,9 +66,9 @@ class Plan:
 
     ``splits`` are the kinds of split in legacy and in eks.
     ``otlp_endpoint`` is the URL that the controller sends its traces to, ``notifications`` the path of a file with
-    the receivers of its notifications. ``prometheus``: each cluster has
-    a real one, that scrapes its proxies and that the controller asks. ``programs`` are the commands that run the controller and the
-    probers, by module, where those of this Python are not meant.
+    the receivers of its notifications. ``prometheus``: each cluster has a real one, that scrapes its proxies and that
+    the controller asks. ``programs`` are the commands that run the controller and the probers, by module, where those
+    of this Python are not meant.
     """
 
     api: ApiKind = "embedded"
