@@ -98,8 +98,8 @@ def _query(expr: str) -> Iterator[str]:
     ):
         yield f"{metric} of which installation?"
     for before, counter in re.findall(r"(\w*\(?)\b(\w+_total)\{", expr):
-        if before not in ("rate(", "increase("):
-            yield f"{counter} only ever rises: take its rate"
+        if before not in ("rate(", "increase(", "max_over_time("):
+            yield f"{counter} only ever rises: take its rate, or where the count is meant max_over_time"
 
 
 def _selected(expr: str) -> str:

@@ -251,6 +251,15 @@ ALERTS = (
         " every migration in progress.",
     ),
     Alert(
+        "MigrateGatewayDead",
+        "max by (installation, callers, gateway) (migrate_controller_gateway_dead) == 1",
+        "30s",
+        "page",
+        "The gateway of {{ $labels.gateway }} answers nobody in {{ $labels.callers }}",
+        "Whoever in {{ $labels.callers }} was sent through it is rolled back where the way home needs no gateway;"
+        " where it does they stay, and may be failing now. Nothing rises.",
+    ),
+    Alert(
         "MigrateLineStopped",
         f"max by (installation, fleet) ({_FLEET}line_stopped) == 1",
         "1m",

@@ -322,13 +322,14 @@ def _answers(found: Dashboard) -> None:
     found.with_panel(
         lines(
             "Errors by kind",
-            "Answers to probes that are neither 2xx nor 3xx, by way: status codes, or what went wrong.",
+            "Answers to probes that are neither 2xx nor 3xx, by way, counted since probing began: status codes, or"
+            " what went wrong. A rate would miss those that come and end between two scrapes.",
             over_time(
-                f"sum by ({WAY}, answer) (rate(migrate_controller_way_answers_total"
-                f'{{{ONE},answer!~"[23].."}}[{RATE}])) > 0',
+                f"sum by ({WAY}, answer) (max_over_time(migrate_controller_way_answers_total"
+                f'{{{ONE},answer!~"[23].."}}[{RATE}]))',
                 "{{answer}}, {{callers}} to {{side}}",
             ),
-            unit="reqps",
+            unit="short",
             width=8,
             stacked=True,
         )
