@@ -9,6 +9,7 @@ PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
 BROWSER := tests/real/tools/browser
 BASE := tests/deploy/tools/base
+RELEASED := $(addprefix tests/deploy/,test_images.py test_release.py test_newcomer.py)
 # Two tests at a time: a story is a handful of programs that mostly wait.
 TWO := -raR --numprocesses 2 --dist worksteal
 
@@ -128,7 +129,7 @@ manifests: ## render the chart anew into deploy/manifests
 check-deploy: setup ## check chart, manifests, guards, rights and Containerfile: helm, kubeconform, hadolint, a real API server
 	$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest $(TWO) --ignore=tests/deploy/test_images.py --ignore=tests/deploy/test_release.py tests/deploy
+	CI_ALL=1 $(BIN)/python -m pytest $(TWO) $(RELEASED:%=--ignore=%) tests/deploy
 
 images: ## build both images with docker or buildah, whichever is there (deploy/images says what can be set)
 	deploy/images
@@ -137,7 +138,7 @@ check-release: setup ## build images (on Debian's packages, as root) and release
 	@$(BASE)
 	@$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
-	CI_ALL=1 $(BIN)/python -m pytest -ra tests/deploy/test_images.py tests/deploy/test_release.py
+	CI_ALL=1 $(BIN)/python -m pytest -ra $(RELEASED)
 
 release-dry-run: setup ## build what a release is made of into dist/, and the images; publish and sign nothing
 	@.tools/bin/helm version >/dev/null 2>&1 || command -v helm >/dev/null || $(CHART)

@@ -22,8 +22,10 @@ def main() -> None:
 
 def _do(asked: argparse.Namespace) -> None:
     if asked.what == "build":
-        for path in build.write(asked.folder, rules.Told(asked.runbooks, asked.page, asked.ticket)):
-            sys.stdout.write(f"{path}\n")
+        told = rules.Told(asked.runbooks, asked.page, asked.ticket)
+        for folder in (asked.folder,) if asked.folder else (build.OUT, build.IN_CHART):
+            for path in build.write(folder, told):
+                sys.stdout.write(f"{path}\n")
         return
     if asked.what == "draw":
         asked.folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,7 @@ def _arguments() -> argparse.Namespace:
             metavar="WORD",
             help=f"the label severity of alerts that are a {severity}, default {severity}",
         )
-    built.add_argument("--folder", type=Path, default=build.OUT, help=f"default {build.OUT}")
+    built.add_argument("--folder", type=Path, help=f"default {build.OUT}, and the chart's")
     what.add_parser("check", help="check them all, with a story on the local clusters")
     drawn = what.add_parser("draw", help="draw the boards that the README shows, after that story")
     drawn.add_argument(

@@ -1,4 +1,4 @@
-"""What is built from the boards and rules: the committed files in ``dashboards/out``."""
+"""What is built from the boards and rules: the committed files in ``dashboards/out``, and in the chart."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards import controller, fleet, prober, rules, service, waves
 
 OUT = Path(__file__).parent / "out"
+IN_CHART = Path(__file__).parent.parent / "deploy" / "chart" / "files" / "dashboards"
+"""The same files once more: Helm reads nothing outside of its chart, and a link is lost in an sdist."""
 MODULES = (fleet, waves, service, prober, controller)
 MADE = "# Built by `make dashboards` from dashboards/rules.py.\n"
 

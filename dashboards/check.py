@@ -64,7 +64,7 @@ class Report:
 def check(say: Callable[[str], None]) -> Report:
     """Check everything; nothing is left out."""
     report = Report()
-    report.wrong += conventions.stale(build.OUT)
+    report.wrong += conventions.stale(build.OUT) + conventions.stale(build.IN_CHART)
     boards = {name: json.loads(text) for name, text in build.boards().items()}
     for name, board in boards.items():
         report.panels += len(board["panels"])

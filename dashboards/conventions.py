@@ -41,7 +41,7 @@ def stale(folder: Path) -> list[str]:
     there = {path.name: path.read_text() for path in folder.glob("*") if path.is_file()}
     names = sorted(built.keys() | there.keys())
     return [
-        f"dashboards/out/{name} is not what the code builds: run make dashboards"
+        f"{folder.name}/{name} is not what the code builds: run make dashboards"
         for name in names
         if built.get(name) != there.get(name)
     ]

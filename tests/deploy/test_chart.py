@@ -316,7 +316,9 @@ async def test_helm_installs_and_removes(cluster: RealApi, tmp_path: Path) -> No
     helm = Helm(cluster, tmp_path, "by-helm")
     async with cluster.session() as session:
         await _remove_cluster_wide(session, render(example("labelled")))
-        old = yaml.safe_load((ROOT / "deploy" / "crd" / "migrations.yaml").read_text())
+        old = yaml.safe_load(
+            (ROOT / "deploy" / "chart" / "files" / "crds" / "migrations.yaml").read_text()
+        )
         columns = old["spec"]["versions"][0].pop("additionalPrinterColumns")
         async with session.delete(path_of(old)) as answer:
             assert answer.status in (200, 404)

@@ -18,7 +18,7 @@ from tests.deploy.rendering import ROOT, Json, example, one, render
 from tests.deploy.server import Refused, apply, install, path_of
 
 FLEET = ROOT / "deploy" / "examples" / "fleets" / "to-eks.yaml"
-CRD = ROOT / "deploy" / "crd" / "fleets.yaml"
+CRD = ROOT / "deploy" / "chart" / "files" / "crds" / "fleets.yaml"
 
 
 def fleet() -> Json:

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-import yaml
+import pytest_asyncio
 
 from controller.kube.api import ClusterAccess
-from deploy.servers.kube_apiserver import RealApi, find_binaries
 from tests.deploy.check_pod import HERE, THERE, run_check
-from tests.deploy.rendering import ROOT, example, one, render, tool
-from tests.deploy.server import install, known_crds
-from tests.parts import missing, need_api_servers
+from tests.deploy.install_page import (
+    NOT_HERE,
+    QUICK_START,
+    Shell,
+    commands,
+    need_clients,
+    page,
+    two_clusters,
+)
+from tests.deploy.rendering import ROOT, example, one, render
+from tests.deploy.server import install
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("helm")]
 
-README = (ROOT / "deploy" / "README.md").read_text()
+README = page()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 AWS = """#!/bin/sh
 case "$*" in
@@ -34,139 +39,18 @@ esac
 for word; do case "$word" in '{'*) printf '%s' "$word" >"$HOME/policy.json" ;; esac; done
 """
 """Stands for the AWS CLI: it answers what is asked, and keeps the policy that it is given."""
-NOT_HERE = ("PUSH=1 make images",)
-"""What needs a registry."""
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
-QUICK_START = "From two linked clusters to the first migrated Service"
 TRIAL = "To try it: a kubeconfig"
-PUBLIC_ISSUER = ("--anonymous-auth=true",)
-"""The flag of an API server whose keys everybody may read, as those of EKS can be read from the Internet."""
 
 
-def commands(heading: str) -> list[str]:
-    """The commands of the first code block under a heading."""
-    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    return [line for block in blocks[:1] for line in block.splitlines()]
-
-
-EVERYBODY_READS_KEYS = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRoleBinding",
-    "metadata": {"name": "everybody-reads-keys"},
-    "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": "system:service-account-issuer-discovery",
-    },
-    "subjects": [
-        {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "Group",
-            "name": "system:unauthenticated",
-        }
-    ],
-}
-
-
-class Shell:
-    """A shell in a copy of what the commands need, with a kubeconfig of both clusters."""
-
-    def __init__(self, folder: Path, servers: dict[str, RealApi]) -> None:
-        self.folder = folder
-        self.servers = servers
-        merged = {"apiVersion": "v1", "kind": "Config"} | {
-            part: [entry for server in servers.values() for entry in server.kubeconfig()[part]]
-            for part in ("clusters", "users", "contexts")
-        }
-        (folder / "kubeconfig").write_text(yaml.safe_dump(merged))
-        (folder / "deploy").symlink_to(ROOT / "deploy")
-        tools = [path.parent for name in ("helm", "kubectl") if (path := _client(name))]
-        self.environ = {
-            "PATH": ":".join([*map(str, tools), os.environ["PATH"]]),
-            "HOME": str(folder),
-            "KUBECONFIG": str(folder / "kubeconfig"),
-            "REGISTRY": "registry.example.com/mesh-migrate",
-        }
-
-    async def run(self, command: str) -> str:
-        """Run one command to its good end; gives what it says."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-
-def _client(name: str) -> Path | None:
-    """The program beside the API servers' binaries, built, or on PATH."""
-    beside = find_binaries()
-    if beside is not None and os.access(beside / name, os.X_OK):
-        return beside / name
-    return tool(name)
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
     """Two kube-apiservers where nothing is installed yet, with a Service that both have."""
-    need_api_servers()
-    if _client("kubectl") is None:
-        missing("kubectl is missing: `make tools` builds it into .tools/bin, or put it on PATH")
+    need_clients()
     folder = tmp_path_factory.mktemp("readme")
-    spaces = ("default", "linkerd-multicluster")
-    legacy = RealApi("legacy", namespaces=spaces, flags=PUBLIC_ISSUER)
-    servers = {"legacy": legacy}
-
-    async def start() -> None:
-        await legacy.start()
-        (folder / "legacy.pem").write_bytes(legacy.ca_pem())
-        flags = (*trust(legacy.url), f"--oidc-ca-file={folder / 'legacy.pem'}")
-        servers["eks"] = RealApi("eks", namespaces=spaces, flags=flags)
-        await servers["eks"].start()
-        for server in servers.values():
-            async with server.session() as session:
-                await _fill(session)
-        async with legacy.session() as session:
-            await install(session, [EVERYBODY_READS_KEYS])
-
-    async def stop() -> None:
-        await asyncio.gather(*(server.stop() for server in servers.values()))
-
-    asyncio.run(start())
-    yield Shell(folder, servers)
-    asyncio.run(stop())
-
-
-def trust(issuer: str) -> list[str]:
-    """The flags of a kube-apiserver that trusts an issuer as the README has EKS do it."""
-    (asked,) = re.findall(r"--oidc identityProviderConfigName=legacy,(\S+)", README)
-    given = dict(pair.split("=") for pair in asked.split(","))
-    assert given.pop("issuerUrl") == "$ISSUER"
-    return [
-        f"--oidc-issuer-url={issuer}",
-        f"--oidc-client-id={given['clientId']}",
-        f"--oidc-username-claim={given['usernameClaim']}",
-        f"--oidc-username-prefix={given['usernamePrefix']}",
-    ]
-
-
-async def _fill(session: aiohttp.ClientSession) -> None:
-    """Have the kinds of Linkerd and service-a, and none of ours: nobody was here before."""
-    await install(session, known_crds())
-    for kind in ("migrations", "fleets"):
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        async with session.delete(f"{path}/{kind}.migrate.tradeshift") as answer:
-            assert answer.status == 200
-    body = {"metadata": {"name": "service-a"}, "spec": {"ports": [{"port": 80}]}}
-    async with session.post("/api/v1/namespaces/default/services", json=body) as answer:
-        assert answer.status == 201
+    (folder / "deploy").symlink_to(ROOT / "deploy")
+    async with two_clusters(folder) as servers:
+        yield Shell(folder, servers)
 
 
 def test_ten_commands_are_ten() -> None:
@@ -174,6 +58,7 @@ def test_ten_commands_are_ten() -> None:
     assert len(commands(QUICK_START)) <= 10
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     """The README's commands install it, upgrade it, break its glass and remove it, as they are written."""
     for command in commands(QUICK_START):
@@ -223,6 +108,7 @@ async def test_install_upgrade_and_remove(shell: Shell, tmp_path: Path) -> None:
     assert "migrate.tradeshift" not in bare
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_aws_is_told_who_the_controller_is(shell: Shell) -> None:
     """The commands for AWS run as they are written, and the role is for the controller's account in legacy alone."""
     aws = shell.folder / "bin" / "aws"

@@ -19,24 +19,12 @@ import yaml
 from deploy.local.pair import Plan
 from deploy.release.__main__ import changes, packed
 from deploy.stand_ins.apiserver import EmbeddedApi
+from tests.deploy.conftest import REGISTRY
 from tests.deploy.rendering import ROOT, example, run
 from tests.integration.stories.scene import QUICK, playing
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-REGISTRY = "registry.example.org/released"
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is built, moved away from the checkout."""
-    command = [sys.executable, "-m", "deploy.release", "--registry", REGISTRY]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "nothing is signed and nothing is published" in done.stdout
-    return Path(shutil.move(ROOT / "dist", tmp_path_factory.mktemp("release")))
 
 
 def kubectl_migrate(dist: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -165,6 +153,8 @@ def test_checksums_and_sdist(dist: Path) -> None:
     used = (
         "Makefile",
         "deploy/chart/Chart.yaml",
+        "deploy/chart/files/dashboards/rules.yaml",
+        "deploy/chart/files/crds/migrations.yaml",
         "deploy/examples/eks.yaml",
         "deploy/peer-kubeconfig",
         "deploy/local/__main__.py",

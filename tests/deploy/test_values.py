@@ -114,7 +114,7 @@ def test_pods_are_monitored_by_their_own_labels() -> None:
 def test_crds_outlive_the_chart_unless_they_are_not_to(keep: bool) -> None:
     """Both kinds are in the chart's templates, so that they are upgraded, and kept by helm where that is asked."""
     objects = render(example("eks"), f"--set=crds.keep={str(keep).lower()}")
-    for path in sorted((ROOT / "deploy" / "crd").glob("*.yaml")):
+    for path in sorted((ROOT / "deploy" / "chart" / "files" / "crds").glob("*.yaml")):
         plain = yaml.safe_load(path.read_text())
         found = one(objects, plain["kind"], plain["metadata"]["name"])
         assert found["spec"] == plain["spec"]

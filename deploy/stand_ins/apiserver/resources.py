@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 _DEPLOY = Path(__file__).resolve().parents[2]
-CRD_FOLDERS = (_DEPLOY / "crd", _DEPLOY / "servers" / "crd")
+CRD_FOLDERS = (_DEPLOY / "chart" / "files" / "crds", _DEPLOY / "servers" / "crd")
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where PyYAML has it: the Gateway API's CRD has 5,600 lines."""
@@ -174,7 +174,8 @@ def _column(given: Mapping[str, Any]) -> Column:
 
 def crd_documents(*, without: str = "") -> list[dict[str, Any]]:
     """Return the CRDs that the API servers of the local clusters get; ``without`` one file's, by its stem."""
-    files = [path for folder in CRD_FOLDERS for path in sorted(folder.glob("*.yaml"))]
+    # iterdir, since a folder that is missing is told, where glob finds nothing in it.
+    files = [path for folder in CRD_FOLDERS for path in sorted(folder.iterdir())]
     return [
         document
         for path in files

@@ -229,7 +229,7 @@ def test_a_patch_takes_away_what_is_there_no_more() -> None:
 
 def test_the_crd_has_every_key_that_is_written() -> None:
     """What the controller writes is in the CRD's schema, or the API server would drop it."""
-    crd = yaml.safe_load((ROOT / "deploy/crd/fleets.yaml").read_text())
+    crd = yaml.safe_load((ROOT / "deploy/chart/files/crds/fleets.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     night = (Window("deny", begins=NOW, ends=NOW + HOUR, reason="r"),)
     members = {1: {"a": FELL, "b": DONE}, 2: {"c": WAITS}}

@@ -25,7 +25,7 @@ from tests.scenarios.world import A, World
 EVIL = "a\x1b[2J\u202eb\nc"
 SHOWN = r"a\x1b[2J\u202eb\nc"
 
-CRD = Path(__file__).parents[3] / "deploy" / "crd" / "migrations.yaml"
+CRD = Path(__file__).parents[3] / "deploy" / "chart" / "files" / "crds" / "migrations.yaml"
 
 
 def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
