@@ -8,7 +8,8 @@ REAL := tests/real/tools/build
 PACKAGES := tests/real/tools/packages
 CHART := tests/deploy/tools/build
 BROWSER := tests/real/tools/browser
-BASE := tests/deploy/tools/base
+# Not BASE, which deploy/images reads: the base that is built upon.
+DEBIAN := tests/deploy/tools/base
 RELEASED := $(addprefix tests/deploy/,test_images.py test_release.py test_newcomer.py)
 # Two tests at a time: a story is a handful of programs that mostly wait.
 TWO := -raR --numprocesses 2 --dist worksteal
@@ -83,7 +84,7 @@ tools: ## get what the tests need: Prometheus, Alertmanager, Chromium (Debian's)
 	$(BROWSER)
 	$(REAL)
 	$(CHART)
-	$(BASE)
+	$(DEBIAN)
 
 clusters: setup ## two local clusters to type commands for, until Ctrl-C (docs/tutorial.md)
 	$(BIN)/python -m deploy.local --story none
@@ -135,7 +136,7 @@ images: ## build both images with docker or buildah, whichever is there (deploy/
 	deploy/images
 
 check-release: setup ## build images (on Debian's packages, as root) and release, and use what is built
-	@$(BASE)
+	@$(DEBIAN)
 	@$(CHART)
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || $(REAL)
 	CI_ALL=1 $(BIN)/python -m pytest -ra $(RELEASED)
