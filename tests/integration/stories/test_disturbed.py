@@ -48,11 +48,13 @@ async def test_silent_probers_hold(scene: Scene, silent: tuple[str, ...], servic
     await scene.ask(name, dwell="1s")
     for cluster in silent:
         await scene.pair.probers[cluster].kill()
-    await scene.reach(name, "Holding")
-    assert scene.status(name)["reason"] == "Blind"
-    held = {cluster: list(scene.trail[cluster, name]) for cluster in CLUSTERS}
-    for cluster in silent:
-        scene.pair.probers[cluster].start()
+    try:
+        await scene.reach(name, "Holding")
+        assert scene.status(name)["reason"] == "Blind"
+        held = {cluster: list(scene.trail[cluster, name]) for cluster in CLUSTERS}
+    finally:  # the tests behind this one need them too
+        for cluster in silent:
+            scene.pair.probers[cluster].start()
     await scene.reach(name, "Completed", 60.0)
     for cluster in CLUSTERS:
         trail = scene.trail[cluster, name]
