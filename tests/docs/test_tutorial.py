@@ -20,8 +20,8 @@ from tests.docs.commands import ROOT, Command, commands
 
 PAGE = "docs/tutorial.md"
 COMMAND_S = 90.0
-QUICK = {"--steps": "50", "--dwell": "1s", "--soak": "1s"}
-"""In place of what the page has: a reader has twenty minutes."""
+QUICK = {"--steps": "50", "--dwell": "6s", "--soak": "1s"}
+"""In place of what the page has: a reader has twenty minutes. Within the dwell the test has eks fail."""
 
 ENDS: Mapping[str, int] = {"drained": 6}
 """How a verb ends where that is not 0: as the page says, nobody counted."""
