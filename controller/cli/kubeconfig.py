@@ -62,8 +62,7 @@ def find(
 
     Of several files the first that names a thing decides it, as in kubectl.
     """
-    written = kubeconfig or environ.get("KUBECONFIG") or HOME_CONFIG
-    files = _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
+    written, files = _meant(kubeconfig, environ)
     if files:
         return _place(files, written, context, namespace)
     if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
@@ -72,6 +71,12 @@ def find(
         f"there is no kubeconfig at {written}: give --kubeconfig FILE, or set KUBECONFIG",
         code=Exit.USAGE,
     )
+
+
+def _meant(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[str, list[Path]]:
+    """Return the files that are meant, as written and as found: the flag's one, KUBECONFIG's, or that at home."""
+    written = kubeconfig or environ.get("KUBECONFIG") or HOME_CONFIG
+    return written, _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
 
 
 def _files(paths: Sequence[str]) -> list[Path]:
@@ -127,8 +132,7 @@ def _first(lists: Iterable[list[_Named] | None], name: str) -> _Named:
 
 def known_contexts(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of all contexts of the files that are meant. Raises Failure."""
-    written = kubeconfig or environ.get("KUBECONFIG") or HOME_CONFIG
-    files = _files([kubeconfig] if kubeconfig else written.split(os.pathsep))
+    _, files = _meant(kubeconfig, environ)
     return tuple(each.name for each in _contexts(tuple(_read_all(files).values())))
 
 
