@@ -24,6 +24,7 @@ from aiohttp import web
 from controller.evidence.clients.monitor import Answered
 from controller.evidence.probes import ProberReport
 from controller.kube.api import Chance, Cluster, ClusterAccess, Pace
+from controller.kube.objects import Change, Freshness
 from controller.report.health import Health, beat_with_loop, serve
 from controller.report.logs import configure_logging
 from controller.report.metrics import Metrics
@@ -53,6 +54,13 @@ end stays under 5 s, whatever hangs."""
 TRACES_S = 0.5
 """What the spans that wait are given to leave."""
 
+SWITCH_S = 0.0005
+"""How long a thread that writes a page or a log line keeps the loop waiting, at each call that it makes."""
+
+COLLECTED = 10_000, 3, 1_000
+"""After how many new objects the youngest are looked at for garbage, and after how many such looks the older ones: to
+look at all that there is takes 200 ms with 400 Services, in which nobody is rolled back."""
+
 
 def main() -> None:
     """Run until SIGTERM. A user's mistake is one sentence on stderr and exit code 2."""
@@ -76,6 +84,8 @@ def main() -> None:
     configure_logging(settings.log_level)
     # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
     gc.freeze()
+    gc.set_threshold(*COLLECTED)
+    sys.setswitchinterval(SWITCH_S)
     try:
         asyncio.run(Controller(settings, Path(path)).run())
     except SettingsError as error:
@@ -256,7 +266,13 @@ class Controller:
         """Yield what follows each cluster; the Fleets stand in the one that holds the lease."""
         for name, cluster in self._clusters.items():
             holds_lease = name == self._settings.lease.cluster
-            yield cluster.run(self._reconciler.apply, LEASE_WATCHED if holds_lease else WATCHED)
+            yield cluster.run(self._apply, LEASE_WATCHED if holds_lease else WATCHED)
+
+    def _apply(self, change: Change) -> None:
+        """Take a change in. What was listed stays, for the most part: a full collection need not look at it."""
+        self._reconciler.apply(change)
+        if isinstance(change, Freshness) and self._store.current:
+            gc.freeze()
 
     async def _open_page(self, stack: AsyncExitStack) -> None:
         """Serve the page where one is asked for; without it everything else works as it does with it."""

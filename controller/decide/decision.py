@@ -54,6 +54,20 @@ class Decision:
         return isinstance(self.plan.ruling, Revert)
 
     @property
+    def brings_all_back(self) -> bool:
+        """Report whether the plan's writes bring everybody who is shifted to the baseline: what is decided then is
+        decided, whatever evidence would still come."""
+        attempt = self.state.attempt
+        if attempt is None:
+            return False
+        going = {
+            write.cluster
+            for write in self.plan.reverts
+            if write.record.share_permille == attempt.baseline[write.cluster]
+        }
+        return going.issuperset(self.state.shifted_clusters)
+
+    @property
     def held_up(self) -> bool:
         """Report whether something holds it that does not end by itself in the ordinary course."""
         return self.plan.ruling is not None and not self.plan.ruling.waits

@@ -238,3 +238,8 @@ class Plan:
     warnings: tuple[tuple[Reason, str], ...] = ()
     origin_calls: OriginCalls = ""
     requeue_after_s: float | None = None
+
+    @property
+    def reverts(self) -> tuple[WriteSplit, ...]:
+        """Return the writes that bring callers back."""
+        return tuple(a for a in self.actions if isinstance(a, WriteSplit) and a.revert)

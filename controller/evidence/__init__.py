@@ -17,14 +17,8 @@ from controller.evidence.cusum import (
     fail_threshold,
     suspected_shares,
 )
-from controller.evidence.path import (
-    FRESH_S,
-    LOST_S,
-    PathMonitor,
-    Tick,
-    cluster_fails,
-    origin_is_worse,
-)
+from controller.evidence.hearing import FRESH_S, LOST_S
+from controller.evidence.path import PathMonitor, Tick, cluster_fails, origin_is_worse
 from controller.evidence.sprt import BETA, MIN_PROBES, Sprt
 
 __all__ = [

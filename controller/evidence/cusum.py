@@ -71,16 +71,13 @@ class Cusum:
             float((q - allowed) / (allowed * (1 - allowed))) for q in suspected_shares(allowed)
         )
         self._points = [0.0] * len(self._bets)
+        self.largest = 0.0
+        """The points that count, 0 or more."""
 
     @property
     def counters(self) -> tuple[float, ...]:
         """The points by suspected share, rising; below zero after a clean sample, until the next one."""
         return tuple(self._points)
-
-    @property
-    def largest(self) -> float:
-        """The points that count, 0 or more."""
-        return max(0.0, *self._points)
 
     def observe(self, sent: int, bad: int) -> None:
         """Add one observation: ``sent`` probes that share one fate, ``bad`` of them bad.
@@ -94,7 +91,9 @@ class Cusum:
         excess = bad / sent - self._allowed
         for index, bet in enumerate(self._bets):
             self._points[index] = max(0.0, self._points[index]) + math.log1p(bet * excess)
+        self.largest = max(0.0, *self._points)
 
     def restart(self) -> None:
         """Begin again at zero; never above the baseline."""
         self._points = [0.0] * len(self._bets)
+        self.largest = 0.0

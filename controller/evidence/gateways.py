@@ -32,7 +32,7 @@ from controller.domain import (
 )
 from controller.evidence.cusum import SAMPLES_IN_MIGRATION, Cusum, allowed_bad, fail_threshold
 from controller.evidence.doubt import is_void
-from controller.evidence.path import LOST_S
+from controller.evidence.hearing import LOST_S
 from controller.evidence.probes import ProberReport
 from controller.evidence.source import Evidence
 from controller.evidence.window import GATEWAY_ANSWERS, is_answer

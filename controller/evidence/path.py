@@ -7,13 +7,12 @@ seen to fail and then vanished is not better for it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
 from typing import NamedTuple
 
-from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
+from controller.domain import LatencySpec, PathEvidence, Reason, Side, Verdict
 from controller.evidence.cusum import (
     SAMPLES_IN_MIGRATION,
     Cusum,
@@ -22,18 +21,10 @@ from controller.evidence.cusum import (
     fail_threshold,
 )
 from controller.evidence.doubt import certain
+from controller.evidence.hearing import FRESH_S, LOST_S, NOTABLE_S, Heartbeat, Stream, age_class
 from controller.evidence.sprt import Sprt
 from controller.evidence.window import Window
 from prober.contract import SAMPLE_S, Counts, Sample
-
-FRESH_S = 0.3
-"""Three missed heartbeats: from here on a path is silent."""
-
-LOST_S = 3.0
-"""A silence this long restarts the SPRT; so long without a word there is no stream."""
-
-GAP_S = 1.0
-"""A prober that was not heard for so long may have been behind a link that was lost."""
 
 ORIGIN_WORSE = 0.8
 """The path back counts as no better from this part of the target's bad share on: two paths that share one
@@ -45,24 +36,6 @@ TICK_S = 0.1
 _ALL_BAD_S = 1.0
 _ALL_BAD_PROBES = 4
 NO_PROBES = Counts()
-
-
-NOTABLE_S = (FRESH_S, 1.0, 2.5, LOST_S, 30.0)
-"""How old a last word may be before a decision turns on it; every age that a gate asks for is one of these."""
-
-
-@dataclass(slots=True)
-class Heartbeat:
-    """When anything at all was heard from one cluster's probers, whatever was in it; all its paths share it."""
-
-    heard_s: float = -inf
-    back_s: float = -inf
-
-    def beat(self, now_s: float) -> None:
-        """Note that a report came; after a second of silence they are back from now on."""
-        if GAP_S <= now_s - self.heard_s < inf:
-            self.back_s = now_s
-        self.heard_s = now_s
 
 
 class Outlook(NamedTuple):
@@ -191,6 +164,7 @@ class PathMonitor:
         self._probed = NO_PROBES
         self._heartbeat = heartbeat or Heartbeat()
         self._valid_s = -inf
+        self._resting: tuple[Stream, ...] = ()
         self._discarded_s = -inf
         self._loop_s = -inf
         self._good_sent_s = -inf
@@ -200,13 +174,20 @@ class PathMonitor:
 
     def on_report(self, now_s: float) -> None:
         """Note that anything at all came from this path's prober."""
-        self._pass_time(now_s)
+        self.pass_time(now_s)
         self._heartbeat.beat(now_s)
 
-    def idle(self, now_s: float) -> None:
-        """Note that nothing was due, of which a report is as good as a sample: the path is not silent."""
-        self._pass_time(now_s)
-        self._valid_s = now_s
+    def rests(self, stream: Stream, now_s: float) -> None:
+        """Note that a stream has nothing under way here until it says otherwise: the path is as fresh as the stream."""
+        if stream not in self._resting:
+            self.pass_time(now_s)
+            self._resting = (*self._resting, stream)
+
+    def awaits(self, stream: Stream) -> None:
+        """Note that a stream owes a sample, or has ended: from its last word on the path is silent."""
+        if stream in self._resting:
+            self._valid_s = self._fresh_s
+            self._resting = tuple(s for s in self._resting if s is not stream)
 
     def discard(self, now_s: float) -> None:
         """Note a sample that nobody stands behind: heard, and not fresh."""
@@ -230,9 +211,18 @@ class PathMonitor:
             self._latency.observe(counts.sent, counts.slow, (earning.sent, earning.slow))
         self._forgive_at_baseline()
 
+    def pass_time(self, now_s: float) -> float:
+        """Let go of what is too old, and return when the path was last not silent. What was proven before a long
+        silence proves nothing after it."""
+        self._window.forget(now_s)
+        fresh_s = self._fresh_s
+        if now_s - fresh_s >= LOST_S:
+            self.restart_sprt()
+        return fresh_s
+
     def settle(self, now_s: float) -> None:
         """Begin a new generation: a step has settled, the SPRT starts from zero."""
-        self._pass_time(now_s)
+        self.pass_time(now_s)
         self.restart_sprt()
 
     def restart_sprt(self) -> None:
@@ -251,53 +241,71 @@ class PathMonitor:
 
     def verdict(self, now_s: float) -> tuple[Verdict, Reason]:
         """Return the verdict and its reason alone, as :meth:`evidence` does."""
-        self._pass_time(now_s)
-        return self._verdict(now_s)
+        return self._verdict(now_s, self.pass_time(now_s))
+
+    @property
+    def _fresh_s(self) -> float:
+        """When the path was last not silent."""
+        fresh_s = self._valid_s
+        for stream in self._resting:
+            fresh_s = max(fresh_s, stream.said_s)
+        return fresh_s
 
     def due_s(self, now_s: float) -> float:
-        """Return when the path, unless something comes before, will have been silent, or unheard, for another
-        of the times that matter (infinite: for all of them)."""
-        heartbeat = self._heartbeat
-        ages = (now_s - at_s for at_s in (self._valid_s, heartbeat.heard_s, heartbeat.back_s))
-        return now_s + min(
-            (limit_s - age_s for age_s in ages for limit_s in NOTABLE_S if age_s < limit_s),
-            default=inf,
-        )
+        """Return when the outlook may be another though nothing comes before (infinite: never): when what was bad
+        has passed, and when the path has been silent for another of the times that matter. The age of what it shares
+        with others, heartbeat and streams, is watched for all of them."""
+        turns_s = self._window.turns_s(now_s, _ALL_BAD_S) if self.faulty else inf
+        if self._resting:
+            return turns_s
+        age_s = now_s - self._valid_s
+        silent = (at_s for at_s in NOTABLE_S if age_s < at_s)
+        return min(turns_s, self._valid_s + next(silent, inf))
 
     @property
     def faulty(self) -> bool:
         """Whether anything was bad or slow in the last seconds."""
         return self._window.faulty
 
-    def outlook(self, now_s: float) -> Outlook:
-        """Return what a decision may turn on, and nothing that merely counts or passes."""
-        verdict, reason = self.verdict(now_s)
-        heartbeat, window = self._heartbeat, self._window
-        ages = (heartbeat.heard_s, heartbeat.back_s, self._loop_s)
-        passed = tuple(bisect_right(NOTABLE_S, now_s - at_s) for at_s in ages)
-        silent = bisect_right(NOTABLE_S, now_s - self._valid_s)
-        if not window.faulty:
-            return Outlook(verdict, (passed,), (reason, silent))
-        since_s = now_s - _ALL_BAD_S
-        all_bad = window.all_bad_since(since_s, _ALL_BAD_PROBES)
-        none_good = window.all_bad_since(since_s, 1)
-        pressing = (
-            passed,
-            self._good_sent_s > self._bad_sent_s,
-            all_bad and window.control_clean_since(since_s),
-            none_good and window.unanswered_since(since_s),
-        )
-        return Outlook(verdict, pressing, (reason, silent, window.usual_answer))
+    def outlook(self, now_s: float, side: Side, *, vacant: bool = False) -> Outlook:
+        """Return what a decision may turn on, and nothing that merely counts or passes.
 
-    def evidence(self, now_s: float) -> PathEvidence:
-        """Return what is known of the path now; a silence that has become too long restarts the SPRT."""
-        verdict, reason = self.verdict(now_s)
+        Of a path to the target it may turn on whether anybody answers, of a path back on whether all is bad, and on
+        whether the last probe was a good one where it may be ``vacant``: nobody is seen ready behind it.
+        """
+        fresh_s = self.pass_time(now_s)
+        verdict, reason = self._verdict(now_s, fresh_s)
+        heartbeat, window = self._heartbeat, self._window
+        passed = (
+            age_class(now_s - heartbeat.heard_s),
+            age_class(now_s - heartbeat.back_s),
+            age_class(now_s - self._loop_s),
+        )
+        is_good = vacant and self._good_sent_s > self._bad_sent_s
+        is_dead, usual = False, ""
+        if window.faulty:
+            all_bad, unanswered = self._last_second(now_s)
+            is_dead = unanswered if side is Side.TARGET else all_bad and side is Side.ORIGIN
+            usual = window.usual_answer
+        silent = age_class(now_s - fresh_s)
+        return Outlook(verdict, (passed, is_good, is_dead), (reason, silent, usual))
+
+    def evidence(
+        self,
+        now_s: float,
+        *,
+        throttled_per_s: float | None = None,
+        refused: tuple[str, str] | None = None,
+        suspected: PathEvidence | None = None,
+    ) -> PathEvidence:
+        """Return what is known of the path now, and what its prober says of it; a silence that has become too long
+        restarts the SPRT."""
+        fresh_s = self.pass_time(now_s)
+        verdict, reason = self._verdict(now_s, fresh_s)
         nearest = max(self._objectives, key=lambda o: o.nearness)
         furthest = max(self._objectives, key=lambda o: o.sprt.missing)
         window = self._window
-        since_s = now_s - _ALL_BAD_S
-        all_bad = window.all_bad_since(since_s, _ALL_BAD_PROBES)
-        none_good = window.all_bad_since(since_s, 1)
+        all_bad_1s, unanswered_1s = self._last_second(now_s)
         return PathEvidence(
             verdict=verdict,
             reason=reason,
@@ -306,23 +314,34 @@ class PathMonitor:
             objective=nearest.name,
             clean=furthest.sprt.clean,
             needed=furthest.sprt.needed,
-            silent_s=now_s - self._valid_s,
+            silent_s=now_s - fresh_s,
             heard_s=now_s - self._heartbeat.heard_s,
             back_for_s=now_s - self._heartbeat.back_s,
             bad_share_3s=window.slow_share if nearest is self._latency else window.bad_share,
             loop_s=now_s - self._loop_s,
-            all_bad_1s=all_bad and window.control_clean_since(since_s),
-            unanswered_1s=none_good and window.unanswered_since(since_s),
+            all_bad_1s=all_bad_1s,
+            unanswered_1s=unanswered_1s,
             good_sent_s=now_s - self._good_sent_s,
             bad_sent_s=now_s - self._bad_sent_s,
             usual_answer=window.usual_answer,
             wrong_cluster_3s=window.wrong_cluster,
             success_share=1 - self._probed.bad / self._probed.sent if self._probed.sent else None,
             rate_per_s=window.rate_per_s,
+            throttled_per_s=throttled_per_s,
+            refused=refused,
+            suspected=suspected,
         )
 
-    def _verdict(self, now_s: float) -> tuple[Verdict, Reason]:
-        settled = self._failed() or self._no_data(now_s)
+    def _last_second(self, now_s: float) -> tuple[bool, bool]:
+        """Return whether all was bad in it, and whether none was good and nobody answered."""
+        last = self._window.since(now_s - _ALL_BAD_S)
+        return (
+            last.all_bad and last.sent >= _ALL_BAD_PROBES and last.control_clean,
+            last.all_bad and last.sent > 0 and last.unanswered,
+        )
+
+    def _verdict(self, now_s: float, fresh_s: float) -> tuple[Verdict, Reason]:
+        settled = self._failed() or self._no_data(now_s, fresh_s)
         if settled is not None:
             return settled
         if all(o.sprt.passed for o in self._objectives):
@@ -333,24 +352,20 @@ class PathMonitor:
     def _failed(self) -> tuple[Verdict, Reason] | None:
         if self._looped_when_shifted:
             return Verdict.FAIL, Reason.GATEWAY_LOOP
-        missed = next((o.missed for o in self._objectives if o.failed), None)
-        return None if missed is None else (Verdict.FAIL, missed)
+        for objective in self._objectives:
+            if objective.failed:
+                return Verdict.FAIL, objective.missed
+        return None
 
-    def _no_data(self, now_s: float) -> tuple[Verdict, Reason] | None:
+    def _no_data(self, now_s: float, fresh_s: float) -> tuple[Verdict, Reason] | None:
         if now_s - self._heartbeat.heard_s >= LOST_S:
             return Verdict.UNKNOWN, Reason.NO_STREAM
-        if now_s - self._valid_s >= FRESH_S:
+        if now_s - fresh_s >= FRESH_S:
             discarded = now_s - self._discarded_s < FRESH_S
             return Verdict.UNKNOWN, Reason.VOID if discarded else Reason.SILENT
         return None
 
     # --- how time and good probes change it ----------------------------------------------------------------
-
-    def _pass_time(self, now_s: float) -> None:
-        """Let go of what is too old. What was proven before a long silence proves nothing after it."""
-        self._window.forget(now_s)
-        if now_s - self._valid_s >= LOST_S:
-            self.restart_sprt()
 
     def _forgive_at_baseline(self) -> None:
         """At the baseline a FAIL is not latched: an SPRT passed since the last bad probe clears the points."""

@@ -40,12 +40,8 @@ class Sprt:
         """Between minus and plus the threshold."""
         self.lost = False
         """Whether a bad probe was seen since the start."""
-
-    @property
-    def missing(self) -> int:
+        self.missing = self._missing()
         """How many clean probes from now on would be PASS; 0 at PASS."""
-        short = math.ceil((self.threshold - self.earned) / self._clean)
-        return max(0, short, self._min_probes - self._sent)
 
     @property
     def needed(self) -> int:
@@ -73,9 +69,15 @@ class Sprt:
         self.lost = self.lost or bad > 0
         earned = self.earned + (sent - bad) * self._clean + bad * self._bad
         self.earned = max(-self.threshold, min(earned, self.threshold))
+        self.missing = self._missing()
 
     def restart(self) -> None:
         """Begin again at zero."""
         self._sent = 0
         self.earned = 0.0
         self.lost = False
+        self.missing = self._missing()
+
+    def _missing(self) -> int:
+        short = math.ceil((self.threshold - self.earned) / self._clean)
+        return max(0, short, self._min_probes - self._sent)

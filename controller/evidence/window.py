@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
 
 from prober.contract import OPEN, WRONG_BODY, WRONG_CLUSTER, WRONG_HEADER, Counts
 
@@ -28,6 +30,16 @@ class _Sum:
     counts: Counts
     answers: Mapping[str, int]
     control_clean: bool
+
+
+class Since(NamedTuple):
+    """What some ticks say together: how many probes were sent, whether all were bad, the prober's control probes clean,
+    and no application gave any of the answers."""
+
+    sent: int
+    all_bad: bool
+    control_clean: bool
+    unanswered: bool
 
 
 class Window:
@@ -90,17 +102,25 @@ class Window:
         """How many answers came from another cluster than was asked."""
         return self._answers[WRONG_CLUSTER]
 
-    def all_bad_since(self, start_s: float, at_least: int) -> bool:
-        """Whether after ``start_s`` at least so many probes were sent, all bad."""
-        ticks = [tick for tick in self._sums if tick.at_s > start_s]
-        all_bad = all(tick.counts.bad == tick.counts.sent for tick in ticks)
-        return all_bad and sum(tick.counts.sent for tick in ticks) >= at_least
+    def since(self, start_s: float) -> Since:
+        """Return what the ticks after ``start_s`` say together."""
+        sent, bad, clean, unanswered = 0, 0, True, True
+        for tick in reversed(self._sums):
+            if tick.at_s <= start_s:
+                break
+            sent += tick.counts.sent
+            bad += tick.counts.bad
+            clean = clean and tick.control_clean
+            unanswered = unanswered and all(map(_is_no_answer, tick.answers))
+        return Since(sent, all_bad=bad == sent, control_clean=clean, unanswered=unanswered)
 
-    def control_clean_since(self, start_s: float) -> bool:
-        """Whether the prober's control probes were clean after ``start_s``."""
-        return all(tick.control_clean for tick in self._sums if tick.at_s > start_s)
+    def turns_s(self, now_s: float, within_s: float) -> float:
+        """Return when the next tick leaves the window, or its last ``within_s``; infinite: none will."""
+        recent = next((tick.at_s for tick in self._sums if tick.at_s > now_s - within_s), inf)
+        oldest = self._sums[0].at_s if self._sums else inf
+        return min(recent + within_s, oldest + WINDOW_S)
 
-    def unanswered_since(self, start_s: float) -> bool:
-        """Whether no application gave any of the answers after ``start_s``."""
-        answers = (a for tick in self._sums if tick.at_s > start_s for a in tick.answers)
-        return all(not is_answer(answer) or answer in GATEWAY_ANSWERS for answer in answers)
+
+def _is_no_answer(word: str) -> bool:
+    """Return whether no application said this."""
+    return not is_answer(word) or word in GATEWAY_ANSWERS

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.domain import CallPath, Key, ProbeOrder, Side
 from controller.domain.probe_checks import expected
+from controller.evidence.hearing import Stream
 from controller.evidence.probes import ProberReport
 from prober import contract
 
@@ -34,6 +35,9 @@ class Assignments:
     _ids: dict[int, ProbeOrder] = field(default_factory=dict)
     _expiring: list[tuple[float, int]] = field(default_factory=list)
     _reported: set[int] = field(default_factory=set)
+    _pending: set[int] = field(default_factory=set)
+    _ended: list[ProbeOrder] = field(default_factory=list)
+    _connection: Stream = field(default_factory=Stream)
     _refused: list[tuple[ProbeOrder, str, str]] = field(default_factory=list)
 
     def follow(
@@ -42,32 +46,43 @@ class Assignments:
         share: tuple[int, int],
         numbers: Iterator[int],
         now_s: float,
+        changed: Collection[Place] | None = None,
     ) -> list[contract.ToProber]:
         """Return the messages that turn what is probed into what is wanted, of which this stream has a share.
 
-        Another share is another assignment of the same order: its evidence goes on.
+        Another share is another assignment of the same order: its evidence goes on. Nothing else is wanted otherwise
+        than before but what ``changed`` (None: it is not known).
         """
-        messages: list[contract.ToProber] = []
         keeps, self._share = share == self._share, share
-        for at, (number, order) in list(self._assigned.items()):
-            new = wanted.get(at) if keeps else None
-            if new == order:
-                continue
-            if new is not None and _but_addresses(new) == _but_addresses(order):
-                messages.append(contract.Readdress(number, new.addresses))
-                self._assigned[at] = (number, new)
-                self._ids[number] = new
-                continue
-            messages.append(contract.Withdraw(number))
-            self._expiring.append((now_s + KEEP_WITHDRAWN_S, number))
-            del self._assigned[at]
-        for at, order in wanted.items():
-            if at not in self._assigned:
-                number = next(numbers)
-                self._assigned[at] = (number, order)
-                self._ids[number] = order
-                messages.append(self._assign(number, order))
-        return messages
+        if changed is None or not keeps:
+            changed = {**self._assigned, **wanted}
+        told = [self._follow_one(at, wanted.get(at) if keeps else None, now_s) for at in changed]
+        begun = [self._begin(next(numbers), at, wanted[at]) for at in self._new(changed, wanted)]
+        return [*(message for message in told if message is not None), *begun]
+
+    def _new(self, among: Iterable[Place], wanted: Mapping[Place, ProbeOrder]) -> list[Place]:
+        return [at for at in among if at in wanted and at not in self._assigned]
+
+    def _follow_one(
+        self, at: Place, new: ProbeOrder | None, now_s: float
+    ) -> contract.ToProber | None:
+        """Return what tells the prober of what it probes already, None where that stays as it is."""
+        number, order = self._assigned.get(at, (0, None))
+        if order is None or new == order:
+            return None
+        if new is not None and _but_addresses(new) == _but_addresses(order):
+            self._assigned[at] = (number, new)
+            self._ids[number] = new
+            return contract.Readdress(number, new.addresses)
+        self._ended.append(order)
+        self._expiring.append((now_s + KEEP_WITHDRAWN_S, number))
+        del self._assigned[at]
+        return contract.Withdraw(number)
+
+    def _begin(self, number: int, at: Place, order: ProbeOrder) -> contract.Assign:
+        self._assigned[at] = (number, order)
+        self._ids[number] = order
+        return self._assign(number, order)
 
     def refuse(self, refused: contract.Refused) -> ProbeOrder | None:
         """Take a refusal in; return the order that it is about, if it names one."""
@@ -82,32 +97,49 @@ class Assignments:
         return order
 
     def read(self, report: contract.Report, now_s: float) -> ProberReport:
-        """Put the orders to a report. A path is idle only once this stream has reported a sample of it."""
+        """Put the orders to a report. A path rests only once this stream has reported a sample of it."""
         samples = tuple(
             (order, part)
             for part in report.samples
             if (order := self._ids.get(part.assignment)) is not None
         )
         self._forget(now_s)
-        busy = {part.assignment for part in report.samples}
-        self._reported |= busy
-        busy.update(report.pending)
-        mine = [(n, order) for n, order in self._assigned.values() if n in self._reported]
+        resting, awaited = self._rest(report)
         refused, self._refused = tuple(self._refused), []
         return ProberReport(
             cluster=self.cluster,
             stream=self.stream,
             report=report,
             samples=samples,
-            idle=tuple(order for number, order in mine if number not in busy),
+            connection=self._connection,
+            resting=resting,
+            awaited=awaited,
             throttled={
-                (order.key, order.path): report.throttled[number]
-                for number, order in mine
-                if number in report.throttled
+                (order.key, order.path): report.throttled[part.assignment]
+                for order, part in samples
+                if part.assignment in report.throttled
             },
             refused=refused,
             now_s=now_s,
         )
+
+    def _rest(
+        self, report: contract.Report
+    ) -> tuple[tuple[ProbeOrder, ...], tuple[ProbeOrder, ...]]:
+        """Return of what nothing is under way from now on, and of what something is, or that has ended."""
+        came = {part.assignment for part in report.samples if part.assignment in self._ids}
+        pending = {number for number in report.pending if number in self._ids}
+        over = (came | (self._pending & self._reported)) - pending
+        self._reported |= came
+        self._pending = pending
+        ended, self._ended = self._ended, []
+        awaited = (*ended, *(self._ids[number] for number in pending))
+        return tuple(self._ids[n] for n in over if self._is_assigned(n)), awaited
+
+    def _is_assigned(self, number: int) -> bool:
+        """Return whether the prober goes on with it."""
+        order = self._ids.get(number)
+        return order is not None and self._assigned.get((order.key, order.path), (0,))[0] == number
 
     def _forget(self, now_s: float) -> None:
         """Let go of what was withdrawn long enough ago."""

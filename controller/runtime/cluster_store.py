@@ -48,6 +48,7 @@ from controller.mesh import pin
 from controller.mesh.splits import foreign_owner_of_service, mirror_name
 from controller.mesh.splits.canary import CANARY
 from controller.mesh.splits.kinds import PROVIDER_OF, PROVIDERS
+from controller.runtime.read_splits import ReadSplits
 from controller.runtime.service_index import ServiceIndex
 from controller.runtime.unreadable import Asked, UnreadableObjects
 
@@ -108,6 +109,7 @@ class ClusterStore:
         self._read_canaries: dict[SplitKind, datetime | None] = {}
         self._since_listing: dict[Resource, set[Name]] = {}
         self._unreadable = UnreadableObjects()
+        self._splits = ReadSplits(far)
 
     # --- what comes in -------------------------------------------------------------------------------
 
@@ -183,7 +185,12 @@ class ClusterStore:
     def _drop(self, resource: Resource, name: Name) -> set[Key]:
         found = self._objects[resource].pop(name, None)
         keys = set(self.annotated()) if self._unreadable.clear(resource, *name) else set[Key]()
-        return keys if found is None else keys | self._index.remove(resource, found)
+        if found is None:
+            return keys
+        about = self._index.remove(resource, found)
+        for key in about:
+            self._splits.forget(key, (name[1], resource))
+        return keys | about
 
     def _version(self, resource: Resource, name: Name) -> str | None:
         """Return the latest version that is known of an object, None where there is no such object."""
@@ -296,12 +303,11 @@ class ClusterStore:
 
     def splits(self, key: Key) -> tuple[Split, ...]:
         """Read every split that is about this Service: first what Linkerd follows, then by name."""
-        mirror = mirror_name(key.service, self._far)
         here = self._index.splits.get(key, {})
         profile = next(iter(self._index.profiles.get(key, {}).values()), None)
         found = [
-            (provider.read(here[name, of], key, mirror, profile), resource)
-            for resource, provider in PROVIDER_OF.items()
+            (self._splits.read(key, (name, of), here[name, of], profile), resource)
+            for resource in PROVIDER_OF
             for name, of in sorted(here)
             if of is resource
         ]

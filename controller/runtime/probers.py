@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from controller.domain import Key, ProbeOrder
+from controller.domain import CallPath, Key, ProbeOrder
 from controller.domain.annotation_schema import shortened
 from controller.evidence.probes import ProberReport
 from controller.kube.api import Backoff
@@ -35,7 +35,7 @@ SILENT_CLOSE_S = 3.0
 
 SEND_DEADLINE_S = 5.0
 GATHER_S = 0.02
-"""What changes so soon one after the other is told together: each time all orders of a cluster are gone through."""
+"""What changes so soon one after the other is told together."""
 
 PAUSE_S, LONGEST_PAUSE_S = 0.4, 5.0
 
@@ -50,13 +50,27 @@ class StreamMeter(Protocol):
 @dataclass(slots=True, eq=False)
 class _Stream:
     """One stream: number ``part`` of those to ``cluster``. ``hello`` is there while it stands; its prober may
-    have said that it is ending."""
+    have said that it is ending. ``changed`` is what was asked otherwise since it was told (None: all may have been)."""
 
     cluster: str
     part: int
     hello: contract.Hello | None = None
     is_ending: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: set[Place] | None = None
+    roused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def rouse(self, *changed: Place) -> None:
+        """Have it told what has changed; without a name: everything."""
+        if not changed:
+            self.changed = None
+        elif self.changed is not None:
+            self.changed.update(changed)
+        self.roused.set()
+
+    def take(self) -> set[Place] | None:
+        """Return what has changed, and begin anew."""
+        changed, self.changed = self.changed, set()
+        return changed
 
 
 class Probers:
@@ -82,22 +96,34 @@ class Probers:
         self._log = log
         self._clock = clock
         self._orders: dict[str, dict[Place, ProbeOrder]] = {name: {} for name in urls}
+        self._asked: dict[Key, dict[CallPath, ProbeOrder]] = {}
         self._streams = {name: [_Stream(name, part) for part in range(streams)] for name in urls}
         self._numbers = itertools.count(1)
 
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
         """Have exactly these paths of one migration probed from now on (none: stop)."""
-        wanted = {(order.key, order.path): order for order in orders}
-        for cluster, known in self._orders.items():
-            mine = {at: order for at, order in wanted.items() if at[1].callers == cluster}
-            before = {at: order for at, order in known.items() if at[0] == key}
-            if mine == before:
-                continue
-            for at in before:
-                del known[at]
-            known.update(mine)
-            for stream in self._streams[cluster]:
-                stream.changed.set()
+        self._order(key, {order.path: order for order in orders})
+
+    def spare(self, key: Key, paths: Collection[CallPath]) -> None:
+        """Have these paths of a migration not probed until they are ordered anew: the probers have others to ask."""
+        known = self._asked.get(key, {})
+        if not known.keys().isdisjoint(paths):
+            self._order(key, {path: order for path, order in known.items() if path not in paths})
+
+    def _order(self, key: Key, wanted: dict[CallPath, ProbeOrder]) -> None:
+        known = self._asked.pop(key, {})
+        if wanted:
+            self._asked[key] = wanted
+        changed = [path for path in {**known, **wanted} if known.get(path) != wanted.get(path)]
+        for path in changed:
+            here = self._orders[path.callers]
+            if path in wanted:
+                here[key, path] = wanted[path]
+            else:
+                del here[key, path]
+        for path in changed:
+            for stream in self._streams[path.callers]:
+                stream.rouse((key, path))
 
     def caps(self) -> dict[str, float]:
         """Return, by cluster, how many probes a second its probers can send together, where they said so."""
@@ -172,7 +198,7 @@ class Probers:
     async def _serve(self, stream: _Stream, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Send what changes and take what comes, until the connection breaks; return why it did."""
         assigned = Assignments(stream.cluster, stream.part)
-        stream.changed.clear()
+        stream.rouse()
         sender = asyncio.create_task(self._send(stream, assigned, socket))
         try:
             while True:
@@ -211,7 +237,7 @@ class Probers:
                 migration=str(order.key) if order else "",
                 message=message.message,
             )
-            stream.changed.set()
+            stream.rouse()
             return ""
         if message.discarded == contract.DRAINING and not stream.is_ending:
             stream.is_ending = True
@@ -252,7 +278,7 @@ class Probers:
     def _share_anew(self, cluster: str) -> None:
         """Let the streams that stand take over what another probed, or give it a part, at once."""
         for stream in self._streams[cluster]:
-            stream.changed.set()
+            stream.rouse()
 
     def _count(self, cluster: str) -> None:
         standing = sum(1 for stream in self._streams[cluster] if stream.hello)
@@ -264,17 +290,20 @@ class Probers:
         """Send the prober what has changed, whenever something has."""
         try:
             while True:
-                await stream.changed.wait()
+                await stream.roused.wait()
                 await asyncio.sleep(GATHER_S)
-                stream.changed.clear()
+                stream.roused.clear()
                 sharing = self._sharing(stream.cluster)
                 if stream not in sharing:
                     continue
                 wanted = self._orders[stream.cluster]
                 share = sharing.index(stream), len(sharing)
-                for message in assigned.follow(wanted, share, self._numbers, self._clock()):
-                    async with asyncio.timeout(SEND_DEADLINE_S):
-                        await socket.send_str(contract.encode(message).decode())
+                messages = assigned.follow(
+                    wanted, share, self._numbers, self._clock(), stream.take()
+                )
+                async with asyncio.timeout(SEND_DEADLINE_S):
+                    for message in messages:
+                        await socket.send_frame(contract.encode(message), aiohttp.WSMsgType.TEXT)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._log.warning("prober not told", cluster=stream.cluster, error=repr(error))
             await socket.close()

@@ -18,17 +18,17 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
-from controller.domain import Key, ProbeOrder, ReadEndpoints, ReadSplits, Side
+from controller.domain import Key, ProbeOrder, ReadEndpoints, ReadSplits
 from controller.domain.notices import Notify
 from controller.evidence.clients.monitor import Answered
-from controller.evidence.probes import Look, ProberReport
+from controller.evidence.looks import Look
+from controller.evidence.probes import ProberReport
 from controller.kube.api import Cluster
 from controller.kube.objects import Change, Freshness, Listed, Resource
 from controller.report.metrics import Metrics
 from controller.report.observers import (
     LawWatch,
     Numbers,
-    Observer,
     Page,
     RollbackTimer,
     Transitions,
@@ -42,15 +42,14 @@ from controller.runtime.objects import Objects
 from controller.runtime.probers import Probers
 from controller.runtime.prometheus import Traffic
 from controller.runtime.publisher import Publisher
+from controller.runtime.put_off import PutOff
 from controller.runtime.queue import Queue, Rank
 from controller.runtime.settings import Settings
 from controller.runtime.slots import Slots
 from controller.runtime.store import Store
+from controller.runtime.ticks import Ticks
 from controller.runtime.writer import Writer
 from controller.runtime.writes import LeaseTime, Writes
-
-TICK_S = 0.1
-"""A tick of evidence (docs/evidence.md)."""
 
 REGRANT_S = 5.0
 """How often slots are shared out anew without a reason."""
@@ -113,6 +112,8 @@ class Reconciler:
             metrics.process,
             clock,
         )
+        self._ticks = Ticks(clock)
+        self._put_off = PutOff()
         self._queue = Queue(clock)
         self._writer = Writer(self._requeue, log, clock)
         self._decider = Decider(settings, store, clusters, leader, self._slots, self._writer, clock)
@@ -126,16 +127,8 @@ class Reconciler:
             self._decider.now,
             self._slots.probed,
         )
-        self._publisher = Publisher(
-            store,
-            clusters,
-            objects,
-            self._writer,
-            leader,
-            moved=Transitions(metrics, tracing, log).moved,
-            notify=telemetry.notify,
-            log=log,
-            clock=clock,
+        self._publisher = _publisher(
+            store, clusters, objects, self._writer, leader, telemetry, clock
         )
         self._writes = Writes(
             settings,
@@ -147,7 +140,10 @@ class Reconciler:
             report=self._publisher.wrote,
             tracing=tracing,
         )
-        self._observers = _observers(telemetry, self._publisher, clock)
+        self._witnesses = RollbackTimer(metrics, tracing, clock), LawWatch(metrics, log)
+        """Who sees every decision."""
+        self._observers = (Numbers(metrics), Page(telemetry.page, self._publisher.shown))
+        """Who sees those that are told, too."""
 
     # --- what comes in --------------------------------------------------------------------------------
 
@@ -172,17 +168,8 @@ class Reconciler:
     def on_report(self, on_report: ProberReport) -> None:
         """Take a prober's report in."""
         self._store.on_report(on_report)
-        counted = [
-            (order, part)
-            for order, part in on_report.samples
-            if not (part.discarded or on_report.report.discarded)
-            and order.path.side is not Side.GATEWAY
-        ]
-        self._metrics.process.prober_heard(
-            on_report.cluster, absorbed=len(counted), void=len(on_report.samples) - len(counted)
-        )
-        for order, part in counted:
-            self._metrics.paths.probed(order.key, order.path, part)
+        self._metrics.heard(on_report)
+        self._ticks.heard()
 
     def answered(self, answered: Answered) -> None:
         """Take what one cluster's Prometheus says in."""
@@ -245,14 +232,15 @@ class Reconciler:
         await self._writer.drain(deadline_s)
 
     async def _tick(self) -> None:
-        """Fold the evidence every 100 ms, by the monotonic clock."""
-        due = self._clock()
+        """Fold the evidence at each tick."""
         while True:
-            due += TICK_S
-            await asyncio.sleep(max(0.0, due - self._clock()))
-            due = max(due, self._clock() - TICK_S)  # late ticks are not caught up
+            await self._ticks.wait()
             for key, look in self._store.fold(self._clock()).items():
                 self._queue.add(key, Rank.WITNESS if look is Look.NOW else Rank.ECHO)
+                if proven := self._store.proven_bad(key):  # it may have to wait for its turn
+                    self._evidence.probers.spare(key, proven)
+            for key in self._put_off.overdue(self._clock()):
+                self._queue.add(key, Rank.WITNESS)
             self._metrics.process.gateways(self._store.gateways.dead())
 
     async def _regrant(self) -> None:
@@ -279,19 +267,35 @@ class Reconciler:
         just_read = key in self._just_read
         self._just_read.discard(key)
         decision = self._decider.decide(key, just_read=just_read)
-        self._fleet_looks.queue_due()
-        self._order(decision)
-        self._writes.submit(decision.plan.actions)
-        if decision.rolls_back and self._queue.is_due(Rank.WITNESS):
-            self._queue.add(key, Rank.ECHO)  # told once nobody else may have to be rolled back
+        for witness in self._witnesses:
+            witness.observe(decision)
+        hurries = decision.rolls_back and self._queue.is_due(Rank.WITNESS)
+        if hurries and self._put_off.may(key, began_s):
+            self._bring_back(decision)
         else:
-            self._publisher.publish(decision)
-        self._look_again(decision)
-        for observer in self._observers:
-            observer.observe(decision)
+            self._carry_out(decision)
         self._metrics.decisions.reconciled(self._clock() - began_s)
         if not self._store.is_migration(key):
             self._forget(key)
+
+    def _bring_back(self, decision: Decision) -> None:
+        """Have what is urgent done: the rest can wait until nobody else may have to be rolled back."""
+        self._writes.submit(decision.plan.reverts)
+        if decision.brings_all_back:
+            # No probe changes that any more: the probers are for those who are not decided on yet.
+            self._evidence.probers.order(decision.key, ())
+        self._queue.add(decision.key, Rank.ECHO)
+
+    def _carry_out(self, decision: Decision) -> None:
+        """Have done what was decided, and told."""
+        self._put_off.over(decision.key)
+        self._fleet_looks.queue_due()
+        self._order(decision)
+        self._writes.submit(decision.plan.actions)
+        self._publisher.publish(decision)
+        self._look_again(decision)
+        for observer in self._observers:
+            observer.observe(decision)
 
     def _look_again(self, decision: Decision) -> None:
         """Have the migration reconciled when the plan says so, when a step settles, and now and then."""
@@ -324,24 +328,32 @@ class Reconciler:
         self._just_read.discard(key)
         self._store.forget(key)
         self._probe(key, ())
-        self._writer.forget(key)
-        self._queue.forget(key)
-        self._publisher.forget(key)
-        for observer in self._observers:
-            observer.forget(key)
-        self._slots.forget(key)
+        self._put_off.over(key)
+        parts = self._writer, self._queue, self._publisher, self._slots
+        for part in (*parts, *self._witnesses, *self._observers):
+            part.forget(key)
 
 
-def _observers(
-    telemetry: Telemetry, publisher: Publisher, clock: Callable[[], float]
-) -> tuple[Observer, ...]:
-    """Return who looks on when something was decided."""
-    metrics, tracing = telemetry.metrics, telemetry.tracing
-    return (
-        Numbers(metrics),
-        RollbackTimer(metrics, tracing, clock),
-        LawWatch(metrics, telemetry.log),
-        Page(telemetry.page, publisher.shown),
+def _publisher(
+    store: Store,
+    clusters: Mapping[str, Cluster],
+    objects: Objects,
+    writer: Writer,
+    leader: Leadership,
+    telemetry: Telemetry,
+    clock: Callable[[], float],
+) -> Publisher:
+    """Return who tells of migrations."""
+    return Publisher(
+        store,
+        clusters,
+        objects,
+        writer,
+        leader,
+        moved=Transitions(telemetry.metrics, telemetry.tracing, telemetry.log).moved,
+        notify=telemetry.notify,
+        log=telemetry.log,
+        clock=clock,
     )
 
 

@@ -16,6 +16,7 @@ from controller.decide.decision import Decision
 from controller.decide.gates import SETTLE_S
 from controller.domain import (
     PREFIX,
+    CallPath,
     GlobalContext,
     Key,
     Malformed,
@@ -28,7 +29,8 @@ from controller.domain import (
 from controller.domain.annotations import read
 from controller.evidence.clients.monitor import Answered, Clients
 from controller.evidence.gateways import PROBERS, ControlService, Gateways
-from controller.evidence.probes import Look, ProberReport, Probes
+from controller.evidence.looks import Look
+from controller.evidence.probes import ProberReport, Probes
 from controller.evidence.source import Source, together
 from controller.kube.objects import Change
 from controller.runtime.cluster_store import ClusterStore
@@ -130,6 +132,10 @@ class Store:
     def fold(self, now_s: float) -> dict[Key, Look]:
         """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
         return self._probes.fold(now_s) | dict.fromkeys(self.gateways.fold(now_s), Look.NOW)
+
+    def proven_bad(self, key: Key) -> tuple[CallPath, ...]:
+        """Return the paths of a migration of which no further probe changes anything until it is decided on."""
+        return self._probes.proven_bad(key)
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""

@@ -269,7 +269,7 @@ def test_completed_claims_of_the_origin_what_was_measured() -> None:
     not before; nobody is told to bypass the split all the while."""
     world, callers = risen_with_callers()
     callers.until(lambda: world.phase is Phase.COMPLETED)
-    assert world.message.endswith("whether anybody still calls legacy's pods is being measured")
+    callers.until(lambda: world.message.endswith("legacy's pods is being measured"), 0.5)
     callers.run(300)
     assert world.message == (
         "eks serves 100 % by both splits; no request reached legacy's pods in the last 2 min (Prometheus)"

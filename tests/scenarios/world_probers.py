@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controller.domain import CallPath, Key, ProbeOrder, probe_checks
+from controller.evidence.hearing import Stream
 from controller.evidence.probes import ProberReport
 from prober.contract import GRPC_STATUSES, OPEN, Counts, Report, Sample
 from tests.scenarios.world_mesh import GOOD, SILENT
@@ -41,11 +42,16 @@ class StandInProbers:
         self._told: dict[tuple[str, int], set[tuple[Key, CallPath]]] = {
             at: set() for at in self._coming
         }
+        self._connections = {at: Stream() for at in self._coming}
         self._numbers = 0
 
     def order(self, key: Key, orders: tuple[ProbeOrder, ...]) -> None:
         """Have exactly these paths of one migration probed from now on."""
         self.orders[key] = orders
+
+    def spare(self, key: Key, paths: Collection[CallPath]) -> None:
+        """Have these paths not probed until they are ordered anew."""
+        self.orders[key] = tuple(o for o in self.orders.get(key, ()) if o.path not in paths)
 
     def caps(self) -> dict[str, float]:
         """Return by cluster how many probes a second can be sent, where somebody set that."""
@@ -67,6 +73,7 @@ class StandInProbers:
             else:
                 coming.clear()
                 self._told[cluster, stream].clear()
+                self._connections[cluster, stream] = Stream()
 
     def _send(self, order: ProbeOrder, probes: int) -> None:
         """One sample: all that one stream sends for this order in this tick."""
@@ -125,7 +132,11 @@ class StandInProbers:
                 discarded=self._world.void.get(cluster, ""),
             ),
             samples=tuple((one.order, one.part) for one in ripe),
-            idle=tuple(o for o in here if (o.key, o.path) in told and (o.key, o.path) not in busy),
+            connection=self._connections[cluster, stream],
+            resting=tuple(
+                o for o in here if (o.key, o.path) in told and (o.key, o.path) not in busy
+            ),
+            awaited=tuple(one.order for one in coming),
             refused=tuple((order, *ruling) for order in here) if ruling else (),
             now_s=now_s,
         )

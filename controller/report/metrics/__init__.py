@@ -14,6 +14,8 @@ from collections.abc import Callable
 from prometheus_client import Info
 from prometheus_client.process_collector import ProcessCollector
 
+from controller.domain import Side
+from controller.evidence.probes import ProberReport
 from controller.report.metrics.clusters import ClusterMetrics
 from controller.report.metrics.decisions import REVERTS, DecisionMetrics
 from controller.report.metrics.fleets import FleetMetrics
@@ -55,3 +57,17 @@ class Metrics:
         self.notifications = NotificationMetrics(make)
         build = Info(f"{PREFIX}build", "What runs.", registry=self.registry)
         build.info({"version": version, "python": platform.python_version()})
+
+    def heard(self, found: ProberReport) -> None:
+        """Count what a prober reports: what its gateways' own paths bring is no Service's."""
+        counted = [
+            (order, part)
+            for order, part in found.samples
+            if not (part.discarded or found.report.discarded)
+            and order.path.side is not Side.GATEWAY
+        ]
+        self.process.prober_heard(
+            found.cluster, absorbed=len(counted), void=len(found.samples) - len(counted)
+        )
+        for order, part in counted:
+            self.paths.probed(order.key, order.path, part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
@@ -93,18 +93,14 @@ class PathMetrics:
         self._loops = make.counter(
             "way_loops", "Probes that a gateway refused because they had passed it before.", *_PATH
         )
-        self._counted = _Counted(clock, (self._probes, self._answers, self._loops, self._highest))
+        self._counted = _Counted(clock, self._probes, self._answers, self._loops, self._highest)
 
     def evidence(self, key: Key, paths: Mapping[CallPath, PathEvidence]) -> None:
         """Show what is known of a migration's paths; one that is left out is not shown any more."""
         for metric, (_, _, shown, value) in self._metrics:
             metric.show(key, {path: value(found) for path, found in paths.items() if shown(found)})
         self._verdict.show(key, {path: str(found.verdict) for path, found in paths.items()})
-        for path in self._counted.begin(key, paths):
-            # Made at zero: a counter that is born at one has never increased.
-            self._loops.labels(*key, *path)
-            for outcome in ("good", "bad"):
-                self._probes.labels(*key, *path, outcome)
+        self._counted.begin(key, paths)
         for path, found in paths.items():
             if _judged(found):
                 highest = self._counted.highest(key, path, found.points)
@@ -112,28 +108,64 @@ class PathMetrics:
 
     def probed(self, key: Key, path: CallPath, sample: Sample) -> None:
         """Count the probes of one sample; those of a Service that is not probed any more are left out."""
-        if not self._counted.counts(key, path):
+        counts = self._counted.of(key, path)
+        if counts is None:
             return
-        self._probes.labels(*key, *path, "bad").inc(sample.base.bad)
-        self._probes.labels(*key, *path, "good").inc(sample.base.sent - sample.base.bad)
-        self._loops.labels(*key, *path).inc(sample.loops)
+        if sample.base.bad:
+            counts.bad.inc(sample.base.bad)
+        counts.good.inc(sample.base.sent - sample.base.bad)
+        if sample.loops:
+            counts.loops.inc(sample.loops)
         for answer, count in sample.answers.items():
-            self._answers.labels(*key, *path, self._counted.word(key, path, answer)).inc(count)
+            counts.answer(answer).inc(count)
+
+
+class _Counts:
+    """The counters of one path: to look each up by its labels for every sample is dear."""
+
+    def __init__(
+        self, probes: Counter, answers: Counter, loops: Counter, labels: tuple[str, ...]
+    ) -> None:
+        # Made at zero: a counter that is born at one has never increased.
+        self.good = probes.labels(*labels, "good")
+        self.bad = probes.labels(*labels, "bad")
+        self.loops = loops.labels(*labels)
+        self._answers = answers
+        self._labels = labels
+        self._words: dict[str, Counter] = {}
+
+    def answer(self, word: str) -> Counter:
+        """Return the counter of an answer: one of a path's first :data:`MAX_WORDS`, or ``other``."""
+        known = self._words.get(word)
+        if known is not None:
+            return known
+        if len(self._words) >= MAX_WORDS - 1:
+            return self._answers.labels(*self._labels, "other")
+        made: Counter = self._answers.labels(*self._labels, word)
+        self._words[word] = made
+        return made
 
 
 class _Counted:
     """Of which Services and paths something is counted: all of it goes some time after probing ended."""
 
-    def __init__(self, clock: Callable[[], float], metrics: tuple[Counter | Gauge, ...]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        probes: Counter,
+        answers: Counter,
+        loops: Counter,
+        highest: Gauge,
+    ) -> None:
         self._clock = clock
-        self._metrics = metrics
-        self._paths: dict[Key, set[CallPath]] = {}
+        self._counters = probes, answers, loops
+        self._metrics = probes, answers, loops, highest
+        self._paths: dict[Key, dict[CallPath, _Counts]] = {}
         self._highest: dict[Key, dict[CallPath, float]] = {}
         self._ended_s: dict[Key, float] = {}
-        self._words: dict[Key, dict[CallPath, set[str]]] = {}
 
-    def begin(self, key: Key, paths: Mapping[CallPath, object]) -> set[CallPath]:
-        """Note the paths that are probed now; return those that were not counted before."""
+    def begin(self, key: Key, paths: Collection[CallPath]) -> None:
+        """Note the paths that are probed now."""
         now_s = self._clock()
         if paths:
             if self._ended_s.pop(key, None) is not None:
@@ -142,16 +174,14 @@ class _Counted:
             self._ended_s.setdefault(key, now_s)
         for gone in [k for k, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
             self._remove(gone)
-        if not paths:
-            return set()
-        known = self._paths.setdefault(key, set())
-        new = set(paths) - known
-        known |= new
-        return new
+        for path in paths:
+            known = self._paths.setdefault(key, {})
+            if path not in known:
+                known[path] = _Counts(*self._counters, (*key, *path))
 
-    def counts(self, key: Key, path: CallPath) -> bool:
-        """Return whether a path of a Service is counted."""
-        return path in self._paths.get(key, ())
+    def of(self, key: Key, path: CallPath) -> _Counts | None:
+        """Return the counters of a path, None where it is not counted."""
+        return self._paths.get(key, {}).get(path)
 
     def highest(self, key: Key, path: CallPath, points: float) -> float:
         """Return the most points of a path since its probing began, these included."""
@@ -159,17 +189,8 @@ class _Counted:
         known[path] = max(points, known.get(path, 0.0))
         return known[path]
 
-    def word(self, key: Key, path: CallPath, answer: str) -> str:
-        """Return an answer as it is counted: one of a path's first :data:`MAX_WORDS`, or ``other``."""
-        known = self._words.setdefault(key, {}).setdefault(path, set())
-        if answer not in known and len(known) >= MAX_WORDS - 1:
-            return "other"
-        known.add(answer)
-        return answer
-
     def _remove(self, key: Key) -> None:
         del self._paths[key], self._ended_s[key]
         self._highest.pop(key, None)
-        self._words.pop(key, None)
         for metric in self._metrics:
             metric.remove_by_labels({NAMESPACE: key.namespace, SERVICE: key.service})

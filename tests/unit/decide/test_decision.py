@@ -7,6 +7,7 @@ from datetime import timedelta
 from math import inf
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from controller.decide import repair
 from controller.decide.advance import advance, next_step, rewrite_records
@@ -105,3 +106,23 @@ def test_a_revert_that_raises_is_dropped() -> None:
     raised = write_share(before, cluster, before.state.records["legacy"], 250, revert=True)
     decided = lawful(Decision(before, Plan(Phase.REVERTING, {}, None, (raised,))))
     assert (decided.plan.actions, decided.now - NOW) == ((), timedelta())
+
+
+def test_all_are_brought_back_where_every_shifted_cluster_goes_to_its_baseline() -> None:
+    """Not where one of them is written by nobody, or only latched where it stands; nobody who began nothing is."""
+    shifted = given(250)
+    writes, _ = roll_back(shifted, Revert(Reason.ABORTED, "abort"))
+    splits = [write for write in writes if isinstance(write, WriteSplit)]
+    assert {write.cluster for write in splits} == {"legacy", "eks"}
+
+    def brings_all(*actions: WriteSplit) -> bool:
+        plan = Plan(Phase.REVERTING, {}, None, actions=actions)
+        return Decision(shifted, plan).brings_all_back
+
+    record = replaced(splits[0].record, share_permille=250)
+    stays = replace(splits[0], record=record)
+    assert brings_all(*splits)
+    assert not brings_all(splits[0])
+    assert not brings_all(stays, splits[1])
+    assert not brings_all(*(replace(write, revert=False) for write in splits))
+    assert not Decision(given(), Plan(Phase.REVERTING, {}, None)).brings_all_back

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import LatencySpec, PathEvidence, Reason, Verdict
+from controller.domain import LatencySpec, PathEvidence, Reason, Side, Verdict
 from controller.evidence import PathMonitor, Tick, cluster_fails, origin_is_worse
-from controller.evidence.path import Heartbeat
+from controller.evidence.hearing import Hearing, Heartbeat, Stream
 from prober.contract import Counts, Sample
 
 P999 = Decimal("99.9")
@@ -460,13 +460,54 @@ def test_a_path_is_due_at_each_age_of_its_last_word() -> None:
     assert due == [10.3, 11.0, 12.5, 13.0, 40.0, inf]
 
 
-def test_a_path_is_due_when_it_has_been_back_for_long() -> None:
-    """After a gap the time since the return matters too, though samples come."""
-    path = monitor()
-    path.on_report(10.0)
-    path.on_report(12.0)
-    path.apply(tick(), 12.8)
-    assert path.due_s(12.8) == pytest.approx(13.0)
+def test_a_path_at_rest_is_due_when_its_stream_is() -> None:
+    """Of what shares the age of a stream nothing is due by itself; once a sample is owed its own silence is. Another
+    stream's sample is another matter."""
+    path, stream = monitor(), Stream(10.0)
+    path.rests(stream, 10.0)
+    path.awaits(Stream(10.0))
+    assert path.due_s(10.0) == inf
+    path.awaits(stream)
+    assert path.due_s(10.1) == pytest.approx(10.3)
+    assert path.evidence(10.2).silent_s == pytest.approx(0.2)
+
+
+def test_a_path_that_was_bad_is_due_when_that_passes() -> None:
+    """What was bad leaves the last second, and then the window: nothing else need come for that to matter."""
+    path, stream = monitor(), Stream(10.0)
+    path.rests(stream, 10.0)
+    path.apply(tick(1, 1), 10.0)
+    path.apply(tick(1, 1), 10.4)
+    assert path.due_s(10.4) == pytest.approx(11.0)
+    assert path.due_s(11.1) == pytest.approx(11.4)
+    assert path.due_s(11.5) == pytest.approx(13.0)
+    path.verdict(13.5)
+    assert path.due_s(13.5) == inf
+
+
+def test_what_all_paths_share_turns_at_each_age() -> None:
+    """Heartbeats and streams that fall silent, and a cluster that is back, turn at each time that matters, and at their
+    next word; as long as they speak they do not."""
+    hearing, stream = Hearing(), Stream()
+    beats = hearing.heartbeats["legacy"]
+
+    def ages(until_s: float, *, speaking: bool) -> list[float]:
+        found = []
+        while hearing_at[0] < until_s:
+            hearing_at[0] = now_s = round(hearing_at[0] + 0.1, 1)
+            if speaking:
+                beats.beat(now_s)
+                hearing.said(stream, now_s)
+            if hearing.turned(now_s):
+                found.append(now_s)
+        return found
+
+    hearing_at = [10.0]
+    assert ages(11.0, speaking=True) == [10.1]
+    assert ages(14.1, speaking=False) == [11.3, 12.0, 13.5, 14.0]
+    assert ages(20.0, speaking=True) == [14.2, 14.5, 15.2, 16.7, 17.2]
+    assert ages(60.0, speaking=False)[-1] == 50.0
+    assert not hearing._streams
 
 
 def test_the_outlook_of_a_clean_path_does_not_count_along() -> None:
@@ -475,18 +516,27 @@ def test_the_outlook_of_a_clean_path_does_not_count_along() -> None:
     outlooks = []
     for now_s in (0.0, 0.1, 0.2):
         path.apply(tick(), now_s)
-        outlooks.append(path.outlook(now_s))
+        outlooks.append(path.outlook(now_s, Side.TARGET))
     assert outlooks == [outlooks[0]] * 3
-    silent = path.outlook(0.55)
+    silent = path.outlook(0.55, Side.TARGET)
     assert silent != outlooks[0]
     path.apply(tick(1000), 0.6)
-    assert path.outlook(0.6).verdict is Verdict.PASS
+    assert path.outlook(0.6, Side.TARGET).verdict is Verdict.PASS
 
 
-def test_the_outlook_presses_with_what_a_rollback_turns_on() -> None:
-    """That a path is unanswered, that its last probe was good or bad, and that it is dead all press at once."""
+@pytest.mark.parametrize(
+    ("side", "presses"),
+    [
+        (Side.TARGET, [True, True, False, True]),
+        (Side.ORIGIN, [True, True, True, True]),
+        (Side.APEX, [True, True, False, True]),
+    ],
+)
+def test_the_outlook_presses_with_what_a_rollback_turns_on(side: Side, presses: list[bool]) -> None:
+    """That a target is unanswered, that a path back is all bad, and, where nobody is seen ready behind it, that the
+    last probe was good or bad press at once; the rest does not."""
     path = monitor()
-    pressing = [path.outlook(0.0).pressing]
+    pressing = [path.outlook(0.0, side, vacant=True).pressing]
     unanswered = Tick(base=Counts(1, 1), answers={"timeout": 1}, bad_age_s=0.1)
     for now_s, one in (
         (0.0, replace(tick(), good_age_s=0.1)),
@@ -495,9 +545,8 @@ def test_the_outlook_presses_with_what_a_rollback_turns_on() -> None:
         (1.7, replace(tick(), good_age_s=0.1)),
     ):
         path.apply(one, now_s)
-        pressing.append(path.outlook(now_s).pressing)
-    for before, after in pairwise(pressing):
-        assert before != after
+        pressing.append(path.outlook(now_s, side, vacant=True).pressing)
+    assert [before != after for before, after in pairwise(pressing)] == presses
 
 
 # --- laws ------------------------------------------------------------------------------------------------

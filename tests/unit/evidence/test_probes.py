@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from controller.domain import (
     CallPath,
@@ -24,15 +24,11 @@ from controller.domain import (
     Side,
     Verdict,
 )
-from controller.evidence.path import Heartbeat, origin_is_worse
-from controller.evidence.probes import (
-    Look,
-    ProbeMonitor,
-    ProberReport,
-    Probes,
-    _Told,
-    without_faults,
-)
+from controller.evidence.excuses import without_faults
+from controller.evidence.hearing import Hearing, Stream
+from controller.evidence.looks import Known, Look
+from controller.evidence.path import origin_is_worse
+from controller.evidence.probes import ProbeMonitor, ProberReport, Probes
 from prober.contract import Counts, Report, Sample
 from tests.unit.decide.gates.inputs import given as observed_at
 
@@ -85,8 +81,8 @@ class Told:
     """Accounts of some paths, fed sample by sample, a tick each."""
 
     def __init__(self, *orders: ProbeOrder) -> None:
-        self.heartbeats: defaultdict[str, Heartbeat] = defaultdict(Heartbeat)
-        self.monitor = ProbeMonitor(self.heartbeats)
+        self.hearing = Hearing()
+        self.monitor = ProbeMonitor(self.hearing.heartbeats)
         self.now_s = 100.0
         self.monitor.order(orders)
         self.monitor.pods("eks", frozenset({POD, OTHER}), self.now_s, is_target=True)
@@ -97,20 +93,29 @@ class Told:
         for _ in range(ticks):
             self.now_s = round(self.now_s + 0.1, 3)
             for one, part in parts:
-                self.heartbeats[one.path.callers].beat(self.now_s)
+                self.hearing.heartbeats[one.path.callers].beat(self.now_s)
                 self.monitor.take(one, part, self.now_s, discarded=void, control_clean=True)
-            notable = self.monitor.fold(self.now_s)
+            turned = self.hearing.turned(self.now_s)
+            notable = Look.NONE
+            if turned or self.monitor.is_due(self.now_s):
+                notable = self.monitor.fold(self.now_s, turned=turned)
+            if notable:
+                self.monitor.evidence(self.now_s)  # as whoever is told decides on it
         return notable
 
+    def known(self, path: CallPath = MIRROR) -> PathEvidence:
+        """What is known now, of which nothing is decided."""
+        return self.monitor._paths[path].evidence(self.now_s)
+
     def verdict(self, path: CallPath = MIRROR) -> tuple[Verdict, str]:
-        """What is known now."""
-        found = self.monitor.evidence(self.now_s)[path]
+        """The verdict now, on which nothing is decided."""
+        found = self.known(path)
         return found.verdict, found.reason
 
 
 def test_a_path_that_goes_on_as_before_needs_no_look() -> None:
-    """A look is worth it at the first sample, at PASS, at silence and at what turns bad or good again; whatever
-    goes on, good or bad or silent, is not."""
+    """A look is worth it at the first sample, at PASS, at silence and, within a second, at what turns bad or good
+    again; whatever goes on, good or bad or silent, is not."""
     told = Told(order())
     assert told.tick((order(), good()))
     assert not told.tick((order(), good()), ticks=8)
@@ -122,9 +127,9 @@ def test_a_path_that_goes_on_as_before_needs_no_look() -> None:
     assert told.verdict()[1] == "Silent"
     assert not told.tick(ticks=4)
     assert told.tick((order(), good()))
-    assert told.tick((order(), bad()))
+    assert not told.tick((order(), bad()))
     assert told.verdict()[1] == "Recovering"
-    assert not told.tick((order(), good()), ticks=2)
+    assert Look.SOON in [told.tick((order(), good())) for _ in range(10)]
 
 
 def test_a_path_that_fails_is_looked_at_once() -> None:
@@ -138,51 +143,54 @@ def test_a_path_that_fails_is_looked_at_once() -> None:
 TICKS = st.lists(st.sampled_from(["good", "bad", "one", "none", "void"]), max_size=60)
 
 
-def told_by(ticks: list[str]) -> Iterator[tuple[Look, PathEvidence]]:
+def told_by(ticks: list[str], path: CallPath = MIRROR) -> Iterator[tuple[Look, PathEvidence]]:
     """Whether each of these ticks was worth a look, and what was known of the path then."""
-    told = Told(order())
+    told = Told(order(path))
     parts = {"good": good(), "bad": bad(), "one": good(1), "void": good()}
     for kind in ticks:
-        came = [(order(), parts[kind])] if kind in parts else []
+        came = [(order(path), parts[kind])] if kind in parts else []
         look = told.tick(*came, void="lag" if kind == "void" else "")
-        yield look, told.monitor.evidence(told.now_s)[MIRROR]
+        yield look, told.known(path)
 
 
-@given(TICKS)
-def test_what_may_move_somebody_is_worth_a_look_at_once(ticks: list[str]) -> None:
-    """At a tick that is not, it FAILs, and was all bad or unanswered for a second, as at the last look, and does not
-    pass where it did not then."""
+@given(TICKS, st.sampled_from([MIRROR, CallPath("legacy", Side.ORIGIN)]))
+def test_what_may_move_somebody_is_worth_a_look_at_once(ticks: list[str], path: CallPath) -> None:
+    """At a tick that is not, it FAILs as at the last look, does not pass where it did not then, and was, as then, all
+    bad for a second, where it leads back, or unanswered, where it leads to the target."""
     last: PathEvidence | None = None
-    for look, found in told_by(ticks):
+    for look, found in told_by(ticks, path):
         if look is not Look.NONE:
             last = found
         assert last is not None
         assert (found.verdict is Verdict.FAIL) == (last.verdict is Verdict.FAIL)
-        assert (found.all_bad_1s, found.unanswered_1s) == (last.all_bad_1s, last.unanswered_1s)
+        if path.side is Side.TARGET:
+            assert found.unanswered_1s == last.unanswered_1s
+        else:
+            assert found.all_bad_1s == last.all_bad_1s
         assert found.verdict is not Verdict.PASS or last.verdict is Verdict.PASS
 
 
 @given(TICKS)
 def test_whatever_else_changes_is_looked_at_within_a_second(ticks: list[str]) -> None:
-    """Verdict and reason are those of a look that is a second old at most, or the same as then."""
+    """Verdict and reason have not been others than at the last look for more than a second."""
     said: tuple[Verdict, str] | None = None
     waited = 0
     for look, found in told_by(ticks):
-        waited = 0 if look is not Look.NONE else waited + 1
         if look is not Look.NONE:
             said = found.verdict, found.reason
-        assert waited < 10 or said == (found.verdict, found.reason)
+        waited = 0 if said == (found.verdict, found.reason) else waited + 1
+        assert waited <= 10
 
 
-def test_what_flickers_is_looked_at_once_in_a_second() -> None:
-    """Samples that are discarded again and again cost no more than a look in each second."""
+def test_what_flickers_is_not_looked_at() -> None:
+    """Samples that are discarded again and again cost no look as long as each second has good ones, too."""
     told = Told(order())
     told.tick((order(), good()), ticks=12)
     looks = []
     for _ in range(50):
         looks.append(told.tick((order(), good()), void="lag"))
         looks.append(told.tick((order(), good())))
-    assert sum(look is not Look.NONE for look in looks) <= 10
+    assert looks == [Look.NONE] * 100
 
 
 def test_a_suspicion_that_ends_well_needs_no_look() -> None:
@@ -209,9 +217,9 @@ def test_credit_that_was_taken_away_is_earned_again(cause: str) -> None:
         told.monitor.pins(missing=False, now_s=told.now_s)
     else:
         told.monitor.pods("eks", frozenset({"10.0.0.9:80"}), told.now_s, is_target=True)
-    assert told.verdict(path) == (Verdict.UNKNOWN, "Collecting")
+    assert told.monitor.evidence(told.now_s)[path].reason == "Collecting"
     looks = [told.tick((order(path), good())) for _ in range(11)]
-    assert looks[8:10] == [Look.SOON, Look.SOON]
+    assert looks[9:] == [Look.SOON, Look.NONE]
     assert told.verdict(path)[0] is Verdict.PASS
 
 
@@ -287,6 +295,21 @@ def test_a_fault_of_a_pod_waits_a_second() -> None:
     assert told.monitor.evidence(told.now_s)[PODS].points == 0
     told.tick((order(PODS), bad(POD)), ticks=8)
     assert told.verdict(PODS)[0] is Verdict.FAIL
+
+
+def test_a_fault_that_waits_is_counted_though_nothing_else_comes() -> None:
+    """A second after the bad probe its points stand, and that it does not pass was told, with no sample since."""
+    told, stream = Told(order(PODS)), Stream()
+    told.monitor.rests(order(PODS), stream, told.now_s)
+    told.tick((order(PODS), good(100)))
+    assert told.verdict(PODS)[0] is Verdict.PASS
+    looks = [told.tick((order(PODS), bad(POD)))]
+    for _ in range(12):
+        told.hearing.heartbeats["eks"].beat(told.now_s)
+        told.hearing.said(stream, told.now_s)
+        looks.append(told.tick())
+    assert [look for look in looks if look] == [Look.SOON]
+    assert told.known(PODS).points > 0
 
 
 @pytest.mark.parametrize("after", [0, 5, 9])
@@ -378,15 +401,90 @@ def test_streams_of_one_tick_are_one_observation() -> None:
     assert both.bad_share_3s == 0.5
 
 
-def test_an_idle_way_is_fresh() -> None:
-    """A path of which nothing was due is not silent, and earns nothing."""
-    told = Told(order())
-    for _ in range(20):
-        told.monitor.idle(order(), told.now_s)
-        told.heartbeats["legacy"].beat(told.now_s)
-        told.tick()
+def test_a_late_sample_is_an_observation_of_its_own() -> None:
+    """What comes a tick late, as a probe of it was under way, is of another time than what it comes with, whatever the
+    order; what two streams report of one time stays one observation, though one comes some milliseconds later."""
+
+    def points(*ages: float) -> float:
+        told = Told(order())
+        told.tick(*((order(), replaced(bad(), age_s=age)) for age in ages))
+        return told.known().points
+
+    one = points(0.001)
+    assert points(0.001, 0.004) == one
+    assert points(0.001, 0.101) == points(0.101, 0.001) == pytest.approx(2 * one)
+    assert points(0.001, 0.101, 0.003, 0.102) == pytest.approx(2 * one)
+
+
+def test_a_path_at_rest_is_as_fresh_as_its_stream() -> None:
+    """A path of which a stream has nothing under way is not silent while that speaks, and earns nothing; once a sample
+    is owed it is silent from the stream's last word on, and where the stream says no more, too."""
+    told, stream = Told(order()), Stream()
+
+    def speak(ticks: int) -> list[Look]:
+        looks = []
+        for _ in range(ticks):
+            told.hearing.heartbeats["legacy"].beat(told.now_s)
+            told.hearing.said(stream, told.now_s)
+            told.monitor.rests(order(), stream, told.now_s)
+            looks.append(told.tick())
+        return looks
+
+    assert speak(20).count(Look.NONE) >= 17
     assert told.verdict() == (Verdict.UNKNOWN, "Collecting")
-    assert told.monitor.evidence(told.now_s)[MIRROR].clean == 0
+    assert told.known().clean == 0
+    assert told.known().silent_s == pytest.approx(0.1)
+
+    told.monitor.awaits(order(), stream)
+    told.hearing.said(stream, told.now_s)
+    assert told.known().silent_s == pytest.approx(0.1)
+    assert any(told.tick() for _ in range(12))
+    assert told.verdict()[1] == "Silent"
+
+    speak(5)
+    assert told.verdict()[1] == "Collecting"
+    assert any(told.tick() for _ in range(12))
+    assert told.verdict()[1] == "Silent"
+
+
+def said(probes: Probes, stream: Stream, now_s: float, *parts: Sample) -> None:
+    """One report of a stream, with these samples of a path that rests otherwise."""
+    came = tuple((order(), part) for part in parts)
+    report = Report(0, tuple(parts))
+    probes.on_report(ProberReport("legacy", 0, report, came, now_s, stream, (order(),)))
+    probes.fold(now_s)
+
+
+@pytest.mark.parametrize(("silence_s", "kept"), [(2.9, True), (3.1, False)])
+def test_what_was_proven_before_a_long_silence_of_the_stream_is_gone(
+    silence_s: float, *, kept: bool
+) -> None:
+    """A stream that speaks again after 3 s shows no path fresh for the time between, though nothing was due in it, and
+    though no tick has seen the silence."""
+    probes, stream = Probes(), Stream()
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
+    said(probes, stream, 10.0, good(100))
+    said(probes, stream, 10.1)
+    said(probes, stream, 10.1 + silence_s)
+    found = probes.evidence(KEY, 10.1 + silence_s).paths[MIRROR]
+    assert (found.verdict is Verdict.PASS) == kept
+    assert found.silent_s == 0.0
+
+
+def test_what_is_proven_bad_is_a_path_to_the_target_above_the_baseline() -> None:
+    """A path back that FAILs is watched on, and so is one of callers at their baseline, and of who is none."""
+    probes, stream = Probes(), Stream()
+    back, calm = order(CallPath("legacy", Side.ORIGIN)), replace(order(), shifted=False)
+    for orders, proven in (((order(), back), (MIRROR,)), ((calm, back), ())):
+        probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=orders), 0.0)
+        for tick in range(10):
+            now_s = 10.0 + tick / 10
+            came = tuple((one, bad()) for one in orders)
+            probes.on_report(ProberReport("legacy", 0, Report(0), came, now_s, stream))
+            probes.fold(now_s)
+            probes.evidence(KEY, now_s)
+        assert probes.proven_bad(KEY) == proven
+    assert probes.proven_bad(Key("default", "nobody")) == ()
 
 
 def test_counts_are_taken_out_as_if_not_sent() -> None:
@@ -410,7 +508,9 @@ def test_what_comes_of_a_path_that_is_not_probed_any_more_is_left_out() -> None:
     told = Told(order())
     told.monitor.order(())
     told.tick((order(), bad()))
-    told.monitor.idle(order(), told.now_s)
+    told.monitor.rests(order(), Stream(), told.now_s)
+    told.monitor.awaits(order(), Stream())
+    told.monitor.pass_time(told.now_s)
     told.monitor.throttled(order(), 1.0)
     told.monitor.refused(order(), "", "no")
     assert not told.monitor.active
@@ -447,7 +547,8 @@ def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
         Report(0),
         tuple((one, good()) for one in (order(), gone)),
         100.0,
-        idle=(idle, gone),
+        resting=(idle, gone),
+        awaited=(gone, idle),
         throttled={(KEY, MIRROR): 2.5},
         refused=((idle, "", "no"), (gone, "", "no")),
     )
@@ -461,12 +562,21 @@ def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
     assert probes.evidence(KEY, 100.0).paths == {}
 
 
+def test_a_refusal_ends_with_the_next_sample() -> None:
+    """What a prober refused and then does is refused no more."""
+    told = Told(order())
+    told.monitor.refused(order(), "", "no")
+    assert told.known().refused == ("", "no")
+    told.tick((order(), good()))
+    assert told.known().refused is None
+
+
 def test_a_report_that_is_discarded_shows_no_path_idle() -> None:
     """What a prober does not stand behind proves no path fresh, not even by saying that nothing was due."""
     probes = Probes()
     probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
     probes.on_report(
-        ProberReport("legacy", 0, Report(0, discarded="reference"), (), 100.0, idle=(order(),))
+        ProberReport("legacy", 0, Report(0, discarded="reference"), (), 100.0, resting=(order(),))
     )
     probes.fold(100.0)
     assert probes.evidence(KEY, 100.0).paths[MIRROR].reason == "Silent"
@@ -534,8 +644,8 @@ def test_a_fault_of_an_own_pod_on_the_path_back_is_suspected_at_once() -> None:
 def test_what_is_idle_is_not_silent_to_its_suspicion_either() -> None:
     """A path back of which nothing was due is as fresh with the faults that wait as without."""
     told = Told(back_on_pods())
-    told.heartbeats["eks"].beat(told.now_s)
-    told.monitor.idle(back_on_pods(), told.now_s)
+    told.hearing.heartbeats["eks"].beat(told.now_s)
+    told.monitor.rests(back_on_pods(), Stream(told.now_s), told.now_s)
     found = told.monitor.evidence(told.now_s)[BACK]
     assert found.suspected is not None
     assert (found.silent_s, found.suspected.silent_s) == (0.0, 0.0)
@@ -562,23 +672,22 @@ def test_a_path_back_that_becomes_no_better_is_looked_at_once() -> None:
     assert looks.index(Look.NOW) == worse.index(True) > 0
 
 
-A_SECOND = 1.0
-TOLD = _Told(0.0, failed=frozenset(), passed=frozenset({MIRROR}), pressing=(1,), other=(1,))
+TOLD = Known(failed=frozenset(), passed=frozenset({MIRROR}), pressing=(1,), other=(1,))
 
 
 @pytest.mark.parametrize(
-    ("known", "look"),
+    ("known", "waited", "look"),
     [
-        (replace(TOLD, at_s=9.0), Look.NONE),
-        (replace(TOLD, failed=frozenset({MIRROR})), Look.NOW),
-        (replace(TOLD, pressing=(2,)), Look.NOW),
-        (replace(TOLD, passed=frozenset({MIRROR, PODS})), Look.SOON),
-        (replace(TOLD, passed=frozenset(), at_s=0.9), Look.NONE),
-        (replace(TOLD, passed=frozenset(), at_s=1.0), Look.SOON),
-        (replace(TOLD, other=(2,), at_s=0.9), Look.NONE),
-        (replace(TOLD, other=(2,), at_s=1.0), Look.SOON),
+        (TOLD, True, Look.NONE),
+        (replace(TOLD, failed=frozenset({MIRROR})), False, Look.NOW),
+        (replace(TOLD, pressing=(2,)), False, Look.NOW),
+        (replace(TOLD, passed=frozenset({MIRROR, PODS})), False, Look.SOON),
+        (replace(TOLD, passed=frozenset()), False, Look.NONE),
+        (replace(TOLD, passed=frozenset()), True, Look.SOON),
+        (replace(TOLD, other=(2,)), False, Look.NONE),
+        (replace(TOLD, other=(2,)), True, Look.SOON),
     ],
 )
-def test_how_soon_what_is_known_now_is_looked_at(known: _Told, look: Look) -> None:
+def test_how_soon_what_is_known_now_is_looked_at(known: Known, look: Look, *, waited: bool) -> None:
     """FAIL and what presses are looked at now, a new PASS soon, and the rest once the wait is over."""
-    assert TOLD.look(known, A_SECOND) is look
+    assert TOLD.look(known, waited=waited) is look

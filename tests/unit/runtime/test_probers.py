@@ -210,6 +210,25 @@ async def test_a_stream_is_told_what_to_probe_and_what_changed(tmp_path: Path) -
     assert [said.id for said in there.said] == [1, 1, 1, 2, 2]
 
 
+async def test_what_is_spared_is_withdrawn_until_it_is_ordered_anew(tmp_path: Path) -> None:
+    """Only the path that is spared is; ordered again before the prober was told it goes on as it was."""
+    both = (order(), order(Side.ORIGIN))
+    async with far(honest) as there, Near(there.url, tmp_path).running() as near:
+        near.probers.order(A, both)
+        await until(lambda: len(there.said) == 2)
+        near.probers.spare(A, [both[0].path])
+        near.probers.order(A, both)
+        near.probers.spare(Key("default", "nobody"), [both[0].path])
+        await asyncio.sleep(3 * probers.GATHER_S)
+        assert len(there.said) == 2
+        near.probers.spare(A, [both[0].path])
+        await until(lambda: len(there.said) == 3)
+        near.probers.order(A, both)
+        await until(lambda: len(there.said) == 4)
+    assert [type(said) for said in there.said[2:]] == [Withdraw, Assign]
+    assert there.said[2].id == there.said[0].id
+
+
 async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> None:
     """After a stream broke, all that is to be probed is said again, under other numbers."""
 
@@ -424,7 +443,7 @@ async def test_a_stream_of_an_unknown_assignment_is_no_evidence(tmp_path: Path) 
         await until(lambda: near.on_report != [])
     assert (
         near.on_report[0].samples,
-        near.on_report[0].idle,
+        near.on_report[0].resting,
         dict(near.on_report[0].throttled),
     ) == (
         (),

@@ -25,8 +25,11 @@ from controller.domain import (
     Phase,
     Plan,
     ReadSplits,
+    Reason,
     Record,
+    Revert,
     SplitKind,
+    WritePin,
     WriteSplit,
 )
 from controller.kube.api import NotFound
@@ -42,6 +45,8 @@ from controller.report.tracing import tracing_to
 from controller.report.ui import Feed
 from controller.runtime.cluster_store import WATCHED
 from controller.runtime.probers import Probers
+from controller.runtime.put_off import LONGEST_S
+from controller.runtime.queue import Rank
 from controller.runtime.reconciler import Evidence, Reconciler, Telemetry
 from controller.runtime.settings import ClusterSettings, LeaseSettings, ProberSettings, Settings
 from controller.runtime.store import Store
@@ -138,6 +143,7 @@ class Desk:
         self.planned: list[Observed] = []
         self.planner: Callable[[Observed], tuple[Action, ...]] = lambda _: ()
         self.broken: tuple[str, ...] = ()
+        self.ruling: Revert | None = None
         monkeypatch.setattr(decision, "planned", self._plan)
         monkeypatch.setattr(laws, "broken", lambda *_: self.broken)
         settings = Settings(
@@ -197,7 +203,7 @@ class Desk:
         observed = given.observed
         self.planned.append(observed)
         shares = {"legacy": 250, "eks": 250}
-        return Plan(Phase.PROGRESSING, shares, None, actions=self.planner(observed))
+        return Plan(Phase.PROGRESSING, shares, self.ruling, actions=self.planner(observed))
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something in virtual time, and end everything that it began."""
@@ -302,6 +308,61 @@ def test_a_lawful_plan_is_done(desk: Desk) -> None:
     assert [server.weights() for server in desk.servers.values()] == [[500], [500]]
     assert desk.lines("plan breaks a law") == []
     assert broken(desk.metrics) is None
+
+
+# --- the way back first ---------------------------------------------------------------------------
+
+
+def test_while_others_may_have_to_go_back_only_splits_are_written(desk: Desk) -> None:
+    """What brings callers back is written at once; pins, orders and status of that migration come when nobody else may
+    have to be rolled back, and then all the same."""
+    desk.ruling = Revert(Reason.TARGET_BAD, "bad")
+    split, pin = write("legacy", 0, revert=True), WritePin("legacy", A, None)
+
+    def kinds() -> list[Resource]:
+        return [resource for resource, _ in desk.servers["legacy"].written]
+
+    def left() -> tuple[Action, ...]:
+        wanted: dict[Resource, Action] = {
+            Resource.TRAFFICSPLITS: split,
+            Resource.SERVICEPROFILES: pin,
+        }
+        return tuple(action for resource, action in wanted.items() if resource not in kinds())
+
+    desk.planner = lambda observed: left() if observed.key == A else ()
+
+    async def work() -> None:
+        desk.reconciler._queue.add(B, Rank.WITNESS)
+        desk.reconciler.reconcile(A)
+        await asyncio.sleep(0.05)
+        assert kinds() == [Resource.TRAFFICSPLITS]
+        await desk.live(1.0)
+
+    desk.run(work)
+    assert Resource.SERVICEPROFILES in kinds()
+
+
+def test_what_was_put_off_too_long_is_done_though_others_wait(desk: Desk) -> None:
+    """While others may have to be rolled back without end, the pins of who was follow after 3 s all the same."""
+    desk.ruling = Revert(Reason.TARGET_BAD, "bad")
+    desk.planner = lambda _: (WritePin("legacy", A, None),)
+
+    def pins() -> int:
+        written = [resource for resource, _ in desk.servers["legacy"].written]
+        return written.count(Resource.SERVICEPROFILES)
+
+    async def work() -> None:
+        desk.reconciler._queue.add(B, Rank.WITNESS)
+        desk.reconciler.reconcile(A)
+        await asyncio.sleep(LONGEST_S)
+        assert pins() == 0
+        assert list(desk.reconciler._put_off.overdue(desk.loop.time())) == [A]
+        desk.reconciler.reconcile(A)
+        await asyncio.sleep(0.05)
+
+    desk.run(work)
+    assert pins() == 1
+    assert list(desk.reconciler._put_off.overdue(desk.loop.time())) == []
 
 
 # --- one path -------------------------------------------------------------------------------------
