@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping
 from math import inf
 
-from prober.schedule import BASE_SHARE, STRAINED_SHARE, Granted, Wanted, grant
+from prober.schedule import BASE_SHARE, NOTHING, STRAINED_SHARE, Granted, Wanted, grant, together
 
 CUT = 0.7
 """What is left of the rate each time the loop lags."""
@@ -25,8 +25,6 @@ others cause, and would only take the evidence away."""
 
 NO_BURST_S = 1.0
 """How long after a lag there are no bursts: they would make the next one."""
-
-_NOTHING = Granted(0.0, 0.0)
 
 
 class EffectiveCap:
@@ -65,13 +63,12 @@ class Capacity:
 
     def __init__(self, cap_per_s: float) -> None:
         self.cap_per_s = cap_per_s
-        self.version = 0
-        """Rises whenever what is granted may have changed."""
         self._effective = EffectiveCap(cap_per_s)
         self._wanted: dict[Hashable, Wanted] = {}
-        self._granted: dict[Hashable, Granted] = {}
+        self.shares: Mapping[int, Granted] = {}
+        """What everybody of a priority got when last settled."""
         self._settled: tuple[float, bool] | None = None
-        self._used_per_s = 0.0
+        self._free_per_s = 0.0
 
     def want(self, path: Hashable, wanted: Wanted | None) -> None:
         """Ask for a rate, or for none any more. Answered by the next :meth:`settle`."""
@@ -83,7 +80,7 @@ class Capacity:
 
     def strain(self, now: float) -> None:
         """Send less: the event loop lags, or a probe was too late to be sent."""
-        self._effective.strain(now, self._used_per_s)
+        self._effective.strain(now, self.totals()[1])
 
     def settle(self, now: float) -> None:
         """Share the cap again, if anything was asked or has changed since the last time."""
@@ -91,20 +88,26 @@ class Capacity:
         under = self._effective.per_s, self._effective.may_burst(now)
         if self._settled != under:
             base_per_s = min(BASE_SHARE * self.cap_per_s, STRAINED_SHARE * under[0])
-            self._granted = grant(self._wanted, under[0], base_per_s, bursts=under[1])
+            asked = together(self._wanted.values())
+            self.shares = grant(asked, under[0], base_per_s, bursts=under[1])
             self._settled = under
-            self._used_per_s = self.totals()[1]
-            self.version += 1
+            self._free_per_s = under[0] - self._sent_per_s(asked) if under[1] else 0.0
 
-    def granted(self, path: Hashable) -> Granted:
-        """Return what a path got when last settled: nothing, where it was not known yet."""
-        return self._granted.get(path, _NOTHING)
+    def claim(self, per_s: float) -> bool:
+        """Return whether so much is free until the next :meth:`settle`, and take it."""
+        free = per_s <= self._free_per_s
+        if free:
+            self._free_per_s -= per_s
+        return free
 
     def totals(self) -> tuple[float, float]:
-        """Return the sums of what is wanted and what is granted, in probes per second."""
-        wanted = granted = 0.0
-        for path, want in self._wanted.items():
-            got = self.granted(path)
-            wanted += want.base_per_s + want.burst_per_s
-            granted += want.base_per_s * got.base + want.burst_per_s * got.burst
-        return wanted, granted
+        """Return the sums of what is wanted, and of what was granted when last settled, in probes per second."""
+        asked = together(self._wanted.values())
+        return sum(want.base_per_s + want.burst_per_s for want in asked), self._sent_per_s(asked)
+
+    def _sent_per_s(self, asked: Iterable[Wanted]) -> float:
+        """Return what is granted of this."""
+        shares = ((want, self.shares.get(want.priority, NOTHING)) for want in asked)
+        return sum(
+            want.base_per_s * got.base + want.burst_per_s * got.burst for want, got in shares
+        )

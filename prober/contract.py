@@ -132,11 +132,11 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 """Of things that were counted."""
 
 
-class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A message or part of one."""
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """A message or part of one. None refers to itself, so the collector need not look for that: there are thousands."""
 
 
-class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
+class Assign(Frozen, frozen=True, gc=False, tag="assign", tag_field="type"):
     """Controller to prober: probe this path until withdrawn.
 
     ``rate_per_s`` is the whole path's base rate; this stream probes the due times ``k`` with
@@ -178,20 +178,20 @@ class Assign(Frozen, frozen=True, tag="assign", tag_field="type"):
     burst_per_s: float | None = None
 
 
-class Readdress(Frozen, frozen=True, tag="readdress", tag_field="type"):
+class Readdress(Frozen, frozen=True, gc=False, tag="readdress", tag_field="type"):
     """Controller to prober: the ready pods of this assignment are now these (``ip:port``)."""
 
     id: int
     addresses: tuple[str, ...]
 
 
-class Withdraw(Frozen, frozen=True, tag="withdraw", tag_field="type"):
+class Withdraw(Frozen, frozen=True, gc=False, tag="withdraw", tag_field="type"):
     """Controller to prober: stop probing this assignment. Probes in flight are still reported."""
 
     id: int
 
 
-class Counts(Frozen, frozen=True):
+class Counts(Frozen, frozen=True, gc=False):
     """Probes or requests: how many were sent, how many were bad, how many not within the limit.
 
     The limit is the assignment's ``latency_limit_s``. A probe that could not be sent is not counted
@@ -220,7 +220,7 @@ class Counts(Frozen, frozen=True):
         return Counts(sent, min(max(0, bad), sent), min(max(0, slow), sent))
 
 
-class Sample(Frozen, frozen=True):
+class Sample(Frozen, frozen=True, gc=False):
     """The probes of one assignment due in one stretch of 100 ms; sent once, after the last ended.
 
     ``number`` counts the samples of an assignment from 0; one in which nothing was due is not sent.
@@ -245,7 +245,7 @@ class Sample(Frozen, frozen=True):
     faults: dict[str, tuple[Counts, Counts]] = {}
 
 
-class Hello(Frozen, frozen=True, tag="hello", tag_field="type"):
+class Hello(Frozen, frozen=True, gc=False, tag="hello", tag_field="type"):
     """Prober to controller, first: who answers, and how many probes a second base rates may take of it."""
 
     version: int
@@ -254,7 +254,7 @@ class Hello(Frozen, frozen=True, tag="hello", tag_field="type"):
     cap_per_s: float
 
 
-class Report(Frozen, frozen=True, tag="report", tag_field="type"):
+class Report(Frozen, frozen=True, gc=False, tag="report", tag_field="type"):
     """Prober to controller, every 100 ms, empty or not: the heartbeat.
 
     ``number`` counts the reports of a stream from 0. ``control`` counts the
@@ -273,7 +273,7 @@ class Report(Frozen, frozen=True, tag="report", tag_field="type"):
     pending: tuple[int, ...] = ()
 
 
-class Refused(Frozen, frozen=True, tag="refused", tag_field="type"):
+class Refused(Frozen, frozen=True, gc=False, tag="refused", tag_field="type"):
     """Prober to controller: what cannot be served, and why, in a sentence.
 
     ``id`` names the assignment, where the message could be read that far; ``reason`` is given where

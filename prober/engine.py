@@ -18,6 +18,7 @@ from prober.control import CONTROL_SCHEDULE, Control
 from prober.outcome import Outcome
 from prober.path import ProbedPath, Timer
 from prober.probe import Client
+from prober.rates import Rates
 from prober.samples import LATE, OpenSample
 from prober.self_check import LoopLag, worst
 from prober.target import Ask, NotServedError, asks_of, pod_asks
@@ -54,14 +55,15 @@ class Engine:
         self._client = client
         self._control = Control(client, control, lag, metrics)
         self._domain = domain
-        self._capacity = capacity
         self._lag = lag
         self._metrics = metrics
         self._aims = aims
         self._paths: dict[int, ProbedPath] = {}
+        self._stirred: dict[ProbedPath, None] = {}
+        """Those with a sample that was not told yet, in the order in which they began one."""
+        self._ending: set[ProbedPath] = set()
         self._active_count = 0
-        self._bursting: set[ProbedPath] = set()
-        self._paced_version = -1
+        self._told_in_flight = 0
         self._probes: set[asyncio.Task[None]] = set()
         # Open loop: no more than a second's worth is ever in flight, so this is a fuse.
         self._max_in_flight = int(2 * capacity.cap_per_s) + 10
@@ -69,6 +71,7 @@ class Engine:
         self._roused = asyncio.Event()
         self._timers: Timers[Timer] = Timers()
         self._timers.pace(Timer(None, burst=False), CONTROL_SCHEDULE, client.clock())
+        self._rates = Rates(capacity, self._timers)
 
     # What the controller says.
 
@@ -86,11 +89,10 @@ class Engine:
         path = ProbedPath(message, asks, now)
         self._paths[message.id] = path
         self._active_count += 1
-        self._capacity.want(path, path.wanted(now))
+        self._rates.begin(path, now)
         self._metrics.assignments.inc()
         self._metrics.paths.begin(path.route)
-        for never_yet in (self._metrics.late, self._metrics.unsent, self._metrics.bad):
-            never_yet.labels(message.route)  # counted from zero
+        self._metrics.of(message.route)
 
     def readdress(self, message: Readdress) -> None:
         """Ask these pods from now on. Raises :class:`NotServedError`."""
@@ -138,6 +140,7 @@ class Engine:
         for path in self._paths.values():
             self._end_path(path)
         self._paths.clear()
+        self._metrics.in_flight.dec(self._told_in_flight)
         for probe in self._probes:
             probe.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
@@ -151,7 +154,8 @@ class Engine:
                 self._start(self._control.probe(due))
             elif path.asks:
                 sample = path.samples.plan(due)
-                self._metrics.planned.labels(path.assign.route).inc()
+                self._stirred[path] = None
+                self._metrics.of(path.assign.route).planned.inc()
                 if len(self._probes) < self._max_in_flight:
                     probe = self._probe(path, path.next_ask(), asked_s, sample, burst=timer.burst)
                     self._start(probe)
@@ -162,12 +166,7 @@ class Engine:
     def _start(self, probe: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(probe)
         self._probes.add(task)
-        task.add_done_callback(self._ended)
-        self._metrics.in_flight.inc()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._probes.discard(task)
-        self._metrics.in_flight.dec()
+        task.add_done_callback(self._probes.discard)
 
     async def _probe(
         self, path: ProbedPath, ask: Ask, due: float, sample: OpenSample, *, burst: bool
@@ -181,7 +180,7 @@ class Engine:
         if outcome.unsent:
             sample.end_unsent(outcome)
             if outcome.unsent == LATE:
-                self._capacity.strain(outcome.ended_s)
+                self._lag.late(outcome.ended_s)
         else:
             slow = outcome.is_slow(path.assign.latency_limit_s)
             sample.end(outcome, burst=burst, slow=slow, address=address)
@@ -193,10 +192,8 @@ class Engine:
         """Raise the rate, unless it is ourselves who are ill: more load would make that worse."""
         if path.is_over or self._why_untrusted(now) not in ("", UNTIMED):
             return
-        path.note_bad(now)
-        if path not in self._bursting:
-            self._bursting.add(path)
-            self._capacity.want(path, path.wanted(now))
+        if self._rates.burst(path, now):
+            self._roused.set()
 
     # What is reported.
 
@@ -205,36 +202,24 @@ class Engine:
         now = self._client.clock()
         self._lag.beat(now)
         self._send_due(now)
-        self._pace(now)
+        if self._rates.follow(now):
+            self._roused.set()
         samples = tuple(itertools.islice(self._ended_samples(now), MAX_SAMPLES))
-        pending = tuple(n for n, path in self._paths.items() if path.samples.is_pending(now))
+        pending = tuple(p.assign.id for p in self._stirred if p.samples.is_pending(now))
         self._drop_reported()
+        self._metrics.in_flight.inc(len(self._probes) - self._told_in_flight)
+        self._told_in_flight = len(self._probes)
         return Report(
             number,
             samples,
             self._control.take(),
-            self._throttled(),
+            self._rates.throttled,
             self._why_untrusted(now),
             pending,
         )
 
-    def _pace(self, now: float) -> None:
-        """Follow the cap: it is shared at most once a report, however much is asked."""
-        for path in [path for path in self._bursting if not path.is_bursting(now)]:
-            self._bursting.discard(path)
-            self._capacity.want(path, path.wanted(now))
-        self._capacity.settle(now)
-        if self._paced_version == self._capacity.version:
-            return
-        self._paced_version = self._capacity.version
-        for path in self._paths.values():
-            base, burst = path.schedules(self._capacity.granted(path), now)
-            self._timers.pace(path.base, base, now)
-            self._timers.pace(path.burst, burst, now)
-        self._roused.set()
-
     def _ended_samples(self, now: float) -> Iterator[Sample]:
-        for path in self._paths.values():
+        for path in tuple(self._stirred):
             for sample in path.samples.take(now, self._control.waiting, self._why_discarded):
                 self._metrics.samples.inc()
                 if sample.discarded:
@@ -252,17 +237,11 @@ class Engine:
             return DRAINING
         return self._why_discarded(now - TRUST_S, now)
 
-    def _throttled(self) -> dict[int, float]:
-        throttled = {}
-        for path in self._paths.values():
-            share = self._capacity.granted(path).base
-            if share < 1 and not path.is_over:
-                throttled[path.assign.id] = path.assign.rate_per_s * share
-        return throttled
-
     def _drop_reported(self) -> None:
-        over = [path for path in self._paths.values() if path.is_over and path.samples.is_settled]
-        for path in over:
+        for path in [path for path in self._stirred if path.samples.is_settled]:
+            del self._stirred[path]
+        for path in [path for path in self._ending if path.samples.is_settled]:
+            self._ending.discard(path)
             del self._paths[path.assign.id]
 
     def _active(self, assignment: int) -> ProbedPath:
@@ -275,11 +254,9 @@ class Engine:
         if path.is_over:
             return
         path.is_over = True
+        self._ending.add(path)
         self._active_count -= 1
         now = self._client.clock()
-        self._timers.pace(path.base, None, now)
-        self._timers.pace(path.burst, None, now)
-        self._bursting.discard(path)
-        self._capacity.want(path, None)
+        self._rates.end(path, now)
         self._metrics.assignments.dec()
         self._metrics.paths.end(path.route, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from prober.contract import Assign
+from prober.contract import SAMPLE_S, Assign
 from prober.samples import SampleLog
 from prober.schedule import (
     BURST_EXTRA,
@@ -17,6 +17,9 @@ from prober.schedule import (
 )
 from prober.target import Ask
 from prober.telemetry import Route
+
+ENOUGH_PER_S = 1.5 / SAMPLE_S
+"""What a whole path needs of a burst where many burst: a probe in each sample shows an outage as soon as five do."""
 
 
 class ProbedPath:
@@ -59,7 +62,7 @@ class ProbedPath:
         """Return what this path asks of the cap."""
         base = self._schedule.rate_per_s
         extra = self._extra * base if self.is_bursting(now) else 0.0
-        return Wanted(self.assign.priority, base, extra)
+        return Wanted(self.assign.priority, base, extra, ENOUGH_PER_S / self.assign.parts)
 
     def schedules(self, granted: Granted, now: float) -> tuple[Schedule | None, Schedule | None]:
         """Return the base and the burst schedule under what the cap leaves."""

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 BURST_S = 10.0
 """How long a bad probe raises the rate of its path (x5 for 10 s)."""
@@ -30,8 +29,6 @@ brings everybody back."""
 
 STRAINED_SHARE = 0.8
 """What base rates may take of what a prober that is short of CPU can send."""
-
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,13 @@ def burst_schedule(base: Schedule, extra: float = BURST_EXTRA) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one path of one stream asks of the cap, in probes per second."""
+    """What one path of one stream, or several together, ask of the cap, in probes per second. ``enough_per_s`` is what
+    of the burst is worth its cost where not all bursts fit."""
 
     priority: int
     base_per_s: float
     burst_per_s: float = 0.0
+    enough_per_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +87,69 @@ class Granted:
     burst: float
 
 
+NOTHING = Granted(0.0, 0.0)
+
+STEP = 0.9
+"""A lowered share is the next lower power of this: each change paces every path anew, so a little more or less that is
+asked must be none."""
+
+
 def grant(
-    wanted: Mapping[K, Wanted], cap_per_s: float, base_per_s: float, *, bursts: bool = True
-) -> dict[K, Granted]:
-    """Return how ``cap_per_s`` is shared among the wanted rates.
+    wanted: Iterable[Wanted], cap_per_s: float, base_per_s: float, *, bursts: bool = True
+) -> dict[int, Granted]:
+    """Return, by priority, how ``cap_per_s`` is shared among the wanted rates.
 
     In the order of :func:`_rank`, and inside a rank every rate is lowered by the same share. Base rates
     get ``base_per_s`` of it at most, so that those who fail can burst however many there are; bursts get
     what the base rates leave, and none where ``bursts`` are off.
     """
-    totals: dict[int, float] = {}
-    for want in wanted.values():
-        for burst, asked in ((False, want.base_per_s), (True, want.burst_per_s)):
-            rank = _rank(want.priority, burst=burst)
-            totals[rank] = totals.get(rank, 0.0) + asked
+    asked = together(wanted)
+    totals = {}
+    for want in asked:
+        totals[_rank(want.priority, burst=False)] = want.base_per_s, math.inf
+        totals[_rank(want.priority, burst=True)] = want.burst_per_s, want.enough_per_s
+    shares = _shares(totals, cap_per_s, base_per_s, bursts=bursts)
+    return {
+        want.priority: Granted(
+            shares[_rank(want.priority, burst=False)], shares[_rank(want.priority, burst=True)]
+        )
+        for want in asked
+    }
+
+
+def together(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """Return what is wanted, added up by priority."""
+    sums: dict[int, list[float]] = {}
+    for want in wanted:
+        known = sums.setdefault(want.priority, [0.0, 0.0, 0.0])
+        known[0] += want.base_per_s
+        known[1] += want.burst_per_s
+        known[2] += min(want.burst_per_s, want.enough_per_s)
+    return tuple(Wanted(priority, *known) for priority, known in sums.items())
+
+
+def _shares(
+    totals: Mapping[int, tuple[float, float]], cap_per_s: float, base_per_s: float, *, bursts: bool
+) -> dict[int, float]:
+    """Return, by rank, what share of the total that is asked the cap leaves; where that does not fit, no more than is
+    enough."""
     left, left_for_base = cap_per_s, base_per_s
     shares: dict[int, float] = {}
     for rank in sorted(totals):
-        total, is_burst = totals[rank], rank in _BURST_RANKS
+        (total, enough), is_burst = totals[rank], rank in _BURST_RANKS
         room = (left if bursts else 0.0) if is_burst else min(left, left_for_base)
-        shares[rank] = 1.0 if total <= room else room / total
-        left = max(0.0, left - total * shares[rank])
+        fits = total <= room
+        shares[rank] = 1.0 if fits else _stepped(min(room, enough) / total)
+        # What a step leaves of a room is nobody's: who comes after gets nothing while who comes first is lowered.
+        left = max(0.0, left - total * shares[rank]) if fits or not is_burst else 0.0
         if not is_burst:
-            left_for_base = max(0.0, left_for_base - total * shares[rank])
-    return {
-        key: Granted(
-            shares[_rank(want.priority, burst=False)], shares[_rank(want.priority, burst=True)]
-        )
-        for key, want in wanted.items()
-    }
+            left_for_base = max(0.0, left_for_base - total * shares[rank]) if fits else 0.0
+    return shares
+
+
+def _stepped(share: float) -> float:
+    """Return the next lower power of :data:`STEP`, 0 of nothing."""
+    return STEP ** math.ceil(math.log(share) / math.log(STEP) - 1e-9) if share > 0 else 0.0
 
 
 _BURST_RANKS = frozenset({2, 3, 5})

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
-from prober.contract import LAG, UNTIMED
+from prober.contract import LAG, SAMPLE_S, UNTIMED
 
 LAG_S = 0.05
 """An event loop that answers this late is lagging, and a probe that starts this late is late.
@@ -43,15 +44,19 @@ class SelfCheck:
 
     def __init__(self) -> None:
         self._stretches: deque[tuple[float, float, str]] = deque()
+        self._last_end = -inf
 
     def failed(self, start: float, end: float, reason: str) -> None:
         """Remember that from ``start`` to ``end`` the prober was not well, for ``reason``."""
         while self._stretches and self._stretches[0][1] < end - KEEP_S:
             self._stretches.popleft()
         self._stretches.append((start, end, reason))
+        self._last_end = max(self._last_end, end)
 
     def between(self, start: float, end: float) -> str:
         """Return why the prober was not well at any time from ``start`` to ``end``, or nothing."""
+        if self._last_end <= start:  # as almost always: this is asked for every sample
+            return ""
         return worst("", *(why for _, _, why in self._touching(start, end)))
 
     def lost_s(self, start: float, end: float) -> float:
@@ -74,6 +79,19 @@ class LoopLag:
         self.self_check = SelfCheck()
         self._beat_s = beat_s
         self._last = now
+        self._late: deque[int] = deque()
+
+    def late(self, now: float) -> None:
+        """Note that a probe was not sent because its time had passed: so many samples of a second with one are more
+        than a hiccup, too."""
+        slot = int(now / SAMPLE_S)
+        if self._late and self._late[-1] == slot:
+            return
+        self._late.append(slot)
+        while self._late[0] < slot - SPELL_S / SAMPLE_S:
+            self._late.popleft()
+        if len(self._late) > BLIND_S / SAMPLE_S:
+            self._on_lag(now)
 
     def beat(self, now: float) -> float:
         """Note that the loop runs: every ``beat_s``, and wherever a sample is judged.

@@ -13,9 +13,13 @@ import queue
 import select
 import sys
 import threading
+import time
 
 LINES_KEPT = 1000
 """How many lines wait at most: some 300 KB, with a traceback in each 10 MB."""
+
+GATHER_S = 0.02
+"""How long the next lines wait for each other: to wake up for each stops whoever writes them."""
 
 FINISH_S = 0.5
 """What the last lines are given at the exit."""
@@ -56,6 +60,8 @@ class Stderr(io.TextIOBase):
                 self._send(text)
             except OSError:  # EPIPE, ENOSPC, EIO: the next line may be luckier
                 self.dropped += 1
+            if self._waiting.empty():
+                time.sleep(GATHER_S)
 
     def _send(self, text: str) -> None:
         """Write all of a text. What follows one that was cut off begins a line of its own."""

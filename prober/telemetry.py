@@ -6,6 +6,7 @@ import logging
 import sys
 from collections import Counter as Numbers
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -39,6 +40,7 @@ class PathLatency:
     histogram: Histogram
     _probed: Numbers[Route] = field(default_factory=Numbers)
     _ended_s: dict[Route, float] = field(default_factory=dict)
+    _shown: dict[Route, Histogram] = field(default_factory=dict)
 
     def begin(self, route: Route) -> None:
         """Note that a stream begins to probe this."""
@@ -53,12 +55,26 @@ class PathLatency:
             self._ended_s[route] = now_s
         for gone in [r for r, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
             del self._ended_s[gone]
+            self._shown.pop(gone, None)
             self.histogram.remove(*gone)
 
     def observe(self, route: Route, seconds: float) -> None:
         """Count an answer; one that comes when all is over is left out."""
         if route in self._probed or route in self._ended_s:
-            self.histogram.labels(*route).observe(seconds)
+            if route not in self._shown:
+                self._shown[route] = self.histogram.labels(*route)
+            self._shown[route].observe(seconds)
+
+
+class Counted(NamedTuple):
+    """What is counted of the probes of one kind of route; to look each up by its label for every probe is dear."""
+
+    planned: Counter
+    sent: Counter
+    late: Counter
+    unsent: Counter
+    bad: Counter
+    latency: Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +102,35 @@ class Metrics:
     lag: Histogram
     wanted: Gauge
     granted: Gauge
+    _counted: dict[str, Counted] = field(default_factory=dict)
+
+    def of(self, route: str) -> Counted:
+        """Return what is counted of a kind of route, from zero."""
+        if route not in self._counted:
+            self._counted[route] = Counted(
+                self.planned.labels(route),
+                self.sent.labels(route),
+                self.late.labels(route),
+                self.unsent.labels(route),
+                self.bad.labels(route),
+                self.latency.labels(route),
+            )
+        return self._counted[route]
 
     def ended(self, at: Route, outcome: Outcome) -> None:
         """Count a probe that ended, or that could not be sent."""
-        route = at[2]
+        counted = self.of(at[2])
         if outcome.unsent:
-            (self.late if outcome.unsent == "late" else self.unsent).labels(route).inc()
+            (counted.late if outcome.unsent == "late" else counted.unsent).inc()
             return
-        self.sent.labels(route).inc()
+        counted.sent.inc()
         self.lateness.observe(outcome.started_s - outcome.due_s)
         if outcome.answered_s is not None:
             took_s = outcome.answered_s - outcome.due_s
-            self.latency.labels(route).observe(took_s)
+            counted.latency.observe(took_s)
             self.paths.observe(at, took_s)
         if outcome.bad:
-            self.bad.labels(route).inc()
+            counted.bad.inc()
 
 
 def new_metrics(cluster: str, installation: str = "migrate") -> Metrics:

@@ -19,8 +19,8 @@ from prober.protocols.broken import BrokenError
 from prober.protocols.names import Names
 from prober.target import MAX_BODY_BYTES, Ask
 
-KEEPALIVE_S = 1.0
-"""How long an idle connection is used again.
+KEEPALIVE_S = 1.5
+"""How long an idle connection is used again: so that what is asked once a second need not connect each time.
 
 Servers close idle connections after 2 s and more; as nothing is retried, a probe sent just then
 would be a fault that no client sees.

@@ -49,3 +49,14 @@ def test_a_short_lag_doubts_times_alone_and_a_long_one_answers_too() -> None:
     assert lag.self_check.lost_s(100.05, 100.3) == pytest.approx(0.25)
     assert worst("untimed", "reference", "lag") == "reference"
     assert worst("untimed", "") == "untimed"
+
+
+def test_late_probes_are_more_than_a_hiccup_in_the_third_sample_of_a_second() -> None:
+    """However many are late in one stretch of 100 ms, that is one hiccup; three in a second are too much asked for."""
+    heard: list[float] = []
+    lag = LoopLag(0.02, 100.0, heard.append)
+    for at_s in (100.01, 100.02, 100.03, 100.15, 101.2, 101.55):
+        lag.late(at_s)
+    assert heard == []
+    lag.late(101.95)
+    assert heard == [101.95]
