@@ -35,6 +35,8 @@ SHARE_PERMILLE: Final = 250
 PORT: Final = 80
 WRITERS: Final = 16
 WAIT_S: Final = 60.0
+LOOK_S: Final = 0.02
+"""How often at most it is asked whether something holds: of hundreds of Services that takes a core, at each change."""
 
 
 class Ground:
@@ -174,6 +176,7 @@ class Ground:
                 while not holds():
                     self._changed.clear()
                     await self._changed.wait()
+                    await asyncio.sleep(LOOK_S)
         except TimeoutError:
             raise TimeoutError(f"{otherwise} within {limit_s:g} s") from None
 

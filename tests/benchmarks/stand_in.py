@@ -21,7 +21,7 @@ _LONGEST_HEAD = 16384
 HEALTHY = 20
 """Probes that are answered on each path before something is measured."""
 
-_HEALTHY_S = 60.0
+_HEALTHY_S = 240.0
 
 
 class StandIn:
@@ -51,10 +51,10 @@ class StandIn:
         for server in self._servers:
             server.close()
 
-    async def until_healthy(self, service: str) -> None:
-        """Wait until :data:`HEALTHY` probes were answered on each of the four paths."""
+    async def until_healthy(self, service: str, probes: int = HEALTHY) -> None:
+        """Wait until so many probes were answered on each of the four paths."""
         async with asyncio.timeout(_HEALTHY_S):
-            while self._least(service) < HEALTHY:  # noqa: ASYNC110 - another process sends them
+            while self._least(service) < probes:  # noqa: ASYNC110 - another process sends them
                 await asyncio.sleep(0.05)
 
     def _least(self, service: str) -> int:
