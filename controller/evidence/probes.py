@@ -274,8 +274,7 @@ class ProbeMonitor:
         Returns whether a decision may be another than the last one. A path that goes on collecting, passing,
         failing or being silent decides nothing new, and most of a migration's life is that. What may be a
         rollback, or lets it rise, is looked at at once; whatever else has changed, once that has stood for ``wait_s``:
-        a fault mostly is a rollback by then. Who waits for a look at once is not gone through again: it will be decided
-        on what is known then.
+        a fault mostly is a rollback by then. Who waits for a look at once is decided on what is known then.
         """
         self._touched = False
         for at, path in self._paths.items():
