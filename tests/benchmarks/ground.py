@@ -36,7 +36,7 @@ PORT: Final = 80
 WRITERS: Final = 16
 WAIT_S: Final = 60.0
 LOOK_S: Final = 0.02
-"""How often at most it is asked whether something holds: of hundreds of Services that takes a core, at each change."""
+"""How long what changed waits before it is asked whether something holds: hundreds of Services change at once."""
 
 
 class Ground:
