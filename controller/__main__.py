@@ -42,6 +42,7 @@ from controller.runtime.settings import CONFIG_ENV, Settings, SettingsError, loa
 from controller.runtime.sources import further
 from controller.runtime.store import Store
 from controller.runtime.terms import Terms
+from prober.pauses import keep_pauses_short
 from prober.stderr import unblock_stderr
 
 REREAD_S = 5.0
@@ -53,13 +54,6 @@ end stays under 5 s, whatever hangs."""
 
 TRACES_S = 0.5
 """What the spans that wait are given to leave."""
-
-SWITCH_S = 0.0005
-"""How long a thread that writes a page or a log line keeps the loop waiting, at each call that it makes."""
-
-COLLECTED = 10_000, 3, 1_000
-"""After how many new objects the youngest are looked at for garbage, and after how many such looks the older ones: to
-look at all that there is takes 200 ms with 400 Services, in which nobody is rolled back."""
 
 
 def main() -> None:
@@ -82,10 +76,7 @@ def main() -> None:
         return
     unblock_stderr()
     configure_logging(settings.log_level)
-    # What was imported stays: without this a full collection looks at all of it, which takes 100 ms.
-    gc.freeze()
-    gc.set_threshold(*COLLECTED)
-    sys.setswitchinterval(SWITCH_S)
+    keep_pauses_short()
     try:
         asyncio.run(Controller(settings, Path(path)).run())
     except SettingsError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -17,6 +16,7 @@ from typing import NoReturn
 import structlog
 
 from prober.listening import listen, runner_of, url_of
+from prober.pauses import keep_pauses_short
 from prober.server import Server
 from prober.settings import CONFIG_ENV, Settings, SettingsError, load
 from prober.stderr import unblock_stderr
@@ -27,13 +27,6 @@ MISTAKE = 2
 
 CLEANUP_S = 1.0
 """Longest wait for requests other than streams when ending."""
-
-SWITCH_S = 0.0005
-"""How long a thread that writes a page or a log line keeps the loop waiting, at each call that it makes: not Python's
-5 ms, which add up to a tenth of a second."""
-
-COLLECTED = 10_000, 3, 1_000
-"""After how many new objects the youngest are looked at for garbage, and after how many such looks the older ones."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,11 +97,7 @@ async def _serve(settings: Settings) -> None:
             listener = await listen(runner, host, port)
         except OSError as error:
             raise SettingsError(f"cannot listen on {settings.listen}: {error.strerror}") from error
-        # What is there now stays: the collector need not visit it again, which takes 10 ms. Nor is what a thousand
-        # paths are made of worth a visit every few seconds, in which nothing is sent for 100 ms.
-        gc.freeze()
-        gc.set_threshold(*COLLECTED)
-        sys.setswitchinterval(SWITCH_S)
+        keep_pauses_short()
         log = structlog.get_logger()
         log.info(
             "listening",
