@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -14,16 +14,6 @@ from controller.report.gauges import gauges
 from controller.report.metrics import Metrics
 from controller.report.tracing import Tracing
 from controller.report.ui import Feed, Shown
-
-
-class Observer(Protocol):
-    """Somebody who reports decisions."""
-
-    def observe(self, decision: Decision) -> None:
-        """Take a decision in."""
-
-    def forget(self, key: Key) -> None:
-        """Let go of a migration that is none any more."""
 
 
 class Numbers:
