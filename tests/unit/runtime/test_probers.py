@@ -30,7 +30,7 @@ from prober import contract
 from prober.contract import Assign, Counts, Hello, Readdress, Report, Sample, Withdraw
 from tests.unit.kube.scripted_api import until
 
-A = Key("default", "service-a")
+A, B = Key("default", "service-a"), Key("default", "service-b")
 HELLO = Hello(contract.VERSION, "eks", "prober-1", 100.0)
 Session = Callable[[web.WebSocketResponse, "Far"], Awaitable[None]]
 
@@ -219,14 +219,14 @@ async def test_what_is_spared_is_withdrawn_until_it_is_ordered_anew(tmp_path: Pa
         near.probers.spare(A, [both[0].path])
         near.probers.order(A, both)
         near.probers.spare(Key("default", "nobody"), [both[0].path])
-        await asyncio.sleep(3 * probers.GATHER_S)
-        assert len(there.said) == 2
-        near.probers.spare(A, [both[0].path])
+        near.probers.order(B, (order(key=B),))
         await until(lambda: len(there.said) == 3)
-        near.probers.order(A, both)
+        near.probers.spare(A, [both[0].path])
         await until(lambda: len(there.said) == 4)
-    assert [type(said) for said in there.said[2:]] == [Withdraw, Assign]
-    assert there.said[2].id == there.said[0].id
+        near.probers.order(A, both)
+        await until(lambda: len(there.said) == 5)
+    assert [type(said) for said in there.said[2:]] == [Assign, Withdraw, Assign]
+    assert there.said[3].id == there.said[0].id
 
 
 async def test_a_stream_that_is_made_anew_is_told_everything(tmp_path: Path) -> None:
