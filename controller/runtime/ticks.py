@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
-TICK_S = 0.1
-"""A tick of evidence (docs/evidence.md)."""
+from controller.evidence.path import TICK_S
 
 SOONEST_S = 0.08
 """Two ticks are no nearer: what the streams of a path report of one time is one observation."""
@@ -23,12 +23,16 @@ class Ticks:
         self._clock = clock
         self._last_s = clock()
         self._due_s = self._last_s + TICK_S
+        self._first_s = inf
+        """When the first report came that waits for the next tick."""
         self._moved = asyncio.Event()
 
     def heard(self) -> None:
         """Note that a report has come: the next tick is soon after it, as far as that is near enough to the last."""
-        soonest_s, latest_s = self._last_s + SOONEST_S, self._last_s + TICK_S + GATHER_S
-        due_s = min(max(self._clock() + GATHER_S, soonest_s), latest_s)
+        now_s = self._clock()
+        self._first_s = min(self._first_s, now_s)
+        latest_s = min(self._last_s + TICK_S + GATHER_S, self._first_s + TICK_S)
+        due_s = min(max(now_s + GATHER_S, self._last_s + SOONEST_S), latest_s)
         if due_s < self._due_s:
             self._moved.set()
         self._due_s = due_s
@@ -42,5 +46,6 @@ class Ticks:
                     await self._moved.wait()
             except TimeoutError:
                 continue
+        self._first_s = inf
         self._last_s = max(self._due_s, self._clock() - TICK_S)
         self._due_s = self._last_s + TICK_S

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.runtime.ticks import GATHER_S, SOONEST_S, TICK_S, Ticks
+from controller.evidence.path import TICK_S
+from controller.runtime.ticks import GATHER_S, SOONEST_S, Ticks
 from tests.faults.virtual import VirtualLoop
 
 
@@ -67,6 +68,15 @@ def test_two_ticks_are_never_too_near_nor_too_far(reports: list[float]) -> None:
     """Whatever comes, ticks are 80 to 120 ms apart."""
     for one, other in pairwise(ticks(reports, 2.0)):
         assert SOONEST_S - 0.001 <= other - one <= TICK_S + GATHER_S + 0.001
+
+
+@example([0.105, 0.179, 0.198])
+@given(st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
+def test_no_report_waits_longer_than_a_tick(reports: list[float]) -> None:
+    """Whatever comes after it, and however often, a report is in a tick within 100 ms."""
+    found = ticks(reports, 2.3)
+    for report_s in reports:
+        assert min(at_s for at_s in found if at_s >= report_s - 0.001) - report_s < TICK_S + 0.001
 
 
 def test_ticks_that_were_missed_are_not_caught_up() -> None:
