@@ -64,6 +64,9 @@ STOPPED_S = 15.0
 CALLS_MORE = 165
 """How many calls more than the clean run's leg a faulted one may make: two starts and their backoffs."""
 
+CALLS_PER_LONGER_S = 2
+"""And for each second that it takes longer: what two controllers renew and list anew while they wait."""
+
 CALLS_PER_S = 80
 """The most calls in any second: two starts, of 32 each, a list and a watch of eight resources in two clusters."""
 
@@ -394,7 +397,7 @@ class Run:
         if self._pending and len(case.injections) > 1:
             case = replace(case, group=f"{case.group}, second not met")
             self._pending.clear()
-        outcome = Outcome(case, self._setup, tuple(self._wrong()), self._leg_calls, seconds)
+        outcome = Outcome(case, self._setup, tuple(self._wrong(seconds)), self._leg_calls, seconds)
         if self._story:
             for line in outcome.wrong or ("survived",):
                 self._story(line)
@@ -402,7 +405,7 @@ class Run:
             pickle.dump(outcome, pipe)
         os._exit(0)
 
-    def _wrong(self) -> list[str]:
+    def _wrong(self, seconds: float) -> list[str]:
         found = [*self._troubles, *self.world.oracle.violations]
         found += [f"never happened: {injection}" for injection in self._pending]
         found += self._raised_in_cut(self._case)
@@ -416,9 +419,10 @@ class Run:
             for key in expected
             if end[key] != expected[key]
         ]
-        limit = self._clean.calls_of(self._leg.name) + CALLS_MORE
+        longer_s = max(0.0, seconds - self._clean.seconds[self._leg.name])
+        limit = self._clean.calls_of(self._leg.name) + CALLS_MORE + CALLS_PER_LONGER_S * longer_s
         if self._leg_calls > limit:
-            found.append(f"{self._leg_calls} calls, more than {limit}")
+            found.append(f"{self._leg_calls} calls, more than {limit:.0f}")
         if self._busiest > CALLS_PER_S * len(self._names):
             found.append(f"{self._busiest} calls in a second")
         late_s = self.world.oracle.home_after_s
