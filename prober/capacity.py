@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from math import inf
 
 from prober.schedule import BASE_SHARE, NOTHING, STRAINED_SHARE, Granted, Wanted, grant, together
+from prober.turns import Turns
 
 CUT = 0.7
 """What is left of the rate each time the loop lags."""
@@ -25,6 +27,10 @@ others cause, and would only take the evidence away."""
 
 NO_BURST_S = 1.0
 """How long after a lag there are no bursts: they would make the next one."""
+
+
+_ROUNDING = 1e-9
+"""Of sums of rates, lest the last of those that just fit wait."""
 
 
 class EffectiveCap:
@@ -66,9 +72,14 @@ class Capacity:
         self._effective = EffectiveCap(cap_per_s)
         self._wanted: dict[Hashable, Wanted] = {}
         self.shares: Mapping[int, Granted] = {}
-        """What everybody of a priority got when last settled."""
+        """What those of a priority got together when last settled."""
+        self._turns: dict[int, Turns[Hashable]] = defaultdict(Turns)
+        self._in_turn: dict[int, frozenset[Hashable]] = {}
+        """By priority, whose burst it is, where not all of them fit."""
         self._settled: tuple[float, bool] | None = None
         self._free_per_s = 0.0
+        self.sharing = 0
+        """The number of the sharing that is in force: as long as it is the same, all get the same."""
 
     def want(self, path: Hashable, wanted: Wanted | None) -> None:
         """Ask for a rate, or for none any more. Answered by the next :meth:`settle`."""
@@ -83,22 +94,54 @@ class Capacity:
         self._effective.strain(now, self.totals()[1])
 
     def settle(self, now: float) -> None:
-        """Share the cap again, if anything was asked or has changed since the last time."""
+        """Share the cap again, if anything was asked or has changed since the last time, or turns pass."""
         self._effective.pass_time(now)
         under = self._effective.per_s, self._effective.may_burst(now)
-        if self._settled != under:
+        if self._settled != under or self._in_turn:
             base_per_s = min(BASE_SHARE * self.cap_per_s, STRAINED_SHARE * under[0])
             asked = together(self._wanted.values())
             self.shares = grant(asked, under[0], base_per_s, bursts=under[1])
+            self._in_turn = {
+                want.priority: self._take_turns(want, self.shares[want.priority].burst, now)
+                for want in asked
+                if want.burst_per_s and self.shares[want.priority].burst < 1
+            }
             self._settled = under
+            self.sharing += 1
             self._free_per_s = under[0] - self._sent_per_s(asked) if under[1] else 0.0
 
-    def claim(self, per_s: float) -> bool:
-        """Return whether so much is free until the next :meth:`settle`, and take it."""
-        free = per_s <= self._free_per_s
-        if free:
-            self._free_per_s -= per_s
-        return free
+    def _take_turns(self, together: Wanted, share: float, now: float) -> frozenset[Hashable]:
+        room_per_s = share * together.burst_per_s * (1 + _ROUNDING)
+        asked: dict[Hashable, float] = {}
+        wholes = set()
+        for path, want in self._wanted.items():
+            if want.burst_per_s and want.priority == together.priority:
+                if want.whole not in wholes:
+                    asked[path] = want.turn_per_s
+                if want.whole:
+                    wholes.add(want.whole)
+        return self._turns[together.priority].give(asked, room_per_s, now)
+
+    def granted(self, path: Hashable) -> Granted:
+        """Return what was left of what a path asks when last settled."""
+        want = self._wanted.get(path)
+        if want is None:
+            return NOTHING
+        share = self.shares.get(want.priority, NOTHING)
+        in_turn = self._in_turn.get(want.priority)
+        if in_turn is None or not want.burst_per_s:
+            return share
+        return Granted(share.base, want.turn_per_s / want.burst_per_s if path in in_turn else 0.0)
+
+    def claim(self, path: Hashable) -> Granted:
+        """Return what a path that bursts gets until the next :meth:`settle`, and take it of what is free: all of its
+        burst, or what is enough, or nothing of it."""
+        want, granted = self._wanted[path], self.granted(path)
+        for per_s in (want.burst_per_s, want.turn_per_s):
+            if 0 < per_s <= self._free_per_s:
+                self._free_per_s -= per_s
+                return Granted(granted.base, per_s / want.burst_per_s)
+        return Granted(granted.base, 0.0)
 
     def totals(self) -> tuple[float, float]:
         """Return the sums of what is wanted, and of what was granted when last settled, in probes per second."""

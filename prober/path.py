@@ -18,8 +18,8 @@ from prober.schedule import (
 from prober.target import Ask
 from prober.telemetry import Route
 
-ENOUGH_PER_S = 1.5 / SAMPLE_S
-"""What a whole path needs of a burst where many burst: a probe in each sample shows an outage as soon as five do."""
+ENOUGH_PER_S = 1.0 / SAMPLE_S
+"""What is needed of a burst where many burst: a probe in each sample shows an outage as soon as five do."""
 
 
 class ProbedPath:
@@ -34,10 +34,11 @@ class ProbedPath:
         self.burst = Timer(self, burst=True)
         self.is_over = False
         """No more is sent; what is in flight is still reported."""
-        self._schedule = base_schedule(assign.key, assign.rate_per_s, assign.part, assign.parts)
+        of_whole = assign.key, assign.rate_per_s, assign.part, assign.parts
         asked = assign.burst_per_s
-        self._extra = BURST_EXTRA if asked is None else asked / assign.rate_per_s
-        """Extra probes of a burst for each of the base schedule."""
+        extra = BURST_EXTRA if asked is None else asked / assign.rate_per_s
+        self._base_schedule = base_schedule(*of_whole)
+        self._burst_schedule = burst_schedule(*of_whole, extra)
         self._burst_until = now
         self._turn = itertools.count(assign.part)
 
@@ -60,17 +61,18 @@ class ProbedPath:
 
     def wanted(self, now: float) -> Wanted:
         """Return what this path asks of the cap."""
-        base = self._schedule.rate_per_s
-        extra = self._extra * base if self.is_bursting(now) else 0.0
-        return Wanted(self.assign.priority, base, extra, ENOUGH_PER_S / self.assign.parts)
+        burst_per_s = self._burst_schedule.rate_per_s if self.is_bursting(now) else 0.0
+        base_per_s = self._base_schedule.rate_per_s
+        whole = self.assign.key
+        return Wanted(self.assign.priority, base_per_s, burst_per_s, ENOUGH_PER_S, whole)
 
     def schedules(self, granted: Granted, now: float) -> tuple[Schedule | None, Schedule | None]:
         """Return the base and the burst schedule under what the cap leaves."""
         base = burst = None
         if granted.base > 0 and not self.is_over:
-            base = self._schedule.slowed(granted.base)
+            base = self._base_schedule.slowed(granted.base)
         if granted.burst > 0 and not self.is_over and self.is_bursting(now):
-            burst = burst_schedule(self._schedule, self._extra).slowed(granted.burst)
+            burst = self._burst_schedule.slowed(granted.burst)
         return base, burst
 
 

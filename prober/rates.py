@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from prober.capacity import Capacity
 from prober.path import ProbedPath, Timer
@@ -21,8 +21,11 @@ class Rates:
         self._timers = timers
         self._paths: set[ProbedPath] = set()
         self._bursting: set[ProbedPath] = set()
+        self._granted: dict[ProbedPath, Granted] = {}
+        """By which share each is paced; of whom it is not yet, it is not known."""
         self._unpaced: set[ProbedPath] = set()
         self._shares: Mapping[int, Granted] = {}
+        self._followed = 0
 
     def begin(self, path: ProbedPath, now: float) -> None:
         """Probe a path, from the next report on."""
@@ -37,18 +40,19 @@ class Rates:
             return False
         self._bursting.add(path)
         self._want(path, now)
-        at_once = self._capacity.claim(path.wanted(now).burst_per_s)
-        if at_once:
-            granted = self._shares.get(path.assign.priority, NOTHING)
-            self._timers.pace(path.burst, path.schedules(Granted(granted.base, 1.0), now)[1], now)
-        return at_once
+        claimed = self._capacity.claim(path)
+        if claimed.burst:
+            self._pace(path, claimed, now)
+        return claimed.burst > 0
 
     def end(self, path: ProbedPath, now: float) -> None:
         """Probe a path no more."""
         self._timers.pace(path.base, None, now)
         self._timers.pace(path.burst, None, now)
-        for paths in (self._paths, self._bursting, self._unpaced):
-            paths.discard(path)
+        self._paths.discard(path)
+        self._bursting.discard(path)
+        self._unpaced.discard(path)
+        self._granted.pop(path, None)
         self.throttled.pop(path.assign.id, None)
         self._capacity.want(path, None)
 
@@ -58,34 +62,30 @@ class Rates:
             self._bursting.discard(path)
             self._want(path, now)
         self._capacity.settle(now)
+        if self._followed == self._capacity.sharing:
+            return False
+        self._followed = self._capacity.sharing
         known, self._shares = self._shares, self._capacity.shares
-        paced = self._unpaced.union(self._shared_otherwise(known))
+        concerned = self._unpaced | self._bursting
+        if any(share.base != known.get(at, NOTHING).base for at, share in self._shares.items()):
+            concerned = self._paths
         self._unpaced = set()
-        for path in paced:
-            self._pace(path, now)
-        return bool(paced)
+        otherwise = [
+            (path, granted)
+            for path in concerned
+            if (granted := self._capacity.granted(path)) != self._granted.get(path)
+        ]
+        for path, granted in otherwise:
+            self._pace(path, granted, now)
+        return bool(otherwise)
 
     def _want(self, path: ProbedPath, now: float) -> None:
         self._capacity.want(path, path.wanted(now))
+        self._granted.pop(path, None)
         self._unpaced.add(path)
 
-    def _shared_otherwise(self, known: Mapping[int, Granted]) -> Iterator[ProbedPath]:
-        """Yield whom the cap leaves more or less than was known; another share of bursts concerns those that burst."""
-
-        def changed(part: Callable[[Granted], float]) -> set[int]:
-            now_and_then = (
-                (at, share, known.get(at, NOTHING)) for at, share in self._shares.items()
-            )
-            return {at for at, share, before in now_and_then if part(share) != part(before)}
-
-        base, burst = changed(lambda share: share.base), changed(lambda share: share.burst)
-        if base:
-            yield from (path for path in self._paths if path.assign.priority in base)
-        if burst:
-            yield from (path for path in self._bursting if path.assign.priority in burst)
-
-    def _pace(self, path: ProbedPath, now: float) -> None:
-        granted = self._shares.get(path.assign.priority, NOTHING)
+    def _pace(self, path: ProbedPath, granted: Granted, now: float) -> None:
+        self._granted[path] = granted
         base, burst = path.schedules(granted, now)
         self._timers.pace(path.base, base, now)
         self._timers.pace(path.burst, burst, now)

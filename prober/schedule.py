@@ -7,7 +7,8 @@ The laws:
    ``k % parts == part``, so no due time is taken twice and none is left out.
 3. A burst adds four probes between two base probes (x5), or as many as are asked for, for 10 s after a bad probe.
    It never moves a base probe: base and burst are two schedules, because burst probes count for FAIL only.
-4. The cap lowers rates, the least important first, in proportion among equals.
+4. The cap lowers rates, the least important first, in proportion among equals. Bursts that do not all fit are not
+   lowered, but come in turn (:mod:`prober.turns`).
 """
 
 from __future__ import annotations
@@ -63,25 +64,35 @@ def base_schedule(key: str, rate_per_s: float, part: int, parts: int) -> Schedul
     return Schedule(rate_per_s / parts, (phase_of(key) + part) / parts)
 
 
-def burst_schedule(base: Schedule, extra: float = BURST_EXTRA) -> Schedule:
-    """Return the ``extra`` probes of a burst for each base probe, evenly between two: four at 1/8, 3/8, 5/8, 7/8."""
-    return Schedule(extra * base.rate_per_s, extra * base.phase + 0.5)
+def burst_schedule(
+    key: str, rate_per_s: float, part: int, parts: int, extra: float = BURST_EXTRA
+) -> Schedule:
+    """Return the ``extra`` probes of a burst for each base probe, evenly between two: four at 1/8, 3/8, 5/8, 7/8; those
+    of a part, as of the base schedule."""
+    return Schedule(extra * rate_per_s / parts, (extra * phase_of(key) + 0.5 + part) / parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What one path of one stream, or several together, ask of the cap, in probes per second. ``enough_per_s`` is what
-    of the burst is worth its cost where not all bursts fit."""
+    of the burst is worth its cost where not all bursts fit; of the parts of a ``whole`` path one is enough then."""
 
     priority: int
     base_per_s: float
     burst_per_s: float = 0.0
     enough_per_s: float = math.inf
+    whole: str = ""
+
+    @property
+    def turn_per_s(self) -> float:
+        """Return what the burst takes of the cap when it has its turn."""
+        return min(self.burst_per_s, self.enough_per_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What the cap leaves of it: shares between 0 (nothing) and 1 (all that was wanted)."""
+    """What the cap leaves of it: shares between 0 (nothing) and 1 (all that was wanted). Below 1 that of bursts is what
+    they take together: they come in turn."""
 
     base: float
     burst: float
@@ -90,8 +101,8 @@ class Granted:
 NOTHING = Granted(0.0, 0.0)
 
 STEP = 0.9
-"""A lowered share is the next lower power of this: each change paces every path anew, so a little more or less that is
-asked must be none."""
+"""A lowered share of a base rate is the next lower power of this: each change paces every path anew, so a little more
+or less that is asked must be none."""
 
 
 def grant(
@@ -119,13 +130,12 @@ def grant(
 
 def together(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
     """Return what is wanted, added up by priority."""
-    sums: dict[int, list[float]] = {}
+    sums: dict[int, tuple[float, float, float]] = {}
     for want in wanted:
-        known = sums.setdefault(want.priority, [0.0, 0.0, 0.0])
-        known[0] += want.base_per_s
-        known[1] += want.burst_per_s
-        known[2] += min(want.burst_per_s, want.enough_per_s)
-    return tuple(Wanted(priority, *known) for priority, known in sums.items())
+        base, burst, enough = sums.get(want.priority, (0.0, 0.0, 0.0))
+        added = base + want.base_per_s, burst + want.burst_per_s, enough + want.turn_per_s
+        sums[want.priority] = added
+    return tuple(Wanted(priority, *added) for priority, added in sums.items())
 
 
 def _shares(
@@ -139,7 +149,7 @@ def _shares(
         (total, enough), is_burst = totals[rank], rank in _BURST_RANKS
         room = (left if bursts else 0.0) if is_burst else min(left, left_for_base)
         fits = total <= room
-        shares[rank] = 1.0 if fits else _stepped(min(room, enough) / total)
+        shares[rank] = 1.0 if fits else _lowered(min(room, enough) / total, is_burst=is_burst)
         # What a step leaves of a room is nobody's: who comes after gets nothing while who comes first is lowered.
         left = max(0.0, left - total * shares[rank]) if fits or not is_burst else 0.0
         if not is_burst:
@@ -147,9 +157,11 @@ def _shares(
     return shares
 
 
-def _stepped(share: float) -> float:
-    """Return the next lower power of :data:`STEP`, 0 of nothing."""
-    return STEP ** math.ceil(math.log(share) / math.log(STEP) - 1e-9) if share > 0 else 0.0
+def _lowered(share: float, *, is_burst: bool) -> float:
+    """Return the next lower power of :data:`STEP`, 0 of nothing; of bursts, whose rates are not lowered, the share."""
+    if is_burst or share <= 0:
+        return share
+    return STEP ** math.ceil(math.log(share) / math.log(STEP) - 1e-9)
 
 
 _BURST_RANKS = frozenset({2, 3, 5})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter as Numbers
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,10 +54,17 @@ class PathLatency:
         if self._probed[route] <= 0:
             del self._probed[route]
             self._ended_s[route] = now_s
-        for gone in [r for r, ended in self._ended_s.items() if now_s - ended >= LINGER_S]:
+        for gone in list(self._long_ended(now_s)):
             del self._ended_s[gone]
             self._shown.pop(gone, None)
             self.histogram.remove(*gone)
+
+    def _long_ended(self, now_s: float) -> Iterator[Route]:
+        """Yield what ended long ago; they stand in the order in which they did."""
+        for route, ended_s in self._ended_s.items():
+            if now_s - ended_s < LINGER_S:
+                return
+            yield route
 
     def observe(self, route: Route, seconds: float) -> None:
         """Count an answer; one that comes when all is over is left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prober.capacity import Capacity
 from prober.contract import Assign
-from prober.path import ProbedPath, Timer
+from prober.path import ENOUGH_PER_S, ProbedPath, Timer
 from prober.rates import Rates
 from prober.schedule import BASE_SHARE
 from prober.timers import Timers
@@ -45,14 +45,29 @@ def test_a_burst_begins_at_once_where_there_is_room() -> None:
 
 
 def test_what_is_free_is_given_away_once() -> None:
-    """Until the cap is shared anew no more bursts begin than fit beside what is sent; then all share what is left."""
+    """Until the cap is shared anew no more begins than fits beside what is sent: whole bursts first, then what is
+    enough. Then all take turns of what is enough."""
     paced = Paced(10 * 10 / BASE_SHARE, 10)
     at_once = [paced.rates.burst(path, NOW) for path in paced.paths]
-    assert at_once.count(True) == int((10 * 10 / BASE_SHARE - 100) / 40)
+    assert at_once.count(True) == 3 + int((150 - 3 * 40) / ENOUGH_PER_S)
     assert paced.rates.follow(NOW)
-    bursts = [timer for timer in paced.sent(0.0, 1.0) if timer.burst]
+    bursts = [timer for timer in paced.sent(0.0, 0.1) if timer.burst]
     assert {timer.path for timer in bursts} == set(paced.paths)
-    assert len(bursts) <= 150
+    assert len(bursts) == 10
+
+
+def test_who_had_a_turn_makes_room_for_who_had_none() -> None:
+    """Where not even what is enough fits for all that burst, each has its turn before anybody has another."""
+    paced = Paced(10 * 10 / BASE_SHARE, 40)
+    for path in paced.paths:
+        paced.rates.burst(path, NOW)
+    turns: list[set[ProbedPath | None]] = []
+    for tick in range(20):
+        paced.rates.follow(NOW + tick / 10)
+        sent = paced.sent(tick / 10, (tick + 1) / 10)
+        turns.append({timer.path for timer in sent if timer.burst})
+    assert all(len(turn) <= 15 for turn in turns)
+    assert set().union(*turns) == set(paced.paths)
 
 
 def test_only_whom_the_cap_leaves_otherwise_is_paced_anew() -> None:
@@ -60,10 +75,12 @@ def test_only_whom_the_cap_leaves_otherwise_is_paced_anew() -> None:
     paced = Paced(1_000, 3)
     assert not paced.rates.follow(NOW)
     before = [timer for timer in paced.sent(0.0, 1.0) if timer.path is paced.paths[1]]
-    paced.rates.burst(paced.paths[0], NOW)
-    assert paced.rates.follow(NOW + 1)
+    assert paced.rates.burst(paced.paths[0], NOW)
+    assert not paced.rates.follow(NOW + 1)
     after = [timer for timer in paced.sent(1.0, 2.0) if timer.path is paced.paths[1]]
     assert len(before) == len(after) == 10
+    assert paced.rates.follow(NOW + 20)
+    assert not any(timer.burst for timer in paced.sent(20.0, 21.0))
 
 
 def test_who_is_lowered_is_told_until_it_ends() -> None:

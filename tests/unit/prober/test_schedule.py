@@ -93,7 +93,7 @@ def test_a_burst_puts_four_probes_between_two_base_probes(
     """Between two base probes stand four burst probes, an eighth of a period from them."""
     base = base_schedule(key, rate, 0, 1)
     first = base.due_after(moment)
-    between = dues(burst_schedule(base), first, 1 / rate)
+    between = dues(burst_schedule(key, rate, 0, 1), first, 1 / rate)
     expected = [first + eighth / (8 * rate) for eighth in (1, 3, 5, 7)]
     assert between == pytest.approx(expected, abs=2e-6)
 
@@ -172,15 +172,54 @@ def test_a_part_of_the_cap_is_kept_for_bursts() -> None:
     assert grant(asked, 100, 80, bursts=False)[0] == Granted(1.0, 0.0)
 
 
-def test_of_many_bursts_each_gets_no_more_than_enough() -> None:
+@given(keys, st.floats(0.1, 100), moments, st.integers(2, 4))
+def test_the_parts_of_a_path_share_its_burst(
+    key: str, rate: float, moment: float, parts: int
+) -> None:
+    """The bursts of the parts together are that of the whole path: no two of its probes are due at once."""
+    seconds = 2 / rate
+    whole = dues(burst_schedule(key, rate, 0, 1), moment, seconds)
+    shared = sorted(
+        due
+        for part in range(parts)
+        for due in dues(burst_schedule(key, rate, part, parts), moment, seconds)
+    )
+    assert all(_near(due, shared) == 1 for due in _inner(whole, moment, seconds))
+    assert all(_near(due, whole) for due in _inner(shared, moment, seconds))
+
+
+def test_of_many_bursts_all_together_get_no_more_than_enough() -> None:
     """As long as all bursts fit they get what they want; where they do not, no more than is worth it, and the rest is
     nobody's."""
     few = grant([Wanted(0, 3, 40, 15)] * 10, 1_000, 400)
     many = grant([Wanted(0, 3, 40, 15)] * 30, 1_000, 400)
     too_many = grant([Wanted(0, 3, 40, 15)] * 100, 1_000, 400)
     assert few[0] == Granted(1.0, 1.0)
-    assert 0.9 * 15 < 40 * many[0].burst <= 15
-    assert 0.9 * 7 < 40 * too_many[0].burst <= 7
+    assert 40 * many[0].burst == pytest.approx(15)
+    assert 40 * too_many[0].burst == pytest.approx(7)
+
+
+def test_bursts_that_do_not_all_fit_come_in_turn() -> None:
+    """As many as fit get what is enough, and the others nothing; who ends makes room for the next. Of the parts of one
+    path one has the turn."""
+    capacity = Capacity(100)
+    for path in "abcdef":
+        capacity.want(path, Wanted(0, 5, 40, 20, whole=path))
+    capacity.want("a2", Wanted(0, 5, 40, 20, whole="a"))
+    capacity.settle(NOW)
+    assert [path for path in (*"abcdef", "a2") if capacity.granted(path).burst] == ["a", "b", "c"]
+    assert capacity.granted("a").burst == 0.5
+    capacity.want("a", None)
+    capacity.settle(NOW)
+    assert [path for path in ("b", "c", "d", "e", "f", "a2") if capacity.granted(path).burst] == [
+        "b",
+        "c",
+        "d",
+    ]
+    capacity.strain(NOW + 0.1)
+    capacity.settle(NOW + 0.1)
+    assert not any(capacity.granted(path).burst for path in "bcdef")
+    assert capacity.granted("nobody") == Granted(0.0, 0.0)
 
 
 def test_a_capacity_shares_anew_only_when_asked() -> None:
