@@ -31,12 +31,12 @@ from controller.domain import (
     Verdict,
 )
 from controller.evidence.cusum import SAMPLES_IN_MIGRATION, Cusum, allowed_bad, fail_threshold
-from controller.evidence.doubt import is_void
+from controller.evidence.doubt import certain, is_void
 from controller.evidence.hearing import LOST_S
 from controller.evidence.probes import ProberReport
 from controller.evidence.source import Evidence
 from controller.evidence.window import GATEWAY_ANSWERS, is_answer
-from prober.contract import CONTROL_PATH, SAMPLE_S, Sample
+from prober.contract import CONTROL_PATH, LAG, SAMPLE_S, Sample
 
 RATE_PER_S = 10
 """Control probes per second, so that 4 bad samples, 0.4 s, are enough."""
@@ -87,7 +87,8 @@ class _Gateway:
         return fail_threshold(SAMPLES_IN_MIGRATION, len(self.cusum.counters), ALPHA)
 
     def take(self, part: Sample, now_s: float, *, control: bool, clean: bool) -> None:
-        """Take one sample of the control path, or of a Service; an answer is one however ill the prober is."""
+        """Take one sample of the control path, or of a Service: an answer is one however ill the prober is, and none
+        where it did not miss one itself."""
         due_s = now_s - part.age_s
         answered = sum(n for answer, n in part.answers.items() if _is_of_beyond(answer))
         if control:
@@ -96,7 +97,8 @@ class _Gateway:
         if answered:
             self._answered(due_s, control=control)
         elif clean and due_s > self.answered_s:
-            self._unanswered((part.base + part.burst).bad, due_s, control=control)
+            base, burst = certain(part)
+            self._unanswered(base.bad + burst.bad, due_s, control=control)
 
     def _answered(self, due_s: float, *, control: bool) -> None:
         """Begin anew, unless this probe of a Service may have passed just before the gateway died."""
@@ -194,13 +196,12 @@ class Gateways:
         """Take one report of a prober in: what went through a gateway, whosever it was."""
         if is_void(found.report.discarded):
             return
-        clean = found.report.control.bad == 0 and not found.report.discarded
+        clean = found.report.control.bad == 0 and found.report.discarded != LAG
         for order, part in found.samples:
             gateway = self._gateways.get(GatewayPath(order.path.callers, order.mirror_of))
             if gateway is not None and not is_void(part.discarded):
                 control = order.path.side is Side.GATEWAY
-                sure = clean and not part.discarded
-                gateway.take(part, found.now_s, control=control, clean=sure)
+                gateway.take(part, found.now_s, control=control, clean=clean)
 
     def fold(self, now_s: float) -> set[Key]:
         """Close a tick of 100 ms; return the migrations through a gateway of which something else is known."""
@@ -224,6 +225,11 @@ class Gateways:
                 if at in self._dead
             }
         )
+
+    def leading_nowhere(self, key: Key) -> frozenset[CallPath]:
+        """Return the paths of a migration that lead through a dead gateway."""
+        paths = self._through.get(key, {}) if self._dead else {}
+        return frozenset(path for path, at in paths.items() if at in self._dead)
 
     def dead(self) -> dict[tuple[str, str], bool]:
         """Return of each gateway that is watched, by callers and gateway, whether it is dead."""

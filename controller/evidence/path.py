@@ -267,11 +267,14 @@ class PathMonitor:
         """Whether anything was bad or slow in the last seconds."""
         return self._window.faulty
 
-    def outlook(self, now_s: float, side: Side, *, vacant: bool = False) -> Outlook:
+    def outlook(
+        self, now_s: float, side: Side, *, vacant: bool = False, muted: bool = False
+    ) -> Outlook:
         """Return what a decision may turn on, and nothing that merely counts or passes.
 
-        Of a path to the target it may turn on whether anybody answers, of a path back on whether all is bad, and on
-        whether the last probe was a good one where it may be ``vacant``: nobody is seen ready behind it.
+        Of a path back it may turn on whether all is bad. Of a path to the target on whether anybody answers, where
+        other probers are ``muted`` and cannot tell, and on whether the last probe was a good one where it may be
+        ``vacant``: nobody is seen ready behind it.
         """
         fresh_s = self.pass_time(now_s)
         verdict, reason = self._verdict(now_s, fresh_s)
@@ -285,7 +288,9 @@ class PathMonitor:
         is_dead, usual = False, ""
         if window.faulty:
             all_bad, unanswered = self._last_second(now_s)
-            is_dead = unanswered if side is Side.TARGET else all_bad and side is Side.ORIGIN
+            is_dead = (side is Side.TARGET and muted and unanswered) or (
+                side is Side.ORIGIN and all_bad
+            )
             usual = window.usual_answer
         silent = age_class(now_s - fresh_s)
         return Outlook(verdict, (passed, is_good, is_dead), (reason, silent, usual))

@@ -25,7 +25,7 @@ from controller.domain import (
 )
 from controller.evidence.doubt import is_void
 from controller.evidence.excuses import without_faults, without_loops
-from controller.evidence.hearing import LOST_S, Hearing, Heartbeat, Stream
+from controller.evidence.hearing import FRESH_S, LOST_S, Hearing, Heartbeat, Stream
 from controller.evidence.looks import WAIT_S, Known, Look, Looks
 from controller.evidence.path import origin_is_worse
 from controller.evidence.source import Evidence, is_pin_missing
@@ -135,10 +135,11 @@ class Probes:
         monitor = self._monitors.get(key)
         return Evidence(paths=monitor.evidence(now_s)) if monitor else Evidence()
 
-    def proven_bad(self, key: Key) -> tuple[CallPath, ...]:
-        """Return the paths to the target that FAIL above the baseline: what comes of them changes nothing any more."""
+    def proven_bad(self, key: Key, elsewhere: frozenset[CallPath]) -> tuple[CallPath, ...]:
+        """Return the paths of which no further probe changes anything until the migration is decided on, where some
+        are known to fail from ``elsewhere``, too."""
         monitor = self._monitors.get(key)
-        return monitor.proven_bad() if monitor else ()
+        return monitor.proven_bad(elsewhere) if monitor else ()
 
     def forget(self, key: Key) -> None:
         """Let go of a migration that is none any more."""
@@ -271,10 +272,10 @@ class ProbeMonitor:
     def fold(self, now_s: float, wait_s: float = WAIT_S, *, turned: bool = False) -> Look:
         """Close a tick: each path's sum is one observation. ``turned``: what all paths share may have changed.
 
-        Returns whether a decision may be another than the last one. A path that goes on collecting, passing,
-        failing or being silent decides nothing new, and most of a migration's life is that. What may be a
-        rollback, or lets it rise, is looked at at once; whatever else has changed, once that has stood for ``wait_s``:
-        a fault mostly is a rollback by then. Who waits for a look at once is decided on what is known then.
+        Returns whether a decision may be another than the last one. A path that goes on collecting, passing, failing or
+        being silent decides nothing new, and mostly it does. What may be a rollback, or lets it rise, is looked at at
+        once; whatever else has changed, once that has stood for ``wait_s``: a fault mostly is a rollback by then. Who
+        waits for a look at once is decided on what is known then.
         """
         self._touched = False
         for at, path in self._paths.items():
@@ -289,8 +290,7 @@ class ProbeMonitor:
         if not self._paths:
             self._looks.decided()
         look = self._looks.ask(now_s, wait_s)
-        due_s = min((path.due_s for path in self._paths.values()), default=inf)
-        self._due_s = min(due_s, self._looks.due_s(wait_s))
+        self._due_s = min(self._looks.due_s(wait_s), *(p.due_s for p in self._paths.values()), inf)
         return look
 
     def settled(self, now_s: float) -> None:
@@ -342,20 +342,21 @@ class ProbeMonitor:
         """Whether any path is probed."""
         return bool(self._paths)
 
-    def proven_bad(self) -> tuple[CallPath, ...]:
-        """Return the paths to the target that FAIL above the baseline."""
-        failed = self._looks.known.failed
-        paths = ((at, self._paths.get(at)) for at in failed if at.side is Side.TARGET)
-        return tuple(at for at, path in paths if path and path.order.shifted)
+    def proven_bad(self, elsewhere: frozenset[CallPath] = frozenset()) -> tuple[CallPath, ...]:
+        """Return, once a path to the target FAILs above the baseline, what needs no further probe."""
+        failed = (self._paths.get(at) for at in self._looks.known.failed | elsewhere)
+        proven = any(path and path.leads_shifted_to_target for path in failed)
+        return tuple(at for at, path in self._paths.items() if proven and not path.may_be_worse)
 
     # --- how it is done ------------------------------------------------------------------------------
 
     def _see(self, now_s: float, *, turned: bool) -> None:
         """Look at each path that was touched, or whose time has come."""
         changed = len(self._looks.known.other) != len(self._paths)
+        muted = any(now_s - beat.heard_s >= FRESH_S for beat in self._heartbeats.values())
         for path in self._paths.values():
             if turned or path.touched or now_s >= path.due_s:
-                changed |= path.look(now_s, vacant=self._vacant)
+                changed |= path.look(now_s, vacant=self._vacant, muted=muted)
         worse_back = tuple(self._worse_back(now_s))
         if changed or worse_back != self._worse:
             self._worse = worse_back
@@ -372,10 +373,11 @@ class ProbeMonitor:
 
     def _worse_back(self, now_s: float) -> Iterator[bool]:
         """Tell of each cluster's callers whether their path back is worse: that is a matter of shares, too."""
-        for at, path in self._paths.items():
-            back = self._paths.get(CallPath(at.callers, Side.ORIGIN))
-            if at.side is Side.TARGET and back is not None and back.monitor.faulty:
-                yield origin_is_worse(path.evidence(now_s), back.evidence(now_s))
+        for at, back in self._paths.items():
+            if at.side is Side.ORIGIN and back.monitor.faulty:
+                path = self._paths.get(CallPath(at.callers, Side.TARGET))
+                if path is not None:
+                    yield origin_is_worse(path.evidence(now_s), back.evidence(now_s))
 
     def _release(self, at: CallPath, path: WatchedPath, now_s: float) -> None:
         while path.held and path.held[0][0] + POD_GRACE_S <= now_s:
@@ -415,6 +417,5 @@ class ProbeMonitor:
                     path.touched = self._touched = True
 
     def _forget(self, now_s: float) -> None:
-        old = now_s - 10 * (PROBE_LIFE_S + POD_GRACE_S)
-        for at in [at for at, when in self._ready_since.items() if when < old]:
-            del self._ready_since[at]
+        kept_s = 10 * (PROBE_LIFE_S + POD_GRACE_S)
+        self._ready_since = {at: s for at, s in self._ready_since.items() if now_s - s <= kept_s}

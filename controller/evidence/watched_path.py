@@ -37,6 +37,16 @@ class WatchedPath:
         return (self.monitor,) if self.eager is None else (self.monitor, self.eager)
 
     @property
+    def leads_shifted_to_target(self) -> bool:
+        """Whether it is a path to the target, of callers above their baseline."""
+        return self.order.path.side is Side.TARGET and self.order.shifted
+
+    @property
+    def may_be_worse(self) -> bool:
+        """Whether it is a path back with a fault: it may be worse by the time of a decision."""
+        return self.order.path.side is Side.ORIGIN and self.monitor.faulty
+
+    @property
     def came(self) -> bool:
         """Whether anything came since the last tick."""
         return bool(self.pending or self.discarded or self.eager_pending)
@@ -53,9 +63,9 @@ class WatchedPath:
             for tick in self.eager_pending.take():
                 self.eager.apply(tick, now_s)
 
-    def look(self, now_s: float, *, vacant: bool) -> bool:
+    def look(self, now_s: float, *, vacant: bool, muted: bool) -> bool:
         """See what a decision may turn on now; return whether that is another than it was."""
-        before, self.outlook = self.outlook, self._outlook(now_s, vacant=vacant)
+        before, self.outlook = self.outlook, self._outlook(now_s, vacant=vacant, muted=muted)
         self.touched = False
         self.due_s = self._due_s(now_s)
         return self.outlook != before
@@ -79,11 +89,11 @@ class WatchedPath:
             due_s = min(due_s, self.held[0][0] + POD_GRACE_S)
         return due_s if self.eager is None else min(due_s, self.eager.due_s(now_s))
 
-    def _outlook(self, now_s: float, *, vacant: bool) -> Outlook:
+    def _outlook(self, now_s: float, *, vacant: bool, muted: bool) -> Outlook:
         side = self.order.path.side
-        found = self.monitor.outlook(now_s, side, vacant=vacant)
+        found = self.monitor.outlook(now_s, side, vacant=vacant, muted=muted)
         eager = (
-            self.eager.outlook(now_s, side, vacant=vacant)
+            self.eager.outlook(now_s, side, vacant=vacant, muted=muted)
             if self.eager and self.eager.faulty
             else None
         )

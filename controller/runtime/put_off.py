@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from controller.domain import Key
 
-LONGEST_S = 3.0
+LONGEST_S = 10.0
 """So long at the most: a herd is over by then, and whoever is not has waited for his latch on the pins long enough."""
 
 

@@ -135,7 +135,7 @@ class Store:
 
     def proven_bad(self, key: Key) -> tuple[CallPath, ...]:
         """Return the paths of a migration of which no further probe changes anything until it is decided on."""
-        return self._probes.proven_bad(key)
+        return self._probes.proven_bad(key, self.gateways.leading_nowhere(key))
 
     def answered(self, answered: Answered) -> set[Key]:
         """Take what one cluster's Prometheus says in; return the migrations to reconcile because of it."""

@@ -15,7 +15,7 @@ from controller.domain import CallPath, Key, Plan, ProbeOrder, ProbeSpec, Reason
 from controller.evidence import origin_is_worse
 from controller.evidence.gateways import PROBERS, ControlService, Gateways
 from controller.evidence.probes import ProberReport
-from prober.contract import CONTROL_PATH, LAG, Counts, Report, Sample
+from prober.contract import CONTROL_PATH, LAG, UNTIMED, Counts, Report, Sample
 
 A, B = Key("default", "service-a"), Key("default", "service-b")
 GOOD, UNANSWERED, BOUNCE, ILL = "200", "timeout", "508", "500"
@@ -204,6 +204,25 @@ def test_a_prober_that_is_ill_kills_no_gateway(told_so: dict[str, Any]) -> None:
     for _ in range(20):
         told.tick((told.control(), UNANSWERED), (mirror(A), UNANSWERED), **told_so)
     assert not told.dead()
+
+
+def test_a_prober_that_hiccups_sees_a_gateway_die_all_the_same() -> None:
+    """A loop that came round late makes an answer slow, and misses none: it speaks after as many ticks as without."""
+    well, late = watched(), watched()
+    for _ in range(20):
+        for told, void in ((well, ""), (late, UNTIMED)):
+            told.tick((told.control(), UNANSWERED), (mirror(A), UNANSWERED), void=void)
+        assert well.dead() == late.dead()
+    assert late.dead()
+
+
+def test_of_a_dead_gateway_the_paths_through_it_lead_nowhere() -> None:
+    """They are those of the migrations that go through it, and of a gateway that lives nobody's do."""
+    told = watched()
+    assert told.gateways.leading_nowhere(A) == frozenset()
+    until_dead(told, (told.control(), UNANSWERED), (mirror(A), UNANSWERED))
+    assert told.gateways.leading_nowhere(A) == {mirror(A).path}
+    assert told.gateways.leading_nowhere(Key("default", "nobody")) == frozenset()
 
 
 def test_an_answer_to_an_ill_prober_is_an_answer() -> None:

@@ -549,6 +549,17 @@ def test_the_outlook_presses_with_what_a_rollback_turns_on(side: Side, presses: 
     assert [before != after for before, after in pairwise(pressing)] == presses
 
 
+@pytest.mark.parametrize("muted", [False, True])
+def test_an_unanswered_target_presses_only_while_other_probers_cannot_tell(muted: bool) -> None:
+    """Whether anybody answers tells a dead link from a dead target; while every prober is heard no decision asks."""
+    path = monitor()
+    path.apply(tick(), 0.0)
+    path.on_report(0.8)
+    before = path.outlook(0.8, Side.TARGET, muted=muted).pressing
+    path.apply(Tick(base=Counts(1, 1), answers={"timeout": 1}, bad_age_s=0.1), 1.5)
+    assert (path.outlook(1.5, Side.TARGET, muted=muted).pressing != before) is muted
+
+
 # --- laws ------------------------------------------------------------------------------------------------
 
 

@@ -471,20 +471,32 @@ def test_what_was_proven_before_a_long_silence_of_the_stream_is_gone(
     assert found.silent_s == 0.0
 
 
-def test_what_is_proven_bad_is_a_path_to_the_target_above_the_baseline() -> None:
-    """A path back that FAILs is watched on, and so is one of callers at their baseline, and of who is none."""
-    probes, stream = Probes(), Stream()
+def test_once_the_target_is_proven_bad_no_path_but_a_faulty_one_back_is_probed_on() -> None:
+    """Of shifted callers, and of who is at the baseline all are; a path back with a fault may be worse by the decision.
+    A fault known from elsewhere is as good as one that was probed."""
     back, calm = order(CallPath("legacy", Side.ORIGIN)), replace(order(), shifted=False)
-    for orders, proven in (((order(), back), (MIRROR,)), ((calm, back), ())):
+    none, gone = frozenset[CallPath](), frozenset({MIRROR})
+    cases: tuple[
+        tuple[tuple[ProbeOrder, ...], Sample, Sample, frozenset[CallPath], set[CallPath]], ...
+    ] = (
+        ((order(), back), bad(), good(), none, {MIRROR, back.path}),
+        ((order(), back), bad(), bad(), none, {MIRROR}),
+        ((calm, back), bad(), good(), none, set()),
+        ((order(), back), good(), good(), none, set()),
+        ((order(), back), good(), good(), gone, {MIRROR, back.path}),
+        ((calm, back), good(), good(), gone, set()),
+    )
+    for orders, to_target, way_back, elsewhere, proven in cases:
+        probes, stream = Probes(), Stream()
         probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=orders), 0.0)
         for tick in range(10):
             now_s = 10.0 + tick / 10
-            came = tuple((one, bad()) for one in orders)
+            came = tuple(zip(orders, (to_target, way_back), strict=True))
             probes.on_report(ProberReport("legacy", 0, Report(0), came, now_s, stream))
             probes.fold(now_s)
             probes.evidence(KEY, now_s)
-        assert probes.proven_bad(KEY) == proven
-    assert probes.proven_bad(Key("default", "nobody")) == ()
+        assert set(probes.proven_bad(KEY, elsewhere)) == proven
+    assert probes.proven_bad(Key("default", "nobody"), none) == ()
 
 
 def test_counts_are_taken_out_as_if_not_sent() -> None:
