@@ -72,14 +72,12 @@ class Capacity:
         self._effective = EffectiveCap(cap_per_s)
         self._wanted: dict[Hashable, Wanted] = {}
         self.shares: Mapping[int, Granted] = {}
-        """What those of a priority got together when last settled."""
+        """What those of a priority got together when last settled. As long as it is this object all get the same."""
         self._turns: dict[int, Turns[Hashable]] = defaultdict(Turns)
         self._in_turn: dict[int, frozenset[Hashable]] = {}
         """By priority, whose burst it is, where not all of them fit."""
         self._settled: tuple[float, bool] | None = None
         self._free_per_s = 0.0
-        self.sharing = 0
-        """The number of the sharing that is in force: as long as it is the same, all get the same."""
 
     def want(self, path: Hashable, wanted: Wanted | None) -> None:
         """Ask for a rate, or for none any more. Answered by the next :meth:`settle`."""
@@ -107,20 +105,17 @@ class Capacity:
                 if want.burst_per_s and self.shares[want.priority].burst < 1
             }
             self._settled = under
-            self.sharing += 1
             self._free_per_s = under[0] - self._sent_per_s(asked) if under[1] else 0.0
 
-    def _take_turns(self, together: Wanted, share: float, now: float) -> frozenset[Hashable]:
-        room_per_s = share * together.burst_per_s * (1 + _ROUNDING)
-        asked: dict[Hashable, float] = {}
-        wholes = set()
+    def _take_turns(self, asked: Wanted, share: float, now: float) -> frozenset[Hashable]:
+        """Return who has a turn, of those of a priority who ask this together and get this share of it."""
+        one_of: dict[Hashable, Hashable] = {}
         for path, want in self._wanted.items():
-            if want.burst_per_s and want.priority == together.priority:
-                if want.whole not in wholes:
-                    asked[path] = want.turn_per_s
-                if want.whole:
-                    wholes.add(want.whole)
-        return self._turns[together.priority].give(asked, room_per_s, now)
+            if want.burst_per_s and want.priority == asked.priority:
+                one_of.setdefault(want.whole or path, path)
+        room_per_s = share * asked.burst_per_s * (1 + _ROUNDING)
+        turns = {path: self._wanted[path].turn_per_s for path in one_of.values()}
+        return self._turns[asked.priority].give(turns, room_per_s, now)
 
     def granted(self, path: Hashable) -> Granted:
         """Return what was left of what a path asks when last settled."""

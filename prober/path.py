@@ -34,11 +34,11 @@ class ProbedPath:
         self.burst = Timer(self, burst=True)
         self.is_over = False
         """No more is sent; what is in flight is still reported."""
-        of_whole = assign.key, assign.rate_per_s, assign.part, assign.parts
         asked = assign.burst_per_s
         extra = BURST_EXTRA if asked is None else asked / assign.rate_per_s
-        self._base_schedule = base_schedule(*of_whole)
-        self._burst_schedule = burst_schedule(*of_whole, extra)
+        whole = base_schedule(assign.key, assign.rate_per_s)
+        self._base_schedule = whole.part(assign.part, assign.parts)
+        self._burst_schedule = burst_schedule(whole, extra).part(assign.part, assign.parts)
         self._burst_until = now
         self._turn = itertools.count(assign.part)
 

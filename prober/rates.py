@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from prober.capacity import Capacity
 from prober.path import ProbedPath, Timer
@@ -22,10 +22,9 @@ class Rates:
         self._paths: set[ProbedPath] = set()
         self._bursting: set[ProbedPath] = set()
         self._granted: dict[ProbedPath, Granted] = {}
-        """By which share each is paced; of whom it is not yet, it is not known."""
+        """By which share each is paced."""
         self._unpaced: set[ProbedPath] = set()
         self._shares: Mapping[int, Granted] = {}
-        self._followed = 0
 
     def begin(self, path: ProbedPath, now: float) -> None:
         """Probe a path, from the next report on."""
@@ -62,30 +61,31 @@ class Rates:
             self._bursting.discard(path)
             self._want(path, now)
         self._capacity.settle(now)
-        if self._followed == self._capacity.sharing:
+        if self._shares is self._capacity.shares:
             return False
-        self._followed = self._capacity.sharing
         known, self._shares = self._shares, self._capacity.shares
-        concerned = self._unpaced | self._bursting
-        if any(share.base != known.get(at, NOTHING).base for at, share in self._shares.items()):
-            concerned = self._paths
-        self._unpaced = set()
-        otherwise = [
-            (path, granted)
-            for path in concerned
-            if (granted := self._capacity.granted(path)) != self._granted.get(path)
-        ]
+        otherwise = list(self._otherwise(known))
         for path, granted in otherwise:
             self._pace(path, granted, now)
         return bool(otherwise)
 
+    def _otherwise(self, known: Mapping[int, Granted]) -> Iterator[tuple[ProbedPath, Granted]]:
+        """Yield who asks for another rate, or whom the cap leaves more or less than was known, with what it leaves."""
+        concerned = self._unpaced | self._bursting
+        if any(share.base != known.get(at, NOTHING).base for at, share in self._shares.items()):
+            concerned = self._paths
+        for path in concerned:
+            granted = self._capacity.granted(path)
+            if path in self._unpaced or granted != self._granted.get(path):
+                yield path, granted
+
     def _want(self, path: ProbedPath, now: float) -> None:
         self._capacity.want(path, path.wanted(now))
-        self._granted.pop(path, None)
         self._unpaced.add(path)
 
     def _pace(self, path: ProbedPath, granted: Granted, now: float) -> None:
         self._granted[path] = granted
+        self._unpaced.discard(path)
         base, burst = path.schedules(granted, now)
         self._timers.pace(path.base, base, now)
         self._timers.pace(path.burst, burst, now)

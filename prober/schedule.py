@@ -48,6 +48,10 @@ class Schedule:
             due = (self.phase + n) / self.rate_per_s
         return due
 
+    def part(self, part: int, parts: int) -> Schedule:
+        """Return the due times ``(phase + k) / rate_per_s`` with ``k % parts == part``."""
+        return Schedule(self.rate_per_s / parts, (self.phase + part) / parts)
+
     def slowed(self, share: float) -> Schedule:
         """Return the schedule at a share of the rate (0 < share <= 1)."""
         return self if share == 1 else Schedule(self.rate_per_s * share, self.phase)
@@ -59,17 +63,14 @@ def phase_of(key: str) -> float:
     return int.from_bytes(digest) / float(1 << 48)
 
 
-def base_schedule(key: str, rate_per_s: float, part: int, parts: int) -> Schedule:
-    """Return the due times ``(phase + k) / rate_per_s`` with ``k % parts == part``."""
-    return Schedule(rate_per_s / parts, (phase_of(key) + part) / parts)
+def base_schedule(key: str, rate_per_s: float) -> Schedule:
+    """Return the due times of a whole path."""
+    return Schedule(rate_per_s, phase_of(key))
 
 
-def burst_schedule(
-    key: str, rate_per_s: float, part: int, parts: int, extra: float = BURST_EXTRA
-) -> Schedule:
-    """Return the ``extra`` probes of a burst for each base probe, evenly between two: four at 1/8, 3/8, 5/8, 7/8; those
-    of a part, as of the base schedule."""
-    return Schedule(extra * rate_per_s / parts, (extra * phase_of(key) + 0.5 + part) / parts)
+def burst_schedule(base: Schedule, extra: float = BURST_EXTRA) -> Schedule:
+    """Return the ``extra`` probes of a burst for each base probe, evenly between two: four at 1/8, 3/8, 5/8, 7/8."""
+    return Schedule(extra * base.rate_per_s, extra * base.phase + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def grant(
 ) -> dict[int, Granted]:
     """Return, by priority, how ``cap_per_s`` is shared among the wanted rates.
 
-    In the order of :func:`_rank`, and inside a rank every rate is lowered by the same share. Base rates
+    In the order of :func:`_rank`, and inside a rank every base rate is lowered by the same share. Base rates
     get ``base_per_s`` of it at most, so that those who fail can burst however many there are; bursts get
     what the base rates leave, and none where ``bursts`` are off.
     """
@@ -149,7 +150,7 @@ def _shares(
         (total, enough), is_burst = totals[rank], rank in _BURST_RANKS
         room = (left if bursts else 0.0) if is_burst else min(left, left_for_base)
         fits = total <= room
-        shares[rank] = 1.0 if fits else _lowered(min(room, enough) / total, is_burst=is_burst)
+        shares[rank] = 1.0 if fits else _lowered(total, min(room, enough), is_burst=is_burst)
         # What a step leaves of a room is nobody's: who comes after gets nothing while who comes first is lowered.
         left = max(0.0, left - total * shares[rank]) if fits or not is_burst else 0.0
         if not is_burst:
@@ -157,9 +158,10 @@ def _shares(
     return shares
 
 
-def _lowered(share: float, *, is_burst: bool) -> float:
-    """Return the next lower power of :data:`STEP`, 0 of nothing; of bursts, whose rates are not lowered, the share."""
-    if is_burst or share <= 0:
+def _lowered(total: float, room: float, *, is_burst: bool) -> float:
+    """Return which share of a total fits a room: of base rates as a power of :data:`STEP`, 0 of nothing."""
+    share = room / total
+    if is_burst or not share:
         return share
     return STEP ** math.ceil(math.log(share) / math.log(STEP) - 1e-9)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter as Numbers
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 import structlog
@@ -54,17 +54,12 @@ class PathLatency:
         if self._probed[route] <= 0:
             del self._probed[route]
             self._ended_s[route] = now_s
-        for gone in list(self._long_ended(now_s)):
+        # They stand in the order in which they ended.
+        long_ended = takewhile(lambda one: now_s - one[1] >= LINGER_S, self._ended_s.items())
+        for gone, _ in list(long_ended):
             del self._ended_s[gone]
             self._shown.pop(gone, None)
             self.histogram.remove(*gone)
-
-    def _long_ended(self, now_s: float) -> Iterator[Route]:
-        """Yield what ended long ago; they stand in the order in which they did."""
-        for route, ended_s in self._ended_s.items():
-            if now_s - ended_s < LINGER_S:
-                return
-            yield route
 
     def observe(self, route: Route, seconds: float) -> None:
         """Count an answer; one that comes when all is over is left out."""

@@ -29,29 +29,24 @@ class Turns(Generic[P]):
 
     def give(self, asked: Mapping[P, float], room_per_s: float, now: float) -> frozenset[P]:
         """Return who bursts until the next call, of those that ask (with the rate that each takes of the room)."""
-        self._note_ends(asked, now)
-        begun = {path: end_s for path, end_s in self._ends_s.items() if path in asked}
+        self._line_up(asked, now)
+        begun = {p: end_s for p, end_s in self._ends_s.items() if p in asked and end_s > now}
         may = {path: now + TURN_S for path, at_s in self._waiting.items() if at_s <= now}
         self._ends_s = {}
         for path, end_s in {**begun, **may}.items():
             if asked[path] <= room_per_s:
                 room_per_s -= asked[path]
                 self._ends_s[path] = end_s
-        for path in begun.keys() - self._ends_s.keys():
-            self._waiting[path] = now
-        for path in self._ends_s:
-            self._waiting.pop(path, None)
+                self._waiting.pop(path, None)
+            else:
+                self._waiting.setdefault(path, now)
         return frozenset(self._ends_s)
 
-    def _note_ends(self, asked: Mapping[P, float], now: float) -> None:
+    def _line_up(self, asked: Mapping[P, float], now: float) -> None:
         """Let who asks no more go, who asks anew wait behind the others, and who had his turn rest."""
-        ends_s, self._ends_s = self._ends_s, {}
-        self._waiting = {path: at_s for path, at_s in self._waiting.items() if path in asked}
-        for path in asked:
-            if path not in ends_s:
-                self._waiting.setdefault(path, now)
-        for path, end_s in ends_s.items():
-            if end_s > now:
-                self._ends_s[path] = end_s
-            elif path in asked:
-                self._waiting[path] = end_s + REST_S
+        here = {path: at_s for path, at_s in self._waiting.items() if path in asked}
+        new = {path: now for path in asked if path not in here and path not in self._ends_s}
+        over = {
+            p: end_s + REST_S for p, end_s in self._ends_s.items() if p in asked and end_s <= now
+        }
+        self._waiting = {**here, **new, **over}

@@ -87,8 +87,8 @@ class _Gateway:
         return fail_threshold(SAMPLES_IN_MIGRATION, len(self.cusum.counters), ALPHA)
 
     def take(self, part: Sample, now_s: float, *, control: bool, clean: bool) -> None:
-        """Take one sample of the control path, or of a Service: an answer is one however ill the prober is, and none
-        where it did not miss one itself."""
+        """Take one sample of the control path, or of a Service: an answer is one however ill the prober is, and
+        what it may have missed by its own lag is no failure."""
         due_s = now_s - part.age_s
         answered = sum(n for answer, n in part.answers.items() if _is_of_beyond(answer))
         if control:
@@ -217,12 +217,11 @@ class Gateways:
 
     def evidence(self, key: Key, now_s: float) -> Evidence:
         """Return that the paths through a dead gateway FAIL; nothing of the others."""
-        paths = self._through.get(key, {}) if self._dead else {}
+        paths = self._through.get(key, {})
         return Evidence(
             paths={
-                path: self._gateways[at].evidence(now_s)
-                for path, at in paths.items()
-                if at in self._dead
+                path: self._gateways[paths[path]].evidence(now_s)
+                for path in self.leading_nowhere(key)
             }
         )
 

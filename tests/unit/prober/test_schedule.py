@@ -44,7 +44,7 @@ def test_the_next_due_time_is_later_and_within_one_period(
     key: str, rate: float, moment: float
 ) -> None:
     """The next due time is later than now, and at most one period later."""
-    due = base_schedule(key, rate, 0, 1).due_after(moment)
+    due = base_schedule(key, rate).due_after(moment)
     assert moment < due <= moment + 1 / rate + 1e-6
 
 
@@ -53,12 +53,14 @@ def test_the_streams_of_a_way_share_its_schedule(
     key: str, rate: float, moment: float, parts: int
 ) -> None:
     """The streams of a path together probe each due time of the whole path exactly once."""
-    seconds = 20 / rate
-    whole = dues(base_schedule(key, rate, 0, 1), moment, seconds)
+    assert_shared(base_schedule(key, rate), moment, 20 / rate, parts)
+
+
+def assert_shared(schedule: Schedule, moment: float, seconds: float, parts: int) -> None:
+    """Each due time of the whole is one of exactly one part, and none else is due."""
+    whole = dues(schedule, moment, seconds)
     shared = sorted(
-        due
-        for part in range(parts)
-        for due in dues(base_schedule(key, rate, part, parts), moment, seconds)
+        due for part in range(parts) for due in dues(schedule.part(part, parts), moment, seconds)
     )
     assert all(_near(due, shared) == 1 for due in _inner(whole, moment, seconds))
     assert all(_near(due, whole) for due in _inner(shared, moment, seconds))
@@ -91,9 +93,9 @@ def test_a_burst_puts_four_probes_between_two_base_probes(
     key: str, rate: float, moment: float
 ) -> None:
     """Between two base probes stand four burst probes, an eighth of a period from them."""
-    base = base_schedule(key, rate, 0, 1)
+    base = base_schedule(key, rate)
     first = base.due_after(moment)
-    between = dues(burst_schedule(key, rate, 0, 1), first, 1 / rate)
+    between = dues(burst_schedule(base), first, 1 / rate)
     expected = [first + eighth / (8 * rate) for eighth in (1, 3, 5, 7)]
     assert between == pytest.approx(expected, abs=2e-6)
 
@@ -177,15 +179,7 @@ def test_the_parts_of_a_path_share_its_burst(
     key: str, rate: float, moment: float, parts: int
 ) -> None:
     """The bursts of the parts together are that of the whole path: no two of its probes are due at once."""
-    seconds = 2 / rate
-    whole = dues(burst_schedule(key, rate, 0, 1), moment, seconds)
-    shared = sorted(
-        due
-        for part in range(parts)
-        for due in dues(burst_schedule(key, rate, part, parts), moment, seconds)
-    )
-    assert all(_near(due, shared) == 1 for due in _inner(whole, moment, seconds))
-    assert all(_near(due, whole) for due in _inner(shared, moment, seconds))
+    assert_shared(burst_schedule(base_schedule(key, rate)), moment, 2 / rate, parts)
 
 
 def test_of_many_bursts_all_together_get_no_more_than_enough() -> None:
@@ -291,7 +285,7 @@ def test_an_agenda_gives_each_due_time_once_and_in_order(
 ) -> None:
     """What an timers gives is every item's due times, each once, ordered by time."""
     timers: Timers[int] = Timers()
-    schedules = [base_schedule(key, rate, 0, 1) for key, rate in paths]
+    schedules = [base_schedule(key, rate) for key, rate in paths]
     for item, schedule in enumerate(schedules):
         timers.pace(item, schedule, NOW)
     taken = list(timers.take(NOW + seconds))
