@@ -330,4 +330,6 @@ def test_a_host_is_always_the_computed_one(assign: Assign) -> None:
         else:
             assert ask.url.host == name
             assert ask.url.port == assign.port
-            assert ask.headers == ({"Host": assign.service} if assign.route == "apex" else {})
+            port_80 = assign.port == 80
+            authority = assign.service if port_80 else f"{assign.service}:{assign.port}"
+            assert ask.headers == ({"Host": authority} if assign.route == "apex" else {})
