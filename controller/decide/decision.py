@@ -9,7 +9,17 @@ from controller.decide import laws
 from controller.decide.input import Input, input_of
 from controller.decide.plan import planned
 from controller.decide.resolve import MigrationState
-from controller.domain import Action, Key, Observed, Plan, Revert, WriteSplit
+from controller.domain import (
+    Action,
+    Key,
+    Observed,
+    Plan,
+    Reason,
+    Revert,
+    Side,
+    Verdict,
+    WriteSplit,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,20 @@ class Decision:
             if write.record.share_permille == attempt.baseline[write.cluster]
         }
         return going.issuperset(self.state.shifted_clusters)
+
+    @property
+    def pressing(self) -> tuple[WriteSplit, ...]:
+        """Return the plan's reverts that wait for nobody else's: where a gateway is dead, of the callers whose way to
+        the target does not lead through it those that FAIL, too. The others are served."""
+        reverts, ruling = self.plan.reverts, self.plan.ruling
+        if ruling is None or ruling.reason is not Reason.GATEWAY_DEAD:
+            return reverts
+        failing = {
+            path.callers
+            for path, found in self.observed.paths.items()
+            if path.side is Side.TARGET and found.verdict is Verdict.FAIL
+        }
+        return tuple(write for write in reverts if write.cluster in failing)
 
     @property
     def held_up(self) -> bool:

@@ -43,14 +43,16 @@ def probes(given: Input) -> tuple[ProbeOrder, ...]:
     wanted = state.shifted or (observed.has_slot and state.unfinished)
     if not (wanted and attempt and spec and observed.context.may_roll_back):
         return ()
-    return (
-        *_of_callers(given, attempt, spec, state.origin, far=state.target),
-        *_of_callers(given, attempt, spec, state.target, far=state.origin),
+    slowed = _only_watched(given)
+    return tuple(
+        order
+        for callers, far in ((state.origin, state.target), (state.target, state.origin))
+        for order in _of_callers(given, attempt, spec, callers, far=far, slowed=slowed)
     )
 
 
 def _of_callers(
-    given: Input, attempt: Attempt, spec: MigrationSpec, callers: str, *, far: str
+    given: Input, attempt: Attempt, spec: MigrationSpec, callers: str, *, far: str, slowed: bool
 ) -> Iterator[ProbeOrder]:
     service = given.observed.clusters[callers].service
     port = port_to_probe(service.ports, spec.probe) if service else None
@@ -72,7 +74,7 @@ def _of_callers(
             latency=spec.latency,
             judges=_judges(given.observed, spec),
             shifted=given.state.shifted,
-            slowed=_only_watched(given),
+            slowed=slowed,
             generation=given.observed.generation,
             identity=(*identity(given.observed, attempt, spec, path), protocol),
         )

@@ -54,12 +54,16 @@ class Looks:
 
     @property
     def waits(self) -> bool:
-        """Report whether a decision was asked for at once, and not made yet."""
+        """Report whether a decision is coming, and not made yet."""
         return self._asked is Look.NOW
 
     def decided(self) -> None:
         """Note that a decision is made on what is known."""
         self._decided, self._differs_s, self._asked = self.known, inf, Look.NONE
+
+    def wait(self) -> None:
+        """Note that a decision is coming anyway, so that there is nothing to ask for."""
+        self._asked = Look.NOW
 
     def ask(self, now_s: float, wait_s: float) -> Look:
         """Return whether a decision is due: what is not pressing must have been otherwise for ``wait_s``."""

@@ -130,6 +130,11 @@ class Probes:
         }
         return {key: look for key, look in found.items() if look}
 
+    def wait(self, key: Key) -> None:
+        """Ask for no decision on a migration before the next is made: it is coming anyway."""
+        if key in self._monitors:
+            self._monitors[key].looks.wait()
+
     def evidence(self, key: Key, now_s: float) -> Evidence:
         """Return what is known of each path now."""
         monitor = self._monitors.get(key)
@@ -176,7 +181,7 @@ class ProbeMonitor:
         self._heartbeats = defaultdict(Heartbeat) if heartbeats is None else heartbeats
         self._touched = False
         self._due_s = -inf
-        self._looks = Looks()
+        self.looks = Looks()
         self._worse: tuple[bool, ...] = ()
         self._paths: dict[CallPath, WatchedPath] = {}
         self._ready: dict[str, frozenset[str]] = {}
@@ -283,14 +288,14 @@ class ProbeMonitor:
                 self._release(at, path, now_s)
             if path.came:
                 path.close(now_s)
-        if self._looks.waits:
+        if self.looks.waits:
             self._due_s = inf
             return Look.NONE
         self._see(now_s, turned=turned)
         if not self._paths:
-            self._looks.decided()
-        look = self._looks.ask(now_s, wait_s)
-        self._due_s = min(self._looks.due_s(wait_s), *(p.due_s for p in self._paths.values()), inf)
+            self.looks.decided()
+        look = self.looks.ask(now_s, wait_s)
+        self._due_s = min(self.looks.due_s(wait_s), *(p.due_s for p in self._paths.values()), inf)
         return look
 
     def settled(self, now_s: float) -> None:
@@ -333,7 +338,7 @@ class ProbeMonitor:
     def evidence(self, now_s: float) -> Mapping[CallPath, PathEvidence]:
         """Return what is known of each path now, for a decision: what is as it is now needs no look."""
         self._see(now_s, turned=True)
-        self._looks.decided()
+        self.looks.decided()
         self._due_s = now_s
         return {at: path.evidence(now_s) for at, path in self._paths.items()}
 
@@ -344,7 +349,7 @@ class ProbeMonitor:
 
     def proven_bad(self, elsewhere: frozenset[CallPath] = frozenset()) -> tuple[CallPath, ...]:
         """Return, once a path to the target FAILs above the baseline, what needs no further probe."""
-        failed = (self._paths.get(at) for at in self._looks.known.failed | elsewhere)
+        failed = (self._paths.get(at) for at in self.looks.known.failed | elsewhere)
         proven = any(path and path.leads_shifted_to_target for path in failed)
         return tuple(at for at, path in self._paths.items() if proven and not path.may_be_worse)
 
@@ -352,7 +357,7 @@ class ProbeMonitor:
 
     def _see(self, now_s: float, *, turned: bool) -> None:
         """Look at each path that was touched, or whose time has come."""
-        changed = len(self._looks.known.other) != len(self._paths)
+        changed = len(self.looks.known.other) != len(self._paths)
         muted = any(now_s - beat.heard_s >= FRESH_S for beat in self._heartbeats.values())
         for path in self._paths.values():
             if turned or path.touched or now_s >= path.due_s:
@@ -360,7 +365,7 @@ class ProbeMonitor:
         worse_back = tuple(self._worse_back(now_s))
         if changed or worse_back != self._worse:
             self._worse = worse_back
-            self._looks.known = self._put_together()
+            self.looks.known = self._put_together()
 
     def _put_together(self) -> Known:
         found = {at: path.outlook for at, path in self._paths.items() if path.outlook}

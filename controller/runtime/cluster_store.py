@@ -207,7 +207,8 @@ class ClusterStore:
         silent = self._kinds - self._answered
         if not silent:
             return set()
-        splits = (split for key in keys for split in self.splits(key))
+        waiting = (key for key in keys if self._index.kinds(key) & silent)
+        splits = (split for key in waiting for split in self.splits(key))
         found = {split.kind for split in splits if split.answered and split.kind in silent}
         self._answered |= found
         return set(self.annotated()) if found else set()

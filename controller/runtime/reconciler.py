@@ -280,10 +280,11 @@ class Reconciler:
 
     def _bring_back(self, decision: Decision) -> None:
         """Have what is urgent done: the rest can wait until nobody else may have to be rolled back."""
-        self._writes.submit(decision.plan.reverts)
+        self._writes.submit(decision.pressing)
         if decision.brings_all_back:
             # No probe changes that any more: the probers are for those who are not decided on yet.
             self._evidence.probers.order(decision.key, ())
+            self._store.wait(decision.key)
         self._queue.add(decision.key, Rank.ECHO)
 
     def _carry_out(self, decision: Decision) -> None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from controller.domain import PREFIX, Key, Port
+from controller.domain import PREFIX, Key, Port, SplitKind
 from controller.kube.objects import (
     MIRROR_CLUSTER,
     MIRROR_OF,
@@ -131,6 +131,10 @@ class ServiceIndex:
             for found in self.splits.get(key, {}).values()
             for annotation in found.metadata.annotations
         )
+
+    def kinds(self, key: Key) -> set[SplitKind]:
+        """Return the kinds of the splits of a Service."""
+        return {PROVIDER_OF[resource].KIND for _, resource in self.splits.get(key, ())}
 
     def also_in(self, key: Key) -> tuple[str, ...]:
         """Return the other namespaces that have a Service of this name, mirrors too: proxies call those alike."""

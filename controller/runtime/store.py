@@ -131,7 +131,15 @@ class Store:
 
     def fold(self, now_s: float) -> dict[Key, Look]:
         """Close a tick of 100 ms; return the migrations to reconcile because of what came, and how soon."""
-        return self._probes.fold(now_s) | dict.fromkeys(self.gateways.fold(now_s), Look.NOW)
+        found = self._probes.fold(now_s)
+        by_gateway = self.gateways.fold(now_s)
+        for key in by_gateway:
+            self._probes.wait(key)
+        return found | dict.fromkeys(by_gateway, Look.NOW)
+
+    def wait(self, key: Key) -> None:
+        """Have the probes of a migration ask for no decision before the next is made."""
+        self._probes.wait(key)
 
     def proven_bad(self, key: Key) -> tuple[CallPath, ...]:
         """Return the paths of a migration of which no further probe changes anything until it is decided on."""

@@ -87,7 +87,7 @@ async def test_yaml_says_what_json_says(cluster: CommandCluster, which: tuple[st
     cluster.put(migration(message="à l'aide"))
     before = await cluster.run(*which, "-o", "json")
     as_yaml = await cluster.run(*which, "-o", "yaml")
-    after = await cluster.run(*which, "-o", "json")  # a plan tells times, and a second may have turned
+    after = await cluster.run(*which, "-o", "json")  # a plan tells times: a second may have turned
     assert yaml.safe_load(as_yaml.out) in (decoded(before.out), decoded(after.out))
     assert ("à l" in as_yaml.out) == (which[0] != "plan")
 

@@ -17,12 +17,16 @@ from controller.decide.roll_back import roll_back
 from controller.decide.writes import write_share
 from controller.domain import (
     WHOLE,
+    CallPath,
     Endpoints,
+    PathEvidence,
     Phase,
     Plan,
     ReadEndpoints,
     Reason,
     Revert,
+    Side,
+    Verdict,
     WritePin,
     WriteSplit,
 )
@@ -126,3 +130,23 @@ def test_all_are_brought_back_where_every_shifted_cluster_goes_to_its_baseline()
     assert not brings_all(stays, splits[1])
     assert not brings_all(*(replace(write, revert=False) for write in splits))
     assert not Decision(given(), Plan(Phase.REVERTING, {}, None)).brings_all_back
+
+
+def test_by_a_dead_gateway_those_whose_calls_fail_are_brought_back_before_the_others() -> None:
+    """Of whoever goes through it, and whoever FAILs otherwise; for another reason all are in the same hurry."""
+    shifted = given(250)
+    writes, _ = roll_back(shifted, Revert(Reason.GATEWAY_DEAD, "dead"))
+    failed = PathEvidence(Verdict.FAIL, Reason.GATEWAY_DEAD)
+
+    def pressing(reason: Reason, *failing: tuple[str, Side]) -> set[str]:
+        paths = {CallPath(*at): failed for at in failing}
+        before = replace(shifted, observed=replace(shifted.observed, paths=paths))
+        plan = Plan(Phase.REVERTING, {}, Revert(reason, "bad"), actions=tuple(writes))
+        return {write.cluster for write in Decision(before, plan).pressing}
+
+    across, own = ("legacy", Side.TARGET), ("eks", Side.TARGET)
+    assert pressing(Reason.GATEWAY_DEAD, across) == {"legacy"}
+    assert pressing(Reason.GATEWAY_DEAD, across, own) == {"legacy", "eks"}
+    assert pressing(Reason.GATEWAY_DEAD, across, ("eks", Side.ORIGIN)) == {"legacy"}
+    assert pressing(Reason.TARGET_BAD, across) == {"legacy", "eks"}
+    assert not Decision(shifted, Plan(Phase.PENDING, {}, None)).pressing

@@ -574,6 +574,24 @@ def test_a_report_counts_for_the_migrations_that_are_watched() -> None:
     assert probes.evidence(KEY, 100.0).paths == {}
 
 
+def test_who_waits_for_a_decision_anyway_asks_for_none_before_it() -> None:
+    """What comes meanwhile is kept for that decision, and only what comes after it is asked about again."""
+    probes, stream = Probes(), Stream()
+
+    def told(now_s: float, part: Sample) -> Look:
+        came = ((order(), part),)
+        probes.on_report(ProberReport("legacy", 0, Report(0), came, now_s, stream))
+        return probes.fold(now_s).get(KEY, Look.NONE)
+
+    probes.wait(KEY)  # of whom nothing is known yet
+    probes.order(KEY, Plan(Phase.PROGRESSING, {}, None, probes=(order(),)), 0.0)
+    probes.evidence(KEY, 10.0)
+    probes.wait(KEY)
+    assert [told(10 + n / 10, bad()) for n in range(20)] == [Look.NONE] * 20
+    assert probes.evidence(KEY, 12.0).paths[MIRROR].verdict is Verdict.FAIL
+    assert any(told(12 + n / 10, good(4)) for n in range(60))
+
+
 def test_a_refusal_ends_with_the_next_sample() -> None:
     """What a prober refused and then does is refused no more."""
     told = Told(order())
