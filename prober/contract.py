@@ -211,6 +211,8 @@ class Counts(Frozen, frozen=True, gc=False):
         """Return both together."""
         if not other.sent:
             return self
+        if not self.sent:
+            return other
         return Counts(self.sent + other.sent, self.bad + other.bad, self.slow + other.slow)
 
     def __sub__(self, other: Counts) -> Counts:

@@ -51,7 +51,7 @@ class Control:
             # One sample on: a trouble that ends before the next control probe is in that sample.
             self.self_check.failed(due, outcome.ended_s + SAMPLE_S, "reference")
         if not outcome.unsent:
-            self._counts += Counts(1, outcome.bad, slow)
+            self._counts += Counts(1, int(outcome.bad), int(slow))
         if outcome.answered_s is not None:
             self._metrics.latency.labels("reference").observe(outcome.answered_s - due)
         self.waiting.discard(slot_of(due))

@@ -46,7 +46,7 @@ class OpenSample:
 
     def end(self, outcome: Outcome, *, burst: bool, slow: bool, address: str) -> None:
         """Count one of the pending probes as ended."""
-        one = Counts(1, outcome.bad, slow)
+        one = Counts(1, int(outcome.bad), int(slow))
         self._end_one(outcome)
         self._counts[burst] += one
         self._answers[outcome.answer] = self._answers.get(outcome.answer, 0) + 1

@@ -70,6 +70,8 @@ class Cusum:
         self._bets = tuple(
             float((q - allowed) / (allowed * (1 - allowed))) for q in suspected_shares(allowed)
         )
+        self._clean = self._steps(0.0)
+        """What an observation without a bad one adds: of a path that is well there is no other."""
         self._points = [0.0] * len(self._bets)
         self.largest = 0.0
         """The points that count, 0 or more."""
@@ -88,10 +90,19 @@ class Cusum:
             raise ValueError(f"{bad} of {sent} probes cannot be bad")
         if sent == 0:
             return
-        excess = bad / sent - self._allowed
-        for index, bet in enumerate(self._bets):
-            self._points[index] = max(0.0, self._points[index]) + math.log1p(bet * excess)
+        if not bad and not self.largest:
+            self._points = [*self._clean]
+            return
+        steps = self._steps(bad / sent) if bad else self._clean
+        self._points = [
+            max(0.0, known) + step for known, step in zip(self._points, steps, strict=True)
+        ]
         self.largest = max(0.0, *self._points)
+
+    def _steps(self, share: float) -> tuple[float, ...]:
+        """Return what one observation adds to each counter, by its bad share."""
+        excess = share - self._allowed
+        return tuple(math.log1p(bet * excess) for bet in self._bets)
 
     def restart(self) -> None:
         """Begin again at zero; never above the baseline."""

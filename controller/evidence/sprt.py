@@ -66,6 +66,8 @@ class Sprt:
         if not 0 <= bad <= sent:
             raise ValueError(f"{bad} of {sent} probes cannot be bad")
         self._sent += sent
+        if self.passed and not bad:
+            return
         self.lost = self.lost or bad > 0
         earned = self.earned + (sent - bad) * self._clean + bad * self._bad
         self.earned = max(-self.threshold, min(earned, self.threshold))

@@ -56,14 +56,16 @@ class Window:
         """Take in one tick, after :meth:`forget` with the same time."""
         self._sums.append(_Sum(now_s, counts, dict(answers), control_clean))
         self._counts += counts
-        self._answers.update(answers)
+        for word, count in answers.items():
+            self._answers[word] += count
 
     def forget(self, now_s: float) -> None:
         """Drop what is ``WINDOW_S`` old or older."""
         while self._sums and now_s - self._sums[0].at_s >= WINDOW_S:
             gone = self._sums.popleft()
             self._counts -= gone.counts
-            self._answers.subtract(gone.answers)
+            for word, count in gone.answers.items():
+                self._answers[word] -= count
 
     @property
     def bad_share(self) -> float | None:

@@ -23,6 +23,8 @@ from controller.evidence import (
     fail_threshold,
     suspected_shares,
 )
+from controller.evidence.cusum import CAP
+from controller.evidence.sprt import MIN_PROBES
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "data" / "verdict-vectors.json").read_text(), parse_float=Decimal
@@ -328,3 +330,42 @@ def test_a_bet_is_fair(percent: Decimal, sent: int, bad: int) -> None:
         for q in suspected_shares(allowed)
     ]
     assert expected == pytest.approx(list(points.counters), abs=1e-9)
+
+
+@st.composite
+def spells(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Observations as they come: clean for long enough to pass, wholly bad, and now and then between the two."""
+    sent = st.integers(0, 400)
+    clean, dead = sent.map(lambda n: (n, 0)), st.integers(0, 9).map(lambda n: (n, n))
+    return draw(st.lists(clean | dead | st.just((9, 4)), max_size=40))
+
+
+@given(PERCENTS, spells())
+def test_what_is_left_out_for_speed_changes_no_number(
+    percent: Decimal, slices: list[tuple[int, int]]
+) -> None:
+    """To the last bit each counter, and what is earned, are those of the published formulas, step by step."""
+    allowed = allowed_bad(percent)
+    points, credit = Cusum(allowed), Sprt(allowed)
+    bets = [float((q - allowed) / (allowed * (1 - allowed))) for q in suspected_shares(allowed)]
+    expected = [0.0 for _ in bets]
+    suspected = min(10 * allowed, CAP)
+    step, loss = math.log((1 - allowed) / (1 - suspected)), math.log(allowed / suspected)
+    earned, sent_in_all = 0.0, 0
+    for sent, bad in slices:
+        points.observe(sent, bad)
+        credit.observe(sent, bad)
+        if sent:
+            excess = bad / sent - float(allowed)
+            expected = [
+                max(0.0, known) + math.log1p(bet * excess)
+                for known, bet in zip(expected, bets, strict=True)
+            ]
+        earned = earned + (sent - bad) * step + bad * loss
+        earned = max(-credit.threshold, min(earned, credit.threshold))
+        sent_in_all += sent
+        short = math.ceil((credit.threshold - earned) / step)
+        assert list(points.counters) == expected
+        assert points.largest == max(0.0, *expected)
+        assert credit.earned == earned
+        assert credit.missing == max(0, short, MIN_PROBES - sent_in_all)
