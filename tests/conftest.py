@@ -54,5 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not os.environ.get("CI_ALL"):
         return
     for item in items:
-        if item.get_closest_marker("story") or item.get_closest_marker("real"):
+        marked = item.get_closest_marker("story") or item.get_closest_marker("real")
+        # A scrape between two questions of one tick parts what belongs together.
+        scraped = isinstance(item, pytest.Function) and "real_prometheus" in item.fixturenames
+        if marked or scraped:
             item.add_marker(pytest.mark.flaky(reruns=1))
