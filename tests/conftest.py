@@ -54,8 +54,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not os.environ.get("CI_ALL"):
         return
     for item in items:
-        marked = item.get_closest_marker("story") or item.get_closest_marker("real")
-        # A scrape between two questions of one tick parts what belongs together.
-        scraped = isinstance(item, pytest.Function) and "real_prometheus" in item.fixturenames
-        if marked or scraped:
+        if item.get_closest_marker("story") or item.get_closest_marker("real"):
             item.add_marker(pytest.mark.flaky(reruns=1))

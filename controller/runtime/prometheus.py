@@ -35,6 +35,13 @@ from controller.runtime.settings import PrometheusSettings, Settings
 TIMEOUT_S = (1.0, 3.0)
 """To connect, and from one byte to the next."""
 
+SETTLED_S = 1.0
+"""All questions of one tick are asked as of a time that is so far gone. A scrape's samples bear the time at which it
+began and are stored when it is over: of the present, two questions would be answered before and after that, and what
+one proxy counted at one time would be taken for what it counted at two."""
+
+_CLOCK = "vector(time())"
+
 _PROBER = re.compile(r"wss?://[^./:]+\.([^./:]+)\.svc[.:/]")
 
 
@@ -68,18 +75,17 @@ class Prometheus:
         self._session.deadline_s = self._clock() + prometheus_session.ROUND_S
         try:
             connection = self._connect()
+            asked = self._clock_of(connection) - SETTLED_S
             found = {
-                name: self._ask(connection, query)
+                name: self._ask(connection, query, asked)
                 for name, query in self._counters.queries(orders).items()
             }
-            asked, newest = _newest(found["newest"])
-            empty = NO_SAMPLE if newest is not None else self._why_empty(connection)
+            newest = _finite(found["newest"])
+            empty = NO_SAMPLE if newest is not None else self._why_empty(connection, asked)
         except PrometheusError as error:
             return Answered(cluster, self._clock(), error=str(error))
         now_s = self._clock()
-        increases = self._counters.count(
-            {name: rows for name, (_, rows) in found.items()}, orders, now_s
-        )
+        increases = self._counters.count(found, orders, now_s)
         since_s, self._before_s = self._before_s, now_s
         return Answered(
             cluster, now_s, since_s, asked=asked, newest=newest, empty=empty, increases=increases
@@ -100,21 +106,29 @@ class Prometheus:
             method="POST",
         )
 
-    def _why_empty(self, connection: PrometheusConnect) -> str:
+    def _why_empty(self, connection: PrometheusConnect, at: float) -> str:
         """Return what to say where no sample of a proxy was found: by matchers, what there is to match."""
         if not self._counters.matchers:
             return NO_SAMPLE
         told = self._session.known.told
-        _, others = self._ask(connection, self._counters.others())
+        others = self._ask(connection, self._counters.others(), at)
         return self._counters.why_empty(
             [({label: told(text) for label, text in labels.items()}, n) for labels, n in others]
         )
 
-    def _ask(self, connection: PrometheusConnect, query: str) -> tuple[float, list[Row]]:
-        """Ask one question; return the time of the answer by Prometheus's clock, and its samples."""
+    def _clock_of(self, connection: PrometheusConnect) -> float:
+        """Return what time it is by Prometheus's own clock, in seconds since 1970."""
+        found = _finite(self._ask(connection, _CLOCK))
+        if found is None:
+            raise PrometheusError(f"it does not say what time it is: {_CLOCK} has no value")
+        return found
+
+    def _ask(self, connection: PrometheusConnect, query: str, at: float | None = None) -> list[Row]:
+        """Ask one question, as of ``at`` (seconds since 1970; None: now); return the samples."""
         began_s, outcome = self._clock(), "ok"
+        asked = {} if at is None else {"time": f"{at:.3f}"}
         try:
-            return _read(connection.custom_query(query))
+            return _read(connection.custom_query(query, params=asked))
         except _FAILURES as error:
             outcome, said = self._failure(error)
             raise PrometheusError(said) from None  # what it came from may quote what was sent
@@ -159,21 +173,14 @@ def _inner(error: Exception) -> str:
     return str(cause)
 
 
-def _newest(answer: tuple[float, list[Row]]) -> tuple[float, float | None]:
-    """Return the time of the answer, and that of the newest sample (None: there is none)."""
-    asked, rows = answer
-    return asked, next((value for _, value in rows if math.isfinite(value)), None)
+def _finite(rows: list[Row]) -> float | None:
+    """Return the first value that is a number; None: there is none."""
+    return next((value for _, value in rows if math.isfinite(value)), None)
 
 
-def _read(result: Any) -> tuple[float, list[Row]]:
-    """Return the time of an instant vector (0 where it is empty) and its samples; raises what a wrong shape does."""
-    rows: list[Row] = []
-    asked = 0.0
-    for sample in result:
-        at, text = sample["value"]
-        asked = float(at)
-        rows.append((dict(sample["metric"]), float(text)))
-    return asked, rows
+def _read(result: Any) -> list[Row]:
+    """Return the samples of an instant vector; raises what a wrong shape does."""
+    return [(dict(sample["metric"]), float(sample["value"][1])) for sample in result]
 
 
 def prometheus_of(settings: Settings, meter: TrafficMeter) -> dict[str, Prometheus]:

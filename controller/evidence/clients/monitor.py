@@ -47,9 +47,9 @@ class Answered:
     """One round of questions to one cluster's Prometheus. ``now_s`` is when it was over, ``since_s`` when the
     one before it was: the increases came between (-inf: nothing was known before).
 
-    ``error`` says why there is no answer. ``asked`` is the time of the answer by Prometheus's own clock and
-    ``newest`` that of its newest sample of a proxy (None: it has none, and ``empty`` says so), in seconds
-    since 1970.
+    ``error`` says why there is no answer. ``asked`` is the time as of which it was asked, by Prometheus's own
+    clock, and ``newest`` that of its newest sample of a proxy then (None: it has none, and ``empty`` says so), in
+    seconds since 1970.
     """
 
     cluster: str

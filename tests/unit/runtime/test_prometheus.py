@@ -87,8 +87,34 @@ async def test_a_good_answer_is_dated_by_its_own_clock() -> None:
     meter = Meter()
     async with server(good) as url:
         found = await reconcile(client(url, meter))
-    assert (found.error, found.asked, found.newest) == ("", 1_700_000_000.5, 1_700_000_000.0)
-    assert meter.outcomes == ["ok"] * 7
+    assert (found.error, found.asked, found.newest) == ("", 1_699_999_999.0, 1_700_000_000.0)
+    assert meter.outcomes == ["ok"] * 8
+
+
+async def test_all_questions_of_a_tick_are_asked_as_of_one_time_that_is_gone() -> None:
+    """Prometheus's own clock is asked first, and then everything as of a second before that."""
+    asked: list[tuple[str, str | None]] = []
+
+    async def note(request: web.Request) -> web.Response:
+        form = await request.post()
+        asked.append((str(form["query"]), form.get("time")))  # type: ignore[arg-type]
+        return vector(NEWEST)
+
+    async with server(note) as url:
+        await reconcile(client(url))
+    assert asked[0] == ("vector(time())", None)
+    assert {at for _, at in asked[1:]} == {"1699999999.000"}
+
+
+async def test_a_prometheus_that_does_not_know_the_time_is_told() -> None:
+    """Where the question after the time has no answer, nothing else is asked, and the reason is a sentence."""
+
+    async def empty(_: web.Request) -> web.Response:
+        return vector()
+
+    async with server(empty) as url:
+        found = await reconcile(client(url))
+    assert found.error == "it does not say what time it is: vector(time()) has no value"
 
 
 async def unavailable(_: web.Request) -> web.Response:
@@ -203,7 +229,7 @@ async def test_the_query_is_in_the_body_and_the_token_is_read_anew(tmp_path: Pat
         for text in ("one\n", "two\n"):
             token.write_text(text)
             assert (await reconcile(found)).error == ""
-    assert observed[0] == ("", "sum ", "Bearer one")
+    assert observed[0] == ("", "vect", "Bearer one")
     assert observed[-1] == ("", "max(", "Bearer two")
 
 
@@ -283,7 +309,7 @@ async def test_nothing_is_asked_without_a_migration() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(asked) >= 6
-    assert "service-a" in asked[0]
+    assert "service-a" in asked[1]
 
 
 def test_the_settings_name_who_is_asked_and_who_is_left_out(tmp_path: Path) -> None:

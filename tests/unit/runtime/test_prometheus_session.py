@@ -305,8 +305,10 @@ async def test_an_answer_that_stops_is_a_timeout(monkeypatch: pytest.MonkeyPatch
 
 
 async def nothing_but(request: web.Request, *others: dict[str, str]) -> web.Response:
-    """Answer nothing, but to the question after other clusters' labels these."""
+    """Answer what time it is, and else nothing, but to the question after other clusters' labels these."""
     query = str((await request.post())["query"])
+    if query == "vector(time())":
+        return vector(NEWEST)
     if not query.startswith("count by (cluster, env) (proxy_build_info{"):
         return vector()
     return vector(*({"metric": labels, "value": [1.0, "3"]} for labels in others))
@@ -363,12 +365,12 @@ async def test_without_matchers_nothing_more_is_asked() -> None:
 
     async def serve(request: web.Request) -> web.Response:
         asked.append(str((await request.post())["query"]))
-        return vector()
+        return await nothing_but(request)
 
     async with server(serve) as url:
         one = client(url)
         found = await reconcile(one)
-    assert asked == list(one._counters.queries({A: ORDER}).values())
+    assert asked == ["vector(time())", *one._counters.queries({A: ORDER}).values()]
     assert found.wrong == "it has no sample of a Linkerd proxy"
 
 
