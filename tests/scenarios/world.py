@@ -172,6 +172,7 @@ class World(Notes):
 
     def end(self) -> None:
         """Let every controller clean up; nothing happens in this world any more."""
+        World._present = None  # whatever comes of it: the next test's world is its own
         for replica in self._killed:
             replica.revive()
         tasks = asyncio.all_tasks(self.loop)
@@ -180,7 +181,6 @@ class World(Notes):
         if tasks:
             self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self.loop.close()
-        World._present = None
 
     @classmethod
     def end_of_all(cls) -> None:
