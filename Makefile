@@ -57,9 +57,10 @@ test: setup ## run every test; gets the real API servers and Prometheus first wh
 	$(BIN)/python -m pytest $(TWO) -m "not alone"
 	$(BIN)/python -m pytest -raR -m alone
 
+# To note each branch takes twice the time of a test, and of its limit.
 coverage: setup ## run unit tests and scenarios, and measure which branches they take: all of those that decide
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest $(TWO) tests/unit tests/scenarios
+	$(BIN)/python -m coverage run -m pytest $(TWO) --timeout 240 tests/unit tests/scenarios
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --skip-empty
 	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100 \
@@ -95,7 +96,7 @@ demo: setup ## run two local clusters and every story in them
 bench: setup ## measure what is promised
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup ## do every fault to every call of a migration, and 1,000 pairs of them (about 14 minutes)
+faults: setup ## do every fault to every call of a migration, and 1,000 pairs of them (14 to 20 minutes)
 	$(BIN)/python -m tests.faults
 	$(BIN)/python -m tests.faults.signals full-stderr 1
 

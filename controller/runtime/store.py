@@ -134,7 +134,7 @@ class Store:
         found = self._probes.fold(now_s)
         by_gateway = self.gateways.fold(now_s)
         for key in by_gateway:
-            self._probes.wait(key)
+            self.wait(key)
         return found | dict.fromkeys(by_gateway, Look.NOW)
 
     def wait(self, key: Key) -> None:
