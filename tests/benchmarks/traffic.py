@@ -83,7 +83,7 @@ async def measure(say: Progress) -> Result:
                 f"{asked['p50']} ms",
                 f"{asked['p99']} ms",
                 "",
-                "in the thread: seven questions to a real Prometheus, rows to growth",
+                "in the thread: eight questions to a real Prometheus, rows to growth",
             ),
             Line(
                 f"one tick's evaluation, {max(MIGRATIONS)} migrations",
