@@ -382,8 +382,9 @@ async def test_a_scrape_between_two_questions_parts_nothing() -> None:
             if "backend_name" in query:
                 count(response("service-a"), 1)
                 count(route("service-a"), 1)
-                before = found.proxies.scrapes
+                before, end_s = found.proxies.scrapes, monotonic() + LIMIT_S
                 while found.proxies.scrapes < before + 2:
+                    assert monotonic() < end_s, "nobody scrapes"
                     sleep(EVERY_S / 10)
             return ask(connection, query, at)
 

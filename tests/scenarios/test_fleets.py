@@ -417,6 +417,6 @@ def test_a_fleet_at_rest_writes_nothing() -> None:
     before = {name: len(api.log) for name, api in world.apis.items()}
     looked: list[object] = []
     world.on_look.append(lambda *found: looked.append(found))
-    world.run(900)  # nothing of the product has a longer period
+    world.run(900)  # lists, the rarest of what comes by itself, come every 600 s
     assert {name: len(api.log) for name, api in world.apis.items()} == before
     assert looked == []
